@@ -1,0 +1,1 @@
+"""Training platform for the question: how many labelled MS studies, and does transfer help?"""

@@ -1,0 +1,1 @@
+"""The doors: shape of every object that one stage leaves in the store for another."""

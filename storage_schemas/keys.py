@@ -1,0 +1,78 @@
+"""Every object key: built here, parsed back here, nowhere else.
+
+A field of a key is one path segment, or a part of one: letters, digits, `.`, `_`, `-`. It is never empty and never climbs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_FIELD = r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*?"
+
+
+@dataclass(frozen=True)
+class KeyPattern:
+    """A family of keys, for example `models/{name}/{version}/card.json`."""
+
+    template: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names in braces, in order."""
+        return tuple(re.findall(r"{(\w+)}", self.template))
+
+    def build(self, **values: str) -> str:
+        """The key with these values. Raises ValueError where one is missing, unknown, or no safe path segment."""
+        if set(values) != set(self.fields):
+            raise ValueError(f"key {self.template}: wanted {sorted(self.fields)}, found {sorted(values)}")
+        for name, value in values.items():
+            if not re.fullmatch(_FIELD, value):
+                raise ValueError(f"key {self.template}: {name} must be a plain name, found {value!r}")
+        return self.template.format(**values)
+
+    def parse(self, key: str) -> dict[str, str] | None:
+        """The values that built this key, or None where it is not of this family."""
+        pattern = "".join(
+            f"(?P<{part[1:-1]}>{_FIELD})" if part.startswith("{") else re.escape(part)
+            for part in re.split(r"({\w+})", self.template)
+        )
+        match = re.fullmatch(pattern, key)
+        return match.groupdict() if match else None
+
+    def prefix(self, **values: str) -> str:
+        """The part of the key before the first field that is not given: what to list."""
+        cut = next((self.template.index(f"{{{name}}}") for name in self.fields if name not in values), None)
+        head = KeyPattern(self.template[:cut])
+        return head.build(**{name: values[name] for name in head.fields})
+
+
+STUDY_VOLUME = KeyPattern("studies/{site}/{study}/{digest}.zarr")
+
+MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")
+CURRENT_MANIFEST = KeyPattern("manifests/{cohort}/current.json")
+
+MODEL_WEIGHTS = KeyPattern("models/{name}/{version}/weights.safetensors")
+MODEL_CARD = KeyPattern("models/{name}/{version}/card.json")
+MODEL_RECEIPT = KeyPattern("models/{name}/{version}/receipt.parquet")
+CHAMPION = KeyPattern("models/{name}/champion.json")
+
+PLAN = KeyPattern("plans/{study_name}/{digest}.json")
+CURRENT_PLAN = KeyPattern("plans/{study_name}/current.json")
+
+RUN_SPEC = KeyPattern("runs/{run_id}/run.json")
+RUN_CHECKPOINT = KeyPattern("runs/{run_id}/checkpoint.safetensors")
+RUN_WEIGHTS = KeyPattern("runs/{run_id}/model/weights.safetensors")
+RUN_CARD = KeyPattern("runs/{run_id}/model/card.json")
+RUN_RECEIPT = KeyPattern("runs/{run_id}/model/receipt.parquet")
+RUN_RAY = KeyPattern("runs/{run_id}/ray")
+PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
+
+LEDGER = KeyPattern("ledger/{run_id}.json")
+
+STUDY_ROWS = KeyPattern("results/{study_name}/studies/part-{run_id}.parquet")
+LESION_ROWS = KeyPattern("results/{study_name}/lesions/part-{run_id}.parquet")
+
+REPORT = KeyPattern("reports/{study_name}/{digest}/report.html")
+REPORT_TABLE = KeyPattern("reports/{study_name}/{digest}/tables/{table}")
+REPORT_FIGURE = KeyPattern("reports/{study_name}/{digest}/figures/{figure}")

@@ -1,0 +1,54 @@
+"""The manifest: which studies of a cohort passed the door, where their volumes lie, and which did not and why.
+
+Immutable and named by its digest; `current.json` beside it points to the newest one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
+from storage_schemas.tasks import TaskName
+
+
+class ManifestEntry(Document):
+    """One study that passed."""
+
+    study: StudyId
+    patient: str
+    """BIDS subject label: studies of one patient never stand on both sides of a split."""
+    site: Slug
+    volume: Digest
+    """Digest in the key of the study volume."""
+    image_sha256: Sha256
+    """Of the source image's bytes: the same image under two names is a leak."""
+    lesions: Annotated[int, Field(ge=0)]
+    """Connected components (26-neighbourhood) of the reference mask in native space."""
+    lesion_volume_ml: Annotated[float, Field(ge=0)]
+
+
+class Exclusion(Document):
+    """One study that did not pass, with every fault that was found."""
+
+    study: str
+    faults: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Manifest(Document):
+    """What one ingestion left in the store. Raises ValueError where one study is listed twice."""
+
+    cohort: Slug
+    task: TaskName
+    spacing_mm: Annotated[float, Field(gt=0)]
+    studies: tuple[ManifestEntry, ...]
+    excluded: tuple[Exclusion, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_study_once(self) -> Manifest:
+        names = [entry.study for entry in self.studies]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"cohort {self.cohort}: listed more than once: {', '.join(twice)}")
+        return self

@@ -1,0 +1,127 @@
+"""The rows of the results: what each Parquet column is called, its type and unit, and where null is allowed.
+
+Sensitivity without a reference lesion and PPV without a predicted lesion are undefined: null, never 0 or 1 in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from storage_schemas.base import Digest, Document, Slug, StudyId
+from storage_schemas.tasks import TaskName
+
+Arm = Literal["de-novo", "fine-tuned", "default"]
+"""de-novo: fresh weights. fine-tuned: from a default model. default: that model itself, untrained on the target."""
+
+ARMS: tuple[Arm, ...] = ("de-novo", "fine-tuned", "default")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class CellColumns(Document):
+    """The columns that say which cell of the design a row belongs to."""
+
+    study_name: Slug
+    """The StudySpec's name: the scientific study, not the MRI study."""
+    run_id: Digest
+    task: TaskName
+    arm: Arm
+    source: Slug | None
+    """Default model that it started from; null for de novo."""
+    training_size: Annotated[int, Field(ge=0)]
+    """Target studies trained on; 0 for the default model."""
+    fold: Annotated[int, Field(ge=1)]
+    """Subset that was tested, from 1."""
+    seed: int
+    depth: int
+
+
+class StudyColumns(CellColumns):
+    """Which tested MRI study a row belongs to."""
+
+    study: StudyId
+    patient: str
+    site: Slug
+    position: Annotated[int, Field(ge=1)]
+    """Place of the study in its test subset, from 1: the fold-averaged analysis pairs by it."""
+    definition: str
+    """MetricDefinition that counted, as `name@digest`."""
+
+
+class StudyRow(StudyColumns):
+    """One tested study under one model, in native space."""
+
+    reference_lesions: Annotated[int, Field(ge=0)]
+    predicted_lesions: Annotated[int, Field(ge=0)]
+    found: Annotated[int, Field(ge=0)]
+    """Reference lesions that a prediction hits."""
+    spurious: Annotated[int, Field(ge=0)]
+    """Predicted lesions that hit no reference lesion."""
+    sensitivity: Fraction | None
+    """found / reference_lesions; null without a reference lesion."""
+    ppv: Fraction | None
+    """(predicted_lesions − spurious) / predicted_lesions; null without a predicted lesion."""
+    dice: Fraction | None
+    """Voxelwise; null where both masks are empty."""
+    reference_ml: Annotated[float, Field(ge=0)]
+    predicted_ml: Annotated[float, Field(ge=0)]
+    inference_s: Annotated[float, Field(ge=0)]
+    """Wall time of whole-head inference, in seconds; the one column that differs between equal runs."""
+
+
+class LesionRow(StudyColumns):
+    """One lesion of the reference or of the prediction."""
+
+    side: Literal["reference", "prediction"]
+    lesion: Annotated[int, Field(ge=1)]
+    """Component number within its mask."""
+    outcome: Literal["found", "missed", "true", "spurious"]
+    """Reference lesions are found or missed, predicted lesions true or spurious."""
+    volume_mm3: Annotated[float, Field(gt=0)]
+    x_mm: float
+    y_mm: float
+    z_mm: float
+    """Centroid in native world space, RAS+ millimetres."""
+    overlap: Fraction
+    """Part of the lesion's voxels that the other mask covers."""
+
+
+class RunRow(CellColumns):
+    """The ledger's entry: one trained (or, for the default arm, only tested) cell, what it cost and how it ended."""
+
+    tested: Annotated[int, Field(ge=0)]
+    """Studies tested; equal to the StudyRows of this run."""
+    epochs: Annotated[int, Field(ge=0)]
+    steps: Annotated[int, Field(ge=0)]
+    final_loss: float | None
+    """Mean cross-entropy of the last epoch; null where nothing was trained."""
+    workers: Annotated[int, Field(ge=1)]
+    device: str
+    training_s: Annotated[float, Field(ge=0)]
+    evaluation_s: Annotated[float, Field(ge=0)]
+
+
+class EffectRow(Document):
+    """One statistical comparison, as a line of the study's table."""
+
+    metric: Literal["sensitivity", "ppv", "dice"]
+    test: Literal["rm-anova", "paired-t", "unpaired-t"]
+    comparison: str
+    training_size: int | None
+    n: Annotated[int, Field(ge=0)]
+    """Pairs, or subjects of the ANOVA, or values of the first group."""
+    n_other: int | None
+    """Values of the second group of an unpaired test."""
+    undefined: Annotated[int, Field(ge=0)]
+    """Values or pairs left out because the metric was undefined."""
+    difference: float | None
+    statistic: float | None
+    p: Fraction | None
+    """Null where the test cannot be computed; `note` says why."""
+    p_bonferroni: Fraction | None
+    family: Annotated[int, Field(ge=1)]
+    """m of the Bonferroni correction: comparisons of the same kind in one column of one table."""
+    significant: bool
+    note: str = ""
