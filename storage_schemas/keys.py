@@ -1,6 +1,6 @@
 """Every object key: built here, parsed back here, nowhere else.
 
-A field of a key is one path segment, or a part of one: letters, digits, `.`, `_`, `-`. It is never empty and never climbs.
+A field of a key is one path segment, or a part of one: letters, digits, `.`, `_`, `-`; never empty, never climbing.
 """
 
 from __future__ import annotations

@@ -75,3 +75,15 @@ class StudyVolumeCard(Document):
     sources: tuple[SourceImage, ...]
     code_version: Digest
     """Of the preprocessing code that made it."""
+
+
+PREDICTION_ATTRIBUTE = "prediction"
+"""Name of the group attribute that holds a PredictionCard; the group's one array is `mask`, i j k, uint8."""
+
+
+class PredictionCard(Document):
+    """What a run predicted for one study, on that study's native grid."""
+
+    run_id: Digest
+    study: StudyId
+    native_grid: Grid
