@@ -1,0 +1,1 @@
+"""Volumes in space: reading, resampling, intensities and lesions; arrays in, arrays out."""

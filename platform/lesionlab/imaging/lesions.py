@@ -1,0 +1,78 @@
+"""A binary mask in; its lesions (connected components), their volumes and their places in the world, out."""
+
+# I J K voxel axes, N lesions (lesion n of N stands at row n - 1, its voxels hold the id n)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+_FACES_EDGES_CORNERS = {6: 1, 18: 2, 26: 3}
+"""Neighbourhood to scipy's structure rank: neighbours share a face; or also an edge; or also a corner."""
+
+_VOLUME_TOLERANCE = 1e-5
+"""NIfTI affines are float32: the voxel volume of an oblique grid is known to about this relative precision."""
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """The lesions of one mask: `ids_IJK` (int32) is 0 outside and 1 … `count` inside, in the order of first voxels."""
+
+    ids_IJK: npt.NDArray[np.int32]
+    count: int
+
+
+def label_lesions(mask_IJK: npt.ArrayLike, connectivity: int = 26) -> Lesions:
+    """Connected components of the nonzero voxels of a 3-D mask; equal masks give equal numbers.
+
+    `connectivity` is 6, 18 or 26 neighbours. Raises ValueError for any other, or a mask that is not 3-D.
+    """
+    mask_IJK = np.ascontiguousarray(np.asarray(mask_IJK) != 0)
+    if connectivity not in _FACES_EDGES_CORNERS:
+        raise ValueError(f"connectivity: wanted one of {list(_FACES_EDGES_CORNERS)}, found {connectivity}")
+    if mask_IJK.ndim != 3:
+        raise ValueError(f"mask: wanted three voxel axes, found shape {mask_IJK.shape}")
+    neighbours = ndimage.generate_binary_structure(3, _FACES_EDGES_CORNERS[connectivity])
+    ids_IJK = np.empty(mask_IJK.shape, dtype=np.int32)
+    count = ndimage.label(mask_IJK, neighbours, output=ids_IJK)
+    return Lesions(ids_IJK, int(count))
+
+
+def voxel_volume_mm3(affine: npt.ArrayLike) -> float:
+    """Volume of one voxel, in mm³, of a grid with this 4×4 affine (voxel indices to world mm)."""
+    return float(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
+
+
+def lesion_voxels(lesions: Lesions) -> npt.NDArray[np.int64]:
+    """Voxels of each lesion, shape N."""
+    ids = lesions.ids_IJK[lesions.ids_IJK > 0]
+    return np.bincount(ids, minlength=lesions.count + 1)[1:].astype(np.int64)
+
+
+def lesion_volumes_mm3(lesions: Lesions, voxel_mm3: float) -> npt.NDArray[np.float64]:
+    """Volume of each lesion, in mm³, shape N."""
+    return lesion_voxels(lesions) * np.float64(voxel_mm3)
+
+
+def lesion_centroids_mm(lesions: Lesions, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Mean place of each lesion's voxel centres in world space (RAS+ mm), shape N × 3; `affine` is the grid's 4×4."""
+    places = np.nonzero(lesions.ids_IJK)
+    ids = lesions.ids_IJK[places]
+    sums = [np.bincount(ids, weights=axis, minlength=lesions.count + 1)[1:] for axis in places]
+    centroids_voxel = np.stack(sums, axis=1) / lesion_voxels(lesions)[:, np.newaxis]
+    matrix = np.asarray(affine, dtype=np.float64)
+    return np.asarray(centroids_voxel @ matrix[:3, :3].T + matrix[:3, 3])
+
+
+def drop_small(lesions: Lesions, minimum_volume_mm3: float, voxel_mm3: float) -> Lesions:
+    """The lesions of at least this volume, numbered anew without gaps; a lesion of just this volume stays."""
+    keep = lesion_volumes_mm3(lesions, voxel_mm3) >= minimum_volume_mm3 * (1 - _VOLUME_TOLERANCE)
+    new_id = np.zeros(lesions.count + 1, dtype=np.int32)
+    new_id[1:][keep] = np.arange(1, np.count_nonzero(keep) + 1)
+    ids_IJK = lesions.ids_IJK.copy()
+    inside_IJK = ids_IJK > 0
+    ids_IJK[inside_IJK] = new_id[ids_IJK[inside_IJK]]
+    return Lesions(ids_IJK, int(np.count_nonzero(keep)))
