@@ -88,9 +88,11 @@ class LesionRow(StudyColumns):
     """Part of the lesion's voxels that the other mask covers."""
 
 
-class RunRow(CellColumns):
-    """The ledger's entry: one trained (or, for the default arm, only tested) cell, what it cost and how it ended."""
+class RunRow(Document):
+    """The ledger's entry: what one run did and cost; written once and last, so that a run with an entry is complete."""
 
+    run_id: Digest
+    study_name: Slug
     tested: Annotated[int, Field(ge=0)]
     """Studies tested; equal to the StudyRows of this run."""
     epochs: Annotated[int, Field(ge=0)]

@@ -92,6 +92,8 @@ class Target(Document):
     cohort: Slug
     subsets: Annotated[int, Field(ge=2)] = 6
     subset_size: Annotated[int, Field(ge=1)] = 10
+    split_seed: int = 0
+    """Of the random assignment of studies to subsets."""
 
 
 class Source(Document):

@@ -1,0 +1,44 @@
+# Everything a person or CI calls. `make` alone lists the targets.
+# The environment is .venv; it is made once and made again only when pyproject.toml or constraints.txt changes.
+
+PYTHON ?= python3
+VENV   := .venv
+READY  := $(VENV)/.ready
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "make: '$(PYTHON)' is not here; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old; lesionlab needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $$($(PYTHON) --version) came without the venv module; install it (on Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
+	@echo "Setting up $(VENV) from constraints.txt (once; a few minutes) ..."
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## the whole study in small, on simulated patients (about 8 minutes)
+	@$(BIN)/lesionlab demo $(if $(STORE),--store $(STORE))
+
+test: $(READY) ## the default suite: everything that is not marked slow
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## the long tests: killed processes, the demo end to end
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(READY) ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## rewrite the code in the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and local results (.venv, .lesionlab)
+	@rm -rf $(VENV) .lesionlab
