@@ -1,0 +1,135 @@
+"""A reference mask and a predicted mask on one grid in; which lesions were found, missed and spurious, out."""
+
+# i j k voxel axes of the native grid, N lesions of one mask
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lesionlab.errors import ImageError
+from lesionlab.imaging.lesions import (
+    Lesions,
+    drop_small,
+    label_lesions,
+    lesion_centroids_mm,
+    lesion_voxels,
+    voxel_volume_mm3,
+)
+from storage_schemas.runs import MetricDefinition
+
+Outcome = Literal["found", "missed", "true", "spurious"]
+
+
+@dataclass(frozen=True)
+class ScoredLesion:
+    """One lesion, and what became of it: reference lesions are found or missed, predicted ones true or spurious."""
+
+    lesion: int
+    """Number within its mask, from 1, after small lesions were dropped."""
+    outcome: Outcome
+    volume_mm3: float
+    centroid_mm: tuple[float, float, float]
+    """World space, RAS+."""
+    overlap: float
+    """Part of its voxels that the other mask covers, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Every lesion of both masks; the counts and ratios follow from them. A ratio over nothing is None."""
+
+    reference: tuple[ScoredLesion, ...]
+    prediction: tuple[ScoredLesion, ...]
+    dice: float | None
+    """Voxelwise; None where both masks are empty."""
+
+    @property
+    def found(self) -> int:
+        """Reference lesions that the prediction hits."""
+        return sum(lesion.outcome == "found" for lesion in self.reference)
+
+    @property
+    def spurious(self) -> int:
+        """Predicted lesions that hit nothing."""
+        return sum(lesion.outcome == "spurious" for lesion in self.prediction)
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Part of the reference lesions that were found; None without a reference lesion."""
+        return self.found / len(self.reference) if self.reference else None
+
+    @property
+    def ppv(self) -> float | None:
+        """Part of the predicted lesions that are true; None without a predicted lesion."""
+        return (len(self.prediction) - self.spurious) / len(self.prediction) if self.prediction else None
+
+    @property
+    def reference_ml(self) -> float:
+        """Volume of all reference lesions, in ml."""
+        return sum(lesion.volume_mm3 for lesion in self.reference) / 1000
+
+    @property
+    def predicted_ml(self) -> float:
+        """Volume of all predicted lesions, in ml."""
+        return sum(lesion.volume_mm3 for lesion in self.prediction) / 1000
+
+
+def score(
+    reference_ijk: npt.ArrayLike, prediction_ijk: npt.ArrayLike, affine: npt.ArrayLike, definition: MetricDefinition
+) -> Score:
+    """Lesionwise comparison of two masks on one grid; `affine` is its 4×4 matrix, voxel indices to world mm.
+
+    Lesions below the definition's minimum volume leave both masks first: they can neither be hit nor hit.
+    Raises ImageError where the two masks differ in shape.
+    """
+    reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
+    if reference_ijk.shape != prediction_ijk.shape:
+        raise ImageError(
+            f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
+            "bring the prediction onto the reference's grid"
+        )
+    reference = _lesions_that_count(reference_ijk, affine, definition)
+    prediction = _lesions_that_count(prediction_ijk, affine, definition)
+    return Score(
+        reference=_judge(reference, prediction, affine, definition, hit="found", no_hit="missed"),
+        prediction=_judge(prediction, reference, affine, definition, hit="true", no_hit="spurious"),
+        dice=_dice(reference.ids_IJK > 0, prediction.ids_IJK > 0),
+    )
+
+
+def _lesions_that_count(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
+    return drop_small(label_lesions(mask_ijk, by.connectivity), by.minimum_volume_mm3, voxel_volume_mm3(affine))
+
+
+def _judge(
+    lesions: Lesions, other: Lesions, affine: npt.ArrayLike, by: MetricDefinition, *, hit: Outcome, no_hit: Outcome
+) -> tuple[ScoredLesion, ...]:
+    voxels_N = lesion_voxels(lesions)
+    covered_N = np.bincount(lesions.ids_IJK[other.ids_IJK > 0], minlength=lesions.count + 1)[1:]
+    overlap_N = covered_N / voxels_N
+    hit_N = (covered_N > 0) & (overlap_N >= by.minimum_overlap)
+    volume_mm3_N = voxels_N * voxel_volume_mm3(affine)
+    centroid_mm_N3 = lesion_centroids_mm(lesions, affine)
+    return tuple(
+        ScoredLesion(
+            lesion=n + 1,
+            outcome=hit if hit_N[n] else no_hit,
+            volume_mm3=float(volume_mm3_N[n]),
+            centroid_mm=(float(centroid_mm_N3[n, 0]), float(centroid_mm_N3[n, 1]), float(centroid_mm_N3[n, 2])),
+            overlap=float(overlap_N[n]),
+        )
+        for n in range(lesions.count)
+    )
+
+
+def _dice(reference_ijk: npt.NDArray[np.bool_], prediction_ijk: npt.NDArray[np.bool_]) -> float | None:
+    both = np.count_nonzero(reference_ijk) + np.count_nonzero(prediction_ijk)
+    return float(2 * np.count_nonzero(reference_ijk & prediction_ijk) / both) if both else None
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(length) for length in shape)
