@@ -1,0 +1,128 @@
+"""Voxels on one grid in, voxels at the same places in the world on another grid out.
+
+i j k voxels of the source grid; I J K voxels of the target grid. A voxel is a box around its centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lesionlab.imaging.lesions import Lesions, label_lesions
+from lesionlab.imaging.volume import Image, Mask, Matrix, grid_of, matrix_of
+from storage_schemas.volumes import Grid
+
+UNCOVERED_VOXELS = 1e-3
+"""Part of a study voxel that may stay uncovered: headers hold float32, so 240 × 1 mm may read as 240.0001 mm."""
+
+
+def study_grid(native: Grid, spacing_mm: float) -> Grid:
+    """The isotropic grid that images of this native grid are studied on.
+
+    Its axes I J K run to the right, front and top *along the native axes*: an oblique scan keeps its obliqueness,
+    for turning it would interpolate without need (a sheared scan gets the nearest rectangular axes). It covers every
+    native voxel as a box and has the same centre, so that a canonical native grid of this very spacing comes back
+    unchanged, and at half the resolution each study voxel is the mean of the eight that it covers.
+    """
+    affine = matrix_of(native)
+    canonical = affine @ nib.orientations.inv_ornt_aff(nib.io_orientation(affine), native.shape)
+    axes = _nearest_rotation(canonical[:3, :3])
+    corners_ijk = np.array(list(product(*[(-0.5, size - 0.5) for size in native.shape])))
+    corners_mm = nib.affines.apply_affine(affine, corners_ijk) @ axes
+    low_mm, high_mm = corners_mm.min(axis=0), corners_mm.max(axis=0)
+    shape = np.maximum(np.ceil((high_mm - low_mm) / spacing_mm - UNCOVERED_VOXELS), 1).astype(int)
+    first_mm = (low_mm + high_mm) / 2 - (shape - 1) / 2 * spacing_mm
+    study = np.eye(4)
+    study[:3, :3] = axes * spacing_mm
+    study[:3, 3] = axes @ first_mm
+    return grid_of(tuple(int(size) for size in shape), study)
+
+
+def resample_linear(voxels_ijk: Image, source: Grid, target: Grid, outside: float = 0.0) -> Image:
+    """Trilinear values at the target's voxel centres, float32; `outside` beyond the boxes of the source's voxels.
+
+    In the outer half of a border voxel the border's value holds. Nothing is smoothed first (the paper says linear):
+    where the target is more than twice as coarse as the source, voxels between the sampling points do not count.
+    """
+    index = _index_matrix(target, source)
+    values_IJK: Image = _sample(voxels_ijk.astype(np.float32, copy=False), index, target, order=1)
+    _blank_outside(values_IJK, index, source, outside)
+    return values_IJK
+
+
+def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
+    """The mask (0 and 1) on the target grid: linear, at least one half; and no lesion vanishes.
+
+    Of every lesion (26-neighbourhood) that lies in the target grid at least one target voxel is kept: one whose
+    centre lies in a voxel of the lesion, or else the one that holds the centre of the lesion's most central voxel.
+    Lesions merge only if they are near: never where all their voxel centres are further apart than two voxel
+    diagonals of the source and two of the target together.
+    """
+    index = _index_matrix(target, source)
+    kept_IJK = resample_linear(mask_ijk.astype(np.float32), source, target) >= 0.5
+    lesions = label_lesions(mask_ijk)
+    ids_IJK = _sample(lesions.ids_IJK, index, target, order=0)
+    lost = np.setdiff1d(np.arange(1, lesions.count + 1), ids_IJK[kept_IJK])
+    for centre_ijk in _most_central_voxels(lesions, lost):
+        voxel_IJK = np.rint(nib.affines.apply_affine(np.linalg.inv(index), centre_ijk)).astype(int)
+        if ((voxel_IJK >= 0) & (voxel_IJK < target.shape)).all():
+            kept_IJK[tuple(voxel_IJK)] = True
+    return kept_IJK.astype(np.uint8)
+
+
+def _nearest_rotation(axes: Matrix) -> Matrix:
+    """The orthonormal axes closest to these three columns (polar decomposition)."""
+    left, _, right = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
+    return np.asarray(left @ right)
+
+
+def _index_matrix(of: Grid, into: Grid) -> Matrix:
+    """Takes voxel indices of one grid to those of the other.
+
+    Rounded to a millionth of a voxel over the whole grid, so that equal grids give equal voxels.
+    """
+    return np.asarray(np.round(np.linalg.inv(matrix_of(into)) @ matrix_of(of), 9))
+
+
+def _sample(voxels_ijk: NDArray[Any], index: Matrix, target: Grid, order: Literal[0, 1]) -> NDArray[Any]:
+    """Values at the target's voxel centres (0: nearest, 1: linear); beyond the border, those of the border."""
+    return ndimage.affine_transform(
+        voxels_ijk,
+        index[:3, :3],
+        index[:3, 3],
+        target.shape,
+        output=voxels_ijk.dtype,
+        order=order,
+        mode="nearest",
+    )
+
+
+def _inside(index: Matrix, places_IJK: NDArray[np.integer], source: Grid) -> NDArray[np.bool_]:
+    """Which of these target voxels (…, 3) have their centre in the box of some source voxel."""
+    places_ijk = nib.affines.apply_affine(index, places_IJK)
+    return np.asarray(((places_ijk > -0.5 - 1e-6) & (places_ijk < np.array(source.shape) - 0.5 + 1e-6)).all(axis=-1))
+
+
+def _blank_outside(values_IJK: Image, index: Matrix, source: Grid, outside: float) -> None:
+    corners_IJK = np.array(list(product(*[(0, size - 1) for size in values_IJK.shape])))
+    if _inside(index, corners_IJK, source).all():  # then all between them are inside too, as a box is convex
+        return
+    for i, slab_JK in enumerate(values_IJK):
+        places_JK = np.stack(np.meshgrid(i, *map(np.arange, slab_JK.shape), indexing="ij"), axis=-1)[0]
+        slab_JK[~_inside(index, places_JK, source)] = outside
+
+
+def _most_central_voxels(lesions: Lesions, chosen: NDArray[np.integer]) -> Iterator[NDArray[np.integer]]:
+    """Of each chosen lesion, the voxel of its own that is nearest to its centre of mass (in voxels)."""
+    boxes = ndimage.find_objects(lesions.ids_IJK) if chosen.size else []
+    for lesion in chosen:
+        box = boxes[lesion - 1]
+        voxels_ijk = np.argwhere(lesions.ids_IJK[box] == lesion) + [side.start for side in box]
+        distance = np.linalg.norm(voxels_ijk - voxels_ijk.mean(axis=0), axis=1)
+        yield voxels_ijk[np.argmin(distance)]
