@@ -1,0 +1,45 @@
+"""A network and a study volume in; the predicted lesion mask on the scanner's own grid out."""
+
+# C channel, I J K voxels of the study grid, i j k voxels of the native grid
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lesionlab.imaging.resample import resample_linear
+from lesionlab.imaging.volume import Image, Mask
+from lesionlab.model.windows import Image as StudyImage
+from lesionlab.model.windows import head_probability
+from storage_schemas.runs import InferenceConfig
+from storage_schemas.volumes import Grid
+
+
+@dataclass(frozen=True)
+class NativePrediction:
+    """What the network says of every native voxel: `probability_ijk` (float32) and, thresholded, `mask_ijk` (uint8)."""
+
+    mask_ijk: Mask
+    probability_ijk: Image
+
+
+def predict_native(
+    network: nn.Module,
+    image_CIJK: StudyImage,
+    study_grid: Grid,
+    native_grid: Grid,
+    inference: InferenceConfig,
+    patch_voxels: int,
+    device: torch.device,
+) -> NativePrediction:
+    """Whole-head inference on the study grid, brought back to the native grid.
+
+    The probability is resampled (linear), and the native voxels are thresholded: resampling a mask instead would move
+    its border by up to half a voxel. Native voxels outside the study grid have probability 0.
+    """
+    probability_IJK = head_probability(network, image_CIJK, patch_voxels, inference.step_voxels, device)
+    probability_ijk = resample_linear(probability_IJK, study_grid, native_grid, outside=0.0)
+    return NativePrediction((probability_ijk >= inference.threshold).astype(np.uint8), probability_ijk)

@@ -1,0 +1,275 @@
+"""Lesions drawn by hand in; found, missed and spurious out, and what must never change the count."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from lesionlab.errors import ImageError
+from lesionlab.evaluation.lesionwise import Score, score
+from storage_schemas.runs import MetricDefinition
+
+PAPER = MetricDefinition()
+MM = np.eye(4)
+
+
+def draw(picture: str) -> np.ndarray:
+    """One slice as text, `#` lesion and `.` none, lines along the first axis."""
+    lines = picture.split()
+    return np.array([[[mark == "#"] for mark in line] for line in lines], dtype=np.uint8)
+
+
+def outcomes(result: Score) -> tuple[list[str], list[str]]:
+    return [lesion.outcome for lesion in result.reference], [lesion.outcome for lesion in result.prediction]
+
+
+def test_lesions_are_found_missed_and_spurious():
+    result = score(
+        draw("""
+            ##....#.
+            ##....#.
+            ........
+            ...##..."""),
+        draw("""
+            .#......
+            .##.....
+            .......#
+            #...#..."""),
+        MM,
+        PAPER,
+    )
+    assert outcomes(result) == (["found", "missed", "found"], ["true", "spurious", "spurious", "true"])
+    assert (result.found, result.spurious) == (2, 2)
+    assert result.sensitivity == 2 / 3
+    assert result.ppv == 2 / 4
+    assert result.dice == 2 * 3 / (8 + 6)
+
+
+def test_two_predictions_on_one_lesion_are_both_true_and_it_is_found_once():
+    result = score(draw("#####"), draw("#...#"), MM, PAPER)
+    assert outcomes(result) == (["found"], ["true", "true"])
+    assert (result.sensitivity, result.ppv) == (1.0, 1.0)
+
+
+def test_one_prediction_that_bridges_two_lesions_finds_both():
+    result = score(draw("#...#"), draw("#####"), MM, PAPER)
+    assert outcomes(result) == (["found", "found"], ["true"])
+    assert (result.sensitivity, result.ppv) == (1.0, 1.0)
+
+
+def test_a_neighbour_is_no_hit():
+    result = score(draw("##.."), draw("..##"), MM, PAPER)
+    assert outcomes(result) == (["missed"], ["spurious"])
+
+
+@pytest.mark.parametrize(("connectivity", "sensitivity", "ppv"), [(6, 1 / 2, 1.0), (18, 1.0, 1.0), (26, 1.0, 1.0)])
+def test_a_lesion_hanging_on_an_edge_is_its_own_lesion_only_for_faces(connectivity, sensitivity, ppv):
+    reference, prediction = draw("#. .#"), draw("#. ..")
+    result = score(reference, prediction, MM, MetricDefinition(connectivity=connectivity))
+    assert (result.sensitivity, result.ppv) == (sensitivity, ppv)
+
+
+@pytest.mark.parametrize(("connectivity", "lesions", "found"), [(6, 2, 1), (18, 2, 1), (26, 1, 1)])
+def test_a_lesion_hanging_on_a_corner_is_the_same_lesion_only_for_26(connectivity, lesions, found):
+    reference = np.zeros((2, 2, 2), dtype=np.uint8)
+    reference[0, 0, 0] = reference[1, 1, 1] = 1
+    prediction = np.zeros_like(reference)
+    prediction[0, 0, 0] = 1
+    result = score(reference, prediction, MM, MetricDefinition(connectivity=connectivity))
+    assert (len(result.reference), result.found) == (lesions, found)
+
+
+NOTHING, LESION = draw("....."), draw(".##..")
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "sensitivity", "ppv", "dice"),
+    [
+        (NOTHING, NOTHING, None, None, None),
+        (NOTHING, LESION, None, 0.0, 0.0),
+        (LESION, NOTHING, 0.0, None, 0.0),
+        (LESION, LESION, 1.0, 1.0, 1.0),
+    ],
+    ids=["both empty", "no reference lesion", "no predicted lesion", "the same lesion"],
+)
+def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, ppv, dice):
+    result = score(reference, prediction, MM, PAPER)
+    assert (result.sensitivity, result.ppv, result.dice) == (sensitivity, ppv, dice)
+
+
+@pytest.mark.parametrize(
+    ("minimum_overlap", "outcome"), [(0.0, "found"), (0.2, "found"), (0.3, "found"), (0.31, "missed"), (1.0, "missed")]
+)
+def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, outcome):
+    result = score(
+        draw("##########"), draw("...###...."), MM, MetricDefinition(name="third", minimum_overlap=minimum_overlap)
+    )
+    assert outcomes(result) == ([outcome], ["true"])
+    assert result.reference[0].overlap == 0.3
+
+
+def test_pieces_of_several_predictions_add_up_to_the_overlap():
+    result = score(draw("##########"), draw("##..##...#"), MM, MetricDefinition(minimum_overlap=0.5))
+    assert outcomes(result) == (["found"], ["true", "true", "true"])
+
+
+def test_below_the_minimum_volume_a_lesion_neither_hits_nor_is_hit():
+    reference = draw("""
+        ###...
+        ......
+        ...#..""")
+    prediction = draw("""
+        #.....
+        ......
+        ...###""")
+    three = MetricDefinition(name="three-mm3", minimum_volume_mm3=3.0)
+    result = score(reference, prediction, MM, three)
+    assert outcomes(result) == (["missed"], ["spurious"])
+    assert (result.dice, result.reference_ml, result.predicted_ml) == (0.0, 0.003, 0.003)
+
+
+def test_the_minimum_volume_is_in_millimetres_not_voxels():
+    reference = draw("##...#")
+    six_mm3 = MetricDefinition(minimum_volume_mm3=6.0)
+    assert len(score(reference, reference, np.diag([1.0, 1.0, 4.0, 1.0]), six_mm3).reference) == 1
+    assert len(score(reference, reference, np.diag([1.5, 1.0, 4.0, 1.0]), six_mm3).reference) == 2
+
+
+def test_each_record_says_where_the_lesion_lies_and_how_large_it_is():
+    affine = np.array([[-0.9, 0, 0, 80.0], [0, 0.9, 0, -100.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1]])
+    result = score(draw("... .## ..."), draw("... ..# ..."), affine, PAPER)
+    (lesion,) = result.reference
+    assert lesion.lesion == 1
+    assert lesion.volume_mm3 == pytest.approx(2 * 0.9 * 0.9 * 4)
+    assert lesion.centroid_mm == pytest.approx((80 - 0.9, -100 + 1.5 * 0.9, -20))
+    assert lesion.overlap == 0.5
+    assert result.predicted_ml == pytest.approx(0.9 * 0.9 * 4 / 1000)
+
+
+def test_masks_of_two_grids_are_refused_and_both_are_named():
+    with pytest.raises(ImageError, match="reference has 4 × 5 × 6 voxels but prediction 4 × 5 × 7"):
+        score(np.zeros((4, 5, 6)), np.zeros((4, 5, 7)), MM, PAPER)
+
+
+# --- what must not change, for any two masks ---
+
+definitions = st.builds(
+    MetricDefinition,
+    connectivity=st.sampled_from([6, 18, 26]),
+    minimum_volume_mm3=st.sampled_from([0.0, 2.0, 3.0]),
+    minimum_overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+
+
+@st.composite
+def mask_pairs(draw_):
+    shape = draw_(array_shapes(min_dims=3, max_dims=3, max_side=5))
+    return draw_(arrays(np.uint8, shape, elements=st.integers(0, 1))), draw_(
+        arrays(np.uint8, shape, elements=st.integers(0, 1))
+    )
+
+
+def counts(result: Score) -> tuple[object, ...]:
+    return (
+        len(result.reference),
+        len(result.prediction),
+        result.found,
+        result.spurious,
+        result.sensitivity,
+        result.ppv,
+        result.dice,
+    )
+
+
+def places(result: Score) -> list[tuple[float, ...]]:
+    return sorted(tuple(np.round(lesion.centroid_mm, 9)) for lesion in (*result.reference, *result.prediction))
+
+
+# Its numbers are eighths, so that centroids are exact enough to be compared one by one.
+OBLIQUE = np.array([[0.875, 0.125, 0.25, -80], [-0.125, 1.125, 0, -90], [0, 0.25, 2.5, -40], [0, 0, 0, 1]])
+
+
+@given(mask_pairs(), definitions)
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["left-right", "front-back", "up-down"])
+def test_flipping_the_head_changes_no_count_and_moves_no_lesion(axis, pair, definition):
+    reference, prediction = pair
+    turn = np.eye(4)
+    turn[axis, axis], turn[axis, 3] = -1, reference.shape[axis] - 1
+    flipped = score(np.flip(reference, axis), np.flip(prediction, axis), OBLIQUE @ turn, definition)
+    straight = score(reference, prediction, OBLIQUE, definition)
+    assert counts(flipped) == counts(straight)
+    assert places(flipped) == places(straight)
+
+
+@given(mask_pairs(), definitions)
+@pytest.mark.parametrize("order", list(permutations(range(3)))[1:], ids=str)
+def test_storing_the_axes_in_another_order_changes_no_count_and_moves_no_lesion(order, pair, definition):
+    reference, prediction = pair
+    affine = OBLIQUE[:, [*order, 3]]
+    permuted = score(reference.transpose(order), prediction.transpose(order), affine, definition)
+    straight = score(reference, prediction, OBLIQUE, definition)
+    assert counts(permuted) == counts(straight)
+    assert places(permuted) == places(straight)
+
+
+@given(mask_pairs(), definitions, st.integers(1, 255), st.integers(1, 255))
+def test_other_mask_values_change_nothing(pair, definition, value, other):
+    reference, prediction = pair
+    assert score(reference * np.uint8(value), prediction * np.uint8(other), MM, definition) == score(
+        reference, prediction, MM, definition
+    )
+
+
+@given(mask_pairs(), definitions, st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 3))
+def test_more_air_around_the_head_changes_no_count(pair, definition, margins):
+    padded = [np.pad(mask, margins) for mask in pair]
+    assert counts(score(*padded, MM, definition)) == counts(score(*pair, MM, definition))
+
+
+@given(mask_pairs(), definitions)
+def test_swapping_reference_and_prediction_swaps_sensitivity_and_ppv(pair, definition):
+    there, back = score(*pair, MM, definition), score(*reversed(pair), MM, definition)
+    assert (there.sensitivity, there.ppv, there.dice) == (back.ppv, back.sensitivity, back.dice)
+    assert (there.reference_ml, there.predicted_ml) == (back.predicted_ml, back.reference_ml)
+
+
+@given(mask_pairs(), definitions)
+def test_plain_sets_of_voxels_agree(pair, definition):
+    """The same definition once more, slowly: flood fill and set arithmetic."""
+    reference, prediction = (
+        [lesion for lesion in flood_fill(mask, definition.connectivity) if len(lesion) >= definition.minimum_volume_mm3]
+        for mask in pair
+    )
+    result = score(*pair, MM, definition)
+    for judged, lesions, others, hit in [
+        (result.reference, reference, set().union(*prediction), "found"),
+        (result.prediction, prediction, set().union(*reference), "true"),
+    ]:
+        expected = sorted(
+            (
+                len(lesion) / 1.0,
+                len(lesion & others) / len(lesion),
+                bool(lesion & others) and len(lesion & others) / len(lesion) >= definition.minimum_overlap,
+            )
+            for lesion in lesions
+        )
+        assert sorted((lesion.volume_mm3, lesion.overlap, lesion.outcome == hit) for lesion in judged) == expected
+
+
+def flood_fill(mask: np.ndarray, connectivity: int) -> list[set[tuple[int, ...]]]:
+    most_axes = {6: 1, 18: 2, 26: 3}[connectivity]
+    steps = [step for step in product((-1, 0, 1), repeat=3) if 0 < sum(map(abs, step)) <= most_axes]
+    left, lesions = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}, []
+    while left:
+        frontier, lesion = [left.pop()], set()
+        while frontier:
+            voxel = frontier.pop()
+            lesion.add(voxel)
+            near = {tuple(a + b for a, b in zip(voxel, step, strict=True)) for step in steps} & left
+            left -= near
+            frontier += near
+        lesions.append(lesion)
+    return lesions
