@@ -1,0 +1,218 @@
+"""Summaries and effects in; the paper's Table 3 out, as data, as text for the screen and as CSV.
+
+One table per default model: its own row, then fine-tuned and de novo at each size. Dice is not in the paper's Table 3.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lesionlab.analysis.comparisons import Unit, versus
+from lesionlab.analysis.conditions import METRICS, Condition, Metric
+from lesionlab.analysis.student import ALPHA
+from lesionlab.analysis.summary import Summary
+from storage_schemas.results import EffectRow, StudyRow
+
+METRIC_TITLES: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice (not in the paper)"}
+
+_SCREEN_COLUMNS = 96
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of one line: mean ± SE and the p values beside it; None where the line has no such comparison."""
+
+    summary: Summary
+    against_default: EffectRow | None
+    between_methods: EffectRow | None
+    """Fine-tuned against de novo at this size; on the fine-tuned line, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model of the table."""
+
+    condition: Condition
+    measures: Mapping[Metric, Measure]
+
+
+@dataclass(frozen=True)
+class PerformanceTable:
+    """All models that belong to one default model; `source` is None where the study has none."""
+
+    source: str | None
+    lines: tuple[Line, ...]
+
+
+def performance_tables(summaries: Sequence[Summary], effects: Sequence[EffectRow]) -> tuple[PerformanceTable, ...]:
+    """One table per default model, models in the order of the summaries."""
+    models = list(dict.fromkeys(summary.condition for summary in summaries))
+    named = list(dict.fromkeys(model.source for model in models if model.source))
+    sources: list[str | None] = [*named] or [None]
+    return tuple(
+        PerformanceTable(
+            source,
+            tuple(_line(model, source, summaries, effects) for model in models if model.source in (None, source)),
+        )
+        for source in sources
+    )
+
+
+def mean_se(summary: Summary) -> str:
+    """`0.55 ± 0.02`, as in the paper; a dash where there is nothing to average."""
+    if summary.mean is None:
+        return "–"
+    return f"{summary.mean:.2f}" if summary.se is None else f"{summary.mean:.2f} ± {summary.se:.2f}"
+
+
+def p_text(effect: EffectRow | None) -> str:
+    """`0.003*`, `<0.001*`, `0.614`; a dash where the test has no p; empty where there is no test."""
+    if effect is None:
+        return ""
+    if effect.p is None:
+        return "–"
+    return ("<0.001" if effect.p < 0.0005 else f"{effect.p:.3f}") + ("*" if effect.significant else "")
+
+
+def short_name(condition: Condition) -> str:
+    """As in the paper's tables: `Default`, `FT`, `DN`."""
+    return {"default": "Default", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
+
+
+def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
+    """What one must know to read the table, one sentence each; only what holds for these effects."""
+    paired = next((e.family for e in effects if e.test == "paired-t"), None)
+    unpaired = next((e.family for e in effects if e.test == "unpaired-t"), None)
+    lines = [
+        "Mean ± standard error over the tested studies. FT: fine-tuned, DN: de novo, N: labelled training studies."
+    ]
+    if unpaired:
+        lines.append(
+            f"p default: two-tailed unpaired t against the default model, {unit}; "
+            f"*: p ≤ {ALPHA}/{unpaired} (Bonferroni, m = {unpaired})."
+        )
+    if paired:
+        lines.append(
+            f"p method: two-tailed paired t, FT against DN at the same N; "
+            f"*: p ≤ {ALPHA}/{paired} (Bonferroni, m = {paired})."
+        )
+    lines.append("–: cannot be computed; effects.csv says why.")
+    return tuple(lines)
+
+
+def as_text(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
+    """The tables and their key for a screen or a log, in plain characters."""
+    sheet = StringIO()
+    console = Console(file=sheet, width=_SCREEN_COLUMNS, color_system=None, force_terminal=False)
+    for table in tables:
+        console.print(_rich_table(table))
+    for line in key:
+        console.print(line, markup=False, highlight=False)
+    return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()) + "\n"
+
+
+def performance_csv(tables: Sequence[PerformanceTable]) -> str:
+    """The tables in full precision, one line per model and default model."""
+    return csv_text([_record(table, line) for table in tables for line in table.lines])
+
+
+def summary_csv(summaries: Sequence[Summary]) -> str:
+    """Every mean, SE, n and number of undefined values."""
+    return csv_text(
+        [
+            _model_columns(s.condition)
+            | {"metric": s.metric, "mean": s.mean, "se": s.se, "n": s.n, "undefined": s.undefined}
+            for s in summaries
+        ]
+    )
+
+
+def effects_csv(effects: Sequence[EffectRow]) -> str:
+    """Every comparison, with n, m and the reason where there is no p."""
+    return csv_text([effect.model_dump() for effect in effects])
+
+
+def studies_csv(rows: Iterable[StudyRow]) -> str:
+    """Every tested study under every model; without the inference time, which differs between equal runs."""
+    return csv_text([row.model_dump(exclude={"inference_s"}) for row in rows])
+
+
+def csv_text(records: Sequence[Mapping[str, object]]) -> str:
+    """Records with equal columns as CSV; None is an empty field."""
+    sheet = StringIO()
+    if records:
+        writer = csv.DictWriter(sheet, fieldnames=list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+    return sheet.getvalue()
+
+
+def _line(model: Condition, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow]) -> Line:
+    default, fresh = Condition("default", source, 0), Condition("de-novo", None, model.training_size)
+
+    def effect(test: str, metric: Metric, other: Condition) -> EffectRow | None:
+        wanted = (test, metric, versus(model, other), model.training_size)
+        return next((e for e in effects if (e.test, e.metric, e.comparison, e.training_size) == wanted), None)
+
+    return Line(
+        model,
+        {
+            s.metric: Measure(s, effect("unpaired-t", s.metric, default), effect("paired-t", s.metric, fresh))
+            for s in summaries
+            if s.condition == model
+        },
+    )
+
+
+def _rich_table(table: PerformanceTable) -> Table:
+    """Dice without its p values: they are in the CSV and in the report, the screen is narrow."""
+    sheet = Table(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        title=f"Default model: {table.source}" if table.source else None,
+    )
+    sheet.add_column("Model")
+    sheet.add_column("N", justify="right")
+    for title in ("Sensitivity", "p\ndefault", "p\nmethod", "PPV", "p\ndefault", "p\nmethod", "Dice"):
+        sheet.add_column(title, justify="right", no_wrap=True)
+    for line in table.lines:
+        texts = [short_name(line.condition), str(line.condition.training_size)]
+        for measure in (line.measures["sensitivity"], line.measures["ppv"]):
+            texts += [_with_n(measure.summary), p_text(measure.against_default), p_text(measure.between_methods)]
+        sheet.add_row(*texts, _with_n(line.measures["dice"].summary))
+    return sheet
+
+
+def _with_n(summary: Summary) -> str:
+    return mean_se(summary) + (f" (n={summary.n})" if summary.undefined else "")
+
+
+def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
+    record: dict[str, object] = {"default_model": table.source} | _model_columns(line.condition)
+    for metric in METRICS:
+        measure = line.measures[metric]
+        summary = measure.summary
+        record |= {
+            f"{metric}_mean": summary.mean,
+            f"{metric}_se": summary.se,
+            f"{metric}_n": summary.n,
+            f"{metric}_undefined": summary.undefined,
+        }
+        for name, effect in (("default", measure.against_default), ("method", measure.between_methods)):
+            record |= {
+                f"{metric}_p_{name}": effect.p if effect else None,
+                f"{metric}_p_{name}_significant": effect.significant if effect else None,
+            }
+    return record
+
+
+def _model_columns(condition: Condition) -> dict[str, object]:
+    return {"arm": condition.arm, "source": condition.source, "training_size": condition.training_size}
