@@ -27,6 +27,13 @@ class Architecture(Document):
     """Dilation of the second convolution of each encoder block; 2 in Duong et al. 2019."""
 
 
+class InferenceConfig(Document):
+    """Whole-head inference: overlapping windows of the patch size, mean of probabilities, one threshold."""
+
+    step_voxels: Annotated[int, Field(gt=0)] = 32
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
 class ModelName(Document):
     """Which registered model: its name and one immutable version."""
 
@@ -48,6 +55,7 @@ class ModelCard(Document):
     """Isotropic grid that the network was trained on."""
     patch_voxels: Annotated[int, Field(gt=0)]
     """Edge of the training patches, and of the windows of whole-head inference."""
+    inference: InferenceConfig
     weights_sha256: Sha256
     parent: ModelName | None = None
     """The default model it was fine-tuned from; None: de novo."""

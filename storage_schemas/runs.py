@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from storage_schemas.base import Digest, Document, Sha256, Slug
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import Architecture, ModelName
+from storage_schemas.models import Architecture, InferenceConfig, ModelName
 from storage_schemas.results import Arm, CellColumns
 from storage_schemas.tasks import TaskName
 
@@ -54,13 +54,6 @@ class TrainingConfig(Document):
         if self.batch_size % self.workers:
             raise ValueError(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
         return self
-
-
-class InferenceConfig(Document):
-    """Whole-head inference: overlapping windows of the patch size, mean of probabilities, one threshold."""
-
-    step_voxels: Annotated[int, Field(gt=0)] = 32
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
 class MetricDefinition(Document):
@@ -160,6 +153,11 @@ class StudySpec(Document):
                 faults.append(
                     f"{owner}: patch_voxels must be a multiple of {scale} for a U-Net of depth "
                     f"{self.architecture.depth}; found {training.patch_voxels}"
+                )
+            if training is not None and training.patch_voxels < self.inference.step_voxels:
+                faults.append(
+                    f"inference: step_voxels must not exceed the patch of {owner} ({training.patch_voxels}), "
+                    f"or windows leave gaps; found {self.inference.step_voxels}"
                 )
         if faults:
             raise ValueError("; ".join(faults))

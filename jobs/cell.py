@@ -1,0 +1,134 @@
+"""One run from its RunSpec to its ledger entry: what every worker does, under Ray or in one plain process.
+
+Enters: the run, the store's URI, the node's cache folder. Leaves in the store: model, rows, predictions, ledger entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_study, share, store_prediction
+from lesionlab.model.transfer import adopt, fresh_receipt
+from lesionlab.model.unet import UNet, build_unet
+from lesionlab.model.weights import weights_bytes
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import write_rows
+from lesionlab.studies.cache import open_cached
+from lesionlab.studies.ledger import close_run
+from lesionlab.studies.registry import find_model, model_weights
+from lesionlab.training.loop import TrainingOutcome, Worker, train
+from storage_schemas import keys
+from storage_schemas.models import ModelCard, TensorReceipt
+from storage_schemas.results import LesionRow, RunRow, StudyRow
+from storage_schemas.runs import RunSpec
+
+UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
+
+
+def task_of(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
+    """What a worker on another node needs to know, as plain strings."""
+    return {"run": run.canonical_json(), "store": store_uri, "cache": str(cache)}
+
+
+def run_cell(worker: Worker, task: dict[str, str]) -> None:
+    """Train (unless the cell is a default model), test, and declare complete."""
+    run = RunSpec.model_validate_json(task["run"])
+    store, cache = open_store(task["store"]), Path(task["cache"])
+
+    network, receipt = starting_network(run, store)
+    outcome = UNTRAINED
+    if run.train:
+        outcome = train(run, network, [open_cached(store, entry, cache) for entry in run.train], store, worker, cache)
+
+    started = time.monotonic()
+    evaluations = worker.gather(evaluate_share(run, network, store, worker, cache))
+    if worker.rank != 0:
+        return
+    if run.train:
+        store_model(run, network, receipt, store)
+    store_rows(run, [evaluation for part in evaluations for evaluation in part], store)
+    write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    close_run(
+        store,
+        RunRow(
+            run_id=run.run_id,
+            study_name=run.study_name,
+            tested=len(run.test),
+            epochs=outcome.epochs,
+            steps=outcome.steps,
+            final_loss=outcome.final_loss,
+            workers=worker.world_size,
+            device=str(worker.device),
+            training_s=outcome.seconds,
+            evaluation_s=time.monotonic() - started,
+        ),
+    )
+    store.delete(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+
+
+def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorReceipt, ...]]:
+    """The network before training, and where each of its tensors comes from.
+
+    Raises TransferError where a parent's weights are missing, altered, or none of them was used.
+    """
+    network = build_unet(run.architecture, channels=len(run.channels), seed=run.seed)
+    if run.parent is None:
+        return network, fresh_receipt(network)
+    name = f"{run.parent.model.name}@{run.parent.model.version}"
+    card = find_model(store, name)
+    return network, adopt(network, card, model_weights(store, card), run.channels)
+
+
+def evaluate_share(
+    run: RunSpec, network: UNet, store: Store, worker: Worker, cache: Path
+) -> tuple[StudyEvaluation, ...]:
+    """Test this worker's share of the studies and store its predictions; every study is one worker's, once."""
+    positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
+    done = []
+    for entry in share(run.test, worker.rank, worker.world_size):
+        volume = open_cached(store, entry, cache)
+        evaluation = evaluate_study(run, network, volume, entry, positions[entry.study], worker.device)
+        store_prediction(store, evaluation)
+        done.append(evaluation)
+    return tuple(done)
+
+
+def store_model(run: RunSpec, network: UNet, receipt: tuple[TensorReceipt, ...], store: Store) -> None:
+    """Weights, receipt and, last, the card."""
+    weights = weights_bytes(network)
+    store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
+    write_rows(store, keys.RUN_RECEIPT.build(run_id=run.run_id), receipt)
+    card = ModelCard(
+        name=run.study_name,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        parent=run.parent.model if run.parent else None,
+        cohort=run.cohort,
+        training_studies=len(run.train),
+    )
+    write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)
+
+
+def store_rows(run: RunSpec, evaluations: list[StudyEvaluation], store: Store) -> None:
+    """One Parquet part of study rows and one of lesion rows; a default model in the making is tested on nothing."""
+    if run.cell is None:
+        return
+    found = sorted(evaluation.row.study for evaluation in evaluations)
+    wanted = sorted(entry.study for entry in run.test)
+    if found != wanted:
+        raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
+    ordered = sorted(evaluations, key=lambda evaluation: evaluation.row.position)
+    names = {"study_name": run.study_name, "run_id": run.run_id}
+    rows: list[StudyRow] = [evaluation.row for evaluation in ordered]
+    lesions: list[LesionRow] = [lesion for evaluation in ordered for lesion in evaluation.lesions]
+    write_rows(store, keys.STUDY_ROWS.build(**names), rows, StudyRow)
+    write_rows(store, keys.LESION_ROWS.build(**names), lesions, LesionRow)

@@ -1,0 +1,105 @@
+"""What every command shares: where store and cache are, how a study file is read, how an error reaches a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+
+from lesionlab.errors import LesionlabError, SpecError
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.runs import StudySpec
+
+SPECS = Path(__file__).parent / "specs"
+
+console = Console(highlight=False, soft_wrap=True)
+"""For results: standard output."""
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+"""For progress and errors: standard error."""
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="LESIONLAB_STORE",
+        metavar="URI",
+        help="Where volumes, models and results lie: file:///path or s3://bucket/prefix "
+        "(endpoint and credentials as for any AWS tool).",
+        default_factory=lambda: f"file://{Path.cwd() / '.lesionlab' / 'store'}",
+        show_default="file://./.lesionlab/store",
+    ),
+]
+CacheOption = Annotated[
+    Path,
+    typer.Option(
+        "--cache",
+        envvar="LESIONLAB_CACHE",
+        metavar="DIR",
+        help="Node-local folder for the volumes that training reads; may be deleted at any time.",
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lesionlab",
+        show_default="~/.cache/lesionlab",
+    ),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", help="One process, one device, no Ray: for a bare GPU machine, a notebook, a debugger."),
+]
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A study file (YAML), or the name of a built-in one, such as demo.")
+]
+
+
+def connect(uri: str) -> Store:
+    """The store behind a URI, once it was seen to answer. Raises StoreError with what to do where it does not."""
+    store = open_store(uri)
+    store.check()
+    return store
+
+
+def load_spec(name: str) -> StudySpec:
+    """Read a study file. Raises SpecError with every fault in it, each with its place."""
+    path = Path(name) if Path(name).suffix in {".yaml", ".yml"} else SPECS / f"{name}.yaml"
+    if not path.is_file():
+        built_in = ", ".join(sorted(file.stem for file in SPECS.glob("*.yaml")))
+        raise SpecError(f"study file {name}: not found; give a path to a YAML file, or one of the built-in: {built_in}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return StudySpec.model_validate(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"study file {path}: not readable as YAML: {error}") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'study'}: {fault['msg']}" for fault in error.errors()]
+        raise SpecError(f"study file {path}: " + "; ".join(faults)) from error
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command; an error that a person can act on becomes one message and exit code 1, a bug shows whole."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except LesionlabError as error:
+            notes.print(f"error: {error}", style="bold red", markup=False)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            notes.print("stopped; what was finished is kept: run the same command again to go on", markup=False)
+            raise typer.Exit(130) from interrupt
+
+    return run
+
+
+def run_alone(function: Callable[..., Any]) -> None:
+    """Entry of `python -m jobs.<stage>`: the same command as `lesionlab <stage>`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command(function))
+    sys.argv[0] = f"python -m jobs.{Path(sys.argv[0]).stem}"
+    app()

@@ -1,0 +1,65 @@
+"""Progress for people: one line that rewrites itself on a terminal, one line a change in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from jobs.door import notes
+
+
+def minutes(seconds: float) -> str:
+    """`1:05`, `12:40`, `3:02:09`."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+class Line:
+    """The status line; `say` replaces it, `close` leaves the last one standing."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+
+    def say(self, text: str, *, lasting: bool) -> None:
+        """Show `text`; in a log file only what is `lasting` (a thing finished) gets a line, not each tick."""
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+        elif lasting and text != self._shown:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        self._shown = text
+
+    def close(self) -> None:
+        """End the line."""
+        if self._terminal and self._shown:
+            sys.stderr.write("\n")
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Yields `step(done, total, name)` for work that goes one by one, with the time that is left."""
+    line, start = Line(), time.monotonic()
+
+    def step(done: int, total: int, name: str) -> None:
+        elapsed = time.monotonic() - start
+        left = f", about {minutes(elapsed / done * (total - done))} left" if 0 < done < total else ""
+        line.say(f"{what}: {done}/{total} {name} [{minutes(elapsed)}{left}]", lasting=True)
+
+    try:
+        yield step
+    finally:
+        line.close()
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    """A titled stage of a long command, with the time that it took."""
+    notes.print(f"\n[bold]{title}[/bold]")
+    start = time.monotonic()
+    yield
+    notes.print(f"[dim]took {minutes(time.monotonic() - start)}[/dim]")

@@ -1,0 +1,104 @@
+"""A study file in; every cell of its design trained and tested, with rows and predictions in the store, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cohorts import manifest_of
+from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, notes, run_alone
+from jobs.execute import execute
+from lesionlab.errors import SpecError
+from lesionlab.evaluation.study import export_prediction, read_prediction
+from lesionlab.store.documents import create_document, move_pointer
+from lesionlab.store.objects import Store
+from lesionlab.studies.ledger import completed
+from lesionlab.studies.plan import make_plan, pretraining, trainings
+from lesionlab.studies.registry import find_model
+from storage_schemas import keys
+from storage_schemas.models import ModelCard
+from storage_schemas.runs import Plan, RunSpec, Source, StudySpec
+
+
+def resolve_plan(spec: StudySpec, store: Store) -> Plan:
+    """The study's runs, from the cohorts and models that the store holds now.
+
+    Raises InputError where a cohort or a default model is missing, SpecError where one does not fit.
+    """
+    cohorts = {spec.target.cohort, *(source.cohort for source in spec.sources if source.cohort)}
+    manifests = {name: manifest_of(store, name) for name in sorted(cohorts)}
+    parents = {source.model: _parent(spec, source, store) for source in spec.sources}
+    return make_plan(spec, manifests, parents)
+
+
+def _parent(spec: StudySpec, source: Source, store: Store) -> ModelCard:
+    """A source with a cohort means the model that today's cohort, code and settings make; one without, the champion."""
+    if source.cohort is None:
+        return find_model(store, source.model)
+    version = pretraining(spec, source, manifest_of(store, source.cohort)).run_id
+    if not store.exists(keys.MODEL_CARD.build(name=source.model, version=version)):
+        raise SpecError(
+            f"source {source.model}: version {version} is not registered yet; train it first: lesionlab pretrain "
+            f"(with the study file of {spec.name})"
+        )
+    return find_model(store, f"{source.model}@{version}")
+
+
+def sweep_study(spec: StudySpec, store: Store, cache: Path, *, plain: bool) -> Plan:
+    """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
+    plan = resolve_plan(spec, store)
+    create_document(store, keys.PLAN.build(study_name=spec.name, digest=plan.digest()), plan)
+    move_pointer(store, keys.CURRENT_PLAN.build(study_name=spec.name), plan.digest())
+    execute(plan.runs, store, cache, plain=plain, what="cells")
+    return plan
+
+
+def export_predictions(runs: Iterable[RunSpec], store: Store, folder: Path) -> int:
+    """Write every stored prediction of these runs as NIfTI in native space; returns how many."""
+    written = 0
+    for run in runs:
+        for entry in run.test:
+            prediction = read_prediction(store, run.run_id, entry.study)
+            path = folder / run.run_id / f"{entry.study}_label-lesion_mask.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            export_prediction(path, prediction.mask_ijk, prediction.card.native_grid)
+            written += 1
+    return written
+
+
+def sweep(
+    spec: SpecArgument,
+    store: StoreOption,
+    cache: CacheOption,
+    plain: PlainOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which are done, run nothing.")] = False,
+    save_predictions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write every predicted mask there as NIfTI, in native space.")
+    ] = None,
+) -> None:
+    """Train and test every cell of a study; run it again after a stop and it does what is missing.
+
+    Example: lesionlab sweep demo
+    """
+    study, place = load_spec(spec), connect(store)
+    if dry_run:
+        plan = resolve_plan(study, place)
+        done = completed(place, (run.run_id for run in plan.runs))
+        for run in plan.runs:
+            state = "done" if run.run_id in done else "to do"
+            console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}", markup=False)
+        console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all", markup=False)
+        return
+    plan = sweep_study(study, place, cache, plain=plain)
+    if save_predictions:
+        notes.print(
+            f"{export_predictions(plan.runs, place, save_predictions)} masks in {save_predictions}", markup=False
+        )
+    console.print(f"{len(plan.runs)} cells done; now: lesionlab analyse {study.name}", markup=False)
+
+
+if __name__ == "__main__":
+    run_alone(sweep)

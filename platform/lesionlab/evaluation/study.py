@@ -1,0 +1,156 @@
+"""One tested study and the network of one run in; its study row, lesion rows and stored prediction out."""
+
+# i j k voxels of the native grid
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lesionlab.errors import MissingObject
+from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
+from lesionlab.evaluation.predict import predict_native
+from lesionlab.imaging.volume import Volume, write_volume
+from lesionlab.store.arrays import group_exists, read_array, read_attributes, write_group
+from lesionlab.store.objects import Store
+from lesionlab.studies.cache import CachedVolume
+from storage_schemas.base import Digest, StudyId
+from storage_schemas.keys import PREDICTION
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.results import LesionRow, StudyColumns, StudyRow
+from storage_schemas.runs import RunSpec
+from storage_schemas.volumes import PREDICTION_ATTRIBUTE, Grid, PredictionCard
+
+
+@dataclass(frozen=True)
+class StudyEvaluation:
+    """What one run achieved on one study: its row, a row for each lesion of both masks, and the native mask (uint8)."""
+
+    row: StudyRow
+    lesions: tuple[LesionRow, ...]
+    mask_ijk: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """A prediction read back: whose it is and where it lies (`card`), and the native mask (uint8)."""
+
+    card: PredictionCard
+    mask_ijk: npt.NDArray[np.uint8]
+
+
+def evaluate_study(
+    run: RunSpec,
+    network: torch.nn.Module,
+    volume: CachedVolume,
+    entry: ManifestEntry,
+    position: int,
+    device: torch.device,
+) -> StudyEvaluation:
+    """Predict one study and score it in native space; `position` is its place in the test subset, from 1.
+
+    Raises ValueError for a run without a cell: a default model in the making is tested on nothing.
+    """
+    card = volume.card
+    started = perf_counter()
+    prediction = predict_native(
+        network,
+        volume.image_CIJK,
+        card.study_grid,
+        card.native_grid,
+        run.inference,
+        run.training.patch_voxels,
+        device,
+    )
+    inference_s = perf_counter() - started
+    result = score(volume.native_label_ijk, prediction.mask_ijk, card.native_grid.affine, run.metric)
+    columns = StudyColumns(
+        **run.columns().model_dump(),
+        study=entry.study,
+        patient=entry.patient,
+        site=entry.site,
+        position=position,
+        definition=run.metric.label(),
+    )
+    return StudyEvaluation(_study_row(columns, result, inference_s), _lesion_rows(columns, result), prediction.mask_ijk)
+
+
+def share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
+    """The studies that worker `rank` of `world_size` evaluates: each study is in exactly one worker's share.
+
+    A data-parallel sampler pads its shares to equal length, so it would test some studies twice.
+    """
+    return tuple(entries[rank::world_size])
+
+
+def store_prediction(store: Store, run_id: Digest, evaluation: StudyEvaluation, native_grid: Grid) -> None:
+    """Write the predicted mask and its PredictionCard as one Zarr group."""
+    card = PredictionCard(run_id=run_id, study=evaluation.row.study, native_grid=native_grid)
+    write_group(
+        store,
+        PREDICTION.build(run_id=run_id, study=card.study),
+        {"mask": evaluation.mask_ijk},
+        {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")},
+    )
+
+
+def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPrediction:
+    """The prediction of a run for a study. Raises MissingObject where that run stored none."""
+    key = PREDICTION.build(run_id=run_id, study=study)
+    if not group_exists(store, key):
+        raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
+    card = PredictionCard.model_validate(read_attributes(store, key)[PREDICTION_ATTRIBUTE])
+    return StoredPrediction(card, read_array(store, key, "mask"))
+
+
+def export_prediction(path: Path, mask_ijk: npt.NDArray[np.uint8], native_grid: Grid) -> None:
+    """Write a predicted mask as NIfTI on the native grid, for other people's viewers."""
+    write_volume(path, Volume(mask_ijk, np.asarray(native_grid.affine)))
+
+
+def _study_row(columns: StudyColumns, result: Score, inference_s: float) -> StudyRow:
+    return StudyRow(
+        **columns.model_dump(),
+        reference_lesions=len(result.reference),
+        predicted_lesions=len(result.prediction),
+        found=result.found,
+        spurious=result.spurious,
+        sensitivity=result.sensitivity,
+        ppv=result.ppv,
+        dice=result.dice,
+        reference_ml=result.reference_ml,
+        predicted_ml=result.predicted_ml,
+        inference_s=inference_s,
+    )
+
+
+def _lesion_rows(columns: StudyColumns, result: Score) -> tuple[LesionRow, ...]:
+    return tuple(
+        chain(
+            (_lesion_row(columns, "reference", lesion) for lesion in result.reference),
+            (_lesion_row(columns, "prediction", lesion) for lesion in result.prediction),
+        )
+    )
+
+
+def _lesion_row(columns: StudyColumns, side: Literal["reference", "prediction"], lesion: ScoredLesion) -> LesionRow:
+    x_mm, y_mm, z_mm = lesion.centroid_mm
+    return LesionRow(
+        **columns.model_dump(),
+        side=side,
+        lesion=lesion.lesion,
+        outcome=lesion.outcome,
+        volume_mm3=lesion.volume_mm3,
+        x_mm=x_mm,
+        y_mm=y_mm,
+        z_mm=z_mm,
+        overlap=lesion.overlap,
+    )
