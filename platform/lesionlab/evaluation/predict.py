@@ -14,7 +14,7 @@ from lesionlab.imaging.resample import resample_linear
 from lesionlab.imaging.volume import Image, Mask
 from lesionlab.model.windows import Image as StudyImage
 from lesionlab.model.windows import head_probability
-from storage_schemas.runs import InferenceConfig
+from storage_schemas.models import InferenceConfig
 from storage_schemas.volumes import Grid
 
 
@@ -35,11 +35,11 @@ def predict_native(
     patch_voxels: int,
     device: torch.device,
 ) -> NativePrediction:
-    """Whole-head inference on the study grid, brought back to the native grid.
+    """Whole-head inference on the study grid, brought back to the native grid; the network is moved to `device`.
 
     The probability is resampled (linear), and the native voxels are thresholded: resampling a mask instead would move
     its border by up to half a voxel. Native voxels outside the study grid have probability 0.
     """
-    probability_IJK = head_probability(network, image_CIJK, patch_voxels, inference.step_voxels, device)
+    probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
     probability_ijk = resample_linear(probability_IJK, study_grid, native_grid, outside=0.0)
     return NativePrediction((probability_ijk >= inference.threshold).astype(np.uint8), probability_ijk)

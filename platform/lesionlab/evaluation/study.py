@@ -6,19 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import nn
 
 from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
 from lesionlab.evaluation.predict import predict_native
-from lesionlab.imaging.volume import Volume, write_volume
+from lesionlab.imaging.volume import Mask, Volume, matrix_of, write_volume
 from lesionlab.store.arrays import group_exists, read_array, read_attributes, write_group
 from lesionlab.store.objects import Store
 from lesionlab.studies.cache import CachedVolume
@@ -32,24 +30,25 @@ from storage_schemas.volumes import PREDICTION_ATTRIBUTE, Grid, PredictionCard
 
 @dataclass(frozen=True)
 class StudyEvaluation:
-    """What one run achieved on one study: its row, a row for each lesion of both masks, and the native mask (uint8)."""
+    """What one run achieved on one study: its row, a row for each lesion of both masks, and the native mask."""
 
     row: StudyRow
     lesions: tuple[LesionRow, ...]
-    mask_ijk: npt.NDArray[np.uint8]
+    mask_ijk: Mask
+    native_grid: Grid
 
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """A prediction read back: whose it is and where it lies (`card`), and the native mask (uint8)."""
+    """A prediction read back: whose it is and where it lies (`card`), and the native mask."""
 
     card: PredictionCard
-    mask_ijk: npt.NDArray[np.uint8]
+    mask_ijk: Mask
 
 
 def evaluate_study(
     run: RunSpec,
-    network: torch.nn.Module,
+    network: nn.Module,
     volume: CachedVolume,
     entry: ManifestEntry,
     position: int,
@@ -80,7 +79,12 @@ def evaluate_study(
         position=position,
         definition=run.metric.label(),
     )
-    return StudyEvaluation(_study_row(columns, result, inference_s), _lesion_rows(columns, result), prediction.mask_ijk)
+    return StudyEvaluation(
+        row=_study_row(columns, result, inference_s),
+        lesions=_lesion_rows(columns, result),
+        mask_ijk=prediction.mask_ijk,
+        native_grid=card.native_grid,
+    )
 
 
 def share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
@@ -91,12 +95,13 @@ def share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple
     return tuple(entries[rank::world_size])
 
 
-def store_prediction(store: Store, run_id: Digest, evaluation: StudyEvaluation, native_grid: Grid) -> None:
+def store_prediction(store: Store, evaluation: StudyEvaluation) -> None:
     """Write the predicted mask and its PredictionCard as one Zarr group."""
-    card = PredictionCard(run_id=run_id, study=evaluation.row.study, native_grid=native_grid)
+    row = evaluation.row
+    card = PredictionCard(run_id=row.run_id, study=row.study, native_grid=evaluation.native_grid)
     write_group(
         store,
-        PREDICTION.build(run_id=run_id, study=card.study),
+        PREDICTION.build(run_id=row.run_id, study=row.study),
         {"mask": evaluation.mask_ijk},
         {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")},
     )
@@ -111,9 +116,9 @@ def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPredi
     return StoredPrediction(card, read_array(store, key, "mask"))
 
 
-def export_prediction(path: Path, mask_ijk: npt.NDArray[np.uint8], native_grid: Grid) -> None:
+def export_prediction(path: Path, mask_ijk: Mask, native_grid: Grid) -> None:
     """Write a predicted mask as NIfTI on the native grid, for other people's viewers."""
-    write_volume(path, Volume(mask_ijk, np.asarray(native_grid.affine)))
+    write_volume(path, Volume(mask_ijk, matrix_of(native_grid)))
 
 
 def _study_row(columns: StudyColumns, result: Score, inference_s: float) -> StudyRow:
@@ -133,12 +138,9 @@ def _study_row(columns: StudyColumns, result: Score, inference_s: float) -> Stud
 
 
 def _lesion_rows(columns: StudyColumns, result: Score) -> tuple[LesionRow, ...]:
-    return tuple(
-        chain(
-            (_lesion_row(columns, "reference", lesion) for lesion in result.reference),
-            (_lesion_row(columns, "prediction", lesion) for lesion in result.prediction),
-        )
-    )
+    reference = [_lesion_row(columns, "reference", lesion) for lesion in result.reference]
+    prediction = [_lesion_row(columns, "prediction", lesion) for lesion in result.prediction]
+    return (*reference, *prediction)
 
 
 def _lesion_row(columns: StudyColumns, side: Literal["reference", "prediction"], lesion: ScoredLesion) -> LesionRow:
