@@ -1,0 +1,135 @@
+"""An architecture and a seed in; a 3-D U-Net with reproducible weights out.
+
+Wahlig et al. 2023, figure 2A: `depth` times down, `depth` times up, a skip connection at every resolution. Each block
+is two convolutions of 3×3×3, each followed by normalisation and ReLU; channels double on the way down.
+
+Shapes: B batch, C channel, I J K voxel axes (multiples of 2**depth), i j k the same axes at a block's own resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from storage_schemas.models import Architecture
+
+CLASSES = 2
+"""Background and lesion; the network returns logits, softmax is the caller's."""
+
+LESION = 1
+"""Index of the lesion class."""
+
+
+class UNet(nn.Module):
+    """Image patches to logits of the same size; built by `build_unet`."""
+
+    def __init__(self, architecture: Architecture, channels: int) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.channels = channels
+        widths = [architecture.base_channels * 2**level for level in range(architecture.depth + 1)]
+        norm, dilation = architecture.norm, architecture.encoder_dilation
+        self.entry = _block(channels, widths[0], norm, dilation)
+        self.down = nn.ModuleList(
+            _named(
+                halve=nn.Conv3d(finer, coarser, kernel_size=2, stride=2),
+                block=_block(coarser, coarser, norm, dilation),
+            )
+            for finer, coarser in pairwise(widths)
+        )
+        rising = list(pairwise(reversed(widths)))
+        self.up = nn.ModuleList(_up(coarser, finer, architecture.upsampling) for coarser, finer in rising)
+        self.merge = nn.ModuleList(_block(2 * finer, finer, norm, dilation=1) for _, finer in rising)
+        self.head = nn.Conv3d(widths[0], CLASSES, kernel_size=1)
+
+    def forward(self, image_BCIJK: Tensor) -> Tensor:
+        """Logits (B, 2, I, J, K). Raises ValueError where the patch does not fit `depth` halvings."""
+        self._check(image_BCIJK)
+        features_BCijk = self.entry(image_BCIJK)
+        skips = []
+        for down in self.down:
+            skips.append(features_BCijk)
+            features_BCijk = down(features_BCijk)
+        for up, merge in zip(self.up, self.merge, strict=True):
+            features_BCijk = merge(torch.cat([skips.pop(), up(features_BCijk)], dim=1))
+        logits_BCIJK: Tensor = self.head(features_BCijk)
+        return logits_BCIJK
+
+    def _check(self, image_BCIJK: Tensor) -> None:
+        scale = 2**self.architecture.depth
+        voxels = tuple(image_BCIJK.shape[2:])
+        # One voxel at the bottom has no spread to normalise by: its features would be the same for every image.
+        fits = len(voxels) == 3 and not any(n % scale for n in voxels) and max(voxels) > scale
+        if not fits or image_BCIJK.shape[1] != self.channels:
+            raise ValueError(
+                f"U-Net of depth {self.architecture.depth}: wanted {self.channels} channels and three axes of a "
+                f"multiple of {scale} voxels, at least {2 * scale} along one; found {tuple(image_BCIJK.shape)} "
+                "(batch, channels, voxels); pad the image or choose another patch size"
+            )
+
+
+class _Upsample(nn.Module):
+    """Twice the voxels by trilinear interpolation."""
+
+    def forward(self, features_BCijk: Tensor) -> Tensor:
+        return functional.interpolate(features_BCijk, scale_factor=2, mode="trilinear", align_corners=False)
+
+
+def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
+    """A U-Net for `channels` input channels, on the CPU; equal arguments give equal bytes.
+
+    Convolutions start as He et al. 2015, normalisations as identity. The global random state is neither read nor moved.
+    """
+    with torch.device("meta"):  # shapes only: torch would fill real tensors from the global random state
+        network = UNet(architecture, channels)
+    network.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm3d | nn.GroupNorm):
+            module.reset_parameters()
+    return network
+
+
+def _block(entering: int, leaving: int, norm: str, dilation: int) -> nn.Sequential:
+    return _named(
+        conv1=nn.Conv3d(entering, leaving, kernel_size=3, padding=1, bias=False),
+        norm1=_norm(norm, leaving),
+        relu1=nn.ReLU(inplace=True),
+        conv2=nn.Conv3d(leaving, leaving, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+        norm2=_norm(norm, leaving),
+        relu2=nn.ReLU(inplace=True),
+    )
+
+
+def _named(**modules: nn.Module) -> nn.Sequential:
+    """One after the other; the names become those of the tensors in weights and receipts."""
+    return nn.Sequential(OrderedDict(modules))
+
+
+def _norm(norm: str, channels: int) -> nn.Module:
+    match norm:
+        case "batch":
+            return nn.BatchNorm3d(channels)
+        case "instance":
+            # Instance normalisation is group normalisation of one channel a group; torch computes it faster as such.
+            return nn.GroupNorm(channels, channels)
+        case "group":
+            return nn.GroupNorm(math.gcd(8, channels), channels)
+        case _:
+            raise ValueError(f"norm: wanted batch, instance or group, found {norm!r}")
+
+
+def _up(coarser: int, finer: int, upsampling: str) -> nn.Module:
+    if upsampling == "transposed":
+        return _named(enlarge=nn.ConvTranspose3d(coarser, finer, kernel_size=2, stride=2))
+    # The 1×1×1 convolution commutes with interpolation, and costs an eighth at the coarser resolution.
+    return _named(reduce=nn.Conv3d(coarser, finer, kernel_size=1), enlarge=_Upsample())

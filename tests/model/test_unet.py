@@ -1,0 +1,79 @@
+"""The U-Net keeps the shape of its input, has the parameters of the drawing, and starts reproducibly."""
+
+import pytest
+import torch
+
+from lesionlab.model.unet import build_unet
+from lesionlab.model.weights import weights_bytes
+from storage_schemas.models import Architecture
+
+SMALL = Architecture(depth=2, base_channels=4)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 5])
+@pytest.mark.parametrize("upsampling", ["linear", "transposed"])
+def test_logits_have_the_shape_of_the_image(depth, upsampling):
+    network = build_unet(Architecture(depth=depth, base_channels=2, upsampling=upsampling), channels=1, seed=0)
+    scale = 2**depth
+    logits_BCIJK = network(torch.randn(2, 1, scale, 2 * scale, scale))
+    assert logits_BCIJK.shape == (2, 2, scale, 2 * scale, scale)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_every_option_keeps_the_shape_and_every_weight_learns(norm, dilation):
+    network = build_unet(
+        Architecture(depth=2, base_channels=4, norm=norm, encoder_dilation=dilation), channels=2, seed=0
+    )
+    logits_BCIJK = network(torch.randn(2, 2, 16, 16, 16))
+    assert logits_BCIJK.shape == (2, 2, 16, 16, 16)
+    logits_BCIJK[:, 1].square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+def test_parameters_are_those_counted_by_hand():
+    def block(entering, leaving):  # two 3×3×3 convolutions without bias, each with a scale and a shift per channel
+        return 27 * entering * leaving + 2 * leaving + 27 * leaving * leaving + 2 * leaving
+
+    entry = block(1, 4)
+    down = (8 * 4 * 8 + 8 + block(8, 8)) + (8 * 8 * 16 + 16 + block(16, 16))
+    up = (16 * 8 + 8) + (8 * 4 + 4)
+    merge = block(16, 8) + block(8, 4)
+    head = 4 * 2 + 2
+    network = build_unet(SMALL, channels=1, seed=0)
+    assert sum(weight.numel() for weight in network.parameters()) == entry + down + up + merge + head
+
+
+@pytest.mark.parametrize(
+    "voxels", [(18, 16, 16), (16, 16, 6), (4, 4, 4)], ids=["odd", "short", "one voxel at the bottom"]
+)
+def test_a_size_that_cannot_be_halved_is_refused(voxels):
+    with pytest.raises(ValueError, match="multiple of 4 voxels, at least 8 along one"):
+        build_unet(SMALL, channels=1, seed=0)(torch.zeros(1, 1, *voxels))
+
+
+def test_a_wrong_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match=r"wanted 1 channels .* found \(1, 2, 8, 8, 8\)"):
+        build_unet(SMALL, channels=1, seed=0)(torch.zeros(1, 2, 8, 8, 8))
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_one_seed_gives_one_network_and_another_seed_another(norm):
+    architecture = SMALL.model_copy(update={"norm": norm})
+    first, again, other = (weights_bytes(build_unet(architecture, 1, seed)) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+
+
+def test_building_neither_reads_nor_moves_the_global_random_state():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = weights_bytes(build_unet(SMALL, 1, seed=0))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert weights_bytes(build_unet(SMALL, 1, seed=0)) == first
+
+
+def test_fresh_logits_are_neither_dead_nor_wild():
+    logits_BCIJK = build_unet(Architecture(depth=4, base_channels=8), 1, seed=0)(torch.randn(1, 1, 32, 32, 32))
+    assert 0.05 < logits_BCIJK.std().item() < 5
