@@ -1,0 +1,191 @@
+"""A rendered RayJob in; the faults that the CRD's schema cannot see, one sentence each, out. One function, one rule.
+
+The limits are KubeRay 1.7's (its `validation.go`) and Kueue 0.19's, where they break silently or only at run time;
+the last rules are the house's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+Rule = Callable[[Document], Iterator[str]]
+
+LONGEST_NAME = {"RayCluster": 53, "RayJob": 47, "RayCronJob": 36}
+QUEUE = "kueue.x-k8s.io/queue-name"
+ELASTIC = "kueue.x-k8s.io/elastic-job"
+MOST_WORKER_GROUPS = 17
+RAY_START_RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
+REDIS_VARIABLES = {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", "RAY_external_storage_namespace"}
+
+
+def cluster(job: Document) -> Document:
+    """The RayCluster that this job makes; empty where it selects one that runs already."""
+    found: Document = job["spec"].get("rayClusterSpec", {})
+    return found
+
+
+def groups(job: Document) -> dict[str, Document]:
+    """Head and workers by name."""
+    workers = {group["groupName"]: group for group in cluster(job).get("workerGroupSpecs", [])}
+    return {"head group": cluster(job)["headGroupSpec"], **workers} if cluster(job) else {}
+
+
+def pod_templates(job: Document) -> dict[str, Document]:
+    """Every pod that this job brings up, by who it is; the submitter only where the job declares its own."""
+    templates = {name: group["template"] for name, group in groups(job).items()}
+    if "submitterPodTemplate" in job["spec"]:
+        templates["submitter"] = job["spec"]["submitterPodTemplate"]
+    return templates
+
+
+def name_is_short_enough(job: Document) -> Iterator[str]:
+    """KubeRay appends to names; DNS-1035 is what remains valid for its Services."""
+    name, longest = job["metadata"]["name"], LONGEST_NAME[job["kind"]]
+    if len(name) > longest:
+        yield f"name {name}: {len(name)} characters, at most {longest} for a {job['kind']}"
+    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        yield f"name {name}: not DNS-1035 (lower-case letters, digits and '-', a letter first)"
+
+
+def cluster_goes_with_its_job(job: Document) -> Iterator[str]:
+    """Time to live, suspension and Kueue all end the cluster; deletion rules are the other way to say it."""
+    spec = job["spec"]
+    shuts_down = spec.get("shutdownAfterJobFinishes", False)
+    if "deletionRules" in spec.get("deletionStrategy", {}):
+        if shuts_down:
+            yield "deletionStrategy.deletionRules: excludes shutdownAfterJobFinishes"
+    elif not shuts_down:
+        for field in ("ttlSecondsAfterFinished", "suspend"):
+            if spec.get(field):
+                yield f"{field}: needs shutdownAfterJobFinishes: true"
+    if not shuts_down:
+        yield "shutdownAfterJobFinishes: wanted true, Kueue frees the quota only when the cluster goes"
+
+
+def job_brings_its_own_cluster(job: Document) -> Iterator[str]:
+    """A job that borrows a running cluster escapes its queue's quota in silence, and cannot be retried."""
+    if "clusterSelector" in job["spec"]:
+        yield "clusterSelector: escapes Kueue's quota; give rayClusterSpec"
+
+
+def job_ends_some_day(job: Document) -> Iterator[str]:
+    """The second deadline ends jobs that hang before they run, such as for a missing Secret."""
+    for field in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
+        if job["spec"].get(field, 0) < 1:
+            yield f"{field}: wanted at least 1"
+
+
+def ray_asks_for_a_token(job: Document) -> Iterator[str]:
+    """Omitted, KubeRay starts Ray without authentication: whoever reaches the dashboard runs code."""
+    if cluster(job).get("authOptions", {}).get("mode") != "token":
+        yield "authOptions.mode: wanted token"
+    version = cluster(job).get("rayVersion", "0.0")
+    if tuple(map(int, version.split(".")[:2])) < (2, 52):
+        yield f"rayVersion {version}: token authentication needs 2.52"
+
+
+def resources_are_said_once(job: Document) -> Iterator[str]:
+    """KubeRay refuses a group that gives resources both ways."""
+    for name, group in groups(job).items():
+        twice = RAY_START_RESOURCES & set(group.get("rayStartParams", {}))
+        if twice and group.get("resources"):
+            yield f"{name}: resources, and rayStartParams {', '.join(sorted(twice))}; use one of the two"
+
+
+def head_computes_nothing(job: Document) -> Iterator[str]:
+    """Work on the head can starve Ray's control store; drivers have a resource of their own."""
+    head = cluster(job).get("headGroupSpec", {})
+    cpus = head.get("resources", {}).get("CPU", head.get("rayStartParams", {}).get("num-cpus"))
+    if head and cpus != "0":
+        yield f"head group: CPU: wanted '0', found {cpus}"
+
+
+def worker_groups_are_bounded(job: Document) -> Iterator[str]:
+    """Without the autoscaler both bounds are needed; two fields exist under autoscaler v2 alone."""
+    version = cluster(job).get("autoscalerOptions", {}).get("version")
+    for group in cluster(job).get("workerGroupSpecs", []):
+        if not cluster(job).get("enableInTreeAutoscaling") and not {"minReplicas", "maxReplicas"} <= set(group):
+            yield f"{group['groupName']}: minReplicas and maxReplicas are needed"
+        for field in sorted({"idleTimeoutSeconds", "priority"} & set(group)):
+            if version != "v2":
+                yield f"{group['groupName']}: {field} needs autoscalerOptions.version: v2"
+
+
+def redis_has_its_own_options(job: Document) -> Iterator[str]:
+    """The environment variables switch fault tolerance on by halves: KubeRay cleans nothing up after them."""
+    for name, template in pod_templates(job).items():
+        for container in template["spec"]["containers"]:
+            for variable in container.get("env", []):
+                if variable["name"] in REDIS_VARIABLES:
+                    yield f"{name}: {variable['name']}: use gcsFaultToleranceOptions"
+
+
+def kueue_can_admit_it(job: Document) -> Iterator[str]:
+    """Kueue names the head's pods `head` and has room for so many groups."""
+    metadata, workers = job["metadata"], cluster(job).get("workerGroupSpecs", [])
+    if not metadata.get("labels", {}).get(QUEUE):
+        yield f"label {QUEUE}: missing, the job would run outside every quota"
+    if any(group["groupName"] == "head" for group in workers):
+        yield "worker group head: the name is taken by Kueue"
+    if len(workers) > MOST_WORKER_GROUPS:
+        yield f"{len(workers)} worker groups: at most {MOST_WORKER_GROUPS}"
+    if cluster(job).get("enableInTreeAutoscaling") and metadata.get("annotations", {}).get(ELASTIC) != "true":
+        yield f'enableInTreeAutoscaling: needs the annotation {ELASTIC}: "true"'
+
+
+def pods_have_time_to_end(job: Document) -> Iterator[str]:
+    """KubeRay sets none: 30 s by default, too short to write a checkpoint away."""
+    for name, template in pod_templates(job).items():
+        if name != "submitter" and template["spec"].get("terminationGracePeriodSeconds", 0) < 60:
+            yield f"{name}: terminationGracePeriodSeconds: wanted at least 60"
+
+
+def pods_are_unprivileged(job: Document) -> Iterator[str]:
+    """What Kubernetes' `restricted` Pod Security Standard asks for."""
+    for name, template in pod_templates(job).items():
+        pod = template["spec"].get("securityContext", {})
+        if pod.get("runAsNonRoot") is not True:
+            yield f"{name}: runAsNonRoot: wanted true"
+        if pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"{name}: seccompProfile: wanted RuntimeDefault"
+        for container in template["spec"]["containers"]:
+            own = container.get("securityContext", {})
+            if own.get("allowPrivilegeEscalation") is not False or own.get("capabilities") != {"drop": ["ALL"]}:
+                yield f"{name}: {container['name']}: wanted no privilege escalation and no capabilities"
+
+
+def containers_state_their_needs(job: Document) -> Iterator[str]:
+    """Kueue counts requests; Ray takes a node's size from the limits: they must not differ on a Ray node."""
+    for name, template in pod_templates(job).items():
+        for container in template["spec"]["containers"]:
+            resources = container.get("resources", {})
+            requests, limits = resources.get("requests", {}), resources.get("limits", {})
+            if not {"cpu", "memory"} <= set(requests) & set(limits):
+                yield f"{name}: {container['name']}: requests and limits of cpu and memory are needed"
+            elif name != "submitter" and requests != limits:
+                yield f"{name}: {container['name']}: requests and limits differ"
+
+
+RULES: tuple[Rule, ...] = (
+    name_is_short_enough,
+    cluster_goes_with_its_job,
+    job_brings_its_own_cluster,
+    job_ends_some_day,
+    ray_asks_for_a_token,
+    resources_are_said_once,
+    head_computes_nothing,
+    worker_groups_are_bounded,
+    redis_has_its_own_options,
+    kueue_can_admit_it,
+    pods_have_time_to_end,
+    pods_are_unprivileged,
+    containers_state_their_needs,
+)
+
+
+def faults(job: Document) -> list[str]:
+    """Every fault by every rule."""
+    return [fault for rule in RULES for fault in rule(job)]

@@ -1,0 +1,115 @@
+"""Each rule sees the one document that it was written for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.k8s import rules
+
+Job = dict[str, Any]
+BASE = Path(__file__).parents[2] / "k8s" / "jobs" / "sweep" / "rayjob.yaml"
+
+
+def ray(job: Job) -> Any:
+    return job["spec"]["rayClusterSpec"]
+
+
+def head(job: Job) -> Any:
+    return ray(job)["headGroupSpec"]
+
+
+def workers(job: Job) -> Any:
+    return ray(job)["workerGroupSpecs"]
+
+
+def ray_container(group: Any) -> Any:
+    return group["template"]["spec"]["containers"][0]
+
+
+def redis_by_variable(job: Job) -> None:
+    ray_container(head(job))["env"] = [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]
+
+
+def deletion_rules(job: Job) -> None:
+    job["spec"]["deletionStrategy"] = {"deletionRules": []}
+
+
+def cluster_stays(job: Job) -> None:
+    job["spec"]["shutdownAfterJobFinishes"] = False
+
+
+def suspended_cluster_stays(job: Job) -> None:
+    del job["spec"]["ttlSecondsAfterFinished"]
+    job["spec"] |= {"suspend": True, "shutdownAfterJobFinishes": False}
+
+
+BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
+    (rules.name_is_short_enough, lambda job: job["metadata"].update(name="a" * 48), "at most 47"),
+    (rules.name_is_short_enough, lambda job: job["metadata"].update(name="2nd-sweep"), "DNS-1035"),
+    (rules.cluster_goes_with_its_job, cluster_stays, "ttlSecondsAfterFinished: needs"),
+    (rules.cluster_goes_with_its_job, suspended_cluster_stays, "suspend: needs"),
+    (rules.cluster_goes_with_its_job, deletion_rules, "excludes"),
+    (
+        rules.job_brings_its_own_cluster,
+        lambda job: job["spec"].update(clusterSelector={"ray.io/cluster": "shared"}),
+        "escapes",
+    ),
+    (rules.job_ends_some_day, lambda job: job["spec"].pop("activeDeadlineSeconds"), "activeDeadlineSeconds"),
+    (rules.job_ends_some_day, lambda job: job["spec"].update(preRunningDeadlineSeconds=0), "preRunning"),
+    (rules.ray_asks_for_a_token, lambda job: ray(job).pop("authOptions"), "wanted token"),
+    (rules.ray_asks_for_a_token, lambda job: ray(job).update(rayVersion="2.51.1"), "needs 2.52"),
+    (rules.resources_are_said_once, lambda job: head(job)["rayStartParams"].update({"num-cpus": "0"}), "one of the"),
+    (rules.head_computes_nothing, lambda job: head(job)["resources"].pop("CPU"), "wanted '0'"),
+    (rules.worker_groups_are_bounded, lambda job: workers(job)[0].pop("minReplicas"), "minReplicas"),
+    (rules.worker_groups_are_bounded, lambda job: workers(job)[0].update(idleTimeoutSeconds=60), "version: v2"),
+    (rules.redis_has_its_own_options, redis_by_variable, "gcsFaultToleranceOptions"),
+    (rules.kueue_can_admit_it, lambda job: job["metadata"]["labels"].pop(rules.QUEUE), "outside every quota"),
+    (rules.kueue_can_admit_it, lambda job: workers(job)[0].update(groupName="head"), "taken by Kueue"),
+    (rules.kueue_can_admit_it, lambda job: workers(job).extend(workers(job) * 17), "at most 17"),
+    (rules.kueue_can_admit_it, lambda job: ray(job).update(enableInTreeAutoscaling=True), "elastic"),
+    (
+        rules.pods_have_time_to_end,
+        lambda job: workers(job)[0]["template"]["spec"].pop("terminationGracePeriodSeconds"),
+        "at least 60",
+    ),
+    (rules.pods_are_unprivileged, lambda job: head(job)["template"]["spec"].pop("securityContext"), "runAsNonRoot"),
+    (rules.pods_are_unprivileged, lambda job: ray_container(head(job)).pop("securityContext"), "escalation"),
+    (rules.containers_state_their_needs, lambda job: ray_container(head(job)).pop("resources"), "are needed"),
+    (
+        rules.containers_state_their_needs,
+        lambda job: ray_container(workers(job)[0])["resources"]["limits"].update(cpu="16"),
+        "differ",
+    ),
+]
+
+
+@pytest.fixture
+def sound() -> Job:
+    job: Job = yaml.safe_load(BASE.read_text())
+    return job
+
+
+def test_the_base_breaks_no_rule(sound: Job) -> None:
+    assert rules.faults(sound) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "break_it", "says"), BROKEN, ids=[f"{rule.__name__}-{says}" for rule, _, says in BROKEN]
+)
+def test_a_rule_names_what_breaks_it(
+    sound: Job, rule: rules.Rule, break_it: Callable[[Job], object], says: str
+) -> None:
+    broken = copy.deepcopy(sound)
+    break_it(broken)
+    found = list(rule(broken))
+    assert any(says in fault for fault in found), found
+
+
+def test_every_rule_has_a_document_that_breaks_it() -> None:
+    assert {rule for rule, _, _ in BROKEN} == set(rules.RULES)
