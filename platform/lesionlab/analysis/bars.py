@@ -25,7 +25,7 @@ LEGEND: tuple[tuple[Arm, str], ...] = (
 
 _INK = "#222222"
 _MARK_GAP = 0.015
-_MARK_HEIGHT = 0.05
+_MARK_HEIGHT = 0.06
 
 
 def bar_figure(table: PerformanceTable) -> Figure:
@@ -59,7 +59,7 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
     axes.set_xticks(list(ticks), list(ticks.values()), fontsize=TEXT_POINTS)
     axes.set_xlabel("Labelled training studies", fontsize=TEXT_POINTS)
     axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
-    axes.set_ylim(0, 1.16)
+    axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.tick_params(axis="y", labelsize=TEXT_POINTS)
     axes.tick_params(axis="x", length=0)
@@ -97,11 +97,12 @@ def _tick(line: Line) -> str:
 
 
 def _legend() -> list[Patch | Line2D]:
-    boxes: list[Patch | Line2D] = [
+    """Three boxes in the first row, two marks in the second; a legend fills its columns from top to bottom."""
+    default, fresh, tuned = (
         Patch(facecolor=FILL[arm], hatch=HATCH[arm], edgecolor=HATCH_INK[arm], label=title) for arm, title in LEGEND
-    ]
-    marks = (("$*$", "differs from the default model"), (r"$\#$", "fine-tuned differs from de novo"))
-    return boxes + [
+    )
+    star, hash_sign = (
         Line2D([], [], linestyle="none", marker=mark, markersize=6, color=_INK, label=f"{title} (Bonferroni)")
-        for mark, title in marks
-    ]
+        for mark, title in (("$*$", "differs from the default model"), (r"$\#$", "fine-tuned differs from de novo"))
+    )
+    return [default, star, fresh, hash_sign, tuned]

@@ -10,21 +10,22 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from storage_schemas.results import Arm
 
 TEXT_POINTS = 9
 PNG_DOTS_PER_INCH = 200
 
-FILL: dict[Arm, str] = {"default": "#d9d9d9", "fine-tuned": "#1f4e79", "de-novo": "#f2b077"}
-"""Dark, middle and light, so that the arms stay apart in grey."""
+FILL: dict[Arm, str] = {"default": "#d9d9d9", "fine-tuned": "#5b8db8", "de-novo": "#f6c79b"}
+"""Apart in grey by their hatches, and fine-tuned by its tone."""
 HATCH: dict[Arm, str] = {"default": "", "fine-tuned": "///", "de-novo": "..."}
-HATCH_INK: dict[Arm, str] = {"default": "#595959", "fine-tuned": "#c6d6e6", "de-novo": "#9a5b1e"}
+HATCH_INK: dict[Arm, str] = {"default": "#595959", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure whose parts make room for each other."""
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    return Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01))
 
 
 def as_svg(figure: Figure, name: str) -> bytes:

@@ -103,6 +103,13 @@ def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
             f"p method: two-tailed paired t, FT against DN at the same N; "
             f"*: p ≤ {ALPHA}/{paired} (Bonferroni, m = {paired})."
         )
+    for effect in effects:
+        if effect.test == "rm-anova" and effect.p is not None and effect.metric != "dice":
+            p = p_text(effect).rstrip("*")
+            lines.append(
+                f"{METRIC_TITLES[effect.metric]} over all trained models, repeated-measures ANOVA: {effect.note}, "
+                f"F = {effect.statistic:.2f}, p {p if p.startswith('<') else '= ' + p} (n = {effect.n})."
+            )
     lines.append("–: cannot be computed; effects.csv says why.")
     return tuple(lines)
 

@@ -1,0 +1,170 @@
+"""Tables and what is missing in; the study's answer in plain words out, as cautious as the numbers are.
+
+Every sentence is computed: what was not tested is not claimed, what cannot be answered is said to be open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lesionlab.analysis.comparisons import pairs_of_methods
+from lesionlab.analysis.conditions import Condition, Metric
+from lesionlab.analysis.tables import Line, PerformanceTable, mean_se, p_text
+from storage_schemas.results import EffectRow
+
+SMALL_N = 30
+"""Below this many test studies the answer says that they are few."""
+
+_JUDGED: tuple[tuple[Metric, str], ...] = (("sensitivity", "sensitivity"), ("ppv", "PPV"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the study says: the verdict, the numbers behind it, and what a reader must keep in mind."""
+
+    verdicts: tuple[str, ...]
+    findings: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+    def text(self) -> str:
+        """The whole answer for a screen."""
+        return "\n".join([*self.verdicts, *(f"  {line}" for line in (*self.findings, *self.cautions))])
+
+
+def answer(tables: Sequence[PerformanceTable], missing: int, planned: int, simulated: bool) -> Answer:
+    """The answer from one table per default model; `missing` of the `planned` cells have no results yet."""
+    cautions = []
+    if missing:
+        cautions.append(f"Preliminary: {missing} of {planned} cells have no results yet.")
+    for table in tables:
+        cautions += _cautions(table)
+    if simulated:
+        cautions.append("The studies are simulated: this tests the method, and says nothing about patients.")
+    return Answer(
+        verdicts=tuple(_verdict(table) for table in tables),
+        findings=tuple(line for table in tables for line in _findings(table)),
+        cautions=tuple(dict.fromkeys(cautions)),
+    )
+
+
+def _verdict(table: PerformanceTable) -> str:
+    lines, pairs = _pairs(table)
+    if not pairs:
+        return (
+            "These data cannot say whether fine-tuning helps: the study does not have both arms, "
+            "fine-tuned and de novo, at one size."
+        )
+    testable = [tuned for tuned, _ in pairs if any(_test(lines[tuned], metric).p is not None for metric, _ in _JUDGED)]
+    if not testable:
+        reasons = dict.fromkeys(_test(lines[pairs[-1][0]], metric).note for metric, _ in _JUDGED)
+        return (
+            f"These data cannot say whether fine-tuning from {table.source} helps: at no training size could it be "
+            f"tested against de novo training ({'; '.join(reasons)})."
+        )
+    largest = testable[-1]
+    phrases = [_phrase(_test(lines[largest], metric), name) for metric, name in _JUDGED]
+    return (
+        f"With {largest.training_size} labelled studies, fine-tuning from {table.source} {' and '.join(phrases)}, "
+        "compared with de novo training."
+    )
+
+
+def _phrase(effect: EffectRow, name: str) -> str:
+    if effect.p is None or effect.difference is None:
+        return f"could not be tested in {name}"
+    if not effect.significant:
+        return f"showed no significant difference in {name}"
+    return f"had significantly {'higher' if effect.difference > 0 else 'lower'} {name}"
+
+
+def _findings(table: PerformanceTable) -> list[str]:
+    lines, pairs = _pairs(table)
+    findings = []
+    for tuned, fresh in pairs:
+        tests = ", ".join(f"{name} {_difference(_test(lines[tuned], metric))}" for metric, name in _JUDGED)
+        findings.append(
+            f"{tuned.training_size} labelled studies: fine-tuned from {tuned.source} {_both(lines[tuned])}; "
+            f"de novo {_both(lines[fresh])}. Difference: {tests}."
+        )
+    findings += [
+        f"{line.condition.title().capitalize()}, untrained on the target: {_both(line)}."
+        for line in table.lines
+        if line.condition.arm == "default"
+    ]
+    return findings + _saving(lines, pairs)
+
+
+def _both(line: Line) -> str:
+    found, ppv = line.measures["sensitivity"].summary, line.measures["ppv"].summary
+    if found.mean is None and ppv.mean is None:
+        return "without results" if not found.undefined else "without a defined value"
+    studies = f"n = {found.n}" if found.n == ppv.n else f"n = {found.n} and {ppv.n}"
+    return f"found {mean_se(found)} of the lesions with PPV {mean_se(ppv)} ({studies})"
+
+
+def _difference(effect: EffectRow) -> str:
+    if effect.p is None or effect.difference is None:
+        return f"not testable ({effect.note})"
+    p = p_text(effect).rstrip("*")
+    p = f"p {p[0]} {p[1:]}" if p.startswith("<") else f"p = {p}"
+    return f"{effect.difference:+.2f} ({p}, n = {effect.n}, {'' if effect.significant else 'not '}significant)"
+
+
+def _saving(lines: dict[Condition, Line], pairs: Sequence[tuple[Condition, Condition]]) -> list[str]:
+    """Whether fewer labelled studies do, by the means alone; only where all means are over equally many studies."""
+    models = [model for pair in pairs for model in pair]
+    behind = {lines[model].measures[metric].summary.n for model in models for metric, _ in _JUDGED}
+    if len(pairs) < 2 or len(behind) > 1 or min(behind) < 2:
+        return []
+    *_, (_, full) = pairs
+
+    def reaches(tuned: Condition) -> bool:
+        return all(_mean(lines[tuned], metric) >= _mean(lines[full], metric) for metric, _ in _JUDGED)
+
+    enough = next((tuned for tuned, _ in pairs[:-1] if reaches(tuned)), None)
+    if enough is None:
+        return [f"No smaller fine-tuned model reached the means of de novo with {full.training_size} studies in both."]
+    return [
+        f"By the means alone (no test), fine-tuning with {enough.training_size} studies did at least as well in "
+        f"sensitivity and PPV as de novo with {full.training_size}."
+    ]
+
+
+def _mean(line: Line, metric: Metric) -> float:
+    mean = line.measures[metric].summary.mean
+    assert mean is not None, "a model with at least two values has a mean"
+    return mean
+
+
+def _cautions(table: PerformanceTable) -> list[str]:
+    lines, pairs = _pairs(table)
+    cautions = []
+    tests = [_test(lines[tuned], metric) for tuned, _ in pairs for metric, _ in _JUDGED]
+    n = max((test.n for test in tests), default=0)
+    if 0 < n < SMALL_N:
+        cautions.append(f"Few test studies (n = {n}): intervals are wide, and single studies weigh much.")
+    if any(test.p is not None and not test.significant for test in tests):
+        cautions.append("Not significant means not shown; it does not mean that there is no difference.")
+    for line in table.lines:
+        for metric, name in _JUDGED:
+            summary = line.measures[metric].summary
+            if summary.undefined:
+                why = "no lesion predicted" if metric == "ppv" else "no lesion in the reference"
+                cautions.append(
+                    f"{name} of {line.condition.title()}: undefined in {summary.undefined} of "
+                    f"{summary.undefined + summary.n} studies ({why}), which are left out of its mean."
+                )
+    return cautions
+
+
+def _pairs(table: PerformanceTable) -> tuple[dict[Condition, Line], list[tuple[Condition, Condition]]]:
+    """Lines by model, and the fine-tuned and de novo models that meet, by size."""
+    lines = {line.condition: line for line in table.lines}
+    return lines, sorted(pairs_of_methods(list(lines)), key=lambda pair: pair[0].training_size)
+
+
+def _test(tuned: Line, metric: Metric) -> EffectRow:
+    effect = tuned.measures[metric].between_methods
+    assert effect is not None, "every fine-tuned model with a de novo partner has a paired test"
+    return effect
