@@ -58,6 +58,14 @@ def evaluate_study(
 
     Raises ValueError for a run without a cell: a default model in the making is tested on nothing.
     """
+    columns = StudyColumns(
+        **run.columns().model_dump(),
+        study=entry.study,
+        patient=entry.patient,
+        site=entry.site,
+        position=position,
+        definition=run.metric.label(),
+    )
     card = volume.card
     started = perf_counter()
     prediction = predict_native(
@@ -71,14 +79,6 @@ def evaluate_study(
     )
     inference_s = perf_counter() - started
     result = score(volume.native_label_ijk, prediction.mask_ijk, card.native_grid.affine, run.metric)
-    columns = StudyColumns(
-        **run.columns().model_dump(),
-        study=entry.study,
-        patient=entry.patient,
-        site=entry.site,
-        position=position,
-        definition=run.metric.label(),
-    )
     return StudyEvaluation(
         row=_study_row(columns, result, inference_s),
         lesions=_lesion_rows(columns, result),

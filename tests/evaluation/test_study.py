@@ -1,0 +1,174 @@
+"""A stored study with three drawn lesions in; its rows and its stored prediction out."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesionlab.errors import MissingObject
+from lesionlab.evaluation.study import evaluate_study, export_prediction, read_prediction, share, store_prediction
+from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.imaging.volume import read_mask
+from lesionlab.store.arrays import write_group
+from lesionlab.store.objects import open_store
+from lesionlab.studies.cache import open_cached
+from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.models import Architecture, InferenceConfig
+from storage_schemas.runs import Cell, MetricDefinition, RunSpec, TrainingConfig
+from storage_schemas.volumes import ATTRIBUTE, Normalisation, SourceImage, StudyVolumeCard
+
+CPU = torch.device("cpu")
+DIGEST, SHA256 = "0" * 16, "0" * 64
+BRIGHT, DIM = 1.0, 0.3
+FOUND, MISSED, SPURIOUS = np.s_[5:9, 6:11, 2:4], np.s_[20:26, 30:34, 5:8], np.s_[36:41, 12:18, 8:10]
+
+ENTRY = ManifestEntry(
+    study="sub-07_ses-01",
+    patient="07",
+    site="ljubljana",
+    volume=DIGEST,
+    image_sha256=SHA256,
+    lesions=2,
+    lesion_volume_ml=0.36,
+)
+
+RUN = RunSpec(
+    study_name="drawn",
+    task="flair-single",
+    channels=("flair",),
+    spacing_mm=1.0,
+    cell=Cell(arm="fine-tuned", source="glioma", training_size=10, fold=2, seed=0),
+    cohort="ms",
+    train=(),
+    test=(ENTRY,),
+    parent=None,
+    architecture=Architecture(depth=3),
+    training=TrainingConfig(patch_voxels=16),
+    inference=InferenceConfig(step_voxels=16),
+    metric=MetricDefinition(),
+    seed=0,
+    code_version=DIGEST,
+)
+
+
+@pytest.fixture
+def store():
+    return open_store("memory://")
+
+
+@pytest.fixture
+def volume(store, tmp_path, oblique_thick_slices):
+    """Two reference lesions, one of them too dim for the network; and a bright spot that is none."""
+    native = oblique_thick_slices
+    image_ijk, reference_ijk = np.zeros(native.shape, np.float32), np.zeros(native.shape, np.uint8)
+    image_ijk[FOUND], image_ijk[MISSED], image_ijk[SPURIOUS] = BRIGHT, DIM, BRIGHT
+    reference_ijk[FOUND] = reference_ijk[MISSED] = 1
+    study = study_grid(native, RUN.spacing_mm)
+    card = StudyVolumeCard(
+        study=ENTRY.study,
+        patient=ENTRY.patient,
+        site=ENTRY.site,
+        task=RUN.task,
+        channels=RUN.channels,
+        spacing_mm=RUN.spacing_mm,
+        study_grid=study,
+        native_grid=native,
+        normalisation=(Normalisation(channel="flair", mean=0.0, sd=1.0),),
+        sources=(SourceImage(role="flair", sha256=SHA256),),
+        code_version=DIGEST,
+    )
+    write_group(
+        store,
+        STUDY_VOLUME.build(site=ENTRY.site, study=ENTRY.study, digest=ENTRY.volume),
+        {
+            "image": resample_linear(image_ijk, native, study)[np.newaxis].astype(np.float16),
+            "label": resample_mask(reference_ijk, native, study),
+            "native_label": reference_ijk,
+        },
+        {ATTRIBUTE: card.model_dump(mode="json")},
+    )
+    return open_cached(store, ENTRY, tmp_path / "cache")
+
+
+@pytest.fixture
+def evaluation(volume, brighter_than_half):
+    return evaluate_study(RUN, brighter_than_half, volume, ENTRY, position=4, device=CPU)
+
+
+def test_the_study_row_counts_what_was_drawn(evaluation):
+    row = evaluation.row
+    assert (row.reference_lesions, row.predicted_lesions, row.found, row.spurious) == (2, 2, 1, 1)
+    assert (row.sensitivity, row.ppv) == (0.5, 0.5)
+    assert 0 < row.dice < 1
+    assert row.reference_ml == pytest.approx((4 * 5 * 2 + 6 * 4 * 3) * 0.9 * 0.9 * 4 / 1000)
+    assert row.predicted_ml == pytest.approx(np.count_nonzero(evaluation.mask_ijk) * 0.9 * 0.9 * 4 / 1000)
+
+
+def test_every_row_says_which_cell_which_study_and_by_which_definition(evaluation):
+    for row in (evaluation.row, *evaluation.lesions):
+        assert RUN.columns().model_dump().items() <= row.model_dump().items()
+        assert (row.study, row.patient, row.site, row.position) == ("sub-07_ses-01", "07", "ljubljana", 4)
+        assert row.definition == RUN.metric.label()
+
+
+def test_every_lesion_of_both_masks_has_a_row_with_its_place_in_the_world(evaluation, oblique_thick_slices):
+    assert [(row.side, row.lesion, row.outcome) for row in evaluation.lesions] == [
+        ("reference", 1, "found"),
+        ("reference", 2, "missed"),
+        ("prediction", 1, "true"),
+        ("prediction", 2, "spurious"),
+    ]
+    drawn = [FOUND, MISSED, FOUND, SPURIOUS]
+    for row, box in zip(evaluation.lesions, drawn, strict=True):
+        centre_ijk = [(side.start + side.stop - 1) / 2 for side in box]
+        centre_mm = nib.affines.apply_affine(oblique_thick_slices.affine, centre_ijk)
+        assert (row.x_mm, row.y_mm, row.z_mm) == pytest.approx(tuple(centre_mm), abs=0.5)
+
+
+def test_the_run_s_own_definition_counts(volume, brighter_than_half):
+    strict = RUN.model_copy(update={"metric": MetricDefinition(name="strict", minimum_volume_mm3=200.0)})
+    row = evaluate_study(strict, brighter_than_half, volume, ENTRY, position=1, device=CPU).row
+    assert row.reference_lesions == 1
+    assert row.definition.startswith("strict@")
+
+
+def test_a_default_model_in_the_making_is_tested_on_nothing(volume, brighter_than_half):
+    with pytest.raises(ValueError, match="makes a default model and has no rows"):
+        evaluate_study(RUN.model_copy(update={"cell": None}), brighter_than_half, volume, ENTRY, 1, CPU)
+
+
+def test_a_stored_prediction_comes_back_as_it_was(store, evaluation, oblique_thick_slices):
+    store_prediction(store, evaluation)
+    back = read_prediction(store, RUN.run_id, ENTRY.study)
+    np.testing.assert_array_equal(back.mask_ijk, evaluation.mask_ijk)
+    assert back.mask_ijk.dtype == np.uint8
+    assert (back.card.run_id, back.card.study, back.card.native_grid) == (RUN.run_id, ENTRY.study, oblique_thick_slices)
+
+
+def test_a_resumed_run_may_store_its_prediction_again(store, evaluation):
+    store_prediction(store, evaluation)
+    store_prediction(store, evaluation)
+    np.testing.assert_array_equal(read_prediction(store, RUN.run_id, ENTRY.study).mask_ijk, evaluation.mask_ijk)
+
+
+def test_a_prediction_that_was_not_stored_is_named(store):
+    with pytest.raises(MissingObject, match=f"sub-07_ses-01: run {RUN.run_id} stored no prediction"):
+        read_prediction(store, RUN.run_id, "sub-07_ses-01")
+
+
+def test_an_exported_prediction_lies_on_the_scan(evaluation, tmp_path, oblique_thick_slices):
+    export_prediction(tmp_path / "mask.nii.gz", evaluation.mask_ijk, evaluation.native_grid)
+    back = read_mask(tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(back.voxels, evaluation.mask_ijk)
+    np.testing.assert_allclose(back.affine, oblique_thick_slices.affine, atol=1e-4)
+
+
+@given(studies=st.integers(0, 40), world_size=st.integers(1, 9))
+def test_over_all_workers_every_study_is_tested_exactly_once(studies, world_size):
+    entries = [ENTRY.model_copy(update={"study": f"sub-{n}"}) for n in range(studies)]
+    shares = [share(entries, rank, world_size) for rank in range(world_size)]
+    assert sorted(entry.study for part in shares for entry in part) == sorted(entry.study for entry in entries)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
