@@ -1,0 +1,64 @@
+"""What obstore raises enters; the project's own errors leave, with the key, what was found and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists, StoreError, StoreUnreachable
+
+CREDENTIALS_HELP = (
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), that AWS_ENDPOINT_URL_S3 is the server that "
+    "they belong to, and that they may read, write and list this bucket"
+)
+
+# obstore tells these apart by text alone: a GenericError carries whatever the HTTP client or the server said.
+_NO_BUCKET = re.compile(r"NoSuchBucket|specified bucket does not exist", re.IGNORECASE)
+_NO_ANSWER = re.compile(
+    r"error sending request|timed? ?out|connect(ion)? (error|refused|reset|closed)|dns error", re.IGNORECASE
+)
+_REFUSED = re.compile(
+    r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|ExpiredToken|40[13] (Forbidden|Unauthorized)"
+)
+
+
+@contextmanager
+def translated(uri: str, key: str) -> Iterator[None]:
+    """Whatever obstore raises inside leaves as a StoreError, or a kind of it, about this key of this store."""
+    try:
+        yield
+    except AlreadyExistsError as error:
+        raise ObjectExists(f"{uri}: {key} is written once and exists already; choose another key") from error
+    except PreconditionError as error:
+        raise Conflict(f"{uri}: {key} was changed by somebody else since it was read; read it again") from error
+    except (BaseError, OSError, NotImplementedError) as error:
+        raise _by_text(uri, key, error) from error
+
+
+def _by_text(uri: str, key: str, error: Exception) -> StoreError:
+    text = str(error)
+    if _NO_BUCKET.search(text):
+        return AccessDenied(f"{uri}: the bucket does not exist, or not for you; create it, or correct the URI")
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(text):
+        return AccessDenied(f"{uri}: the server refuses access to {key or 'the bucket'}; {CREDENTIALS_HELP}")
+    if isinstance(error, FileNotFoundError):
+        return MissingObject(f"{uri}: nothing is stored under {key}")
+    if _NO_ANSWER.search(text):
+        return StoreUnreachable(
+            f"{uri}: no answer from the object store; check that it runs and that AWS_ENDPOINT_URL_S3 names it "
+            f"({_first_line(text)})"
+        )
+    return StoreError(f"{uri}: {key or 'the store'} cannot be served: {_first_line(text)}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason was given"

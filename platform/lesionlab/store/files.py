@@ -1,0 +1,124 @@
+"""Keys and bytes in; files under one folder out: durable, and conditional between processes, as on an S3 server."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from obstore.store import LocalStore
+
+from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
+from lesionlab.store.base import Store, Tagged, plain
+from lesionlab.store.faults import translated
+
+# obstore takes file names that end with # and digits for unfinished uploads and never lists them.
+_LOCK = "lock#0"
+
+
+class FileStore(Store):
+    """Objects as files. obstore reads and lists; it offers no `replace` for files and syncs none, so writing is here.
+
+    The tag is the sha256 of the content.
+    """
+
+    def __init__(self, uri: str, root: Path) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self.root = root.resolve(strict=True)
+            super().__init__(uri, LocalStore(self.root))
+        except OSError as error:
+            raise StoreError(
+                f"{uri}: the folder {root} cannot be made or opened ({error.strerror or error}); "
+                "name a folder that you may write to"
+            ) from error
+
+    def check(self) -> None:
+        """Return where the folder can be listed and written to; raise StoreError where not."""
+        super().check()
+        with translated(self.uri, str(self.root)), tempfile.TemporaryFile(dir=self.root):
+            pass
+
+    def get_tagged(self, key: str) -> Tagged:
+        """The file's bytes and their sha256. Raises MissingObject."""
+        data = super().get_tagged(key).data
+        return Tagged(data, _tag(data))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the file whole, or not at all; when this returns it outlives a power cut."""
+        with self._written(key, data) as (draft, path), self._alone():
+            os.replace(draft, path)
+
+    def create(self, key: str, data: bytes) -> None:
+        """As `put`, where there is no such file. Raises ObjectExists."""
+        with self._written(key, data) as (draft, path):
+            try:
+                os.link(draft, path)
+            except FileExistsError as error:
+                raise ObjectExists(f"{self.uri}: {key} is written once and exists already") from error
+
+    def replace(self, key: str, data: bytes, tag: str) -> None:
+        """As `put`, where the file's content still has this tag. Raises Conflict."""
+        with self._written(key, data) as (draft, path), self._alone():
+            try:
+                unchanged = self.get_tagged(key).tag == tag
+            except MissingObject:
+                unchanged = False
+            if not unchanged:
+                raise Conflict(f"{self.uri}: {key} was changed by somebody else since it was read; read it again")
+            os.replace(draft, path)
+
+    def delete(self, key: str) -> None:
+        """Remove the file; nothing happens where there is none."""
+        with self._alone():
+            super().delete(key)
+
+    @contextmanager
+    def _written(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:
+        """A synced draft beside where the file shall be, and that place; the draft is gone afterwards."""
+        path = self.root / plain(key)
+        with translated(self.uri, key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{path.name}#{secrets.randbelow(10**12)}")
+            try:
+                with draft.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield draft, path
+                sync_folder(path.parent)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with translated(self.uri, "its lock"), locked(self.root / _LOCK):
+            yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at this path: one holder at a time among all processes of this file system."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in this folder outlive a power cut."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Some network file systems cannot sync a folder; the file itself is synced.
+        with suppress(OSError):
+            os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,39 @@
+"""A URI in; the store that it names out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from obstore.store import MemoryStore
+
+from lesionlab.errors import StoreError
+from lesionlab.store.base import Store, Tagged
+from lesionlab.store.files import FileStore
+from lesionlab.store.s3 import connect
+
+__all__ = ["Store", "Tagged", "open_store"]
+
+_BUCKET = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[A-Za-z0-9._/-]*))?")
+
+
+def open_store(uri: str) -> Store:
+    """The store under this URI; the same URI opens the same store in every process.
+
+    `file:///folder` is made where it does not exist; `s3://bucket/prefix` is found through the standard AWS
+    configuration, its bucket must exist; `memory://` is empty, and lives and ends with the returned value.
+
+    Raises StoreError where the URI is none of these or the folder cannot be made, AccessDenied without credentials.
+    """
+    if uri == "memory://":
+        return Store(uri, MemoryStore())
+    if uri.startswith("file:///"):
+        return FileStore(uri, Path(unquote(uri.removeprefix("file://"))))
+    match = _BUCKET.fullmatch(uri)
+    if match and ".." not in uri:
+        return Store(uri, connect(uri, match["bucket"], (match["prefix"] or "").strip("/")))
+    raise StoreError(
+        f"store {uri!r}: wanted file:///absolute/folder, s3://bucket/prefix or memory://; "
+        "write one of these (a relative path or a bare folder name is not a URI)"
+    )
