@@ -7,12 +7,25 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from lesionlab.store.arrays import write_group
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import write_rows
+from storage_schemas import keys
 from storage_schemas.base import digest_of
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelName
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell, Cohort, Parent, Plan, RunSpec, Source, StudySpec, Target
+from storage_schemas.volumes import (
+    ATTRIBUTE,
+    PREDICTION_ATTRIBUTE,
+    Grid,
+    Normalisation,
+    PredictionCard,
+    StudyVolumeCard,
+)
 
 SUBSETS, SUBSET_SIZE = 3, 4
 DETECTION = {
@@ -164,3 +177,54 @@ def table_of(rows: list[StudyRow]) -> Callable[..., list[StudyRow]]:
         ]
 
     return build
+
+
+NATIVE_SHAPE = (14, 16, 6)
+NATIVE = Grid(shape=NATIVE_SHAPE, affine=((-2, 0, 0, 14), (0, 2, 0, -16), (0, 0, 4, -12), (0, 0, 0, 1)))
+"""A head of 28 × 32 × 24 mm, stored from right to left as scanners often do."""
+
+
+def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, dict[str, np.ndarray]]:
+    """A bright ball for a head, and one lesion per study, in its upper half at the patient's left."""
+    study_grid = Grid(shape=(14, 16, 12), affine=((2, 0, 0, -12), (0, 2, 0, -16), (0, 0, 2, -12), (0, 0, 0, 1)))
+    where_ijk = np.stack(np.meshgrid(*(np.arange(n) for n in study_grid.shape), indexing="ij"), axis=-1)
+    where_mm = where_ijk * 2.0 - [12, 16, 12]
+    image = np.where(np.linalg.norm(where_mm, axis=-1) < 12, 1.0, -1.0) + 0.1 * np.sin(where_mm).sum(axis=-1)
+    native_label = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
+    native_label[4, 8, 3] = 1
+    native_label[3:5, 7:9, 4] = 1
+    card = StudyVolumeCard(
+        study=entry.study,
+        patient=entry.patient,
+        site=entry.site,
+        task=spec.task,
+        channels=("flair",),
+        spacing_mm=2.0,
+        study_grid=study_grid,
+        native_grid=NATIVE,
+        normalisation=(Normalisation(channel="flair", mean=100.0, sd=20.0),),
+        sources=(),
+        code_version="d" * 16,
+    )
+    return card, {"image": image[None].astype(np.float16), "native_label": native_label}
+
+
+@pytest.fixture
+def drawn_store(plan: Plan, manifest: Manifest, rows: list[StudyRow]) -> Store:
+    """A store in memory with all that a finished study leaves: manifest, volumes, rows and predictions."""
+    store = open_store("memory://")
+    write_document(store, keys.MANIFEST.build(cohort=manifest.cohort, digest=manifest.digest()), manifest)
+    for entry in manifest.studies:
+        card, arrays = draw_study(entry, plan.spec)
+        key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+        write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
+    for run in plan.runs:
+        own = [row for row in rows if row.run_id == run.run_id]
+        write_rows(store, keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id), own, StudyRow)
+        for entry in run.test:
+            mask = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
+            mask[4:6, 8:10, 3:5] = 1
+            card = PredictionCard(run_id=run.run_id, study=entry.study, native_grid=NATIVE)
+            key = keys.PREDICTION.build(run_id=run.run_id, study=entry.study)
+            write_group(store, key, {"mask": mask}, {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")})
+    return store

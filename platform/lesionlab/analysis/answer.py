@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lesionlab.analysis.comparisons import pairs_of_methods
 from lesionlab.analysis.conditions import Condition, Metric
-from lesionlab.analysis.tables import Line, PerformanceTable, mean_se, p_text
+from lesionlab.analysis.tables import Line, PerformanceTable, mean_se, p_words
 from storage_schemas.results import EffectRow
 
 SMALL_N = 30
@@ -106,9 +106,8 @@ def _both(line: Line) -> str:
 def _difference(effect: EffectRow) -> str:
     if effect.p is None or effect.difference is None:
         return f"not testable ({effect.note})"
-    p = p_text(effect).rstrip("*")
-    p = f"p {p[0]} {p[1:]}" if p.startswith("<") else f"p = {p}"
-    return f"{effect.difference:+.2f} ({p}, n = {effect.n}, {'' if effect.significant else 'not '}significant)"
+    judged = "significant" if effect.significant else "not significant"
+    return f"{effect.difference:+.2f} ({p_words(effect)}, n = {effect.n}, {judged})"
 
 
 def _saving(lines: dict[Condition, Line], pairs: Sequence[tuple[Condition, Condition]]) -> list[str]:

@@ -23,6 +23,12 @@ from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import StudyRow
 from storage_schemas.volumes import ATTRIBUTE, Grid, StudyVolumeCard
 
+CHOICE = (
+    "of the test studies that most of these models were tested on, those with the smallest, the median and the largest "
+    "volume of reference lesions"
+)
+"""What `representative_studies` does, in words."""
+
 Picture = NDArray[np.float32]
 Outline = NDArray[np.bool_]
 

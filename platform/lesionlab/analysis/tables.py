@@ -81,6 +81,11 @@ def p_text(effect: EffectRow | None) -> str:
     return ("<0.001" if effect.p < 0.0005 else f"{effect.p:.3f}") + ("*" if effect.significant else "")
 
 
+def p_words(effect: EffectRow) -> str:
+    """`p = 0.003` or `p < 0.001`, for use in a sentence. The effect must have a p."""
+    return "p < 0.001" if effect.p is not None and effect.p < 0.0005 else f"p = {effect.p:.3f}"
+
+
 def short_name(condition: Condition) -> str:
     """As in the paper's tables: `Default`, `FT`, `DN`."""
     return {"default": "Default", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
@@ -105,10 +110,9 @@ def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
         )
     for effect in effects:
         if effect.test == "rm-anova" and effect.p is not None and effect.metric != "dice":
-            p = p_text(effect).rstrip("*")
             lines.append(
-                f"{METRIC_TITLES[effect.metric]} over all trained models, repeated-measures ANOVA: {effect.note}, "
-                f"F = {effect.statistic:.2f}, p {p if p.startswith('<') else '= ' + p} (n = {effect.n})."
+                f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models: "
+                f"F = {effect.statistic:.2f}, {p_words(effect)} ({effect.note}; n = {effect.n})."
             )
     lines.append("–: cannot be computed; effects.csv says why.")
     return tuple(lines)
