@@ -9,7 +9,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from lesionlab.evaluation.study import StudyEvaluation, evaluate_study, share, store_prediction
+from lesionlab.evaluation.study import evaluate_study, share, store_prediction
 from lesionlab.model.transfer import adopt, fresh_receipt
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import weights_bytes
@@ -25,6 +25,7 @@ from storage_schemas.models import ModelCard, TensorReceipt
 from storage_schemas.results import LesionRow, RunRow, StudyRow
 from storage_schemas.runs import RunSpec
 
+TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
 UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
 
 
@@ -44,12 +45,12 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
         outcome = train(run, network, [open_cached(store, entry, cache) for entry in run.train], store, worker, cache)
 
     started = time.monotonic()
-    evaluations = worker.gather(evaluate_share(run, network, store, worker, cache))
+    tested = worker.gather(test_share(run, network, store, worker, cache))
     if worker.rank != 0:
         return
     if run.train:
         store_model(run, network, receipt, store)
-    store_rows(run, [evaluation for part in evaluations for evaluation in part], store)
+    store_rows(run, [study for part in tested for study in part], store)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
     close_run(
         store,
@@ -82,25 +83,23 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorRece
     return network, adopt(network, card, model_weights(store, card), run.channels)
 
 
-def evaluate_share(
-    run: RunSpec, network: UNet, store: Store, worker: Worker, cache: Path
-) -> tuple[StudyEvaluation, ...]:
+def test_share(run: RunSpec, network: UNet, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
     """Test this worker's share of the studies and store its predictions; every study is one worker's, once."""
     positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
-    done = []
+    tested: list[TestedStudy] = []
     for entry in share(run.test, worker.rank, worker.world_size):
         volume = open_cached(store, entry, cache)
         evaluation = evaluate_study(run, network, volume, entry, positions[entry.study], worker.device)
         store_prediction(store, evaluation)
-        done.append(evaluation)
-    return tuple(done)
+        tested.append((evaluation.row, evaluation.lesions))
+    return tested
 
 
 def store_model(run: RunSpec, network: UNet, receipt: tuple[TensorReceipt, ...], store: Store) -> None:
     """Weights, receipt and, last, the card."""
     weights = weights_bytes(network)
     store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
-    write_rows(store, keys.RUN_RECEIPT.build(run_id=run.run_id), receipt)
+    write_rows(store, keys.RUN_RECEIPT.build(run_id=run.run_id), receipt, TensorReceipt)
     card = ModelCard(
         name=run.study_name,
         version=run.run_id,
@@ -118,17 +117,15 @@ def store_model(run: RunSpec, network: UNet, receipt: tuple[TensorReceipt, ...],
     write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)
 
 
-def store_rows(run: RunSpec, evaluations: list[StudyEvaluation], store: Store) -> None:
+def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
     """One Parquet part of study rows and one of lesion rows; a default model in the making is tested on nothing."""
     if run.cell is None:
         return
-    found = sorted(evaluation.row.study for evaluation in evaluations)
-    wanted = sorted(entry.study for entry in run.test)
+    ordered = sorted(tested, key=lambda study: study[0].position)
+    found, wanted = [row.study for row, _ in ordered], [entry.study for entry in run.test]
     if found != wanted:
         raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
-    ordered = sorted(evaluations, key=lambda evaluation: evaluation.row.position)
     names = {"study_name": run.study_name, "run_id": run.run_id}
-    rows: list[StudyRow] = [evaluation.row for evaluation in ordered]
-    lesions: list[LesionRow] = [lesion for evaluation in ordered for lesion in evaluation.lesions]
-    write_rows(store, keys.STUDY_ROWS.build(**names), rows, StudyRow)
+    write_rows(store, keys.STUDY_ROWS.build(**names), [row for row, _ in ordered], StudyRow)
+    lesions = [lesion for _, lesions in ordered for lesion in lesions]
     write_rows(store, keys.LESION_ROWS.build(**names), lesions, LesionRow)
