@@ -1,0 +1,99 @@
+"""Tissues and lesions in; the noiseless signal of each MR contrast out, white matter = 1.
+
+Arrays have the axes I J K of the view on which signals are composed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lesionlab.simulation.frames import Floats, View
+from lesionlab.simulation.lesions import Painting
+from lesionlab.simulation.sites import Site
+from lesionlab.simulation.subject import Subject, Tissues
+from storage_schemas.cohorts import Contrast
+
+
+def signal(
+    contrast: Contrast, subject: Subject, tissues: Tissues, painting: Painting, view: View, site: Site
+) -> Floats:
+    """Signal of one contrast on the view; 0 outside the head, and outside the brain where the site strips skulls."""
+    if contrast == "FLAIR":
+        brain = _flair(subject, tissues, painting, view, site)
+    else:
+        brain = _t1(subject, tissues, painting, view)
+        if contrast == "ce-gadolinium_T1w":
+            brain = _with_gadolinium(brain, subject, tissues, painting, view)
+    if site.skull_stripped:
+        return brain * (tissues.outside_mm < 1.0)
+    fat, muscle, dura = (site.fat, 0.42, 0.5) if contrast == "FLAIR" else (1.5, 0.55, 0.45)
+    if contrast == "ce-gadolinium_T1w":
+        dura = 0.9
+    return brain + _coverings(subject, tissues, view, fat=fat, muscle=muscle, dura=dura)
+
+
+def _flair(subject: Subject, tissues: Tissues, painting: Painting, view: View, site: Site) -> Floats:
+    tone, flow, rim = (view.field(f) for f in (subject.grey_tone, subject.fluid_flow, subject.rim))
+    low = tissues.points_T_mm[2] < 8
+    fluid = 0.1 + 0.3 * np.clip(flow - 1.2, 0, 1.5) * low
+    seam = 0.22 * rim * np.exp(-((tissues.ventricle_mm / 2.2) ** 2))
+    healthy = (
+        tissues.white * (1 + 0.02 * tone + seam)
+        + tissues.grey * (site.grey_gain + 0.05 * tone + 0.5 * seam)
+        + tissues.csf * fluid
+        - 0.45 * tissues.detail * (tissues.white + tissues.grey)
+    )
+    return np.maximum(healthy + painting.flair_gain_ijk, 0)
+
+
+def _t1(subject: Subject, tissues: Tissues, painting: Painting, view: View) -> Floats:
+    tone = view.field(subject.grey_tone)
+    healthy = tissues.white + tissues.grey * (0.72 + 0.02 * tone) + tissues.csf * 0.24 + 0.9 * tissues.detail
+    return np.maximum(healthy - painting.t1_loss_ijk, 0.05 * tissues.csf)
+
+
+def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting: Painting, view: View) -> Floats:
+    """Blood, meninges, choroid plexus and active lesions brighten."""
+    template, points_T = subject.template, tissues.points_T_mm
+    flow = view.field(subject.fluid_flow)
+    veins = np.clip(2.9 - template.vein_mm.at(points_T), 0, 1) * (1 - 0.7 * tissues.white)
+    plexus = np.clip(2.6 - template.plexus_mm.at(points_T), 0, 1) * tissues.csf
+    sulcal_veins = np.clip(1.5 * flow - 1.6, 0, 1) * tissues.csf * (tissues.outside_mm > -22)
+    meninges = _falx_and_tentorium(tissues) * 0.45
+    rise = np.maximum.reduce([1.5 * veins, (0.9 + 0.2 * flow) * plexus, 0.9 * sulcal_veins, meninges])
+    return brain * 1.04 + np.maximum(
+        rise, painting.enhancement_ijk + painting.t1_loss_ijk * (painting.enhancement_ijk > 0)
+    )
+
+
+def _falx_and_tentorium(tissues: Tissues) -> Floats:
+    """Thin sheets of dura within the fluid between the hemispheres and above the cerebellum, 0–1."""
+    x, y, z = tissues.points_T_mm
+    falx = np.clip(1.6 - np.abs(x), 0, 1) * (z > -8)
+    crest = np.interp(y, [-98, -76, -56, -40, -20], [-12, 2, 12, 4, -20])
+    tentorium = np.clip(2.0 - np.abs(z - crest + 0.42 * np.abs(x)), 0, 1) * (y < -28)
+    return np.maximum(falx, tentorium) * np.clip(2 * tissues.csf, 0, 1)  # type: ignore[no-any-return]
+
+
+def _coverings(subject: Subject, tissues: Tissues, view: View, fat: float, muscle: float, dura: float) -> Floats:
+    """Signal of dura, marrow, muscle, scalp and orbits; bone and air stay dark."""
+    x, y, z = tissues.points_T_mm
+    outside, skin = tissues.outside_mm, subject.template.skin_mm.at(tissues.points_T_mm)
+    uneven, coarse = view.field(subject.fluid_flow), view.field(subject.grey_tone)
+    beyond = np.clip((outside - 2.0) / 1.0, 0, 1)
+    membrane = _band(outside, 2.2, 3.4) * dura
+    marrow = _band(outside + 0.5 * uneven, 5.0, 7.4) * 0.45 * fat * np.clip(1 + 0.3 * uneven, 0, 2)
+    scalp = _band(skin + 0.4 * uneven, 1.6, 5.2) * fat * (1 + 0.1 * uneven) + _band(skin, 0.3, 1.8) * 0.55 * fat
+    deep = np.clip((outside - 9.0) / 1.0, 0, 1) * np.clip(skin - 4.5, 0, 1)
+    airy = np.clip(1.2 * (coarse + uneven) * (y > 18) + 0.6 * uneven * (y <= 18), 0, 1)
+    flesh = deep * (1 - airy) * (muscle + 0.5 * fat * np.clip(0.6 * uneven - 0.1, 0, 1))
+    eye = np.sqrt((np.abs(x) - 33) ** 2 + (y - 66) ** 2 + (z + 40) ** 2)
+    orbit = np.clip(20 - eye, 0, 1) * (outside > 4) * (skin > 2)
+    globe = np.clip(12.5 - eye, 0, 1)
+    flesh = flesh * (1 - orbit) + orbit * (fat * (1 - globe) + 0.15 * globe)
+    return beyond * np.maximum.reduce([membrane, marrow, scalp * (outside > 7), flesh]) * (skin > 0.2)  # type: ignore[no-any-return]
+
+
+def _band(values: Floats, low: float, high: float) -> Floats:
+    """1 between `low` and `high`, fading over half a unit at both ends."""
+    return np.clip(np.minimum(values - low, high - values) / 0.5 + 0.5, 0, 1)  # type: ignore[no-any-return]

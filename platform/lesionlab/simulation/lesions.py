@@ -1,0 +1,185 @@
+"""Lesions of one visit and a view in; how much of each voxel is ill, and how it will shine, out.
+
+Frames: S subject mm, W scanner mm. Array axes: i j k the finer grid on which signals are composed; I J K the written grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lesionlab.simulation.frames import Floats, View, block_mean
+from lesionlab.simulation.subject import Tissues
+
+Mask = NDArray[np.bool_]
+NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A focal lesion: an ellipsoid with a bumpy surface."""
+
+    centre_S_mm: Floats
+    axes: Floats
+    """Unit vectors of the three half axes, one a row."""
+    radii_mm: Floats
+    bumps: Floats
+    """Wave vectors of the surface, shape (3, n): each adds a little in its own direction."""
+    flair_gain: float
+    """Brighter than white matter by this fraction of it."""
+    t1_loss: float
+    enhancing: float = 0.0
+    """Brighter than white matter after gadolinium by this fraction of it; 0: does not enhance."""
+    ring: bool = False
+
+    @property
+    def reach_mm(self) -> float:
+        """No voxel farther from the centre belongs to the lesion."""
+        return float(self.radii_mm.max()) * 1.3
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A large lesion without a simple shape: ill wherever `level_mm` (subject lattice) is above 0."""
+
+    level_mm: Floats
+    tone: Floats
+    """Uneven brightness, lattice, SD 1."""
+    grey_share: float
+    """How readily cortex and deep grey matter take part, against white matter: 0–1."""
+    flair_gain: float
+    t1_loss: float
+    edge_mm: float
+    rind_mm: float = 0.0
+    """Thickness of an enhancing rind under the surface; inside it lies dead tissue. 0: does not enhance."""
+    enhancing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All lesions of one visit."""
+
+    spots: tuple[Spot, ...] = ()
+    patches: tuple[Patch, ...] = ()
+
+
+@dataclass
+class Painting:
+    """Lesions on a view. On the finer grid: brightness changes; on the written grid: reference masks."""
+
+    flair_gain_ijk: Floats
+    t1_loss_ijk: Floats
+    enhancement_ijk: Floats
+    lesion_IJK: Mask
+    enhancing_IJK: Mask
+    spots_IJK: list[Mask] = field(default_factory=list)
+
+
+def paint(findings: Findings, tissues: Tissues, view: View, factors: tuple[int, int, int]) -> Painting:
+    """Draw all lesions on a view whose grid splits each written voxel into `factors`.
+
+    A written voxel is lesion where at least half of its volume is; a spot smaller than that keeps the voxel that holds
+    most of it, and only its largest 26-connected part, so that every spot is one lesion of the mask.
+    """
+    zeros = np.zeros(view.grid.shape, dtype=np.float32)
+    written = tuple(n // f for n, f in zip(view.grid.shape, factors, strict=True))
+    painting = Painting(zeros, zeros.copy(), zeros.copy(), np.zeros(written, dtype=bool), np.zeros(written, dtype=bool))
+    for patch in findings.patches:
+        _paint_patch(patch, tissues, view, factors, painting)
+    for spot in findings.spots:
+        _paint_spot(spot, tissues, view, factors, painting)
+    return painting
+
+
+def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int, int, int], out: Painting) -> None:
+    level_mm = view.field(patch.level_mm)
+    share = tissues.white + patch.grey_share * tissues.grey
+    extent = np.clip(0.5 + level_mm / patch.edge_mm, 0, 1) * share
+    tone = 1 + 0.16 * view.field(patch.tone)
+    gain = patch.flair_gain * extent * tone
+    if patch.rind_mm:
+        depth = level_mm / (patch.rind_mm * np.clip(tone, 0.4, 1.6))
+        dead = np.clip(depth - 1, 0, 1)
+        rind = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1) * share
+        gain *= 1 - 0.75 * dead
+        out.enhancement_ijk = np.maximum(out.enhancement_ijk, patch.enhancing * rind * np.clip(tone, 0.5, 1.5))
+        out.enhancing_IJK |= _majority(rind, factors)
+    inside = np.maximum(level_mm, 0) > 0
+    out.flair_gain_ijk = np.where(inside & (patch.rind_mm > 0), gain, np.maximum(out.flair_gain_ijk, gain))
+    out.t1_loss_ijk = np.maximum(out.t1_loss_ijk, patch.t1_loss * extent)
+    out.lesion_IJK |= _majority(extent, factors)
+
+
+def _majority(fraction_ijk: Floats, factors: tuple[int, int, int]) -> Mask:
+    """At least half of the voxel, crumbs under four voxels dropped (their brightness is within the tissue's own)."""
+    mask = block_mean(fraction_ijk, factors) >= 0.5
+    labels, count = ndimage.label(mask, NEIGHBOURS_26)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return (sizes >= 4)[labels]  # type: ignore[no-any-return]
+
+
+def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, int, int], out: Painting) -> None:
+    window = _window(spot, view, factors)
+    if window is None:
+        return
+    fraction, ring = _spot_fraction(spot, view, window)
+    share = np.minimum(tissues.white[window] + 0.9 * tissues.grey[window], 1)
+    fraction, ring = fraction * share, ring * share
+    for total, amount in (
+        (out.flair_gain_ijk, spot.flair_gain * fraction),
+        (out.t1_loss_ijk, spot.t1_loss * fraction),
+        (out.enhancement_ijk, spot.enhancing * (ring if spot.ring else fraction)),
+    ):
+        np.maximum(total[window], amount, out=total[window])
+    coarse = tuple(slice(s.start // f, s.stop // f) for s, f in zip(window, factors, strict=True))
+    own = _own_voxels(block_mean(fraction, factors))
+    whole = np.zeros_like(out.lesion_IJK)
+    whole[coarse] = own
+    out.spots_IJK.append(whole)
+    out.lesion_IJK |= whole
+    if spot.enhancing:
+        out.enhancing_IJK[coarse] |= _own_voxels(block_mean(fraction, factors))
+
+
+def _own_voxels(fraction_IJK: Floats) -> Mask:
+    """Voxels that are at least half lesion, the largest connected part of them; at the least the fullest voxel."""
+    mask: Mask = fraction_IJK >= min(0.5, float(fraction_IJK.max()))
+    labels, count = ndimage.label(mask, NEIGHBOURS_26)
+    if count == 1:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == sizes.argmax()  # type: ignore[no-any-return]
+
+
+def _window(spot: Spot, view: View, factors: tuple[int, int, int]) -> tuple[slice, slice, slice] | None:
+    """The part of the grid that holds the spot, cut at written voxels; None where it lies outside the image."""
+    centre = np.linalg.solve(view.affine_IJK_to_S, [*spot.centre_S_mm, 1.0])[:3]
+    slices = []
+    for c, h, n, f in zip(centre, view.grid.spacing_mm, view.grid.shape, factors, strict=True):
+        reach = spot.reach_mm / h + 1
+        start = max(0, int((c - reach) // f) * f)
+        stop = min(n, (int((c + reach) // f) + 1) * f)
+        if stop <= start:
+            return None
+        slices.append(slice(start, stop))
+    return slices[0], slices[1], slices[2]
+
+
+def _spot_fraction(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> tuple[Floats, Floats]:
+    """Fraction of each voxel of the window inside the spot, and inside its outer rind; from 3×3×3 points a voxel."""
+    step = np.array([-1 / 3, 0, 1 / 3])
+    axes = [(np.arange(s.start, s.stop)[:, None] + step).ravel() for s in window]
+    voxels = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+    affine = view.affine_IJK_to_S.astype(np.float32)
+    offset = np.tensordot(affine[:3, :3], voxels, axes=1) + (affine[:3, 3] - spot.centre_S_mm)[:, None, None, None]
+    local = np.tensordot(spot.axes / spot.radii_mm[:, None], offset, axes=1)
+    reach = np.sqrt((local**2).sum(axis=0)) + 1e-6
+    surface = 1 + 0.12 * np.sin(np.tensordot(spot.bumps.T, local / reach, axes=1)).sum(axis=0)
+    depth = reach / np.clip(surface, 0.75, 1.25)
+    inside, rind = depth <= 1, (depth <= 1) & (depth > 0.6)
+    return block_mean(inside.astype(np.float32), (3, 3, 3)), block_mean(rind.astype(np.float32), (3, 3, 3))

@@ -1,0 +1,93 @@
+"""A subject in; points where lesions may lie, and lesions kept apart from each other, out.
+
+Frames: S subject mm. Array axes: N candidate points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lesionlab.simulation.frames import Floats
+from lesionlab.simulation.subject import Subject
+
+_CANDIDATES = 40_000
+_BOX_S_MM = np.array([[-74, 74], [-112, 78], [-66, 84]])
+
+
+@dataclass
+class Places:
+    """Random points of the brain with what surrounds them; each one given away clears its surroundings."""
+
+    points_S_mm: Floats
+    """Shape (3, N)."""
+    white: Floats
+    grey: Floats
+    ventricle_mm: Floats
+    cortex_mm: Floats
+    away_from_ventricle: Floats
+    """Unit vectors, shape (3, N)."""
+    gap_mm: float
+    clear_mm: Floats
+    """Distance to the nearest lesion placed so far, shape (N,)."""
+
+    def weights(self, kind: str) -> Floats:
+        """Where a lesion of this kind may have its centre, shape (N,)."""
+        x, y, z = self.points_S_mm
+        below = (z < -16) & (y < -6) & (abs(x) < 50)
+        white = (self.white > 0.8) & ~below
+        if kind == "periventricular":
+            weights = white & (self.ventricle_mm > 1.5) & (self.ventricle_mm < 7) & (abs(x) > 6)
+        elif kind == "juxtacortical":
+            weights = white & (self.cortex_mm < 4.5) & (self.ventricle_mm > 11)
+        elif kind == "infratentorial":
+            weights = (z < -18) & (y < -14) & (abs(x) < 40) & (self.white > 0.55)
+        elif kind == "junction":
+            weights = (self.white > 0.35) & (self.grey > 0.25) & (self.ventricle_mm > 11)
+        else:
+            weights = white & (self.cortex_mm > 4) & (self.ventricle_mm > 6)
+        return weights.astype(np.float32)
+
+    def take(self, kind: str, reach_mm: float, rng: np.random.Generator) -> int | None:
+        """Index of a point of this kind, or None where no room is left.
+
+        A lesion that reaches `reach_mm` from there keeps `gap_mm` from all lesions placed before.
+        """
+        weights = self.weights(kind) * (self.clear_mm >= reach_mm + self.gap_mm)
+        total = weights.sum(dtype=np.float64)
+        if total == 0:
+            return None
+        chosen = int(rng.choice(weights.size, p=weights.astype(np.float64) / total))
+        apart = np.linalg.norm(self.points_S_mm - self.points_S_mm[:, chosen, None], axis=0)
+        np.minimum(self.clear_mm, apart - reach_mm, out=self.clear_mm)
+        return chosen
+
+
+def draw_places(subject: Subject, gap_mm: float, rng: np.random.Generator) -> Places:
+    """Scatter candidate points over the head; `gap_mm` is the least distance between the surfaces of two lesions."""
+    low, high = _BOX_S_MM.T
+    points = (low[:, None] + rng.random((3, _CANDIDATES)) * (high - low)[:, None]).astype(np.float32)
+    template = subject.template
+    grey, white = subject.at(template.grey, points), subject.at(template.white, points)
+    keep = grey + white > 0.6
+    points, grey, white = points[:, keep], grey[keep], white[keep]
+    slope = np.stack(
+        [_ventricle_mm(subject, points, axis, 3) - _ventricle_mm(subject, points, axis, -3) for axis in range(3)]
+    )
+    return Places(
+        points_S_mm=points,
+        white=white,
+        grey=grey,
+        ventricle_mm=subject.at(template.ventricle_mm, points),
+        cortex_mm=subject.at(template.cortex_mm, points),
+        away_from_ventricle=slope / (np.linalg.norm(slope, axis=0) + 1e-3),
+        gap_mm=gap_mm,
+        clear_mm=np.full(points.shape[1], np.inf, dtype=np.float32),
+    )
+
+
+def _ventricle_mm(subject: Subject, points_S_mm: Floats, axis: int, shift_mm: float) -> Floats:
+    moved = points_S_mm.copy()
+    moved[axis] += shift_mm
+    return subject.at(subject.template.ventricle_mm, moved)

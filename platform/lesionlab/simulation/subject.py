@@ -1,0 +1,144 @@
+"""A template and chance in; one person's head out, and its tissues on any grid.
+
+Frames: S subject mm, T template mm (see frames.py). Array axes: a b c lattice knots; I J K voxels of a view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from lesionlab.simulation.frames import (
+    LATTICE_SPACING_MM,
+    Floats,
+    View,
+    at_points,
+    lattice_points,
+    smooth_noise,
+)
+from lesionlab.simulation.template import Map, Template
+
+_CENTRE_S_MM = np.array([0.0, -18.0, 8.0], dtype=np.float32)
+_SQUARINGS = 4
+
+
+@dataclass(frozen=True)
+class Mass:
+    """Something that takes room: a growth that pushes the brain aside."""
+
+    centre_S_mm: Floats
+    radius_mm: float
+    push_mm: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One head. All fields live on the subject lattice, so that two visits of one person share them."""
+
+    template: Template
+    displacement_mm: Floats
+    """From subject to template, shape (3, a, b, c)."""
+    sulci: Floats
+    """Log odds for fluid against cortex: atrophy, and folds of one's own."""
+    grey_tone: Floats
+    """Slow differences of the cortex from region to region, SD 1."""
+    fluid_flow: Floats
+    """Where pulsing fluid is likely to shine on FLAIR, SD 1."""
+    rim: Floats
+    """Strength of the harmless bright seam along the ventricles, 0 or more."""
+
+    def at(self, map_T: Map, points_S_mm: Floats) -> Floats:
+        """Value of a template map at subject points (3, N), shape (N,)."""
+        return map_T.at(self.to_template(points_S_mm))
+
+    def to_template(self, points_S_mm: Floats) -> Floats:
+        """Template mm of subject points, both (3, …)."""
+        return np.stack([p + at_points(d, points_S_mm) for p, d in zip(points_S_mm, self.displacement_mm, strict=True)])
+
+
+@dataclass(frozen=True)
+class Tissues:
+    """What fills each voxel of a view, shape (I, J, K): fractions 0–1, distances, and where it lies in the template."""
+
+    grey: Floats
+    white: Floats
+    csf: Floats
+    detail: Floats
+    ventricle_mm: Floats
+    outside_mm: Floats
+    points_T_mm: Floats
+    """Shape (3, I, J, K)."""
+
+
+def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.random.Generator) -> Subject:
+    """A random person of this age: own shape, ventricles and atrophy (both grow with age), and room for a `mass`.
+
+    The shape is exp(v) of a stationary velocity field v, so nothing folds. Typical displacement 3–6 mm.
+    """
+    points = lattice_points()
+    velocity = np.stack([3.2 * smooth_noise(rng, 22.0) + 1.6 * smooth_noise(rng, 9.0) for _ in range(3)])
+    years = max(0.0, age - 30) / 40
+    velocity += _towards_ventricles(template, points) * rng.normal(0.6 + 3.2 * years, 1.5)
+    if mass is not None:
+        velocity += _away_from(mass, points)
+    displacement = _exponential(velocity.astype(np.float32))
+    size = rng.normal(1.0, [0.035, 0.04, 0.035]).astype(np.float32)
+    displacement += (1 / size - 1)[:, None, None, None] * (points - _CENTRE_S_MM[:, None, None, None])
+    atrophy = rng.normal(0.1 + 1.0 * years, 0.35)
+    return Subject(
+        template=template,
+        displacement_mm=displacement,
+        sulci=(atrophy + 0.9 * smooth_noise(rng, 5.0)).astype(np.float32),
+        grey_tone=smooth_noise(rng, 14.0),
+        fluid_flow=smooth_noise(rng, 5.0),
+        rim=np.maximum(0, rng.normal(0.5 + years, 0.4) + 0.5 * smooth_noise(rng, 7.0)).astype(np.float32),
+    )
+
+
+def tissues_on(subject: Subject, view: View) -> Tissues:
+    """The subject's tissues on the grid of a view; each map is interpolated once, straight from the template."""
+    knots_S = view.knots_S_mm()
+    points_T = np.stack([view.spread(axis) for axis in subject.to_template(knots_S)])
+    template = subject.template
+    grey, white, csf = (m.at(points_T) for m in (template.grey, template.white, template.csf))
+    outside_mm = template.outside_mm.at(points_T)
+    csf = np.maximum(csf, (np.clip((2.5 - outside_mm) / 1.5, 0, 1)) * (1 - grey - white))
+    odds = np.exp(view.spread(at_points(subject.sulci, knots_S)))
+    # Only where fluid and cortex meet do the odds matter: pure tissue stays what it is.
+    total = grey + white + csf * odds + 1e-6
+    inside = np.minimum(grey + white + csf, 1)
+    return Tissues(
+        grey=grey / total * inside,
+        white=white / total * inside,
+        csf=csf * odds / total * inside,
+        detail=template.detail.at(points_T),
+        ventricle_mm=template.ventricle_mm.at(points_T),
+        outside_mm=outside_mm,
+        points_T_mm=points_T,
+    )
+
+
+def _exponential(velocity_mm: Floats) -> Floats:
+    """Scaling and squaring: the displacement of exp(velocity)."""
+    step = velocity_mm / (2**_SQUARINGS * LATTICE_SPACING_MM)
+    knots = np.indices(step.shape[1:]).astype(np.float32)
+    for _ in range(_SQUARINGS):
+        moved = knots + step
+        step = step + np.stack([ndimage.map_coordinates(axis, moved, order=1, mode="nearest") for axis in step])
+    return step * LATTICE_SPACING_MM  # type: ignore[no-any-return]
+
+
+def _towards_ventricles(template: Template, points: Floats) -> Floats:
+    """Unit-height field that, added to a pull-back, widens the lateral ventricles."""
+    near = ndimage.gaussian_filter((template.ventricle_mm.at(points) < 1.5).astype(np.float32), 1.2)
+    slope = np.stack(np.gradient(near))
+    return slope / np.linalg.norm(slope, axis=0).max()  # type: ignore[no-any-return]
+
+
+def _away_from(mass: Mass, points: Floats) -> Floats:
+    """Pull-back that moves tissue outward, most at the edge of the mass and fading within two radii."""
+    offset = points - mass.centre_S_mm[:, None, None, None]
+    reach = np.linalg.norm(offset, axis=0) / mass.radius_mm
+    return -offset / mass.radius_mm * mass.push_mm * np.exp(-0.5 * reach**2) * 1.65
