@@ -5,10 +5,10 @@ import safetensors.torch
 import torch
 
 from lesionlab.errors import TransferError
-from lesionlab.model.transfer import adopt
+from lesionlab.model.transfer import adopt, fresh_receipt
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
-from storage_schemas.models import Architecture, ModelCard
+from storage_schemas.models import Architecture, InferenceConfig, ModelCard
 
 SMALL = Architecture(depth=2, base_channels=4)
 FLAIR = ("flair",)
@@ -23,6 +23,7 @@ def card_of(weights, **changes):
         "channels": FLAIR,
         "spacing_mm": 1.0,
         "patch_voxels": 96,
+        "inference": InferenceConfig(),
         "weights_sha256": sha256_of(weights),
         "cohort": "glioma",
         "training_studies": 3,
@@ -86,3 +87,9 @@ def test_a_source_of_other_architecture_or_channels_is_refused_with_all_that_dif
         adopt(network, card, weights, FLAIR)
     for difference in ("depth: wanted 2, found 3", "norm: wanted instance, found group", "wanted flair; found t1w"):
         assert difference in str(refusal.value)
+
+
+def test_a_network_that_adopts_nothing_says_so_of_each_tensor(network):
+    receipt = fresh_receipt(network)
+    assert [row.tensor for row in receipt] == list(network.state_dict())
+    assert {row.origin for row in receipt} == {"fresh"}

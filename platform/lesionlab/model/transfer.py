@@ -7,7 +7,7 @@ accounted for and compared with its source afterwards.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lesionlab.errors import TransferError
 from lesionlab.model.unet import UNet
@@ -32,6 +32,14 @@ def adopt(
     _check_taken(source, network, tensors)
     return tuple(
         TensorReceipt(tensor=name, shape=shape_text(tensor), origin="source", how="copied")
+        for name, tensor in network.state_dict().items()
+    )
+
+
+def fresh_receipt(network: nn.Module) -> tuple[TensorReceipt, ...]:
+    """The receipt of a network that starts from its seed alone."""
+    return tuple(
+        TensorReceipt(tensor=name, shape=shape_text(tensor), origin="fresh", how="de novo")
         for name, tensor in network.state_dict().items()
     )
 

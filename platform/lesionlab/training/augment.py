@@ -1,0 +1,85 @@
+"""One study volume in; an elastically deformed copy of it out (the idea of Simard et al. 2003).
+
+Control points on a coarse grid are displaced at random; cubic splines carry the displacement smoothly to every voxel.
+
+Shapes: C channel, I J K voxels of the study grid, A axes of displacement (3), P Q R control points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from storage_schemas.runs import Elastic
+
+SLAB_VOXELS = 16
+"""Planes that are deformed at a time: bounds the memory that the displacement of each voxel takes."""
+
+
+@dataclass(frozen=True)
+class Deformed:
+    """A copy of a study volume: image float16 (C, I, J, K), label uint8 (I, J, K)."""
+
+    image_CIJK: NDArray[np.float16]
+    label_IJK: NDArray[np.uint8]
+
+
+def deform(
+    image_CIJK: NDArray[np.floating[Any]],
+    label_IJK: NDArray[np.uint8],
+    spacing_mm: float,
+    elastic: Elastic,
+    rng: np.random.Generator,
+) -> Deformed:
+    """Deform image (linear) and label (nearest: small lesions survive) by one displacement field.
+
+    `spacing_mm` is that of the isotropic study grid. Beyond the border the image repeats its border, the label
+    is 0. With a standard deviation of 0 mm both come back unchanged.
+    """
+    image = np.asarray(image_CIJK, dtype=np.float16)
+    if elastic.sd_mm == 0:
+        return Deformed(image.copy(), label_IJK.copy())
+    shape = label_IJK.shape
+    spread = [_spread(n, spacing_mm, elastic.control_spacing_mm) for n in shape]
+    control_APQR = rng.normal(0, elastic.sd_mm / spacing_mm, size=(3, *(matrix.shape[1] for matrix in spread)))
+    image_1CIJK = torch.from_numpy(image.astype(np.float32))[None]
+    label_11IJK = torch.from_numpy(label_IJK.astype(np.float32))[None, None]
+    deformed = Deformed(np.empty_like(image), np.empty_like(label_IJK))
+    for first in range(0, shape[0], SLAB_VOXELS):
+        slab = slice(first, first + SLAB_VOXELS)
+        source_IJKA = _source(control_APQR, spread, slab, shape)
+        moved_CIJK = grid_sample(image_1CIJK, source_IJKA, "bilinear", "border", align_corners=True)[0]
+        moved_IJK = grid_sample(label_11IJK, source_IJKA, "nearest", "zeros", align_corners=True)[0, 0]
+        deformed.image_CIJK[:, slab] = moved_CIJK.numpy()
+        deformed.label_IJK[slab] = moved_IJK.numpy()
+    return deformed
+
+
+def _spread(voxels: int, spacing_mm: float, control_spacing_mm: float) -> NDArray[np.float64]:
+    """How much each control point moves each voxel of one axis: (voxels, control points)."""
+    control_voxels = control_spacing_mm / spacing_mm
+    points = ceil((voxels - 1) / control_voxels) + 1 if voxels > 1 else 2
+    spline = CubicSpline(np.arange(points) * control_voxels, np.eye(points), bc_type="natural")
+    return np.asarray(spline(np.arange(voxels)))
+
+
+def _source(
+    control_APQR: NDArray[np.float64], spread: list[NDArray[np.float64]], slab: slice, shape: tuple[int, ...]
+) -> Tensor:
+    """Where each voxel of the slab comes from, float32 (1, I, J, K, A); as torch wants it: K J I, borders at ±1."""
+    partial = np.einsum("apqr,ip,jq->aijr", control_APQR, spread[0][slab], spread[1], optimize=True)
+    place_AIJK = partial @ spread[2].T
+    for axis, n in enumerate(shape):
+        voxels = np.arange(n)[slab] if axis == 0 else np.arange(n)
+        place_AIJK[axis] += voxels.reshape([-1 if other == axis else 1 for other in range(3)])
+        place_AIJK[axis] *= 2 / max(n - 1, 1)
+        place_AIJK[axis] -= 1
+    return torch.from_numpy(np.stack(place_AIJK[::-1], axis=-1).astype(np.float32))[None]

@@ -1,0 +1,86 @@
+"""Training's state in, one safetensors object in the store out; and back, so that a run goes on where it stopped.
+
+Names in the object: `model.<tensor>` and `adam.<parameter>.{step,exp_avg,exp_avg_sq}`; how far the run is stands in the
+header. Chance needs no state: whatever is random in an epoch follows from the run's seed and the epoch's number.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from lesionlab.errors import TrainingError
+from lesionlab.model.weights import read_weights
+from storage_schemas import keys
+from storage_schemas.base import Digest
+
+_HEADER = "training"
+"""The one entry of the header: with several, safetensors does not fix their order."""
+
+
+class Objects(Protocol):
+    """What training needs of a store."""
+
+    def exists(self, key: str) -> bool: ...
+    def get(self, key: str) -> bytes: ...
+    def put(self, key: str, data: bytes) -> object: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: whole epochs, steps, and the mean loss of the last epoch."""
+
+    epochs: int
+    steps: int
+    loss: float
+
+
+def save_checkpoint(
+    store: Objects, run_id: Digest, progress: Progress, network: nn.Module, adam: torch.optim.Adam
+) -> None:
+    """Overwrite the run's one checkpoint, atomically."""
+    tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        tensors |= {f"adam.{name}.{slot}": tensor for slot, tensor in adam.state[parameter].items()}
+    header = {_HEADER: json.dumps({"run_id": run_id} | asdict(progress), sort_keys=True)}
+    data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, header)
+    store.put(keys.RUN_CHECKPOINT.build(run_id=run_id), data)
+
+
+def resume(store: Objects, run_id: Digest, network: nn.Module, adam: torch.optim.Adam) -> Progress | None:
+    """Put the run's checkpoint into network and optimiser; None where there is none.
+
+    Raises TrainingError where the object holds the state of another run.
+    """
+    key = keys.RUN_CHECKPOINT.build(run_id=run_id)
+    if not store.exists(key):
+        return None
+    data = store.get(key)
+    tensors, header = read_weights(data), _header(data)
+    if (found := header.pop("run_id", None)) != run_id:
+        raise TrainingError(
+            f"{key}: wanted a checkpoint of run {run_id}, found one of {found}; delete it to start over"
+        )
+    network.load_state_dict(_under("model.", tensors))
+    for name, parameter in network.named_parameters():
+        state = _under(f"adam.{name}.", tensors)
+        # Adam counts its steps on the CPU, wherever the weights are.
+        adam.state[parameter] = {slot: t if slot == "step" else t.to(parameter.device) for slot, t in state.items()}
+    return Progress(**header)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """Our entry of the header: 8 bytes of length, then JSON (safetensors reads it from files only)."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_HEADER])
+    return header

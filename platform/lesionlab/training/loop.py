@@ -1,0 +1,211 @@
+"""A run, its network and its study volumes in; the trained network out. Plain torch: no Ray, one process or several.
+
+Everything random in an epoch follows from the run's seed and the epoch's number, and a checkpoint follows each epoch.
+So a run that was stopped goes on to the same weights as one that was not, and the number of workers, who share out each
+batch, changes rounding only.
+
+Shapes: B batch (this worker's share), C channel, I J K voxels of a patch, N patches of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lesionlab.errors import TrainingError
+from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
+from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
+from lesionlab.training.patches import cut_image, cut_label, draw_starts
+from storage_schemas.base import digest_of
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.runs import RunSpec, TrainingConfig
+
+T = TypeVar("T")
+
+
+class Worker(Protocol):
+    """One of the processes that train together."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world_size(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over the workers."""
+        ...
+
+    def gather(self, value: T) -> list[T]:
+        """Every worker's value, by rank; also the place where they wait for each other."""
+        ...
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Tell whoever watches; every worker calls it equally often."""
+        ...
+
+
+@dataclass(frozen=True)
+class SoloWorker:
+    """The only worker: a plain process without Ray."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    rank: int = 0
+    world_size: int = 1
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def gather(self, value: T) -> list[T]:
+        return [value]
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training did; `seconds` are those of this process, an earlier one's that it went on from not included."""
+
+    epochs: int
+    steps: int
+    final_loss: float | None
+    """Mean over the last epoch; None: nothing was trained."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch of an epoch: which augmented volume, and the first voxel in it."""
+
+    volume: AugmentedVolume
+    start: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def train(
+    run: RunSpec,
+    network: nn.Module,
+    volumes: Sequence[StudyArrays],
+    store: Objects,
+    worker: Worker,
+    cache: Path,
+) -> TrainingOutcome:
+    """Train the network in place (it moves to the worker's device), from the run's checkpoint where there is one.
+
+    `volumes` are those of `run.train`, in its order; `cache` is a node-local folder. Reports after each epoch: epoch,
+    epochs, loss, steps, seconds. The checkpoint stays in the store. Raises TrainingError where the loss is not finite
+    or the checkpoint is another run's.
+    """
+    began = time.monotonic()
+    configure_torch(worker)
+    network.to(worker.device).train()
+    adam = torch.optim.Adam(network.parameters(), lr=run.training.learning_rate)
+    progress = resume(store, run.run_id, network, adam) or Progress(epochs=0, steps=0, loss=math.nan)
+    copies = augmented_copies(run, volumes, worker, cache)
+    parallel = worker.parallel(network)
+    for epoch in range(progress.epochs, run.training.epochs):
+        losses = train_epoch(run, epoch, parallel, adam, copies, worker)
+        loss = float(np.mean(worker.gather(float(np.mean(losses)))))
+        progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
+        if worker.rank == 0:
+            save_checkpoint(store, run.run_id, progress, network, adam)
+        worker.report(
+            {
+                "epoch": progress.epochs,
+                "epochs": run.training.epochs,
+                "loss": loss,
+                "steps": progress.steps,
+                "seconds": time.monotonic() - began,
+            }
+        )
+    return TrainingOutcome(progress.epochs, progress.steps, progress.loss, time.monotonic() - began)
+
+
+def configure_torch(worker: Worker) -> None:
+    """Same inputs, same bytes on a CPU; one thread a worker unless the environment says otherwise."""
+    # On a GPU trilinear up-sampling has no deterministic gradient, so torch would refuse to train.
+    torch.use_deterministic_algorithms(worker.device.type == "cpu")
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+def augmented_copies(
+    run: RunSpec, volumes: Sequence[StudyArrays], worker: Worker, cache: Path
+) -> tuple[AugmentedVolume, ...]:
+    """Every deformed copy of every study; the workers share out the making where they share a node."""
+    studies = zip(run.train, volumes, strict=True)
+    wanted = list(product(studies, range(run.training.augmentations)))
+
+    def opened(share: list[tuple[tuple[ManifestEntry, StudyArrays], int]]) -> tuple[AugmentedVolume, ...]:
+        return tuple(
+            open_augmented(volume, entry.volume, copy, run.training, run.seed, cache) for (entry, volume), copy in share
+        )
+
+    opened(wanted[worker.rank :: worker.world_size])
+    worker.gather(None)
+    return opened(wanted)
+
+
+def train_epoch(
+    run: RunSpec,
+    epoch: int,
+    parallel: nn.Module,
+    adam: torch.optim.Adam,
+    copies: Sequence[AugmentedVolume],
+    worker: Worker,
+) -> list[float]:
+    """One pass over the epoch's patches; this worker's loss a step. Raises TrainingError where it is not finite."""
+    losses = []
+    for step, batch in enumerate(batches(epoch_patches(run, epoch, copies), run.training.batch_size)):
+        image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
+        loss = cross_entropy(parallel(image_BCIJK), label_BIJK)
+        if not math.isfinite(value := loss.item()):
+            raise TrainingError(
+                f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
+                f"lower the learning rate ({run.training.learning_rate:g}) or look for odd intensities"
+            )
+        adam.zero_grad()
+        torch.autograd.backward(loss)
+        adam.step()
+        losses.append(value)
+    return losses
+
+
+def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -> list[Patch]:
+    """All patches of an epoch in the order in which they are seen; every epoch cuts anew."""
+    patches = []
+    for volume in copies:
+        rng = np.random.default_rng(int(digest_of([volume.digest, run.seed, epoch]), 16))
+        shape = volume.label_IJK.shape
+        starts = draw_starts(volume.places, shape, run.training.patch_voxels, run.training.patches_per_study, rng)
+        patches += [Patch(volume, start) for start in (*starts.inclusive_P3, *starts.exclusive_P3)]
+    order = np.random.default_rng(int(digest_of([run.seed, epoch]), 16)).permutation(len(patches))
+    return [patches[place] for place in order]
+
+
+def batches(patches: list[Patch], batch_size: int) -> Iterator[list[Patch]]:
+    """Whole batches only, so that every worker always has its share; the last is filled up with the epoch's first."""
+    for first in range(0, len(patches), batch_size):
+        batch = patches[first : first + batch_size]
+        yield [*batch, *(patches[place % len(patches)] for place in range(batch_size - len(batch)))]
+
+
+def load(share: list[Patch], training: TrainingConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Image float32 (B, C, I, J, K) and label int64 (B, I, J, K) on the device."""
+    edge = training.patch_voxels
+    image_BCIJK = torch.from_numpy(np.stack([cut_image(p.volume.image_CIJK, p.start, edge) for p in share]))
+    label_BIJK = torch.from_numpy(np.stack([cut_label(p.volume.label_IJK, p.start, edge) for p in share]))
+    if device.type == "cuda":
+        image_BCIJK, label_BIJK = image_BCIJK.pin_memory(), label_BIJK.pin_memory()
+    return image_BCIJK.to(device, non_blocking=True), label_BIJK.to(device, non_blocking=True).long()
