@@ -185,7 +185,7 @@ NATIVE = Grid(shape=NATIVE_SHAPE, affine=((-2, 0, 0, 14), (0, 2, 0, -16), (0, 0,
 
 
 def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, dict[str, np.ndarray]]:
-    """A bright ball for a head, and one lesion per study, in its upper half at the patient's left."""
+    """A bright ball for a head, and one lesion per study, in its upper half at the patient's right."""
     study_grid = Grid(shape=(14, 16, 12), affine=((2, 0, 0, -12), (0, 2, 0, -16), (0, 0, 2, -12), (0, 0, 0, 1)))
     where_ijk = np.stack(np.meshgrid(*(np.arange(n) for n in study_grid.shape), indexing="ij"), axis=-1)
     where_mm = where_ijk * 2.0 - [12, 16, 12]
@@ -209,22 +209,32 @@ def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, 
     return card, {"image": image[None].astype(np.float16), "native_label": native_label}
 
 
+@pytest.fixture(scope="session")
+def draw_store(plan: Plan, manifest: Manifest, rows: list[StudyRow]) -> Callable[[], Store]:
+    """Makes stores in memory with all that a finished study leaves: manifest, volumes, rows and predictions."""
+
+    def build() -> Store:
+        store = open_store("memory://")
+        write_document(store, keys.MANIFEST.build(cohort=manifest.cohort, digest=manifest.digest()), manifest)
+        for entry in manifest.studies:
+            card, arrays = draw_study(entry, plan.spec)
+            key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+            write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
+        for run in plan.runs:
+            own = [row for row in rows if row.run_id == run.run_id]
+            write_rows(store, keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id), own, StudyRow)
+            for entry in run.test:
+                mask = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
+                mask[4:6, 8:10, 3:5] = 1
+                card = PredictionCard(run_id=run.run_id, study=entry.study, native_grid=NATIVE)
+                key = keys.PREDICTION.build(run_id=run.run_id, study=entry.study)
+                write_group(store, key, {"mask": mask}, {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")})
+        return store
+
+    return build
+
+
 @pytest.fixture
-def drawn_store(plan: Plan, manifest: Manifest, rows: list[StudyRow]) -> Store:
-    """A store in memory with all that a finished study leaves: manifest, volumes, rows and predictions."""
-    store = open_store("memory://")
-    write_document(store, keys.MANIFEST.build(cohort=manifest.cohort, digest=manifest.digest()), manifest)
-    for entry in manifest.studies:
-        card, arrays = draw_study(entry, plan.spec)
-        key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
-        write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
-    for run in plan.runs:
-        own = [row for row in rows if row.run_id == run.run_id]
-        write_rows(store, keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id), own, StudyRow)
-        for entry in run.test:
-            mask = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
-            mask[4:6, 8:10, 3:5] = 1
-            card = PredictionCard(run_id=run.run_id, study=entry.study, native_grid=NATIVE)
-            key = keys.PREDICTION.build(run_id=run.run_id, study=entry.study)
-            write_group(store, key, {"mask": mask}, {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")})
-    return store
+def drawn_store(draw_store: Callable[[], Store]) -> Store:
+    """A finished study that the test may change."""
+    return draw_store()

@@ -10,17 +10,25 @@ from html.parser import HTMLParser
 import pytest
 
 from lesionlab.analysis.report import write_report
+from lesionlab.store.tables import write_rows
 from storage_schemas import keys
+from storage_schemas.results import StudyRow
 
 
-@pytest.fixture
-def result(drawn_store, plan):
-    return write_report(drawn_store, plan)
+@pytest.fixture(scope="module")
+def store(draw_store):
+    """Shared by the tests that only read; the others draw their own."""
+    return draw_store()
 
 
-@pytest.fixture
-def html(drawn_store, result):
-    return drawn_store.get(result.key).decode()
+@pytest.fixture(scope="module")
+def result(store, plan):
+    return write_report(store, plan)
+
+
+@pytest.fixture(scope="module")
+def html(store, result):
+    return store.get(result.key).decode()
 
 
 def records(store, plan, result, name):
@@ -32,9 +40,9 @@ def remove_run(store, plan, run):
     store.delete(keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id))
 
 
-def test_report_tables_and_figures_lie_under_one_analysis(drawn_store, plan, result):
+def test_report_tables_and_figures_lie_under_one_analysis(store, plan, result):
     folder = f"reports/{plan.spec.name}/{result.digest}/"
-    assert [key.removeprefix(folder) for key in drawn_store.list(folder)] == [
+    assert [key.removeprefix(folder) for key in store.list(folder)] == [
         "figures/performance-drawn-glioma.png",
         "figures/performance-drawn-glioma.svg",
         "figures/slices-drawn-glioma.png",
@@ -47,18 +55,14 @@ def test_report_tables_and_figures_lie_under_one_analysis(drawn_store, plan, res
     ]
 
 
-def test_the_same_results_give_the_same_bytes(drawn_store, plan, result):
+def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
     folder = f"reports/{plan.spec.name}/"
-    first = {key: drawn_store.get(key) for key in drawn_store.list(folder)}
-    drawn_store.delete_prefix(folder)
+    first = {key: store.get(key) for key in store.list(folder)}
     assert write_report(drawn_store, plan) == result
     assert {key: drawn_store.get(key) for key in drawn_store.list(folder)} == first
 
 
 def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, result):
-    from lesionlab.store.tables import write_rows
-    from storage_schemas.results import StudyRow
-
     run = plan.runs[3]
     key = keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
     own = [row for row in rows if row.run_id == run.run_id]
@@ -122,19 +126,19 @@ def test_hashes_of_all_that_the_analysis_rests_on_are_in_the_page(html, plan, re
         assert value in html
 
 
-def test_csv_files_agree_with_the_rows(drawn_store, plan, rows, result):
-    studies = records(drawn_store, plan, result, "studies.csv")
+def test_csv_files_agree_with_the_rows(store, plan, rows, result):
+    studies = records(store, plan, result, "studies.csv")
     assert len(studies) == len(rows)
     assert "inference_s" not in studies[0]
     fresh = [row.sensitivity for row in rows if (row.arm, row.training_size) == ("de-novo", 4)]
     line = next(
         record
-        for record in records(drawn_store, plan, result, "performance.csv")
+        for record in records(store, plan, result, "performance.csv")
         if (record["arm"], record["training_size"]) == ("de-novo", "4")
     )
     assert float(line["sensitivity_mean"]) == pytest.approx(sum(fresh) / len(fresh))
-    assert len(records(drawn_store, plan, result, "effects.csv")) == 21
-    assert len(records(drawn_store, plan, result, "summary.csv")) == 15
+    assert len(records(store, plan, result, "effects.csv")) == 21
+    assert len(records(store, plan, result, "summary.csv")) == 15
 
 
 def test_missing_cells_are_counted_and_named_and_do_not_stop_the_analysis(drawn_store, plan):

@@ -63,44 +63,54 @@ def _verdict(table: PerformanceTable) -> str:
             f"tested against de novo training ({'; '.join(reasons)})."
         )
     largest = testable[-1]
-    phrases = [_phrase(_test(lines[largest], metric), name) for metric, name in _JUDGED]
     return (
-        f"With {largest.training_size} labelled studies, fine-tuning from {table.source} {' and '.join(phrases)}, "
+        f"With {largest.training_size} labelled studies, fine-tuning from {table.source} {_judgement(lines[largest])}, "
         "compared with de novo training."
     )
 
 
-def _phrase(effect: EffectRow, name: str) -> str:
+def _judgement(tuned: Line) -> str:
+    """`had significantly higher sensitivity and PPV`, or whatever the two tests allow to say."""
+    said: dict[str, list[str]] = {}
+    for metric, name in _JUDGED:
+        said.setdefault(_outcome(_test(tuned, metric)), []).append(name)
+    return " and ".join(f"{outcome} {' and '.join(names)}" for outcome, names in said.items())
+
+
+def _outcome(effect: EffectRow) -> str:
     if effect.p is None or effect.difference is None:
-        return f"could not be tested in {name}"
+        return "could not be tested in"
     if not effect.significant:
-        return f"showed no significant difference in {name}"
-    return f"had significantly {'higher' if effect.difference > 0 else 'lower'} {name}"
+        return "showed no significant difference in"
+    return f"had significantly {'higher' if effect.difference > 0 else 'lower'}"
 
 
 def _findings(table: PerformanceTable) -> list[str]:
     lines, pairs = _pairs(table)
     findings = []
     for tuned, fresh in pairs:
-        tests = ", ".join(f"{name} {_difference(_test(lines[tuned], metric))}" for metric, name in _JUDGED)
+        effects = [(name, _test(lines[tuned], metric)) for metric, name in _JUDGED]
+        tested = effects[0][1].n
         findings.append(
-            f"{tuned.training_size} labelled studies: fine-tuned from {tuned.source} {_both(lines[tuned])}; "
-            f"de novo {_both(lines[fresh])}. Difference: {tests}."
+            f"{tuned.training_size} labelled studies: fine-tuned from {tuned.source} {_both(lines[tuned], tested)}; "
+            f"de novo {_both(lines[fresh], tested)}. "
+            f"Difference: {', '.join(f'{name} {_difference(effect)}' for name, effect in effects)}."
         )
     findings += [
-        f"{line.condition.title().capitalize()}, untrained on the target: {_both(line)}."
+        f"{line.condition.title().capitalize()}, untrained on the target: {_both(line, 0)}."
         for line in table.lines
         if line.condition.arm == "default"
     ]
     return findings + _saving(lines, pairs)
 
 
-def _both(line: Line) -> str:
+def _both(line: Line, tested: int) -> str:
+    """Both means of a model; with n where they rest on other studies than the `tested` pairs."""
     found, ppv = line.measures["sensitivity"].summary, line.measures["ppv"].summary
     if found.mean is None and ppv.mean is None:
         return "without results" if not found.undefined else "without a defined value"
-    studies = f"n = {found.n}" if found.n == ppv.n else f"n = {found.n} and {ppv.n}"
-    return f"found {mean_se(found)} of the lesions with PPV {mean_se(ppv)} ({studies})"
+    studies = "" if found.n == tested else f" (n = {found.n})"
+    return f"found {mean_se(found)} of the lesions with PPV {mean_se(ppv)}{studies}"
 
 
 def _difference(effect: EffectRow) -> str:

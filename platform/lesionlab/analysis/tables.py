@@ -1,6 +1,6 @@
 """Summaries and effects in; the paper's Table 3 out, as data, as text for the screen and as CSV.
 
-One table per default model: its own row, then fine-tuned and de novo at each size. Dice is not in the paper's Table 3.
+One table per default model: its own row, then fine-tuned and de novo at each size. Dice is ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lesionlab.analysis.student import ALPHA
 from lesionlab.analysis.summary import Summary
 from storage_schemas.results import EffectRow, StudyRow
 
-METRIC_TITLES: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice (not in the paper)"}
+METRIC_TITLES: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice (our addition)"}
 
 _SCREEN_COLUMNS = 96
 
@@ -114,7 +114,7 @@ def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
                 f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models: "
                 f"F = {effect.statistic:.2f}, {p_words(effect)} ({effect.note}; n = {effect.n})."
             )
-    lines.append("–: cannot be computed; effects.csv says why.")
+    lines.append("–: cannot be computed; the note of that comparison (effects.csv) says why.")
     return tuple(lines)
 
 
