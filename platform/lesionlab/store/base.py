@@ -39,8 +39,7 @@ class Store:
 
     def check(self) -> None:
         """Return where the store answers, and a listing is allowed; raise where not. Jobs call this at the door."""
-        with translated(self.uri, ""):
-            next(iter(obstore.list(self.objects, chunk_size=1)), None)
+        probe(self.uri, self.objects)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises MissingObject."""
@@ -95,6 +94,12 @@ class Store:
         """Remove every object whose key begins with this text."""
         for key in self.list(prefix):
             self.delete(key)
+
+
+def probe(uri: str, objects: ObjectStore) -> None:
+    """Ask for a listing once. Raises StoreUnreachable or AccessDenied."""
+    with translated(uri, ""):
+        next(iter(obstore.list(objects)), None)
 
 
 def plain(key: str) -> str:

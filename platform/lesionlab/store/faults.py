@@ -22,13 +22,10 @@ CREDENTIALS_HELP = (
 )
 
 # obstore tells these apart by text alone: a GenericError carries whatever the HTTP client or the server said.
-_NO_BUCKET = re.compile(r"NoSuchBucket|specified bucket does not exist", re.IGNORECASE)
-_NO_ANSWER = re.compile(
-    r"error sending request|timed? ?out|connect(ion)? (error|refused|reset|closed)|dns error", re.IGNORECASE
-)
-_REFUSED = re.compile(
-    r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|ExpiredToken|40[13] (Forbidden|Unauthorized)"
-)
+_NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 404 Not Found")
+_NO_ANSWER = re.compile(r"HTTP error:|status code: 5\d\d")
+_REFUSED = re.compile(r"status code: 40[13]")
+_ENDPOINT = re.compile(r"https?://[^/ ]+")
 
 
 @contextmanager
@@ -45,20 +42,19 @@ def translated(uri: str, key: str) -> Iterator[None]:
 
 
 def _by_text(uri: str, key: str, error: Exception) -> StoreError:
-    text = str(error)
+    text, _, _ = str(error).partition("\n\nDebug source")
+    match = _ENDPOINT.search(text)
+    endpoint = match.group() if match else "the object store"
     if _NO_BUCKET.search(text):
-        return AccessDenied(f"{uri}: the bucket does not exist, or not for you; create it, or correct the URI")
+        return AccessDenied(
+            f"{uri}: {endpoint} has no such bucket; create it, or correct the URI or AWS_ENDPOINT_URL_S3"
+        )
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(text):
-        return AccessDenied(f"{uri}: the server refuses access to {key or 'the bucket'}; {CREDENTIALS_HELP}")
+        return AccessDenied(f"{uri}: {endpoint} refuses access to {key or 'the bucket'}; {CREDENTIALS_HELP}")
     if isinstance(error, FileNotFoundError):
         return MissingObject(f"{uri}: nothing is stored under {key}")
     if _NO_ANSWER.search(text):
         return StoreUnreachable(
-            f"{uri}: no answer from the object store; check that it runs and that AWS_ENDPOINT_URL_S3 names it "
-            f"({_first_line(text)})"
+            f"{uri}: no answer from {endpoint}; check that the server runs and that AWS_ENDPOINT_URL_S3 names it"
         )
-    return StoreError(f"{uri}: {key or 'the store'} cannot be served: {_first_line(text)}")
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else "no reason was given"
+    return StoreError(f"{uri}: {key or 'the store'} cannot be served: {text.strip() or 'no reason was given'}")

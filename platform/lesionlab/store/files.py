@@ -15,7 +15,6 @@ from obstore.store import LocalStore
 
 from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
 from lesionlab.store.base import Store, Tagged, plain
-from lesionlab.store.faults import translated
 
 # obstore takes file names that end with # and digits for unfinished uploads and never lists them.
 _LOCK = "lock#0"
@@ -41,7 +40,7 @@ class FileStore(Store):
     def check(self) -> None:
         """Return where the folder can be listed and written to; raise StoreError where not."""
         super().check()
-        with translated(self.uri, str(self.root)), tempfile.TemporaryFile(dir=self.root):
+        with self._writing(str(self.root)), tempfile.TemporaryFile(dir=self.root):
             pass
 
     def get_tagged(self, key: str) -> Tagged:
@@ -82,7 +81,7 @@ class FileStore(Store):
     def _written(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:
         """A synced draft beside where the file shall be, and that place; the draft is gone afterwards."""
         path = self.root / plain(key)
-        with translated(self.uri, key):
+        with self._writing(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f"{path.name}#{secrets.randbelow(10**12)}")
             try:
@@ -97,8 +96,18 @@ class FileStore(Store):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with translated(self.uri, "its lock"), locked(self.root / _LOCK):
+        with self._writing(_LOCK), locked(self.root / _LOCK):
             yield
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.uri}: {what} cannot be written ({error.strerror or error}); "
+                "check that the folder is yours to write to and that the disk is not full"
+            ) from error
 
 
 @contextmanager

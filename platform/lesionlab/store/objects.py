@@ -11,7 +11,7 @@ from obstore.store import MemoryStore
 from lesionlab.errors import StoreError
 from lesionlab.store.base import Store, Tagged
 from lesionlab.store.files import FileStore
-from lesionlab.store.s3 import connect
+from lesionlab.store.s3 import BucketStore
 
 __all__ = ["Store", "Tagged", "open_store"]
 
@@ -32,7 +32,7 @@ def open_store(uri: str) -> Store:
         return FileStore(uri, Path(unquote(uri.removeprefix("file://"))))
     match = _BUCKET.fullmatch(uri)
     if match and ".." not in uri:
-        return Store(uri, connect(uri, match["bucket"], (match["prefix"] or "").strip("/")))
+        return BucketStore(uri, match["bucket"], (match["prefix"] or "").strip("/"))
     raise StoreError(
         f"store {uri!r}: wanted file:///absolute/folder, s3://bucket/prefix or memory://; "
         "write one of these (a relative path or a bare folder name is not a URI)"

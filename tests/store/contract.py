@@ -1,0 +1,368 @@
+"""What every store must do: one class of tests that each kind of store subclasses with its own `store` fixture."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import Pool
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import ObjectStore
+
+from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
+from lesionlab.store.arrays import group_exists, read_array, read_attributes, write_group
+from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer, write_document
+from lesionlab.store.objects import Store, Tagged, open_store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas.base import Pointer
+from storage_schemas.models import ModelName, TensorReceipt
+
+GROUP = "studies/a/sub-1/0123456789abcdef.zarr"
+POINTER = "manifests/ms/current.json"
+COUNTER = "counter.txt"
+
+
+def brain(seed: int = 0) -> dict[str, np.ndarray]:
+    """Arrays of a small study: two channels whose edges are no multiples of a chunk, one mask with two lesions."""
+    label_IJK = np.zeros((70, 33, 65), np.uint8)
+    label_IJK[5:8, 5:8, 5:8] = 1
+    label_IJK[66:68, 30, 64] = 1
+    image_CIJK = np.random.default_rng(seed).normal(size=(2, 70, 33, 65)).astype(np.float16)
+    # Minus zero equals the fill value of an array and is not the same bytes.
+    image_CIJK[1] = -0.0
+    return {"image": image_CIJK, "label": label_IJK, "nothing": np.zeros((4, 5, 6), np.uint8)}
+
+
+class Died(BaseException):
+    """The writer is gone."""
+
+
+class DyingStore(Store):
+    """Another store, through which only so many objects can be put before the writer dies."""
+
+    def __init__(self, store: Store, puts: int, *, by_signal: bool = False) -> None:
+        super().__init__(store.uri, store.objects)
+        self._store, self._puts, self._by_signal = store, puts, by_signal
+
+    def put(self, key: str, data: bytes) -> None:
+        if self._puts == 0:
+            if self._by_signal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Died
+        self._puts -= 1
+        self._store.put(key, data)
+
+
+class ForgetfulStore(Store):
+    """Another store, which keeps half of each shard."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.uri, store.objects)
+        self._store = store
+
+    def put(self, key: str, data: bytes) -> None:
+        self._store.put(key, data[: len(data) // 2] if "/c/" in key else data)
+
+
+def count_up(store: Store, times: int) -> None:
+    """Increment the counter so often, each time by conditional replacement, and again where somebody was faster."""
+    for _ in range(times):
+        while True:
+            before = store.get_tagged(COUNTER)
+            try:
+                store.replace(COUNTER, str(int(before.data) + 1).encode(), before.tag)
+            except Conflict:
+                continue
+            break
+
+
+class StoreContract:
+    """Subclasses give the fixture `store`: an empty store of their kind."""
+
+    def test_a_store_that_is_there_passes_its_check(self, store: Store) -> None:
+        store.check()
+
+    @pytest.mark.parametrize("size", [0, 1, 12_000_000], ids=["nothing", "one byte", "more than one part"])
+    def test_what_is_put_is_what_is_got(self, store: Store, size: int) -> None:
+        data = np.random.default_rng(size).bytes(size)
+        store.put("runs/1/weights.bin", data)
+        assert store.get("runs/1/weights.bin") == data
+        assert store.get_tagged("runs/1/weights.bin").data == data
+
+    def test_putting_again_replaces(self, store: Store) -> None:
+        store.put("a/b.json", b"long and old")
+        store.put("a/b.json", b"new")
+        assert store.get("a/b.json") == b"new"
+
+    def test_a_missing_object_is_named(self, store: Store) -> None:
+        for read in (store.get, store.get_tagged):
+            with pytest.raises(MissingObject, match=r"nothing is stored under a/b\.json"):
+                read("a/b.json")
+
+    def test_a_prefix_is_not_an_object(self, store: Store) -> None:
+        store.put("a/b/c.json", b"1")
+        assert store.exists("a/b/c.json")
+        assert not store.exists("a/b")
+        assert not store.exists("a/b/d.json")
+        with pytest.raises(MissingObject):
+            store.get("a/b")
+
+    def test_a_write_once_key_is_written_once(self, store: Store) -> None:
+        store.create("ledger/1.json", b"first")
+        with pytest.raises(ObjectExists, match=r"ledger/1\.json"):
+            store.create("ledger/1.json", b"second")
+        assert store.get("ledger/1.json") == b"first"
+
+    def test_of_many_creators_one_wins_and_the_others_know(self, store: Store) -> None:
+        def create(name: int) -> int | None:
+            try:
+                store.create("ledger/1.json", str(name).encode())
+            except ObjectExists:
+                return None
+            return name
+
+        with ThreadPoolExecutor(8) as pool:
+            winners = [name for name in pool.map(create, range(8)) if name is not None]
+        assert [int(store.get("ledger/1.json"))] == winners
+
+    def test_replacing_needs_the_tag_of_what_is_there(self, store: Store) -> None:
+        store.put("a.json", b"1")
+        first = store.get_tagged("a.json")
+        store.replace("a.json", b"2", first.tag)
+        with pytest.raises(Conflict, match=r"a\.json was changed"):
+            store.replace("a.json", b"3", first.tag)
+        assert store.get("a.json") == b"2"
+        store.replace("a.json", b"3", store.get_tagged("a.json").tag)
+        assert store.get("a.json") == b"3"
+
+    def test_what_was_deleted_meanwhile_is_not_replaced(self, store: Store) -> None:
+        store.put("a.json", b"1")
+        tag = store.get_tagged("a.json").tag
+        store.delete("a.json")
+        with pytest.raises(Conflict):
+            store.replace("a.json", b"2", tag)
+        assert not store.exists("a.json")
+
+    def test_no_increment_of_concurrent_threads_is_lost(self, store: Store) -> None:
+        store.put(COUNTER, b"0")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: count_up(store, 10), range(4)))
+        assert store.get(COUNTER) == b"40"
+
+    def test_a_listing_is_sorted_and_takes_any_beginning_of_a_key(self, store: Store) -> None:
+        keys = ["results/s/part-2.parquet", "results/s/part-1.parquet", "results/s/x.json", "results/sx/part-3.parquet"]
+        for key in keys:
+            store.put(key, b"1")
+        assert store.list("results/s/part-") == ["results/s/part-1.parquet", "results/s/part-2.parquet"]
+        assert store.list("results/s/") == sorted(keys[:3])
+        assert store.list("results/s") == sorted(keys)
+        assert store.list("") == sorted(keys)
+        assert store.list("nothing/") == []
+
+    def test_deleting_a_prefix_takes_nothing_else_with_it(self, store: Store) -> None:
+        for key in ("runs/1/a.bin", "runs/1/b/c.bin", "runs/11/a.bin"):
+            store.put(key, b"1")
+        store.delete_prefix("runs/1/")
+        assert store.list("") == ["runs/11/a.bin"]
+
+    def test_deleting_what_is_not_there_is_no_fault(self, store: Store) -> None:
+        store.delete("a/b.json")
+        store.delete_prefix("a/")
+
+    @pytest.mark.parametrize(
+        "key", ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "a/.", "a b", "a#1", "a\n"]
+    )
+    def test_a_key_that_is_no_plain_path_is_refused(self, store: Store, key: str) -> None:
+        with pytest.raises(ValueError, match="wanted plain names"):
+            store.put(key, b"1")
+        with pytest.raises(ValueError, match="wanted plain names"):
+            store.get(key)
+
+    def test_a_document_comes_back_equal(self, store: Store) -> None:
+        document = ModelName(name="glioma", version="0" * 16)
+        write_document(store, "models/a.json", document)
+        assert read_document(store, "models/a.json", ModelName) == document
+
+    @pytest.mark.parametrize(
+        "data", [b"{", b"{}", b'{"name":"a","version":"0000000000000000","more":1}'], ids=["torn", "empty", "unknown"]
+    )
+    def test_what_is_no_valid_document_is_refused_with_its_key(self, store: Store, data: bytes) -> None:
+        store.put("models/a.json", data)
+        with pytest.raises(StoreError, match=r"models/a\.json is not a valid ModelName"):
+            read_document(store, "models/a.json", ModelName)
+
+    def test_creating_the_equal_document_again_is_no_fault_and_another_is(self, store: Store) -> None:
+        document = ModelName(name="glioma", version="0" * 16)
+        assert create_document(store, "ledger/1.json", document)
+        assert not create_document(store, "ledger/1.json", document)
+        with pytest.raises(ObjectExists):
+            create_document(store, "ledger/1.json", ModelName(name="glioma", version="1" * 16))
+        assert read_document(store, "ledger/1.json", ModelName) == document
+
+    def test_a_pointer_names_nothing_then_the_target_it_was_moved_to(self, store: Store) -> None:
+        assert read_pointer(store, POINTER) is None
+        for target in ("0" * 16, "1" * 16, "1" * 16):
+            move_pointer(store, POINTER, target)
+            assert read_pointer(store, POINTER) == target
+
+    def test_a_pointer_that_somebody_else_moves_meanwhile_stays_where_he_put_it(self, store: Store) -> None:
+        move_pointer(store, POINTER, "0" * 16)
+
+        class Overtaken(Store):
+            def get_tagged(self, key: str) -> Tagged:
+                found = store.get_tagged(key)
+                write_document(store, POINTER, Pointer(target="e" * 16))
+                return found
+
+            def replace(self, key: str, data: bytes, tag: str) -> None:
+                store.replace(key, data, tag)
+
+        with pytest.raises(Conflict):
+            move_pointer(Overtaken(store.uri, store.objects), POINTER, "1" * 16)
+        assert read_pointer(store, POINTER) == "e" * 16
+
+    def test_arrays_and_attributes_come_back_to_the_byte(self, store: Store) -> None:
+        arrays, attributes = brain(), {"study_volume": {"axes": "CIJK", "spacing_mm": 1.0, "none": None}}
+        assert not group_exists(store, GROUP)
+        write_group(store, GROUP, arrays, attributes)
+        assert group_exists(store, GROUP)
+        assert read_attributes(store, GROUP) == attributes
+        for name, array in arrays.items():
+            back = read_array(store, GROUP, name)
+            assert back.dtype == array.dtype
+            assert back.shape == array.shape
+            assert back.tobytes() == array.tobytes()
+
+    def test_every_array_is_one_object(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {})
+        shards = [key for key in store.list(f"{GROUP}/") if not key.endswith("zarr.json")]
+        assert shards == [f"{GROUP}/{name}" for name in ("image/c/0/0/0/0", "label/c/0/0/0", "nothing/c/0/0/0")]
+
+    def test_plain_zarr_reads_the_group(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {"axes": "CIJK"})
+        group = zarr.open_group(ObjectStore(store.objects, read_only=True), path=GROUP, mode="r")
+        assert dict(group.attrs) == {"axes": "CIJK"}
+        assert sorted(group.array_keys()) == ["image", "label", "nothing"]
+        np.testing.assert_array_equal(group["label"][66:68, 30:31, 64:65], np.ones((2, 1, 1), np.uint8))
+
+    def test_the_same_arrays_give_the_same_objects(self, store: Store) -> None:
+        for key in ("a.zarr", "b.zarr"):
+            write_group(store, key, brain(), {"seed": 0})
+        names = [key.removeprefix("a.zarr/") for key in store.list("a.zarr/")]
+        assert {n: store.get(f"a.zarr/{n}") for n in names} == {n: store.get(f"b.zarr/{n}") for n in names}
+
+    @pytest.mark.parametrize("puts", [0, 1, 3, 5, 6])
+    def test_a_writer_that_dies_leaves_no_group_and_the_next_one_repairs_it(self, store: Store, puts: int) -> None:
+        with pytest.raises(Died):
+            write_group(DyingStore(store, puts), GROUP, brain(), {})
+        assert not group_exists(store, GROUP)
+        with pytest.raises(MissingObject, match="no complete Zarr group"):
+            read_array(store, GROUP, "image")
+        write_group(store, GROUP, brain(), {})
+        assert read_array(store, GROUP, "image").tobytes() == brain()["image"].tobytes()
+
+    def test_a_writer_that_dies_while_it_overwrites_leaves_no_mixture(self, store: Store) -> None:
+        write_group(store, GROUP, brain(seed=0), {})
+        with pytest.raises(Died):
+            write_group(DyingStore(store, 2), GROUP, brain(seed=1), {})
+        assert not group_exists(store, GROUP)
+
+    def test_overwriting_leaves_nothing_of_what_was_there(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {"old": True})
+        write_group(store, GROUP, {"mask": np.ones((3, 3, 3), np.uint8)}, {})
+        assert store.list(f"{GROUP}/") == [f"{GROUP}/{n}" for n in ("mask/c/0/0/0", "mask/zarr.json", "zarr.json")]
+        assert read_attributes(store, GROUP) == {}
+
+    def test_writing_the_very_same_group_again_writes_nothing(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {})
+        write_group(DyingStore(store, 0), GROUP, brain(), {})
+        assert group_exists(store, GROUP)
+
+    def test_a_store_that_garbles_what_it_was_given_is_found_out(self, store: Store) -> None:
+        with pytest.raises(StoreError, match="reads back otherwise than it was written"):
+            write_group(ForgetfulStore(store), GROUP, brain(), {})
+        assert not group_exists(store, GROUP)
+
+    def test_a_torn_shard_is_an_error_that_names_it(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {})
+        shard = f"{GROUP}/image/c/0/0/0/0"
+        store.put(shard, store.get(shard)[:-100])
+        with pytest.raises(StoreError, match=r"abcdef\.zarr/image cannot be decoded"):
+            read_array(store, GROUP, "image")
+
+    def test_an_array_that_the_group_lacks_is_named_with_those_it_has(self, store: Store) -> None:
+        write_group(store, GROUP, brain(), {})
+        with pytest.raises(MissingObject, match="no array 'imgae'; it has image, label, nothing"):
+            read_array(store, GROUP, "imgae")
+
+    def test_rows_of_several_objects_come_back_in_order(self, store: Store) -> None:
+        rows = [TensorReceipt(tensor=f"t{n}", shape="3x3", origin="source", how="copied") for n in range(5)]
+        for key, part in {"a.parquet": rows[:2], "b.parquet": [], "c.parquet": rows[2:]}.items():
+            write_rows(store, key, part, TensorReceipt)
+        assert read_rows(store, ["a.parquet", "b.parquet", "c.parquet"], TensorReceipt) == rows
+
+
+class SharedStoreContract(StoreContract):
+    """What a store must do besides that several processes open by the same URI."""
+
+    processes: ClassVar[int] = 4
+
+    @pytest.fixture
+    def pool(self) -> Iterator[Pool]:
+        with multiprocessing.get_context("spawn").Pool(self.processes) as pool:
+            yield pool
+
+    def test_another_process_finds_by_the_uri_alone_what_this_one_wrote(self, store: Store, pool: Pool) -> None:
+        store.put("a.json", b"1")
+        assert pool.apply(_get, (store.uri, "a.json")) == b"1"
+
+    def test_no_increment_of_concurrent_processes_is_lost(self, store: Store, pool: Pool) -> None:
+        store.put(COUNTER, b"0")
+        pool.starmap(_count_up, [(store.uri, 10)] * self.processes, chunksize=1)
+        assert int(store.get(COUNTER)) == 10 * self.processes
+
+    def test_of_many_creating_processes_one_wins(self, store: Store, pool: Pool) -> None:
+        won = pool.starmap(_created, [(store.uri, n) for n in range(self.processes)], chunksize=1)
+        for round_, winners in enumerate(zip(*won, strict=True)):
+            assert winners.count(True) == 1
+            assert int(store.get(f"ledger/{round_}.json")) == winners.index(True)
+
+    def test_a_killed_writer_leaves_no_group_and_the_next_one_repairs_it(self, store: Store) -> None:
+        writer = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(store.uri,))
+        writer.start()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+        assert store.list(f"{GROUP}/") != []
+        assert not group_exists(store, GROUP)
+        write_group(store, GROUP, brain(), {})
+        assert group_exists(store, GROUP)
+
+
+def _get(uri: str, key: str) -> bytes:
+    return open_store(uri).get(key)
+
+
+def _count_up(uri: str, times: int) -> None:
+    count_up(open_store(uri), times)
+
+
+def _created(uri: str, name: int) -> list[bool]:
+    """For each of twenty keys, whether this process was the one that created it."""
+    store, won = open_store(uri), []
+    for round_ in range(20):
+        try:
+            store.create(f"ledger/{round_}.json", str(name).encode())
+            won.append(True)
+        except ObjectExists:
+            won.append(False)
+    return won
+
+
+def _write_and_die(uri: str) -> None:
+    write_group(DyingStore(open_store(uri), 3, by_signal=True), GROUP, brain(), {})

@@ -1,0 +1,105 @@
+"""The store of files keeps the whole contract, and is a folder that a person can look into."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from lesionlab.errors import Conflict, ObjectExists, StoreError
+from lesionlab.store.arrays import write_group
+from lesionlab.store.objects import Store, open_store
+from tests.store.contract import GROUP, SharedStoreContract, brain
+
+
+class TestFiles(SharedStoreContract):
+    @pytest.fixture
+    def store(self, file_store_uri: str) -> Store:
+        return open_store(file_store_uri)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_objects_are_files_of_the_same_name_that_others_may_read(file_store_uri: str, folder: Path) -> None:
+    open_store(file_store_uri).put("a/b.json", b"1")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (folder / "a/b.json").read_bytes() == b"1"
+    assert stat.S_IMODE((folder / "a/b.json").stat().st_mode) == 0o666 & ~mask
+
+
+def test_nothing_but_the_object_and_the_lock_is_left_behind(file_store_uri: str, folder: Path) -> None:
+    store = open_store(file_store_uri)
+    store.put("a/b.json", b"1")
+    with pytest.raises(ObjectExists):
+        store.create("a/b.json", b"2")
+    with pytest.raises(Conflict):
+        store.replace("a/b.json", b"2", "another tag")
+    store.check()
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["b.json", "lock#0"]
+    assert store.list("") == ["a/b.json"]
+
+
+def test_a_draft_of_a_killed_writer_is_not_listed(file_store_uri: str, folder: Path) -> None:
+    store = open_store(file_store_uri)
+    store.put("a/b.json", b"1")
+    (folder / "a" / "b.json#123456789012").write_bytes(b"half")
+    assert store.list("") == ["a/b.json"]
+
+
+def test_a_folder_with_spaces_and_signs_is_opened_by_its_uri(tmp_path: Path) -> None:
+    folder = tmp_path / "my store #1 (100 %) µ"
+    open_store(folder.as_uri()).put("a.json", b"1")
+    assert (folder / "a.json").read_bytes() == b"1"
+    assert open_store(folder.as_uri()).list("") == ["a.json"]
+
+
+def test_plain_zarr_opens_the_folder(file_store_uri: str, folder: Path) -> None:
+    write_group(open_store(file_store_uri), GROUP, brain(), {"axes": "CIJK"})
+    group = zarr.open_group(folder / GROUP, mode="r")
+    np.testing.assert_array_equal(group["image"][...], brain()["image"])
+    assert group["image"].chunks == (1, 64, 33, 64)
+    assert group["image"].shards == (2, 128, 33, 128)
+
+
+def test_a_file_where_the_folder_should_be_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("not a folder")
+    for uri in (f"file://{tmp_path}/taken", f"file://{tmp_path}/taken/below"):
+        with pytest.raises(StoreError, match=r"cannot be made or opened .* name a folder that you may write to"):
+            open_store(uri)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_fails_its_check(file_store_uri: str, folder: Path) -> None:
+    store = open_store(file_store_uri)
+    folder.chmod(0o555)
+    with pytest.raises(StoreError, match="Permission denied"):
+        store.check()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error() -> None:
+    # /proc refuses files even to root.
+    store = open_store("file:///proc/self/task")
+    with pytest.raises(StoreError, match=r"file:///proc/self/task: .* cannot be written"):
+        store.check()
+    with pytest.raises(StoreError, match=r"a\.json cannot be written"):
+        store.put("a.json", b"1")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("", "store", "./store", "/data/store", "file://store", "file://host/store", "http://host/bucket"),
+        *("s3://", "s3:///prefix", "s3://Bucket", "s3://b/../c", "S3://bucket/x", "memory://name", "gs://bucket"),
+    ],
+)
+def test_what_is_no_store_uri_is_refused_with_the_three_that_are(uri: str) -> None:
+    with pytest.raises(StoreError, match="wanted file:///absolute/folder, s3://bucket/prefix or memory://"):
+        open_store(uri)
