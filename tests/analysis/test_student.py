@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from lesionlab.analysis.student import Outcome, paired_t, repeated_measures, significant, unpaired_t
@@ -74,7 +76,7 @@ def test_anova_by_hand():
     outcome = repeated_measures(values_SM)
     assert outcome.statistic == pytest.approx(12)
     assert outcome.p == pytest.approx(stats.f.sf(12, 2, 8))
-    assert outcome.note == "F(2, 8), 3 models"
+    assert outcome.note == "3 models, 2 and 8 degrees of freedom"
 
 
 def test_anova_of_two_models_is_the_paired_t_test():
@@ -90,6 +92,16 @@ def test_paired_t_by_hand():
     assert outcome.difference == 2
     assert outcome.statistic == pytest.approx(2 * sqrt(3))
     assert outcome.p == pytest.approx(0.0741799)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_t_tests_agree_with_scipy(seed):
+    a, b = np.random.default_rng(seed).random((2, 8))
+    paired, unpaired = stats.ttest_rel(a, b), stats.ttest_ind(a, b[:5])
+    assert (paired_t(a, b).statistic, paired_t(a, b).p) == pytest.approx((paired.statistic, paired.pvalue))
+    assert (unpaired_t(a, b[:5]).statistic, unpaired_t(a, b[:5]).p) == pytest.approx(
+        (unpaired.statistic, unpaired.pvalue)
+    )
 
 
 def test_swapping_the_groups_changes_the_sign_only():
@@ -127,3 +139,28 @@ def test_what_cannot_be_tested_has_a_note_and_no_p(test):
     assert outcome.p is None
     assert outcome.statistic is None
     assert outcome.note
+
+
+def test_a_group_without_spread_is_tested_against_one_that_has_it():
+    outcome = unpaired_t([1.0, 1.0, 1.0, 1.0], [0.5, 0.75, 0.6])
+    # Pooled variance (3·0 + 2·var)/5; scipy's own function agrees, but warns.
+    spread = np.var([0.5, 0.75, 0.6], ddof=1) * 2 / 5
+    assert outcome.statistic == pytest.approx((1 - 1.85 / 3) / sqrt(spread * (1 / 4 + 1 / 3)))
+
+
+FRACTIONS = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.7, 1.0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(FRACTIONS, FRACTIONS, FRACTIONS), max_size=6))
+def test_fractions_of_few_lesions_give_a_p_or_a_note_and_never_a_warning(studies):
+    values_SM = np.array(studies, dtype=float).reshape(len(studies), 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcomes = [
+            paired_t(values_SM[:, 0], values_SM[:, 1]),
+            unpaired_t(values_SM[:, 0], values_SM[:, 1]),
+            repeated_measures(values_SM),
+        ]
+    for outcome in outcomes:
+        assert (outcome.note and outcome.p is None) or 0 <= outcome.p <= 1

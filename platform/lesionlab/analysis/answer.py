@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.comparisons import pairs_of_methods
-from lesionlab.analysis.conditions import Condition, Metric
+from lesionlab.analysis.conditions import Condition, Metric, count_of
 from lesionlab.analysis.tables import Line, PerformanceTable, mean_se, p_words
 from storage_schemas.results import EffectRow
 
@@ -63,9 +63,10 @@ def _verdict(table: PerformanceTable) -> str:
             f"tested against de novo training ({'; '.join(reasons)})."
         )
     largest = testable[-1]
+    n = max(_test(lines[largest], metric).n for metric, _ in _JUDGED)
     return (
-        f"With {largest.training_size} labelled studies, fine-tuning from {table.source} {_judgement(lines[largest])}, "
-        "compared with de novo training."
+        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning from {table.source} "
+        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')})."
     )
 
 
@@ -92,8 +93,8 @@ def _findings(table: PerformanceTable) -> list[str]:
         effects = [(name, _test(lines[tuned], metric)) for metric, name in _JUDGED]
         tested = effects[0][1].n
         findings.append(
-            f"{tuned.training_size} labelled studies: fine-tuned from {tuned.source} {_both(lines[tuned], tested)}; "
-            f"de novo {_both(lines[fresh], tested)}. "
+            f"{count_of(tuned.training_size, 'labelled study')}: "
+            f"fine-tuned from {tuned.source} {_both(lines[tuned], tested)}; de novo {_both(lines[fresh], tested)}. "
             f"Difference: {', '.join(f'{name} {_difference(effect)}' for name, effect in effects)}."
         )
     findings += [
@@ -132,11 +133,12 @@ def _saving(lines: dict[Condition, Line], pairs: Sequence[tuple[Condition, Condi
         return all(_mean(lines[tuned], metric) >= _mean(lines[full], metric) for metric, _ in _JUDGED)
 
     enough = next((tuned for tuned, _ in pairs[:-1] if reaches(tuned)), None)
+    de_novo = f"de novo training with {count_of(full.training_size, 'study')}"
     if enough is None:
-        return [f"No smaller fine-tuned model reached the means of de novo with {full.training_size} studies in both."]
+        return [f"With fewer studies, fine-tuning from {pairs[0][0].source} did not reach both means of {de_novo}."]
     return [
-        f"By the means alone (no test), fine-tuning with {enough.training_size} studies did at least as well in "
-        f"sensitivity and PPV as de novo with {full.training_size}."
+        f"By the means alone (no test), fine-tuning from {enough.source} with "
+        f"{count_of(enough.training_size, 'study')} did at least as well in sensitivity and PPV as {de_novo}."
     ]
 
 

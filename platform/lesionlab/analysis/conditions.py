@@ -35,7 +35,12 @@ class Condition:
 
     def title(self) -> str:
         """How people call this condition: `fine-tuned from glioma, 10 studies`."""
-        return self.model if self.arm == "default" else f"{self.model}, {self.training_size} studies"
+        return self.model if self.arm == "default" else f"{self.model}, {count_of(self.training_size, 'study')}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """`1 study`, `8 studies`."""
+    return f"1 {thing}" if number == 1 else f"{number} {thing.removesuffix('y')}ies"
 
 
 def method(arm: Arm, source: str | None) -> str:

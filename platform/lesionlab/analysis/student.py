@@ -62,7 +62,9 @@ def unpaired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
         return Outcome(None, None, difference, "a group with one value only")
     if np.ptp(first) < _NO_SPREAD and np.ptp(second) < _NO_SPREAD:
         return Outcome(None, None, difference, "all values of each group are equal: no variance to test against")
-    test = stats.ttest_ind(first, second, equal_var=True)
+    # From means and SDs: ttest_ind warns where one group is constant, though the pooled variance is sound.
+    one, other = ((group.mean(), group.std(ddof=1), len(group)) for group in (first, second))
+    test = stats.ttest_ind_from_stats(*one, *other, equal_var=True)
     return Outcome(float(test.statistic), float(test.pvalue), difference)
 
 
@@ -89,5 +91,5 @@ def repeated_measures(values_SM: NDArray[np.float64]) -> Outcome:
         }
     )
     row = AnovaRM(table, depvar="value", subject="study", within=["model"]).fit().anova_table.iloc[0]
-    freedom = f"F({int(row['Num DF'])}, {int(row['Den DF'])})"
-    return Outcome(float(row["F Value"]), float(row["Pr > F"]), None, f"{freedom}, {models} models")
+    note = f"{models} models, {int(row['Num DF'])} and {int(row['Den DF'])} degrees of freedom"
+    return Outcome(float(row["F Value"]), float(row["Pr > F"]), None, note)
