@@ -6,9 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.pool import Pool
-from typing import ClassVar
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -22,10 +20,11 @@ from lesionlab.store.objects import Store, Tagged, open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas.base import Pointer
 from storage_schemas.models import ModelName, TensorReceipt
+from tests.store.processes import COUNTER, count_up, count_up_at, created, get
 
 GROUP = "studies/a/sub-1/0123456789abcdef.zarr"
+PROCESSES = 4
 POINTER = "manifests/ms/current.json"
-COUNTER = "counter.txt"
 
 
 def brain(seed: int = 0) -> dict[str, np.ndarray]:
@@ -68,18 +67,6 @@ class ForgetfulStore(Store):
 
     def put(self, key: str, data: bytes) -> None:
         self._store.put(key, data[: len(data) // 2] if "/c/" in key else data)
-
-
-def count_up(store: Store, times: int) -> None:
-    """Increment the counter so often, each time by conditional replacement, and again where somebody was faster."""
-    for _ in range(times):
-        while True:
-            before = store.get_tagged(COUNTER)
-            try:
-                store.replace(COUNTER, str(int(before.data) + 1).encode(), before.tag)
-            except Conflict:
-                continue
-            break
 
 
 class StoreContract:
@@ -311,24 +298,25 @@ class StoreContract:
 class SharedStoreContract(StoreContract):
     """What a store must do besides that several processes open by the same URI."""
 
-    processes: ClassVar[int] = 4
-
     @pytest.fixture
-    def pool(self) -> Iterator[Pool]:
-        with multiprocessing.get_context("spawn").Pool(self.processes) as pool:
+    def pool(self) -> Iterator[Executor]:
+        with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
             yield pool
 
-    def test_another_process_finds_by_the_uri_alone_what_this_one_wrote(self, store: Store, pool: Pool) -> None:
+    def test_another_process_finds_by_the_uri_alone_what_this_one_wrote(self, store: Store, pool: Executor) -> None:
         store.put("a.json", b"1")
-        assert pool.apply(_get, (store.uri, "a.json")) == b"1"
+        assert pool.submit(get, store.uri, "a.json").result() == b"1"
 
-    def test_no_increment_of_concurrent_processes_is_lost(self, store: Store, pool: Pool) -> None:
+    def test_no_increment_of_concurrent_processes_is_lost(self, store: Store, pool: Executor) -> None:
         store.put(COUNTER, b"0")
-        pool.starmap(_count_up, [(store.uri, 10)] * self.processes, chunksize=1)
-        assert int(store.get(COUNTER)) == 10 * self.processes
+        done = [pool.submit(count_up_at, store.uri, 25, name, PROCESSES) for name in range(PROCESSES)]
+        for process in done:
+            process.result()
+        assert int(store.get(COUNTER)) == 25 * PROCESSES
 
-    def test_of_many_creating_processes_one_wins(self, store: Store, pool: Pool) -> None:
-        won = pool.starmap(_created, [(store.uri, n) for n in range(self.processes)], chunksize=1)
+    def test_of_many_creating_processes_one_wins(self, store: Store, pool: Executor) -> None:
+        done = [pool.submit(created, store.uri, name, PROCESSES) for name in range(PROCESSES)]
+        won = [process.result() for process in done]
         for round_, winners in enumerate(zip(*won, strict=True)):
             assert winners.count(True) == 1
             assert int(store.get(f"ledger/{round_}.json")) == winners.index(True)
@@ -342,26 +330,6 @@ class SharedStoreContract(StoreContract):
         assert not group_exists(store, GROUP)
         write_group(store, GROUP, brain(), {})
         assert group_exists(store, GROUP)
-
-
-def _get(uri: str, key: str) -> bytes:
-    return open_store(uri).get(key)
-
-
-def _count_up(uri: str, times: int) -> None:
-    count_up(open_store(uri), times)
-
-
-def _created(uri: str, name: int) -> list[bool]:
-    """For each of twenty keys, whether this process was the one that created it."""
-    store, won = open_store(uri), []
-    for round_ in range(20):
-        try:
-            store.create(f"ledger/{round_}.json", str(name).encode())
-            won.append(True)
-        except ObjectExists:
-            won.append(False)
-    return won
 
 
 def _write_and_die(uri: str) -> None:
