@@ -15,8 +15,8 @@ from lesionlab.analysis.drawing import TEXT_POINTS, new_figure
 from lesionlab.analysis.slices import Outline, StudySlice
 from lesionlab.analysis.tables import short_name
 
-REFERENCE: dict[str, Any] = {"colors": "#00d5ff", "linestyles": "solid", "linewidths": 0.7}
-PREDICTION: dict[str, Any] = {"colors": "#ffb000", "linestyles": "dashed", "linewidths": 1.8}
+REFERENCE: dict[str, Any] = {"colors": "#00e5ff", "linestyles": "solid", "linewidths": 0.7}
+PREDICTION: dict[str, Any] = {"colors": "#ff2a55", "linestyles": "dashed", "linewidths": 1.8}
 
 PANEL_IN = 1.5
 SCALE_BAR_MM = 50
