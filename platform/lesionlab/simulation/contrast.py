@@ -25,7 +25,7 @@ def signal(
         if contrast == "ce-gadolinium_T1w":
             brain = _with_gadolinium(brain, subject, tissues, painting, view)
     if site.skull_stripped:
-        return brain * (tissues.outside_mm < 1.0)
+        return brain * tissues.stripped
     fat, muscle, dura = (site.fat, 0.42, 0.5) if contrast == "FLAIR" else (1.5, 0.55, 0.45)
     if contrast == "ce-gadolinium_T1w":
         dura = 0.9
@@ -56,8 +56,8 @@ def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting
     """Blood, meninges, choroid plexus and active lesions brighten."""
     template, points_T = subject.template, tissues.points_T_mm
     flow = view.field(subject.fluid_flow)
-    veins = np.clip(2.9 - template.vein_mm.at(points_T), 0, 1) * (1 - 0.7 * tissues.white)
-    plexus = np.clip(2.6 - template.plexus_mm.at(points_T), 0, 1) * tissues.csf
+    veins = np.clip(0.5 - template.vein_mm.at(points_T), 0, 1) * (1 - 0.7 * tissues.white)
+    plexus = np.clip(2.4 - template.plexus_mm.at(points_T), 0, 1) * tissues.csf
     sulcal_veins = np.clip(1.5 * flow - 1.6, 0, 1) * tissues.csf * (tissues.outside_mm > -22)
     meninges = _falx_and_tentorium(tissues) * 0.45
     rise = np.maximum.reduce([1.5 * veins, (0.9 + 0.2 * flow) * plexus, 0.9 * sulcal_veins, meninges])
@@ -77,23 +77,21 @@ def _falx_and_tentorium(tissues: Tissues) -> Floats:
 
 def _coverings(subject: Subject, tissues: Tissues, view: View, fat: float, muscle: float, dura: float) -> Floats:
     """Signal of dura, marrow, muscle, scalp and orbits; bone and air stay dark."""
-    x, y, z = tissues.points_T_mm
-    outside, skin = tissues.outside_mm, subject.template.skin_mm.at(tissues.points_T_mm)
-    uneven, coarse = view.field(subject.fluid_flow), view.field(subject.grey_tone)
-    beyond = np.clip((outside - 2.0) / 1.0, 0, 1)
-    membrane = _band(outside, 2.2, 3.4) * dura
-    marrow = _band(outside + 0.5 * uneven, 5.0, 7.4) * 0.45 * fat * np.clip(1 + 0.3 * uneven, 0, 2)
-    scalp = _band(skin + 0.4 * uneven, 1.6, 5.2) * fat * (1 + 0.1 * uneven) + _band(skin, 0.3, 1.8) * 0.55 * fat
-    deep = np.clip((outside - 9.0) / 1.0, 0, 1) * np.clip(skin - 4.5, 0, 1)
+    image = np.zeros_like(tissues.outside_mm)
+    beyond = tissues.outside_mm > 1.0
+    x, y, z = (axis[beyond] for axis in tissues.points_T_mm)
+    outside = tissues.outside_mm[beyond]
+    uneven, coarse = view.field(subject.fluid_flow)[beyond], view.field(subject.grey_tone)[beyond]
+    skin = subject.template.skin_mm.at(np.stack([x, y, z])) + 0.5 * coarse
+    bone_mm = 6.2 + 0.8 * coarse
+    membrane = np.clip(1 - np.abs(outside - 2.0) / 0.9, 0, 1) * dura
+    marrow = np.clip(1.2 - np.abs(outside - 0.62 * bone_mm) / 1.2, 0, 1) * 0.3 * fat * np.clip(1 + 0.6 * uneven, 0, 2)
+    beneath = np.clip(outside - bone_mm, 0, 1)
+    scalp = np.clip(1.2 * skin, 0, 1) * np.clip((5.5 - skin) / 1.5, 0, 1) * fat * np.clip(0.85 + 0.2 * uneven, 0, 2)
     airy = np.clip(1.2 * (coarse + uneven) * (y > 18) + 0.6 * uneven * (y <= 18), 0, 1)
-    flesh = deep * (1 - airy) * (muscle + 0.5 * fat * np.clip(0.6 * uneven - 0.1, 0, 1))
-    eye = np.sqrt((np.abs(x) - 33) ** 2 + (y - 66) ** 2 + (z + 40) ** 2)
-    orbit = np.clip(20 - eye, 0, 1) * (outside > 4) * (skin > 2)
-    globe = np.clip(12.5 - eye, 0, 1)
-    flesh = flesh * (1 - orbit) + orbit * (fat * (1 - globe) + 0.15 * globe)
-    return beyond * np.maximum.reduce([membrane, marrow, scalp * (outside > 7), flesh]) * (skin > 0.2)  # type: ignore[no-any-return]
-
-
-def _band(values: Floats, low: float, high: float) -> Floats:
-    """1 between `low` and `high`, fading over half a unit at both ends."""
-    return np.clip(np.minimum(values - low, high - values) / 0.5 + 0.5, 0, 1)  # type: ignore[no-any-return]
+    flesh = np.clip(skin - 4.5, 0, 1) * (1 - airy) * (muscle + 0.5 * fat * np.clip(0.6 * uneven - 0.1, 0, 1))
+    eye_mm = np.sqrt((np.abs(x) - 33) ** 2 + (y - 66) ** 2 + (z + 40) ** 2)
+    orbit, globe = np.clip(20 - eye_mm, 0, 1) * (skin > 2), np.clip(12.5 - eye_mm, 0, 1)
+    flesh = flesh * (1 - orbit) + orbit * (0.8 * fat * (1 - globe) + 0.15 * globe)
+    image[beyond] = np.maximum.reduce([membrane, marrow, beneath * scalp, beneath * flesh])
+    return image

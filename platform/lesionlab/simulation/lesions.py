@@ -101,7 +101,7 @@ def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int,
     tone = 1 + 0.16 * view.field(patch.tone)
     gain = patch.flair_gain * extent * tone
     if patch.rind_mm:
-        depth = level_mm / (patch.rind_mm * np.clip(tone, 0.4, 1.6))
+        depth = level_mm / (patch.rind_mm * np.clip(1 + 3 * (tone - 1), 0.3, 2.0))
         dead = np.clip(depth - 1, 0, 1)
         rind = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1) * share
         gain *= 1 - 0.75 * dead
@@ -126,13 +126,13 @@ def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, in
     window = _window(spot, view, factors)
     if window is None:
         return
-    fraction, ring = _spot_fraction(spot, view, window)
+    profile = _profile(spot, view, window)
     share = np.minimum(tissues.white[window] + 0.9 * tissues.grey[window], 1)
-    fraction, ring = fraction * share, ring * share
+    fraction = profile.fraction * share
     for total, amount in (
-        (out.flair_gain_ijk, spot.flair_gain * fraction),
-        (out.t1_loss_ijk, spot.t1_loss * fraction),
-        (out.enhancement_ijk, spot.enhancing * (ring if spot.ring else fraction)),
+        (out.flair_gain_ijk, spot.flair_gain * profile.shine * share),
+        (out.t1_loss_ijk, spot.t1_loss * profile.shine * share),
+        (out.enhancement_ijk, spot.enhancing * share * (profile.ring if spot.ring else profile.shine)),
     ):
         np.maximum(total[window], amount, out=total[window])
     coarse = tuple(slice(s.start // f, s.stop // f) for s, f in zip(window, factors, strict=True))
@@ -170,8 +170,17 @@ def _window(spot: Spot, view: View, factors: tuple[int, int, int]) -> tuple[slic
     return slices[0], slices[1], slices[2]
 
 
-def _spot_fraction(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> tuple[Floats, Floats]:
-    """Fraction of each voxel of the window inside the spot, and inside its outer rind; from 3×3×3 points a voxel."""
+@dataclass(frozen=True)
+class _Profile:
+    """Of each voxel of a window, 0–1: the fraction inside the spot, inside its outer rind, and how much it shines."""
+
+    fraction: Floats
+    ring: Floats
+    shine: Floats
+
+
+def _profile(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> _Profile:
+    """Sample the spot at 3×3×3 points a voxel."""
     step = np.array([-1 / 3, 0, 1 / 3])
     axes = [(np.arange(s.start, s.stop)[:, None] + step).ravel() for s in window]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
@@ -182,4 +191,7 @@ def _spot_fraction(spot: Spot, view: View, window: tuple[slice, slice, slice]) -
     surface = 1 + 0.12 * np.sin(np.tensordot(spot.bumps.T, local / reach, axes=1)).sum(axis=0)
     depth = reach / np.clip(surface, 0.75, 1.25)
     inside, rind = depth <= 1, (depth <= 1) & (depth > 0.6)
-    return block_mean(inside.astype(np.float32), (3, 3, 3)), block_mean(rind.astype(np.float32), (3, 3, 3))
+    # Brightest in the middle, half as bright at the outline, gone a little beyond it.
+    glow = np.clip(1.6 - 1.1 * depth, 0, 1)
+    fraction, ring, shine = (block_mean(a.astype(np.float32), (3, 3, 3)) for a in (inside, rind, glow))
+    return _Profile(fraction, ring, shine)

@@ -180,18 +180,18 @@ def _metastases(places: Places, count: int, boldness: float, rng: np.random.Gene
 def _glioma(mass: Mass, boldness: float, rng: np.random.Generator) -> Findings:
     distance = _distance_mm(mass.centre_S_mm)
     uneven = smooth_noise(rng, 8.0)
-    core = mass.radius_mm * (1 + 0.16 * uneven + 0.1 * smooth_noise(rng, 4.5)) - distance
+    core = mass.radius_mm * (1 + 0.22 * uneven + 0.14 * smooth_noise(rng, 5.0)) - distance
     reach = mass.radius_mm * rng.uniform(1.3, 2.0) + 3
     halo = reach * (1 + 0.22 * smooth_noise(rng, 11.0) + 0.08 * smooth_noise(rng, 5.0)) - distance
     enhances = rng.random() < 0.75
     tumour = Patch(
         level_mm=core.astype(np.float32),
-        tone=smooth_noise(rng, 4.0),
+        tone=smooth_noise(rng, 5.0),
         grey_share=1.0,
         flair_gain=float(rng.uniform(0.5, 0.85) * boldness),
         t1_loss=float(rng.uniform(0.2, 0.4)),
-        edge_mm=2.5,
-        rind_mm=float(rng.uniform(0.2, 0.4) * mass.radius_mm) if enhances else 0.0,
+        edge_mm=4.0,
+        rind_mm=float(rng.uniform(0.15, 0.35) * mass.radius_mm) if enhances else 0.0,
         enhancing=float(rng.uniform(0.5, 1.0)) if enhances else 0.0,
     )
     return Findings(patches=(_swelling(np.maximum(halo, core).astype(np.float32), boldness, rng), tumour))

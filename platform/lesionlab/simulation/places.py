@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesionlab.simulation.frames import Floats
+from lesionlab.simulation.frames import Floats, at_points, smooth_noise
 from lesionlab.simulation.subject import Subject
 
 _CANDIDATES = 40_000
@@ -28,6 +28,8 @@ class Places:
     cortex_mm: Floats
     away_from_ventricle: Floats
     """Unit vectors, shape (3, N)."""
+    proneness: Floats
+    """Lesions crowd in some regions of a patient and spare others; shape (N,)."""
     gap_mm: float
     clear_mm: Floats
     """Distance to the nearest lesion placed so far, shape (N,)."""
@@ -54,7 +56,7 @@ class Places:
 
         A lesion that reaches `reach_mm` from there keeps `gap_mm` from all lesions placed before.
         """
-        weights = self.weights(kind) * (self.clear_mm >= reach_mm + self.gap_mm)
+        weights = self.weights(kind) * self.proneness * (self.clear_mm >= reach_mm + self.gap_mm)
         total = weights.sum(dtype=np.float64)
         if total == 0:
             return None
@@ -82,6 +84,7 @@ def draw_places(subject: Subject, gap_mm: float, rng: np.random.Generator) -> Pl
         ventricle_mm=subject.at(template.ventricle_mm, points),
         cortex_mm=subject.at(template.cortex_mm, points),
         away_from_ventricle=slope / (np.linalg.norm(slope, axis=0) + 1e-3),
+        proneness=np.exp(0.9 * at_points(smooth_noise(rng, 14.0), points)),
         gap_mm=gap_mm,
         clear_mm=np.full(points.shape[1], np.inf, dtype=np.float32),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlab.simulation.frames import (
@@ -68,6 +69,8 @@ class Tissues:
     detail: Floats
     ventricle_mm: Floats
     outside_mm: Floats
+    stripped: NDArray[np.bool_]
+    """What a skull-stripping tool would keep."""
     points_T_mm: Floats
     """Shape (3, I, J, K)."""
 
@@ -86,11 +89,11 @@ def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.rand
     displacement = _exponential(velocity.astype(np.float32))
     size = rng.normal(1.0, [0.035, 0.04, 0.035]).astype(np.float32)
     displacement += (1 / size - 1)[:, None, None, None] * (points - _CENTRE_S_MM[:, None, None, None])
-    atrophy = rng.normal(0.1 + 1.0 * years, 0.35)
+    atrophy = rng.normal(0.7 + 0.9 * years, 0.35)
     return Subject(
         template=template,
         displacement_mm=displacement,
-        sulci=(atrophy + 0.9 * smooth_noise(rng, 5.0)).astype(np.float32),
+        sulci=(atrophy + 1.1 * smooth_noise(rng, 5.0)).astype(np.float32),
         grey_tone=smooth_noise(rng, 14.0),
         fluid_flow=smooth_noise(rng, 5.0),
         rim=np.maximum(0, rng.normal(0.5 + years, 0.4) + 0.5 * smooth_noise(rng, 7.0)).astype(np.float32),
@@ -104,7 +107,8 @@ def tissues_on(subject: Subject, view: View) -> Tissues:
     template = subject.template
     grey, white, csf = (m.at(points_T) for m in (template.grey, template.white, template.csf))
     outside_mm = template.outside_mm.at(points_T)
-    csf = np.maximum(csf, (np.clip((2.5 - outside_mm) / 1.5, 0, 1)) * (1 - grey - white))
+    stripped = grey + white + csf > 0.5
+    csf = np.maximum(csf, np.clip((2.0 - outside_mm) / 1.0, 0, 1) * (1 - grey - white))
     odds = np.exp(view.spread(at_points(subject.sulci, knots_S)))
     # Only where fluid and cortex meet do the odds matter: pure tissue stays what it is.
     total = grey + white + csf * odds + 1e-6
@@ -116,6 +120,7 @@ def tissues_on(subject: Subject, view: View) -> Tissues:
         detail=template.detail.at(points_T),
         ventricle_mm=template.ventricle_mm.at(points_T),
         outside_mm=outside_mm,
+        stripped=stripped,
         points_T_mm=points_T,
     )
 

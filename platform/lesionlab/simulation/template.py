@@ -6,8 +6,9 @@ The T1 is skull-stripped, so bone, scalp and the great veins are built here arou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 import nibabel as nib
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlab.simulation.frames import Floats
-from lesionlab.simulation.vessels import plexus_lines_T_mm, vein_lines_T_mm
+from lesionlab.simulation.vessels import plexus_mm, vein_surface_mm
 
 ORIGIN_T_MM = np.array([-98.0, -134.0, -72.0], dtype=np.float32)
 """Template mm of the first voxel; the axes are R, A, S and the voxels 1 mm."""
 
 _SHARPNESS = 2.2
-_HALF = slice(None, None, 2)
+_HALF = (slice(None, None, 2),) * 3
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Map:
         """Value at template points (3, …); the border value outside. Shape (…)."""
         origin = ORIGIN_T_MM.reshape(3, *([1] * (points_T_mm.ndim - 1)))
         voxels = (points_T_mm - origin) / np.float32(self.spacing_mm)
-        values = ndimage.map_coordinates(self.codes, voxels, order=1, mode="nearest", output=np.float32)
+        values: Floats = ndimage.map_coordinates(self.codes, voxels, order=1, mode="nearest", output=np.float32)
         values *= self.scale
         values += self.offset
         return values
@@ -46,24 +47,46 @@ class Map:
 
 @dataclass(frozen=True)
 class Template:
-    """Maps of the average brain.
-
-    grey, white, csf: tissue fractions, 0–1. detail: T1 left over when each tissue has its mean, in units of white matter.
-    ventricle_mm, cortex_mm: distance to the lateral ventricles, to the cortical ribbon.
-    outside_mm: signed distance beyond the outline of the brain. skin_mm: depth beneath the skin.
-    vein_mm, plexus_mm: distance to the centre line of the nearest large vein, of the choroid plexus.
-    """
+    """Maps of the average brain; those that only some scans need are made when first asked for."""
 
     grey: Map
     white: Map
     csf: Map
+    """Tissue fractions, 0–1."""
     detail: Map
+    """T1 left over when each tissue has its mean, in units of white matter."""
     ventricle_mm: Map
+    """Distance to the lateral ventricles."""
     cortex_mm: Map
+    """Distance to the cortical ribbon."""
     outside_mm: Map
-    skin_mm: Map
-    vein_mm: Map
-    plexus_mm: Map
+    """Signed distance beyond the outline of the brain."""
+
+    @cached_property
+    def skin_mm(self) -> Map:
+        """Depth beneath the skin, 0 outside the head: 11 mm around the brain, a defaced neck and lower face below it."""
+        outside_mm = self.outside_mm.codes * np.float32(self.outside_mm.scale) + np.float32(self.outside_mm.offset)
+        x, y, z = _axes_T_mm(outside_mm.shape, 2.0)
+        face = (x / 70) ** 2 + ((y + 10) / 92) ** 2 + ((z + 50) / 62) ** 2 < 1
+        neck = (x / 58) ** 2 + ((y + 28) / 66) ** 2 < 1
+        head = (outside_mm < 12) | (face & (z < -8)) | (neck & (z < -45))
+        level = ndimage.gaussian_filter(head.astype(np.float32), 2.5, mode="nearest")
+        return _distance_map(_smooth(_distance_mm(level < 0.5)))
+
+    @cached_property
+    def vein_mm(self) -> Map:
+        """Distance to the wall of the nearest large vein, below 0 inside."""
+        return self._near(vein_surface_mm, offset=-4.0)
+
+    @cached_property
+    def plexus_mm(self) -> Map:
+        """Distance to the middle of the choroid plexus."""
+        return self._near(plexus_mm, offset=0.0)
+
+    def _near(self, distance_mm: Callable[[Floats], Floats], offset: float) -> Map:
+        shape = self.outside_mm.codes.shape
+        grid = np.stack(np.broadcast_arrays(*_axes_T_mm(shape, 2.0)), axis=-1)
+        return _distance_map(distance_mm(grid.reshape(-1, 3)).reshape(shape), offset, step=0.0625)
 
 
 @lru_cache(maxsize=2)
@@ -71,110 +94,99 @@ def load_template(blur_mm: float) -> Template:
     """Read the maps; `blur_mm` (SD) prepares them for being sampled on a grid coarser than 1 mm."""
     t1, grey, white = (_read(kind) for kind in ("t1", "gm", "wm"))
     brain = t1 > 0
-    grey, white = grey / 255, white / 255
-    csf = np.clip(brain - grey - white, 0, 1)
-    ventricles = _lateral_ventricles(csf)
-    ventricle_mm = _distance_mm(ventricles)
-
-    _drop_grey_rim(grey, white, csf, np.repeat(np.repeat(np.repeat(ventricle_mm, 2, 0), 2, 1), 2, 2))
-    total = grey**_SHARPNESS + white**_SHARPNESS + csf**_SHARPNESS + 1e-6
-    soft = (grey, white, csf)
-    grey, white, csf = (tissue**_SHARPNESS / total * brain for tissue in soft)
-    inner_white = float(np.median(t1[white > 0.98]))
-    means = [float(np.median(t1[tissue > 0.9])) for tissue in (grey, white, csf)]
-    detail = (t1 - sum(m * f for m, f in zip(means, soft, strict=True))) / inner_white * brain
-
-    outline = ndimage.binary_closing(np.pad(brain[_HALF, _HALF, _HALF], 12), _ball(8))[12:-12, 12:-12, 12:-12]
-    outside_mm = _distance_mm(outline, halved=True) - _distance_mm(~outline, halved=True)
-    head = _head(outside_mm)
+    grey, white = grey / np.float32(255), white / np.float32(255)
+    csf: Floats = np.clip(brain - grey - white, 0, 1)
+    ventricle_mm = _distance_mm(_lateral_ventricles(csf)[_HALF])
+    _drop_grey_rim(grey, white, csf)
+    means = [np.median(t1[tissue > 0.9]) for tissue in (grey, white, csf)]
+    expected = means[0] * grey + means[1] * white + means[2] * csf
+    detail = (t1 - expected) / means[1] * brain
+    total = grey**_SHARPNESS + white**_SHARPNESS + csf**_SHARPNESS + np.float32(1e-6)
+    grey, white, csf = (tissue**_SHARPNESS / total * brain for tissue in (grey, white, csf))
+    cortex = (grey > 0.6)[_HALF] & ~_deep(grey.shape)[_HALF]
+    # Closed over the fissures, so that skull and scalp run smoothly over them.
+    outline = ndimage.binary_closing(np.pad(brain[_HALF], 12), _ball(8))[12:-12, 12:-12, 12:-12]
 
     def fraction(values: Floats) -> Map:
         return Map(_codes(ndimage.gaussian_filter(values, blur_mm) if blur_mm else values, 1 / 255), 1.0, 1 / 255)
-
-    def distance(values_mm: Floats, offset: float = 0.0) -> Map:
-        return Map(_codes(values_mm - offset, 0.25), 2.0, 0.25, offset)
 
     return Template(
         grey=fraction(grey),
         white=fraction(white),
         csf=fraction(csf),
         detail=Map(_codes(ndimage.gaussian_filter(detail, max(blur_mm, 0.3)) + 0.5, 1 / 255), 1.0, 1 / 255, -0.5),
-        ventricle_mm=distance(ventricle_mm),
-        cortex_mm=distance(_distance_mm((grey > 0.6) & ~_deep(grey))),
-        outside_mm=distance(outside_mm, offset=-25.0),
-        skin_mm=distance(_distance_mm(~head, halved=True)),
-        vein_mm=distance(_distance_mm(_draw(vein_lines_T_mm(), outline.shape), halved=True)),
-        plexus_mm=distance(_distance_mm(_draw(plexus_lines_T_mm(), outline.shape), halved=True)),
+        ventricle_mm=_distance_map(ventricle_mm, step=0.25),
+        cortex_mm=_distance_map(_distance_mm(cortex), step=0.25),
+        outside_mm=_distance_map(_smooth(_distance_mm(outline) - _distance_mm(~outline)), offset=-24.0),
     )
 
 
 def _read(kind: str) -> Floats:
     path = files("nilearn") / "datasets" / "data" / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
-    return np.asarray(nib.load(str(path)).dataobj, dtype=np.float32)
+    return np.asarray(nib.Nifti1Image.from_filename(str(path)).dataobj, dtype=np.float32)
 
 
 def _codes(values: Floats, step: float) -> NDArray[np.uint8]:
     return np.clip(np.round(values / step), 0, 255).astype(np.uint8)
 
 
-def _distance_mm(mask: NDArray[np.bool_], *, halved: bool = False) -> Floats:
-    """Distance to `mask` on a 2 mm grid: twice as coarse as the template, smooth enough to be interpolated."""
-    coarse = mask if halved else mask[_HALF, _HALF, _HALF]
-    return (2 * ndimage.distance_transform_edt(~coarse)).astype(np.float32)
+def _distance_map(values_mm: Floats, offset: float = 0.0, step: float = 0.2) -> Map:
+    return Map(_codes(values_mm - offset, step), 2.0, step, offset)
 
 
-def _grid_T_mm(shape: tuple[int, ...], spacing_mm: float) -> tuple[Floats, Floats, Floats]:
+def _distance_mm(mask_2mm: NDArray[np.bool_]) -> Floats:
+    """Distance to a mask on the 2 mm grid: twice as coarse as the template, smooth enough to be interpolated."""
+    distance: Floats = (2 * ndimage.distance_transform_edt(~mask_2mm)).astype(np.float32)
+    return distance
+
+
+def _smooth(values: Floats) -> Floats:
+    smooth: Floats = ndimage.gaussian_filter(values, 1.0)
+    return smooth
+
+
+def _axes_T_mm(shape: tuple[int, ...], spacing_mm: float) -> tuple[Floats, Floats, Floats]:
     x, y, z = ((np.arange(n) * spacing_mm + o).astype(np.float32) for n, o in zip(shape, ORIGIN_T_MM, strict=True))
     return x[:, None, None], y[None, :, None], z[None, None, :]
 
 
 def _lateral_ventricles(csf: Floats) -> NDArray[np.bool_]:
-    """The largest connected fluid space in a box around the lateral ventricles, third ventricle and cisterns left out."""
-    x, y, z = _grid_T_mm(csf.shape, 1.0)
+    """The largest fluid space in a box around the lateral ventricles, without third ventricle and cisterns."""
+    x, y, z = _axes_T_mm(csf.shape, 1.0)
     box = (abs(x) < 38) & (y > -60) & (y < 45) & (z > -22) & (z < 36) & ~((abs(x) < 9) & (y < -24))
     labels, _ = ndimage.label((csf > 0.5) & box)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == sizes.argmax()  # type: ignore[no-any-return]
+    largest: NDArray[np.bool_] = labels == sizes.argmax()
+    return largest
 
 
-def _drop_grey_rim(grey: Floats, white: Floats, csf: Floats, ventricle_mm: Floats) -> None:
+def _drop_grey_rim(grey: Floats, white: Floats, csf: Floats) -> None:
     """Take away the thin grey seam that the segmentation shows between white matter and ventricle; in place.
 
     It is partial volume of bright and dark. The caudate and the thalamus, thicker than 4 mm, stay.
     """
-    near = ventricle_mm[tuple(slice(n) for n in grey.shape)] < 6
-    thick = ndimage.binary_dilation(ndimage.binary_opening(grey > 0.5, _ball(2)), _ball(1))
-    seam = near & ~thick
-    rest = np.where(seam, white + csf + 1e-3, 1)
-    white[seam] = (white / rest)[seam]
-    csf[seam] = (csf / rest)[seam]
-    grey[seam] = 0
+    x, y, z = _axes_T_mm(grey.shape, 1.0)
+    # The box holds the ventricles and 6 mm around them.
+    near = np.ix_(*(np.flatnonzero(a) for a in (abs(x.ravel()) < 44, abs(y.ravel() + 8) < 58, abs(z.ravel() - 7) < 35)))
+    ventricle = ndimage.binary_dilation(_lateral_ventricles(csf)[near], iterations=5)
+    thick = ndimage.binary_dilation(ndimage.binary_opening(grey[near] > 0.5, _ball(2)), _ball(1))
+    seam = ventricle & ~thick
+    rest = np.where(seam, white[near] + csf[near] + np.float32(1e-3), 1)
+    white[near] /= rest
+    csf[near] /= rest
+    grey[near] *= ~seam
 
 
-def _deep(grey: Floats) -> NDArray[np.bool_]:
-    x, y, z = _grid_T_mm(grey.shape, 1.0)
-    return (abs(x) < 34) & (y > -38) & (y < 28) & (z > -14) & (z < 24) & (grey > 0.3)  # type: ignore[no-any-return]
-
-
-def _head(outside_mm: Floats) -> NDArray[np.bool_]:
-    """Everything within the skin: 15 mm around the brain, and a defaced neck and lower face below it."""
-    x, y, z = _grid_T_mm(outside_mm.shape, 2.0)
-    face = (x / 70) ** 2 + ((y + 10) / 92) ** 2 + ((z + 50) / 62) ** 2 < 1
-    neck = (x / 58) ** 2 + ((y + 28) / 66) ** 2 < 1
-    around = (outside_mm < 15) | (face & (z < -8)) | (neck & (z < -45))
-    return ndimage.gaussian_filter(around.astype(np.float32), 2.5, mode="nearest") > 0.5  # type: ignore[no-any-return]
-
-
-def _draw(lines_T_mm: list[Floats], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    drawn = np.zeros(shape, dtype=bool)
-    for line in lines_T_mm:
-        voxels = np.round((line - ORIGIN_T_MM) / 2).astype(int)
-        inside = ((voxels >= 0) & (voxels < shape)).all(axis=1)
-        drawn[tuple(voxels[inside].T)] = True
-    return drawn
+def _deep(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    x, y, z = _axes_T_mm(shape, 1.0)
+    box: NDArray[np.bool_] = (abs(x) < 34) & (y > -38) & (y < 28) & (z > -14) & (z < 24)
+    return box
 
 
 def _ball(radius: int) -> NDArray[np.bool_]:
     axis = np.arange(-radius, radius + 1)
-    return axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2 <= radius**2  # type: ignore[no-any-return]
+    ball: NDArray[np.bool_] = (
+        axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2 <= radius**2
+    )
+    return ball

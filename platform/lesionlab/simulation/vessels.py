@@ -1,11 +1,12 @@
-"""Nothing in; centre lines of what takes up gadolinium in every head out: dural sinuses, deep veins, choroid plexus.
+"""Template points in; distance to what takes up gadolinium in every head out: dural sinuses, deep veins, choroid plexus.
 
-The points were read off the outline of the ICBM152 2009a brain (sinuses lie 2–3 mm outside it); template mm.
+The centre lines were read off the outline of the ICBM152 2009a brain (sinuses lie 2–3 mm outside it); template mm.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from lesionlab.simulation.frames import Floats
 
@@ -19,15 +20,27 @@ _INTERNAL_CEREBRAL_VEIN = [(2, -38, 6), (3, -24, 14), (3, -8, 16), (3, 2, 12)]
 _CHOROID_PLEXUS = [(29, -30, -8), (25, -40, 3), (22, -37, 11), (15, -26, 17), (8, -12, 19), (4, 0, 15)]
 
 
-def vein_lines_T_mm() -> list[Floats]:
-    """Venous sinuses and deep veins, one array (N, 3) a vessel, a point every 0.5 mm."""
-    paired = [_TRANSVERSE_SINUS, _INTERNAL_CEREBRAL_VEIN]
-    return [_line(_SAGITTAL_SINUS), _line(_STRAIGHT_SINUS), *(_line(p, side) for p in paired for side in (1, -1))]
+_SINUS_RADIUS_MM, _VEIN_RADIUS_MM = 2.8, 1.0
 
 
-def plexus_lines_T_mm() -> list[Floats]:
-    """Choroid plexus of both lateral ventricles, each an array (N, 3)."""
-    return [_line(_CHOROID_PLEXUS, side) for side in (1, -1)]
+def vein_surface_mm(points_T_mm: Floats) -> Floats:
+    """Distance to the wall of the nearest venous sinus or deep vein, below 0 inside; points (N, 3), result (N,)."""
+    sinuses = [_line(_SAGITTAL_SINUS), _line(_STRAIGHT_SINUS), _line(_TRANSVERSE_SINUS), _line(_TRANSVERSE_SINUS, -1)]
+    veins = [_line(_INTERNAL_CEREBRAL_VEIN, side) for side in (1, -1)]
+    return np.minimum(
+        _distance_mm(sinuses, points_T_mm) - _SINUS_RADIUS_MM, _distance_mm(veins, points_T_mm) - _VEIN_RADIUS_MM
+    )
+
+
+def plexus_mm(points_T_mm: Floats) -> Floats:
+    """Distance to the middle of the choroid plexus of the lateral ventricles; points (N, 3), result (N,)."""
+    return _distance_mm([_line(_CHOROID_PLEXUS, side) for side in (1, -1)], points_T_mm)
+
+
+def _distance_mm(lines: list[Floats], points_T_mm: Floats) -> Floats:
+    far_mm = 12.0
+    distance, _ = KDTree(np.concatenate(lines)).query(points_T_mm, distance_upper_bound=far_mm)
+    return np.minimum(distance, far_mm).astype(np.float32)
 
 
 def _line(points: list[tuple[int, int, int]], side: int = 1) -> Floats:

@@ -1,0 +1,141 @@
+"""A simulated and some real BIDS datasets in; one PNG with their FLAIR scans side by side, lesions outlined, out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lesionlab.errors import DatasetError
+from lesionlab.simulation.frames import Floats
+from lesionlab.simulation.lesions import Mask
+
+_STUDIES_A_ROW = 4
+_PANEL_MM = (164.0, 206.0)
+_PANEL_INCHES = 1.42
+_DOTS_PER_INCH = 120
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """The axial slice through the largest cut of the lesions, patient's right on the left; arrays (x, y)."""
+
+    title: str
+    image: Floats
+    mask: Mask
+    spacing_mm: tuple[float, float]
+
+
+def contact_sheet(simulated: Path, real: Sequence[Path], out: Path) -> None:
+    """Draw up to four studies of each simulated pathology and of each real dataset, two panels a study.
+
+    The second panel outlines the reference mask. Masks are found as `label-lesion` beside the FLAIR of the same session
+    or, where a dataset has only those, as `space-ses01_label-change` on the FLAIR of the first.
+    Raises DatasetError where a dataset has no FLAIR with a mask.
+    """
+    rows = _rows([*_simulated_groups(simulated), *(_group(dataset) for dataset in real)])
+    height = len(rows) * _PANEL_INCHES * (_PANEL_MM[1] / _PANEL_MM[0] + 0.16) + 0.62
+    figure = Figure(figsize=(2 * _STUDIES_A_ROW * _PANEL_INCHES, height), dpi=_DOTS_PER_INCH, facecolor="black")
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        len(rows), 2 * _STUDIES_A_ROW, left=0.003, right=0.997, bottom=0.6 / height, top=1 - 0.2 / height,
+        wspace=0.02, hspace=0.13,
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        for j, study in enumerate(row):
+            plain, outlined = (figure.add_subplot(grid[i, 2 * j + side]) for side in (0, 1))
+            _draw(plain, study)
+            _draw(outlined, study)
+            outlined.contour(study.mask.T.astype(float), [0.5], colors="#ff4040", linewidths=0.7)
+            plain.set_title(study.title, fontsize=6.5, color="white", loc="left", pad=2)
+    figure.text(0.005, 0.06 / height, _caption(real), fontsize=6.5, color="white", va="bottom", linespacing=1.35)
+    canvas.draw()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # A palette halves the file; grey values and one red need no more.
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(128, dither=Image.Dither.NONE).save(
+        out, optimize=True
+    )
+
+
+def _simulated_groups(dataset: Path) -> list[list[_Slice]]:
+    with (dataset / "participants.tsv").open(encoding="utf-8") as table:
+        pathology = {row["participant_id"]: row["pathology"] for row in csv.DictReader(table, delimiter="\t")}
+    kinds = list(dict.fromkeys(pathology.values()))
+    return [
+        _group(dataset, subjects=[name for name, has in pathology.items() if has == kind], label=f"simulated {kind}")
+        for kind in kinds
+    ]
+
+
+def _group(dataset: Path, subjects: Sequence[str] | None = None, label: str | None = None) -> list[_Slice]:
+    names = subjects or sorted(folder.name for folder in dataset.glob("sub-*"))
+    label = label or f"real: {dataset.name}"
+    found = [study for name in names if (study := _first_study(dataset, name, label)) is not None]
+    if not found:
+        raise DatasetError(f"{dataset}: wanted a FLAIR with a lesion mask under derivatives/manual, found none")
+    return found[:_STUDIES_A_ROW]
+
+
+def _first_study(dataset: Path, subject: str, label: str) -> _Slice | None:
+    for flair in sorted((dataset / subject).glob("**/*_FLAIR.nii.gz")):
+        stem = flair.name.removesuffix("_FLAIR.nii.gz")
+        masks = dataset / "derivatives" / "manual" / subject
+        for pattern in (f"{stem}_label-lesion_mask.nii.gz", f"{subject}_*_space-ses01_label-change_mask.nii.gz"):
+            for mask in sorted(masks.glob(f"**/{pattern}")):
+                return _slice(flair, mask, f"{label}, {subject}")
+    return None
+
+
+def _slice(flair: Path, mask: Path, title: str) -> _Slice:
+    image, lesions = (nib.as_closest_canonical(nib.Nifti1Image.from_filename(str(path))) for path in (flair, mask))
+    inside = np.asarray(lesions.dataobj) > 0
+    k = int(inside.sum(axis=(0, 1)).argmax())
+    x_mm, y_mm = (float(h) for h in image.header.get_zooms()[:2])
+    voxels = np.asarray(image.dataobj, dtype=np.float32)[::-1, :, k]
+    return _Slice(title, voxels, inside[::-1, :, k], (x_mm, y_mm))
+
+
+def _draw(axes: Axes, study: _Slice) -> None:
+    """One slice at a scale that all panels share, centred on the head."""
+    image = study.image
+    head = image > 0.12 * np.percentile(image, 99)
+    bright = image[image > 0.5 * np.percentile(image, 97)]
+    axes.imshow(
+        image.T, origin="lower", cmap="gray", vmin=0, vmax=1.12 * float(np.percentile(bright, 97)),
+        aspect=study.spacing_mm[1] / study.spacing_mm[0], interpolation="bilinear",
+    )  # fmt: skip
+    for axis, (limits, width_mm) in enumerate(zip((axes.set_xlim, axes.set_ylim), _PANEL_MM, strict=True)):
+        along = np.flatnonzero(head.any(axis=1 - axis))
+        middle, half = (along[0] + along[-1]) / 2, width_mm / study.spacing_mm[axis] / 2
+        limits(middle - half, middle + half)
+    axes.axis("off")
+
+
+def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:
+    """Pack groups into rows; a group that does not fit the rest of a row opens a new one."""
+    rows: list[list[_Slice]] = [[]]
+    for group in groups:
+        if len(rows[-1]) + len(group) > _STUDIES_A_ROW:
+            rows.append([])
+        rows[-1].extend(group)
+    return [row for row in rows if row]
+
+
+def _caption(real: Sequence[Path]) -> str:
+    lines = ["Axial FLAIR through the largest lesion area, radiological view (patient's right on the left)."]
+    for dataset in real:
+        about = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
+        authors, links = about.get("Authors", []), about.get("ReferencesAndLinks", [])
+        who = f"{authors[0]} et al." if len(authors) > 1 else "".join(authors)
+        licence = about.get("License", "no licence stated").split(" (")[0]
+        lines.append(f"Real scans, {dataset.name}: {who}, {licence}, {links[0] if links else ''}".rstrip(", "))
+    return "\n".join(lines)
