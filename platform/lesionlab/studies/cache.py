@@ -100,7 +100,7 @@ def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
 
 
 def _mapped(folder: Path) -> CachedVolume | None:
-    """The volume in this folder, or None where it is missing, cut short, or not what its card says."""
+    """The volume in this folder, or None where it is missing, unreadable, cut short, or not what its card says."""
     try:
         card = StudyVolumeCard.model_validate_json((folder / "card.json").read_bytes())
         study, native = card.study_grid.shape, card.native_grid.shape
@@ -110,7 +110,7 @@ def _mapped(folder: Path) -> CachedVolume | None:
             label_IJK=_map(folder / "label.npy", study, np.uint8),
             native_label_ijk=_map(folder / "native_label.npy", native, np.uint8),
         )
-    except (FileNotFoundError, ValidationError, ValueError, EOFError):
+    except (OSError, EOFError, ValueError):  # a ValidationError is a ValueError
         return None
 
 

@@ -1,0 +1,49 @@
+"""The doors as JSON Schema, for readers in other languages: `python -m storage_schemas.export` rewrites `json/`.
+
+Enters: nothing. Leaves: one file per document or row type that lies in the store or is written by a person.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from storage_schemas.base import Document, Pointer
+from storage_schemas.manifests import Manifest
+from storage_schemas.models import ModelCard, TensorReceipt
+from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
+from storage_schemas.runs import Plan, RunSpec, StudySpec
+from storage_schemas.volumes import PredictionCard, StudyVolumeCard
+
+FOLDER = Path(__file__).parent / "json"
+
+EXPORTED: tuple[type[Document], ...] = (
+    *(StudySpec, Plan, RunSpec, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
+    *(StudyRow, LesionRow, RunRow, EffectRow, TensorReceipt),
+)
+
+
+def schema_files() -> dict[str, str]:
+    """Text of every schema file by its name: `study_spec.schema.json` for StudySpec."""
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower() + ".schema.json": _schema_text(model)
+        for model in EXPORTED
+    }
+
+
+def _schema_text(model: type[Document]) -> str:
+    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Make the folder hold these files and no others."""
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.json"):
+        old.unlink()
+    for name, text in schema_files().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

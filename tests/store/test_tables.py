@@ -1,0 +1,132 @@
+"""Every row type survives Parquet, for us, for pyarrow and for pandas; null stays null; text stays text."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal, get_args, get_origin
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
+
+from lesionlab.errors import StoreError
+from lesionlab.store.objects import open_store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas.base import Document
+from storage_schemas.models import TensorReceipt
+from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
+
+ROW_TYPES: tuple[type[Document], ...] = (StudyRow, LesionRow, RunRow, EffectRow, TensorReceipt)
+KEY = "results/s/part-1.parquet"
+
+# Text that careless readers take for something else, and text outside ASCII.
+TEXT = st.sampled_from(["", "NaN", "nan", "None", "null", "<NA>", "1", "true", "µ × –", "a\nb"]) | st.text(max_size=8)
+NAMED = {
+    "study_name": st.just("small"),
+    "run_id": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+    "study": st.sampled_from(["sub-1", "sub-012_ses-01"]),
+    "site": st.sampled_from(["a", "site-b"]),
+    "source": st.sampled_from(["glioma", "nan", "none"]),
+}
+
+
+def values_of(name: str, field: FieldInfo) -> st.SearchStrategy[Any]:
+    """Values that this column may hold."""
+    kinds = get_args(field.annotation) if get_origin(field.annotation) is not Literal else ()
+    nullable = type(None) in kinds
+    annotation = next((kind for kind in kinds if kind is not type(None)), field.annotation)
+    if name in NAMED:
+        values: st.SearchStrategy[Any] = NAMED[name]
+    elif get_origin(annotation) is Literal:
+        values = st.sampled_from(get_args(annotation))
+    elif "int" in str(annotation):
+        values = st.integers(1, 2**62)  # beyond what a float holds exactly
+    elif "bool" in str(annotation):
+        values = st.booleans()
+    elif "float" in str(annotation):
+        values = st.floats(0, 1, exclude_min=True)
+    else:
+        values = TEXT
+    return values | st.none() if nullable else values
+
+
+def rows_of(row_type: type[Document]) -> st.SearchStrategy[list[Document]]:
+    columns = {name: values_of(name, field) for name, field in row_type.model_fields.items()}
+    return st.lists(st.builds(row_type, **columns), max_size=5)
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.__name__)
+@given(data=st.data())
+def test_rows_come_back_equal_and_others_read_the_same(row_type: type[Document], data: st.DataObject) -> None:
+    rows = data.draw(rows_of(row_type))
+    store = open_store("memory://")
+    write_rows(store, KEY, rows, row_type)
+    assert read_rows(store, [KEY], row_type) == rows
+
+    plain = [row.model_dump() for row in rows]
+    parquet = store.get(KEY)
+    table = pq.read_table(io.BytesIO(parquet))
+    assert table.to_pylist() == plain
+    frame = pd.read_parquet(io.BytesIO(parquet), dtype_backend="numpy_nullable")
+    assert frame.astype(object).where(frame.notna(), None).to_dict("records") == plain
+
+    write_rows(store, KEY, rows, row_type)
+    assert store.get(KEY) == parquet
+
+
+@pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.__name__)
+def test_no_rows_are_a_table_with_every_column_typed(row_type: type[Document]) -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [], row_type)
+    assert read_rows(store, [KEY], row_type) == []
+    schema = pq.read_schema(io.BytesIO(store.get(KEY)))
+    assert schema.names == list(row_type.model_fields)
+    assert set(schema.types) <= {pa.int64(), pa.float64(), pa.string(), pa.bool_()}
+
+
+def test_only_columns_that_may_be_null_are_nullable() -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [], StudyRow)
+    schema = pq.read_schema(io.BytesIO(store.get(KEY)))
+    assert [field.name for field in schema if field.nullable] == ["source", "sensitivity", "ppv", "dice"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused_with_its_column(value: float) -> None:
+    row = EffectRow(
+        metric="dice",
+        test="paired-t",
+        comparison="de novo – fine-tuned",
+        training_size=10,
+        n=10,
+        n_other=None,
+        undefined=0,
+        difference=0.1,
+        statistic=value,
+        p=None,
+        p_bonferroni=None,
+        family=5,
+        significant=False,
+    )
+    with pytest.raises(StoreError, match=rf"{KEY}: statistic is {value}; wanted a finite number, or null"):
+        write_rows(open_store("memory://"), KEY, [row], EffectRow)
+
+
+def test_rows_of_another_type_are_refused_with_the_columns_at_fault() -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [TensorReceipt(tensor="a", shape="3", origin="fresh", how="new head")], TensorReceipt)
+    with pytest.raises(StoreError, match=rf"{KEY} does not hold EffectRow rows: metric: Field required"):
+        read_rows(store, [KEY], EffectRow)
+
+
+@pytest.mark.parametrize("cut", [0, 10, -10], ids=["empty", "head", "tail"])
+def test_a_torn_object_is_an_error_that_names_it(cut: int) -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [TensorReceipt(tensor="a", shape="3", origin="fresh", how="new head")], TensorReceipt)
+    store.put(KEY, store.get(KEY)[:cut])
+    with pytest.raises(StoreError, match=rf"{KEY} cannot be read as Parquet"):
+        read_rows(store, [KEY], TensorReceipt)
