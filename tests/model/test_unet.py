@@ -74,6 +74,8 @@ def test_building_neither_reads_nor_moves_the_global_random_state():
     assert weights_bytes(build_unet(SMALL, 1, seed=0)) == first
 
 
-def test_fresh_logits_are_neither_dead_nor_wild():
+def test_a_fresh_network_holds_lesions_for_rare_but_not_for_impossible():
     logits_BCIJK = build_unet(Architecture(depth=4, base_channels=8), 1, seed=0)(torch.randn(1, 1, 32, 32, 32))
-    assert 0.05 < logits_BCIJK.std().item() < 5
+    lesion_BIJK = torch.softmax(logits_BCIJK, dim=1)[:, 1]
+    assert 0.001 < lesion_BIJK.mean().item() < 0.1
+    assert 0.05 < logits_BCIJK.std(dim=(2, 3, 4)).min().item() < 5

@@ -149,11 +149,11 @@ def test_batches_are_whole_and_hold_every_patch(patches, size):
 
 def test_a_small_network_learns_to_find_bright_balls(tmp_path):
     studies = [draw_study(number) for number in range(1, 4)]
-    run = make_run(studies, patches_per_study=8, augmentations=3, epochs=6, batch_size=4, learning_rate=3e-3)
+    run = make_run(studies, patches_per_study=8, augmentations=3, epochs=6, batch_size=4, learning_rate=1e-2)
     network, _ = train_drawn(run, studies, open_store("memory://"), tmp_path, watched := Watched())
     losses = [report["loss"] for report in watched.reports]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
     unseen = draw_study(99)
     found_IJK = head_probability(network, unseen.image_CIJK, 16, 8, torch.device("cpu")) > 0.5
     overlap = np.logical_and(found_IJK, unseen.label_IJK).sum()
-    assert 2 * overlap / (found_IJK.sum() + unseen.label_IJK.sum()) > 0.7
+    assert 2 * overlap / (found_IJK.sum() + unseen.label_IJK.sum()) > 0.6

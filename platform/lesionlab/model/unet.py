@@ -24,6 +24,10 @@ CLASSES = 2
 LESION = 1
 """Index of the lesion class."""
 
+LESION_PRIOR = 0.01
+"""Probability of lesion that a fresh network starts from (Lin et al. 2017): about what patches hold. Starting from 0.5,
+the first hundreds of steps teach it nothing but that lesions are rare."""
+
 
 class UNet(nn.Module):
     """Image patches to logits of the same size; built by `build_unet`."""
@@ -83,7 +87,8 @@ class _Upsample(nn.Module):
 def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
     """A U-Net for `channels` input channels, on the CPU; equal arguments give equal bytes.
 
-    Convolutions start as He et al. 2015, normalisations as identity. The global random state is neither read nor moved.
+    Convolutions start as He et al. 2015, normalisations as identity, the head at the odds of lesion in a patch. The
+    global random state is neither read nor moved.
     """
     with torch.device("meta"):  # shapes only: torch would fill real tensors from the global random state
         network = UNet(architecture, channels)
@@ -96,6 +101,7 @@ def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm3d | nn.GroupNorm):
             module.reset_parameters()
+    network.head.get_parameter("bias").data[LESION] = math.log(LESION_PRIOR / (1 - LESION_PRIOR))
     return network
 
 
