@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
 from storage_schemas.tasks import TaskName
 
+ENTRY_ATTRIBUTE = "manifest_entry"
+"""Name of the attribute of a study volume that holds its ManifestEntry, so that it is listed again without a look."""
+
 
 class ManifestEntry(Document):
     """One study that passed."""
@@ -23,7 +26,7 @@ class ManifestEntry(Document):
     volume: Digest
     """Digest in the key of the study volume."""
     image_sha256: Sha256
-    """Of the source image's bytes: the same image under two names is a leak."""
+    """Of the source image's decoded voxels: the same image under two names is a leak, however it was compressed."""
     lesions: Annotated[int, Field(ge=0)]
     """Connected components (26-neighbourhood) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]

@@ -9,7 +9,7 @@ Arrays of the group (axes: C channel; I J K voxels of the study grid, RAS; i j k
 | native_label | i, j, k    | uint8   | the reference mask as it was drawn, on the native grid           |
 
 Each array is one shard, so one object, so it has one writer. The group's attribute `study_volume` is a
-`StudyVolumeCard`.
+`StudyVolumeCard`; its attribute `manifest_entry` is the `ManifestEntry` that lists the volume.
 """
 
 from __future__ import annotations

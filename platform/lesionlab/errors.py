@@ -19,7 +19,13 @@ LesionlabError
 
 
 class LesionlabError(Exception):
-    """Base of all errors that a user can act on; the command line prints it in one message and exits with 1."""
+    """Base of all errors that a user can act on; the command line prints it in one message and exits with 1.
+
+    Where several faults were found at once, each is one argument (`error.args`) and one line of the message.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.args)
 
 
 class InputError(LesionlabError):

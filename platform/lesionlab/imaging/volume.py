@@ -40,7 +40,7 @@ DEFLATE_LIMIT = 1032
 class Volume:
     """Voxels (i, j, k; float32 for images, uint8 for masks) and the 4×4 matrix that takes indices to world mm."""
 
-    voxels: NDArray[np.float32 | np.uint8]
+    voxels: NDArray[Any]
     affine: Matrix
 
     @property

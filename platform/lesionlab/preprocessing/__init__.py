@@ -1,0 +1,1 @@
+"""BIDS datasets in; study volumes and a manifest in the store out."""
