@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ class ForgetfulStore(Store):
 
     def put(self, key: str, data: bytes) -> None:
         self._store.put(key, data[: len(data) // 2] if "/c/" in key else data)
+
+
+class InterruptedStore(Store):
+    """Another store, in which something happens just before the group's metadata is put."""
+
+    def __init__(self, store: Store, happens: Callable[[], None]) -> None:
+        super().__init__(store.uri, store.objects)
+        self._store, self._happens = store, happens
+
+    def put(self, key: str, data: bytes) -> None:
+        if key == f"{GROUP}/zarr.json":
+            self._happens()
+        self._store.put(key, data)
 
 
 class StoreContract:
@@ -270,6 +284,16 @@ class StoreContract:
         write_group(store, GROUP, brain(), {})
         write_group(DyingStore(store, 0), GROUP, brain(), {})
         assert group_exists(store, GROUP)
+
+    @pytest.mark.parametrize("puts", [0, 3, 7], ids=["at once", "in the middle", "not at all"])
+    def test_a_second_writer_of_the_same_group_does_no_harm_wherever_it_dies(self, store: Store, puts: int) -> None:
+        def second_writer() -> None:
+            with suppress(Died):
+                write_group(DyingStore(store, puts), GROUP, brain(), {})
+
+        write_group(InterruptedStore(store, second_writer), GROUP, brain(), {})
+        for name, array in brain().items():
+            assert read_array(store, GROUP, name).tobytes() == array.tobytes()
 
     def test_a_store_that_garbles_what_it_was_given_is_found_out(self, store: Store) -> None:
         with pytest.raises(StoreError, match="reads back otherwise than it was written"):

@@ -35,14 +35,16 @@ def write_group(
 ) -> None:
     """Write the group under this key; where the very same one is there already, nothing is written.
 
-    A writer that dies leaves no group: `group_exists` stays False, and writing again repairs it. Raises StoreError
-    where the store does not give back what was written to it.
+    A writer that dies leaves no group: `group_exists` stays False, and writing again repairs it. Writers of the very
+    same group do not disturb each other. Raises StoreError where the store gives back other bytes than it was given.
     """
     objects = _laid_out(arrays, attributes)
-    if group_exists(store, key) and _holds(store, key, objects):
-        return
-    store.delete(f"{key}/{_ROOT}")
-    store.delete_prefix(f"{key}/")
+    if group_exists(store, key):
+        if _holds(store, key, objects):
+            return
+        store.delete(f"{key}/{_ROOT}")
+    for stranger in _names(store, key) - set(objects):
+        store.delete(f"{key}/{stranger}")
     root = objects.pop(_ROOT)
     for name, data in objects.items():
         store.put(f"{key}/{name}", data)
@@ -86,10 +88,14 @@ def _opened(store: Store, key: str) -> zarr.Group:
         return zarr.open_group(ObjectStore(store.objects, read_only=True), path=key, mode="r", zarr_format=3)
 
 
+def _names(store: Store, key: str) -> set[str]:
+    """Names within the group of every object that is stored below its key."""
+    return {listed.removeprefix(f"{key}/") for listed in store.list(f"{key}/")}
+
+
 def _holds(store: Store, key: str, objects: Mapping[str, bytes]) -> bool:
     """Whether the store holds these objects under the key, and no others but the group's own metadata."""
-    names = {listed.removeprefix(f"{key}/") for listed in store.list(f"{key}/")}
-    return names - {_ROOT} == set(objects) - {_ROOT} and all(
+    return _names(store, key) - {_ROOT} == set(objects) - {_ROOT} and all(
         store.get(f"{key}/{name}") == data for name, data in objects.items()
     )
 

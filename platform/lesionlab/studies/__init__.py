@@ -1,1 +1,1 @@
-"""What is true of a whole study of models: its plan, its splits, its ledger, its registry, and the cache of its volumes."""
+"""What is true of a whole study of models: its plan, splits, ledger and registry, and the cache of its volumes."""
