@@ -27,7 +27,7 @@ _DOTS_PER_INCH = 120
 
 @dataclass(frozen=True)
 class _Slice:
-    """The axial slice through the largest cut of the lesions, patient's right on the left; arrays (x, y)."""
+    """The axial slice that shows most of the lesions, patient's right on the left; arrays (x, y)."""
 
     title: str
     image: Floats
@@ -98,10 +98,12 @@ def _first_study(dataset: Path, subject: str, label: str) -> _Slice | None:
 def _slice(flair: Path, mask: Path, title: str) -> _Slice:
     image, lesions = (nib.as_closest_canonical(nib.Nifti1Image.from_filename(str(path))) for path in (flair, mask))
     inside = np.asarray(lesions.dataobj) > 0
-    k = int(inside.sum(axis=(0, 1)).argmax())
+    voxels = np.asarray(image.dataobj, dtype=np.float32)
+    head = (voxels > 0.3 * np.percentile(voxels, 99)).sum(axis=(0, 1))
+    # Weighted by the size of the head: a cut through the cerebrum shows more than one through its base.
+    k = int((inside.sum(axis=(0, 1)) * head.astype(float) ** 2).argmax())
     x_mm, y_mm = (float(h) for h in image.header.get_zooms()[:2])
-    voxels = np.asarray(image.dataobj, dtype=np.float32)[::-1, :, k]
-    return _Slice(title, voxels, inside[::-1, :, k], (x_mm, y_mm))
+    return _Slice(title, voxels[::-1, :, k], inside[::-1, :, k], (x_mm, y_mm))
 
 
 def _draw(axes: Axes, study: _Slice) -> None:
@@ -131,7 +133,7 @@ def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:
 
 
 def _caption(real: Sequence[Path]) -> str:
-    lines = ["Axial FLAIR through the largest lesion area, radiological view (patient's right on the left)."]
+    lines = ["Axial FLAIR through a large cut of the lesions, radiological view (patient's right on the left)."]
     for dataset in real:
         about = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
         authors, links = about.get("Authors", []), about.get("ReferencesAndLinks", [])

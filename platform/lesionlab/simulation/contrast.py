@@ -82,7 +82,8 @@ def _coverings(subject: Subject, tissues: Tissues, view: View, fat: float, muscl
     x, y, z = (axis[beyond] for axis in tissues.points_T_mm)
     outside = tissues.outside_mm[beyond]
     uneven, coarse = view.field(subject.fluid_flow)[beyond], view.field(subject.grey_tone)[beyond]
-    skin = subject.template.skin_mm.at(np.stack([x, y, z])) + 0.5 * coarse
+    skin = subject.template.skin_mm.at(np.stack([x, y, z]))
+    skin *= 1 + 0.1 * coarse
     bone_mm = 6.2 + 0.8 * coarse
     membrane = np.clip(1 - np.abs(outside - 2.0) / 0.9, 0, 1) * dura
     marrow = np.clip(1.2 - np.abs(outside - 0.62 * bone_mm) / 1.2, 0, 1) * 0.3 * fat * np.clip(1 + 0.6 * uneven, 0, 2)

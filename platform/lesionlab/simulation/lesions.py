@@ -5,7 +5,7 @@ Frames: S subject mm, W scanner mm. Array axes: i j k the finer grid on which si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class Patch:
     flair_gain: float
     t1_loss: float
     edge_mm: float
+    solid: bool = False
+    """Takes the place of whatever was there, fluid too."""
     rind_mm: float = 0.0
     """Thickness of an enhancing rind under the surface; inside it lies dead tissue. 0: does not enhance."""
     enhancing: float = 0.0
@@ -94,11 +96,30 @@ def paint(findings: Findings, tissues: Tissues, view: View, factors: tuple[int, 
     return painting
 
 
+def replace_solid(findings: Findings, tissues: Tissues, view: View) -> Tissues:
+    """Tissues in which solid patches have taken the place of grey matter and fluid; they count as white matter."""
+    for patch in findings.patches:
+        if patch.solid:
+            extent = _extent(patch, view) * np.clip(-tissues.outside_mm, 0, 1)
+            grown = (tissues.grey + tissues.csf) * extent
+            rest = 1 - extent
+            tissues = replace(
+                tissues, white=tissues.white + grown, grey=tissues.grey * rest, csf=tissues.csf * rest,
+                detail=tissues.detail * rest,
+            )  # fmt: skip
+    return tissues
+
+
+def _extent(patch: Patch, view: View) -> Floats:
+    extent: Floats = np.clip(0.5 + view.field(patch.level_mm) / patch.edge_mm, 0, 1)
+    return extent
+
+
 def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int, int, int], out: Painting) -> None:
     level_mm = view.field(patch.level_mm)
     share = tissues.white + patch.grey_share * tissues.grey
-    extent = np.clip(0.5 + level_mm / patch.edge_mm, 0, 1) * share
-    tone = 1 + 0.16 * view.field(patch.tone)
+    extent = _extent(patch, view) * share
+    tone = 1 + 0.2 * view.field(patch.tone)
     gain = patch.flair_gain * extent * tone
     if patch.rind_mm:
         depth = level_mm / (patch.rind_mm * np.clip(1 + 3 * (tone - 1), 0.3, 2.0))
@@ -114,12 +135,12 @@ def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int,
 
 
 def _majority(fraction_ijk: Floats, factors: tuple[int, int, int]) -> Mask:
-    """At least half of the voxel, crumbs under four voxels dropped (their brightness is within the tissue's own)."""
+    """At least half of the voxel; crumbs dropped, whose brightness no reader would tell from the tissue's own."""
     mask = block_mean(fraction_ijk, factors) >= 0.5
     labels, count = ndimage.label(mask, NEIGHBOURS_26)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0
-    return (sizes >= 4)[labels]  # type: ignore[no-any-return]
+    return (sizes >= max(4, 0.01 * sizes.max()))[labels]  # type: ignore[no-any-return]
 
 
 def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, int, int], out: Painting) -> None:

@@ -40,6 +40,7 @@ MS_LESIONS = Count(26, 1.0, 2, 216)
 MS_NEW_LESIONS = Count(3, 1.1, 1, 64)
 METASTASES = Count(6, 0.9, 1, 60)
 
+_MS_CONFLUENT_ABOVE = 40
 _MS_VOLUME_MM3, _MS_VOLUME_SPREAD, _MS_VOLUME_RANGE_MM3 = 43.0, 1.22, (10.0, 6000.0)
 
 
@@ -48,7 +49,7 @@ def draw_mass(pathology: Pathology, rng: np.random.Generator) -> Mass | None:
     if pathology != "glioma":
         return None
     side = rng.choice([-1.0, 1.0])
-    centre = np.array([side * rng.uniform(20, 42), rng.uniform(-62, 42), rng.uniform(-4, 44)], dtype=np.float32)
+    centre = np.array([side * rng.uniform(18, 38), rng.uniform(-58, 36), rng.uniform(-2, 40)], dtype=np.float32)
     radius = float(rng.uniform(9, 21))
     return Mass(centre, radius, push_mm=float(radius * rng.uniform(0.15, 0.4)))
 
@@ -60,8 +61,9 @@ def draw_visits(
     places = draw_places(subject, gap_mm, rng)
     boldness = float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3))
     if pathology == "ms":
-        spots = _ms_spots(places, MS_LESIONS.draw(rng), boldness, rng)
-        first = Findings(_some_enhance(spots, rng))
+        count = MS_LESIONS.draw(rng)
+        patches = (_confluent(subject, places, boldness, rng),) if count > _MS_CONFLUENT_ABOVE else ()
+        first = Findings(_some_enhance(_ms_spots(places, count, boldness, rng), rng), patches)
     elif pathology == "metastases":
         first = _metastases(places, METASTASES.draw(rng), boldness, rng)
     elif mass is not None:
@@ -100,12 +102,32 @@ def _ms_spots(places: Places, count: int, boldness: float, rng: np.random.Genera
     # The large ones first, while there is room for them.
     for volume in sorted(volumes, reverse=True):
         kind = _ms_place(volume, rng)
+        # Away from the ventricles lesions stay small.
+        volume = volume if kind == "periventricular" else min(volume, 600.0)
         spot = _place_spot(places, kind, volume, elongation=2.5, rng=rng)
         if spot is not None:
             gain = float(np.clip(rng.normal(0.55, 0.16) * boldness, 0.2, 0.95))
             loss = float(np.clip(rng.normal(0.16, 0.1), 0.0, 0.5))
             spots.append(replace(spot, flair_gain=gain, t1_loss=loss))
     return tuple(spots)
+
+
+def _confluent(subject: Subject, places: Places, boldness: float, rng: np.random.Generator) -> Patch:
+    """Lesions run together along the ventricles, as they do in patients with many; other lesions keep away from it."""
+    points = lattice_points()
+    depth = subject.template.ventricle_mm.at(subject.to_template(points))
+    level = rng.uniform(-2.5, 1.5) + 4.0 * smooth_noise(rng, 6.0) - np.abs(depth - 3.0)
+    level = np.minimum.reduce([level, points[2] + 2, np.abs(points[0]) - 9])
+    patch = Patch(
+        level_mm=level.astype(np.float32),
+        tone=smooth_noise(rng, 5.0),
+        grey_share=0.0,
+        flair_gain=float(rng.uniform(0.4, 0.6) * boldness),
+        t1_loss=float(rng.uniform(0.1, 0.25)),
+        edge_mm=3.0,
+    )
+    places.keep_clear_of(patch.level_mm)
+    return patch
 
 
 def _ms_place(volume_mm3: float, rng: np.random.Generator) -> str:
@@ -183,6 +205,9 @@ def _glioma(mass: Mass, boldness: float, rng: np.random.Generator) -> Findings:
     core = mass.radius_mm * (1 + 0.22 * uneven + 0.14 * smooth_noise(rng, 5.0)) - distance
     reach = mass.radius_mm * rng.uniform(1.3, 2.0) + 3
     halo = reach * (1 + 0.22 * smooth_noise(rng, 11.0) + 0.08 * smooth_noise(rng, 5.0)) - distance
+    # The falx holds it back.
+    own_side = np.sign(mass.centre_S_mm[0]) * lattice_points()[0]
+    core, halo = np.minimum(core, own_side), np.minimum(halo, own_side + 4)
     enhances = rng.random() < 0.75
     tumour = Patch(
         level_mm=core.astype(np.float32),
@@ -190,7 +215,8 @@ def _glioma(mass: Mass, boldness: float, rng: np.random.Generator) -> Findings:
         grey_share=1.0,
         flair_gain=float(rng.uniform(0.5, 0.85) * boldness),
         t1_loss=float(rng.uniform(0.2, 0.4)),
-        edge_mm=4.0,
+        edge_mm=3.0,
+        solid=True,
         rind_mm=float(rng.uniform(0.15, 0.35) * mass.radius_mm) if enhances else 0.0,
         enhancing=float(rng.uniform(0.5, 1.0)) if enhances else 0.0,
     )
@@ -244,7 +270,7 @@ def _small_vessel(subject: Subject, places: Places, boldness: float, rng: np.ran
         t1_loss=float(rng.uniform(0.08, 0.2)),
         edge_mm=3.0,
     )
-    places.clear_mm = np.minimum(places.clear_mm, -at_points(caps.level_mm, places.points_S_mm))
+    places.keep_clear_of(caps.level_mm)
     spots = []
     for volume in np.exp(rng.normal(np.log(90), 0.8, int(rng.integers(4, 18)))).clip(15, 900):
         spot = _place_spot(places, "deep", volume, elongation=1.8, rng=rng)

@@ -65,6 +65,10 @@ class Places:
         np.minimum(self.clear_mm, apart - reach_mm, out=self.clear_mm)
         return chosen
 
+    def keep_clear_of(self, level_mm: Floats) -> None:
+        """Lesions placed from now on keep away from where this lattice field is above 0."""
+        np.minimum(self.clear_mm, -at_points(level_mm, self.points_S_mm), out=self.clear_mm)
+
 
 def draw_places(subject: Subject, gap_mm: float, rng: np.random.Generator) -> Places:
     """Scatter candidate points over the head; `gap_mm` is the least distance between the surfaces of two lesions."""

@@ -62,24 +62,24 @@ SITES: dict[str, Site] = {
     site.name: site
     for site in (
         Site(
-            "skyra", "Siemens", "Skyra", 3.0, "3D", (1.0, 1.0, 1.0), "PIR", 0.0, False, 0.045, 1.20, 0.75, 210,
+            "skyra", "Siemens", "Skyra", 3.0, "3D", (1.0, 1.0, 1.0), "PIR", 0.0, False, 0.032, 1.20, 0.75, 210,
             Sequence(echo_s=(0.387, 0.389), repetition_s=(5.0, 6.0), inversion_s=(1.65, 1.8)),
             Sequence(echo_s=(0.002, 0.003), repetition_s=(2.3, 2.451), inversion_s=(0.9, 0.95)),
         ),
         Site(
-            "premier", "GE", "Signa Premier", 3.0, "3D", (1.0, 1.0, 1.0), "LAS", 0.0, True, 0.035, 1.14, 0.6, 640,
+            "premier", "GE", "Signa Premier", 3.0, "3D", (1.0, 1.0, 1.0), "LAS", 0.0, True, 0.025, 1.14, 0.6, 640,
             _GE_FLAIR, _GRE_T1,
         ),
         Site(
-            "mr750", "GE", "Discovery MR750", 3.0, "3D", (1.0, 1.0, 1.0), "LPS", 0.0, False, 0.05, 1.17, 0.5, 900,
+            "mr750", "GE", "Discovery MR750", 3.0, "3D", (1.0, 1.0, 1.0), "LPS", 0.0, False, 0.036, 1.17, 0.5, 900,
             _GE_FLAIR, _GRE_T1,
         ),
         Site(
-            "ingenia", "Philips", "Ingenia", 3.0, "3D", (1.0, 1.0, 1.0), "RAS", 0.0, True, 0.04, 1.22, 0.6, 330,
+            "ingenia", "Philips", "Ingenia", 3.0, "3D", (1.0, 1.0, 1.0), "RAS", 0.0, True, 0.028, 1.22, 0.6, 330,
             Sequence(echo_s=(0.275, 0.340), repetition_s=(4.8, 5.0), inversion_s=(1.6, 1.65)), _GRE_T1,
         ),
         Site(
-            "hdxt", "GE", "Signa HDxt", 1.5, "2D", (0.9, 0.9, 4.0), "LPS", 9.0, False, 0.09, 1.12, 0.45, 420,
+            "hdxt", "GE", "Signa HDxt", 1.5, "2D", (0.9, 0.9, 4.0), "LPS", 9.0, False, 0.07, 1.12, 0.45, 420,
             Sequence(echo_s=(0.116, 0.127), repetition_s=(8.0, 10.0), inversion_s=(2.2, 2.25)),
             Sequence(echo_s=(0.009, 0.014), repetition_s=(0.45, 0.626)),
         ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lesionlab.simulation.contrast import signal
 from lesionlab.simulation.frames import Grid, View, rigid
-from lesionlab.simulation.lesions import Findings, Mask, paint
+from lesionlab.simulation.lesions import Findings, Mask, paint, replace_solid
 from lesionlab.simulation.pathologies import draw_mass, draw_visits
 from lesionlab.simulation.scanner import acquire
 from lesionlab.simulation.sites import Site, scan_grid, splits
@@ -62,7 +62,7 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     visits = [_scan(subject, tissues, findings[0], first, grid, factors, plan, site, rng)]
     if plan.timepoints == 1:
         return Patient(age, sex, pathology, site, tuple(visits), new_lesion=None)
-    later = paint(findings[1], tissues, first, factors).lesion_IJK
+    later = paint(findings[1], replace_solid(findings[1], tissues, first), first, factors).lesion_IJK
     moved = pose @ rigid(rng.normal(0, 2.0, 3), rng.normal(0, 2.0, 3), _CENTRE_MM)
     second = View(first.grid, moved)
     visits.append(_scan(subject, tissues_on(subject, second), findings[1], second, grid, factors, plan, site, rng))
@@ -80,6 +80,7 @@ def _scan(
     site: Site,
     rng: np.random.Generator,
 ) -> Visit:
+    tissues = replace_solid(findings, tissues, view)
     painting = paint(findings, tissues, view, factors)
     images = {
         contrast: acquire(signal(contrast, subject, tissues, painting, view, site), view, factors, site, rng)

@@ -23,6 +23,8 @@ from lesionlab.simulation.template import Map, Template
 
 _CENTRE_S_MM = np.array([0.0, -18.0, 8.0], dtype=np.float32)
 _SQUARINGS = 4
+_THIN_CORTEX = np.float32(1.3)
+"""Odds for white matter against grey: averaging has thickened the template's cortex."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,20 @@ def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.rand
     The shape is exp(v) of a stationary velocity field v, so nothing folds. Typical displacement 3–6 mm.
     """
     points = lattice_points()
-    velocity = np.stack([3.2 * smooth_noise(rng, 22.0) + 1.6 * smooth_noise(rng, 9.0) for _ in range(3)])
+    velocity = np.stack([3.2 * smooth_noise(rng, 22.0) + 1.7 * smooth_noise(rng, 8.0) for _ in range(3)])
     years = max(0.0, age - 30) / 40
     velocity += _towards_ventricles(template, points) * rng.normal(0.6 + 3.2 * years, 1.5)
     if mass is not None:
         velocity += _away_from(mass, points)
     displacement = _exponential(velocity.astype(np.float32))
-    size = rng.normal(1.0, [0.035, 0.04, 0.035]).astype(np.float32)
+    # The template is larger than most heads.
+    size = rng.normal(0.92, [0.03, 0.035, 0.03]).astype(np.float32)
     displacement += (1 / size - 1)[:, None, None, None] * (points - _CENTRE_S_MM[:, None, None, None])
-    atrophy = rng.normal(0.7 + 0.9 * years, 0.35)
+    atrophy = rng.normal(1.4 + 0.9 * years, 0.35)
     return Subject(
         template=template,
         displacement_mm=displacement,
-        sulci=(atrophy + 1.1 * smooth_noise(rng, 5.0)).astype(np.float32),
+        sulci=(atrophy + 1.2 * smooth_noise(rng, 4.5)).astype(np.float32),
         grey_tone=smooth_noise(rng, 14.0),
         fluid_flow=smooth_noise(rng, 5.0),
         rim=np.maximum(0, rng.normal(0.5 + years, 0.4) + 0.5 * smooth_noise(rng, 7.0)).astype(np.float32),
@@ -109,14 +112,16 @@ def tissues_on(subject: Subject, view: View) -> Tissues:
     outside_mm = template.outside_mm.at(points_T)
     stripped = grey + white + csf > 0.5
     csf = np.maximum(csf, np.clip((2.0 - outside_mm) / 1.0, 0, 1) * (1 - grey - white))
+    inside = np.minimum(grey + white + csf, 1)
     odds = np.exp(view.spread(at_points(subject.sulci, knots_S)))
     # Only where fluid and cortex meet do the odds matter: pure tissue stays what it is.
-    total = grey + white + csf * odds + 1e-6
-    inside = np.minimum(grey + white + csf, 1)
+    white *= _THIN_CORTEX
+    csf *= odds
+    total = grey + white + csf + 1e-6
     return Tissues(
         grey=grey / total * inside,
         white=white / total * inside,
-        csf=csf * odds / total * inside,
+        csf=csf / total * inside,
         detail=template.detail.at(points_T),
         ventricle_mm=template.ventricle_mm.at(points_T),
         outside_mm=outside_mm,

@@ -22,7 +22,8 @@ from lesionlab.simulation.vessels import plexus_mm, vein_surface_mm
 ORIGIN_T_MM = np.array([-98.0, -134.0, -72.0], dtype=np.float32)
 """Template mm of the first voxel; the axes are R, A, S and the voxels 1 mm."""
 
-_SHARPNESS = 2.2
+_SHARPNESS = 2.8
+_PART = 1_000_000
 _HALF = (slice(None, None, 2),) * 3
 
 
@@ -37,12 +38,15 @@ class Map:
 
     def at(self, points_T_mm: Floats) -> Floats:
         """Value at template points (3, …); the border value outside. Shape (…)."""
-        origin = ORIGIN_T_MM.reshape(3, *([1] * (points_T_mm.ndim - 1)))
-        voxels = (points_T_mm - origin) / np.float32(self.spacing_mm)
-        values: Floats = ndimage.map_coordinates(self.codes, voxels, order=1, mode="nearest", output=np.float32)
+        points = points_T_mm.reshape(3, -1)
+        values = np.empty(points.shape[1], dtype=np.float32)
+        # In parts, because scipy makes a double-precision copy of all coordinates.
+        for part in (slice(start, start + _PART) for start in range(0, values.size, _PART)):
+            voxels = (points[:, part] - ORIGIN_T_MM[:, None]) / np.float32(self.spacing_mm)
+            ndimage.map_coordinates(self.codes, voxels, order=1, mode="nearest", output=values[part])
         values *= self.scale
         values += self.offset
-        return values
+        return values.reshape(points_T_mm.shape[1:])
 
 
 @dataclass(frozen=True)
