@@ -76,8 +76,12 @@ def load_spec(name: str) -> StudySpec:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"study file {path}: not readable as YAML: {error}") from error
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'study'}: {fault['msg']}" for fault in error.errors()]
-        raise SpecError(f"study file {path}: " + "; ".join(faults)) from error
+        raise SpecError(*(f"study file {path}: {fault}" for fault in validation_faults(error))) from error
+
+
+def validation_faults(error: ValidationError) -> list[str]:
+    """Every fault that pydantic found, each with its place: `target.subsets: Input should be greater than …`."""
+    return [": ".join([".".join(map(str, f["loc"])), f["msg"]]).removeprefix(": ") for f in error.errors()]
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +92,8 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except LesionlabError as error:
-            notes.print(f"error: {error}", style="bold red", markup=False)
+            for fault in error.args:
+                notes.print(f"error: {fault}", style="bold red", markup=False)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             notes.print("stopped; what was finished is kept: run the same command again to go on", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,21 +23,21 @@ class Line:
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
-        self._shown = ""
+        self._event: object = None
 
-    def say(self, text: str, *, lasting: bool) -> None:
-        """Show `text`; in a log file only what is `lasting` (a thing finished) gets a line, not each tick."""
+    def say(self, text: str, *, event: object) -> None:
+        """Show `text`. A log file gets a line only where the `event` is another than the one before, not each tick."""
         if self._terminal:
-            sys.stderr.write(f"\r\x1b[2K{text}")
-            sys.stderr.flush()
-        elif lasting and text != self._shown:
+            width = shutil.get_terminal_size().columns
+            sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
+        elif event != self._event:
             sys.stderr.write(text + "\n")
-            sys.stderr.flush()
-        self._shown = text
+        sys.stderr.flush()
+        self._event = event
 
     def close(self) -> None:
         """End the line."""
-        if self._terminal and self._shown:
+        if self._terminal and self._event is not None:
             sys.stderr.write("\n")
 
 
@@ -48,7 +49,7 @@ def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
     def step(done: int, total: int, name: str) -> None:
         elapsed = time.monotonic() - start
         left = f", about {minutes(elapsed / done * (total - done))} left" if 0 < done < total else ""
-        line.say(f"{what}: {done}/{total} {name} [{minutes(elapsed)}{left}]", lasting=True)
+        line.say(f"{what}: {done}/{total} {name} [{minutes(elapsed)}{left}]", event=(done, name))
 
     try:
         yield step

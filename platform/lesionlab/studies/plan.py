@@ -10,7 +10,7 @@ from itertools import product
 
 from lesionlab.errors import SpecError
 from lesionlab.studies.code import RUNS, code_version
-from lesionlab.studies.splits import rotate, rotating_subsets
+from lesionlab.studies.splits import Fold, rotate, rotating_subsets
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, ModelName
@@ -83,10 +83,9 @@ def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapp
     runs = []
     for cell in cells(spec):
         if cell.arm == "default":
-            train, test = (), subsets[cell.fold - 1]
+            fold = Fold(train=(), test=subsets[cell.fold - 1])
         else:
             fold = rotate(subsets, cell.training_size, cell.fold)
-            train, test = fold.train, fold.test
         runs.append(
             RunSpec(
                 study_name=spec.name,
@@ -95,8 +94,8 @@ def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapp
                 spacing_mm=spec.spacing_mm,
                 cell=cell,
                 cohort=target.cohort,
-                train=train,
-                test=test,
+                train=fold.train,
+                test=fold.test,
                 parent=_parent(parents[cell.source]) if cell.source else None,
                 architecture=spec.architecture,
                 training=spec.training,
