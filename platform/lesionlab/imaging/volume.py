@@ -141,7 +141,7 @@ def _read_header(path: Path) -> Any:
     try:
         header: Any = nib.load(path)
     except Exception as error:  # nibabel passes on whatever its readers, gzip and zlib raise
-        raise ImageError(f"{path}: cannot be read as NIfTI ({_first_line(error)}); export the image again") from error
+        raise ImageError(f"{path}: cannot be read as NIfTI ({_reason(error, path)}); export the image again") from error
     faults = [*_shape_faults(header, path), *_affine_faults(header.affine)]
     if faults:
         raise ImageError(f"{path}: {'; '.join(faults)}")
@@ -156,9 +156,9 @@ def _shape_faults(header: Any, path: Path) -> list[str]:
         return [f"wanted one number per voxel, found {dtype}; export the image in grey values"]
     if min(shape) < 1 or max(shape) > MOST_VOXELS_PER_AXIS or math.prod(shape) > MOST_VOXELS:
         return [f"wanted at most {MOST_VOXELS_PER_AXIS} voxels along an axis and {MOST_VOXELS} in all, found {shape}"]
-    claimed, held = math.prod(shape) * dtype.itemsize, path.stat().st_size
+    claimed, held = header.dataobj.offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
     if claimed > held * (DEFLATE_LIMIT if path.name.endswith(".gz") else 1):
-        return [f"the header claims {claimed} bytes of voxels but the file has {held}; copy or export it again"]
+        return [f"the header claims {claimed} bytes but the file has {held}; copy or export it again"]
     return []
 
 
@@ -176,10 +176,19 @@ def _affine_faults(affine: Matrix) -> list[str]:
 
 def _read_voxels(header: Any, path: Path) -> Image:
     try:
+        if path.name.endswith(".gz"):
+            _check_to_the_end(path)
         return np.ascontiguousarray(header.get_fdata(dtype=np.float32, caching="unchanged"))
     except (OSError, EOFError, ValueError, zlib.error, nib.spatialimages.HeaderDataError) as error:
-        raise ImageError(f"{path}: damaged or truncated ({_first_line(error)}); copy or export it again") from error
+        raise ImageError(f"{path}: damaged or truncated ({_reason(error, path)}); copy or export it again") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _check_to_the_end(path: Path) -> None:
+    """Compare the checksum: nibabel stops after the last voxel, so that changed bytes would be read as voxels."""
+    with gzip.open(path) as stream:
+        while stream.read(2**20):
+            pass
+
+
+def _reason(error: Exception, path: Path) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].replace(str(path), path.name)
