@@ -69,7 +69,8 @@ def write_dataset_files(plan: CohortPlan, participants: list[Participant], root:
     masks = {"Name": f"{title}, reference masks", "DatasetType": "derivative", **common}
     _write_json(root / _MASKS / "dataset_description.json", {**masks, "SourceDatasets": [{"URL": "bids::"}]})
     readme = (
-        f"{title}\n\nNo patient was scanned: heads, lesions and images are drawn by chance from the ICBM152 2009a template.\n"
+        f"{title}\n\nNo patient was scanned: heads, lesions and images are drawn by chance from the ICBM152 2009a\n"
+        "template (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033).\n"
         "Reference masks lie under derivatives/manual, on the grid of the image they belong to.\n"
     )
     (root / "README").write_text(readme, encoding="utf-8")

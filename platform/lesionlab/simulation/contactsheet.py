@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from lesionlab.errors import DatasetError
@@ -58,12 +60,11 @@ def contact_sheet(simulated: Path, real: Sequence[Path], out: Path) -> None:
             outlined.contour(study.mask.T.astype(float), [0.5], colors="#ff4040", linewidths=0.7)
             plain.set_title(study.title, fontsize=6.5, color="white", loc="left", pad=2)
     figure.text(0.005, 0.06 / height, _caption(real), fontsize=6.5, color="white", va="bottom", linespacing=1.35)
-    canvas.draw()
+    drawn = io.BytesIO()
+    canvas.print_png(drawn)  # type: ignore[no-untyped-call]
     out.parent.mkdir(parents=True, exist_ok=True)
     # A palette halves the file; grey values and one red need no more.
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).quantize(128, dither=Image.Dither.NONE).save(
-        out, optimize=True
-    )
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
 def _simulated_groups(dataset: Path) -> list[list[_Slice]]:
@@ -115,11 +116,14 @@ def _draw(axes: Axes, study: _Slice) -> None:
         image.T, origin="lower", cmap="gray", vmin=0, vmax=1.12 * float(np.percentile(bright, 97)),
         aspect=study.spacing_mm[1] / study.spacing_mm[0], interpolation="bilinear",
     )  # fmt: skip
-    for axis, (limits, width_mm) in enumerate(zip((axes.set_xlim, axes.set_ylim), _PANEL_MM, strict=True)):
-        along = np.flatnonzero(head.any(axis=1 - axis))
-        middle, half = (along[0] + along[-1]) / 2, width_mm / study.spacing_mm[axis] / 2
-        limits(middle - half, middle + half)
+    axes.set_xlim(_limits(np.flatnonzero(head.any(axis=1)), _PANEL_MM[0] / study.spacing_mm[0]))
+    axes.set_ylim(_limits(np.flatnonzero(head.any(axis=0)), _PANEL_MM[1] / study.spacing_mm[1]))
     axes.axis("off")
+
+
+def _limits(along: NDArray[np.intp], width: float) -> tuple[float, float]:
+    middle = (along[0] + along[-1]) / 2
+    return middle - width / 2, middle + width / 2
 
 
 def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:

@@ -43,13 +43,15 @@ def _flair(subject: Subject, tissues: Tissues, painting: Painting, view: View, s
         + tissues.csf * fluid
         - 0.45 * tissues.detail * (tissues.white + tissues.grey)
     )
-    return np.maximum(healthy + painting.flair_gain_ijk, 0)
+    brain: Floats = np.maximum(healthy + painting.flair_gain_ijk, 0)
+    return brain
 
 
 def _t1(subject: Subject, tissues: Tissues, painting: Painting, view: View) -> Floats:
     tone = view.field(subject.grey_tone)
     healthy = tissues.white + tissues.grey * (0.72 + 0.02 * tone) + tissues.csf * 0.24 + 0.9 * tissues.detail
-    return np.maximum(healthy - painting.t1_loss_ijk, 0.05 * tissues.csf)
+    brain: Floats = np.maximum(healthy - painting.t1_loss_ijk, 0.05 * tissues.csf)
+    return brain
 
 
 def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting: Painting, view: View) -> Floats:
@@ -61,9 +63,10 @@ def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting
     sulcal_veins = np.clip(1.5 * flow - 1.6, 0, 1) * tissues.csf * (tissues.outside_mm > -22)
     meninges = _falx_and_tentorium(tissues) * 0.45
     rise = np.maximum.reduce([1.5 * veins, (0.9 + 0.2 * flow) * plexus, 0.9 * sulcal_veins, meninges])
-    return brain * 1.04 + np.maximum(
-        rise, painting.enhancement_ijk + painting.t1_loss_ijk * (painting.enhancement_ijk > 0)
-    )
+    active = painting.enhancement_ijk > 0
+    lesion = painting.enhancement_ijk + painting.t1_loss_ijk * active
+    bright: Floats = brain * 1.04 + np.maximum(rise, lesion)
+    return bright
 
 
 def _falx_and_tentorium(tissues: Tissues) -> Floats:

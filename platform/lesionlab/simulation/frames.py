@@ -25,9 +25,10 @@ _KNOT_STEP_MM = 4.0
 
 def lattice_points() -> Floats:
     """Subject mm of all knots, shape (3, a, b, c)."""
-    return (np.indices(LATTICE_SHAPE) * LATTICE_SPACING_MM + LATTICE_ORIGIN_S_MM[:, None, None, None]).astype(
-        np.float32
-    )
+    points: Floats = np.indices(LATTICE_SHAPE).astype(np.float32)
+    points *= LATTICE_SPACING_MM
+    points += LATTICE_ORIGIN_S_MM[:, None, None, None].astype(np.float32)
+    return points
 
 
 def smooth_noise(rng: np.random.Generator, sigma_mm: float) -> Floats:
@@ -54,7 +55,8 @@ class Grid:
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """Voxel size along I, J, K."""
-        return np.linalg.norm(self.affine_IJK_to_W[:3, :3], axis=0)
+        spacing: NDArray[np.float64] = np.linalg.norm(self.affine_IJK_to_W[:3, :3], axis=0)
+        return spacing
 
     def finer(self, factors: tuple[int, int, int]) -> Grid:
         """The grid that splits each voxel into `factors` parts along I, J, K."""
@@ -69,7 +71,8 @@ def block_mean(values_IJK: Floats, factors: tuple[int, int, int]) -> Floats:
     if factors == (1, 1, 1):
         return values_IJK
     (i, j, k), (fi, fj, fk) = values_IJK.shape, factors
-    return values_IJK.reshape(i // fi, fi, j // fj, fj, k // fk, fk).mean(axis=(1, 3, 5))
+    mean: Floats = values_IJK.reshape(i // fi, fi, j // fj, fj, k // fk, fk).mean(axis=(1, 3, 5))
+    return mean
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def _knots(n: int, spacing_mm: float) -> NDArray[np.float64]:
 
 def _hat_weights(n: int, knots: NDArray[np.float64]) -> Floats:
     place = np.arange(n) / (knots[1] - knots[0])
-    return np.clip(1 - np.abs(place[:, None] - np.arange(len(knots))[None, :]), 0, 1).astype(np.float32)
+    weights: NDArray[np.float64] = np.clip(1 - np.abs(place[:, None] - np.arange(len(knots))[None, :]), 0, 1)
+    return weights.astype(np.float32)
 
 
 def rigid(degrees: NDArray[np.float64], shift_mm: NDArray[np.float64], centre_mm: NDArray[np.float64]) -> Affine:

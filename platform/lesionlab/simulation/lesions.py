@@ -1,11 +1,11 @@
 """Lesions of one visit and a view in; how much of each voxel is ill, and how it will shine, out.
 
-Frames: S subject mm, W scanner mm. Array axes: i j k the finer grid on which signals are composed; I J K the written grid.
+Frames: S subject mm, W scanner mm. Array axes: i j k finer grid, for composing; I J K written grid.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,6 @@ class Painting:
     enhancement_ijk: Floats
     lesion_IJK: Mask
     enhancing_IJK: Mask
-    spots_IJK: list[Mask] = field(default_factory=list)
 
 
 def paint(findings: Findings, tissues: Tissues, view: View, factors: tuple[int, int, int]) -> Painting:
@@ -124,7 +123,7 @@ def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int,
     if patch.rind_mm:
         depth = level_mm / (patch.rind_mm * np.clip(1 + 3 * (tone - 1), 0.3, 2.0))
         dead = np.clip(depth - 1, 0, 1)
-        rind = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1) * share
+        rind: Floats = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1) * share
         gain *= 1 - 0.75 * dead
         out.enhancement_ijk = np.maximum(out.enhancement_ijk, patch.enhancing * rind * np.clip(tone, 0.5, 1.5))
         out.enhancing_IJK |= _majority(rind, factors)
@@ -158,12 +157,9 @@ def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, in
         np.maximum(total[window], amount, out=total[window])
     coarse = tuple(slice(s.start // f, s.stop // f) for s, f in zip(window, factors, strict=True))
     own = _own_voxels(block_mean(fraction, factors))
-    whole = np.zeros_like(out.lesion_IJK)
-    whole[coarse] = own
-    out.spots_IJK.append(whole)
-    out.lesion_IJK |= whole
+    out.lesion_IJK[coarse] |= own
     if spot.enhancing:
-        out.enhancing_IJK[coarse] |= _own_voxels(block_mean(fraction, factors))
+        out.enhancing_IJK[coarse] |= own
 
 
 def _own_voxels(fraction_IJK: Floats) -> Mask:

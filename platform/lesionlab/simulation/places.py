@@ -49,7 +49,8 @@ class Places:
             weights = (self.white > 0.35) & (self.grey > 0.25) & (self.ventricle_mm > 11)
         else:
             weights = white & (self.cortex_mm > 4) & (self.ventricle_mm > 6)
-        return weights.astype(np.float32)
+        chances: Floats = weights.astype(np.float32)
+        return chances
 
     def take(self, kind: str, reach_mm: float, rng: np.random.Generator) -> int | None:
         """Index of a point of this kind, or None where no room is left.

@@ -33,7 +33,8 @@ def acquire(
     noisy = np.hypot(clean + sigma * _normal(rng, clean.shape), sigma * _normal(rng, clean.shape))
     if site.skull_stripped:
         noisy = noisy * (clean > 0)
-    return np.clip(np.round(noisy * site.brightness), 0, 32767).astype(np.int16)
+    written: NDArray[np.int16] = np.clip(np.round(noisy * site.brightness), 0, 32767).astype(np.int16)
+    return written
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:

@@ -1,6 +1,7 @@
 """Nothing in; the imaging sites that a cohort can come from, and the grid of one of their scans, out.
 
-Scanners, field strengths and sequence times are among those of Tables 1 and 2 of Wahlig et al. 2023: most studies 3-D at 3 T.
+Scanners, field strengths and sequence times are among those of Tables 1 and 2 of Wahlig et al. 2023, where most studies
+are 3-D at 3 T.
 Frames: W scanner mm.
 """
 
@@ -58,33 +59,94 @@ class Site:
 _GE_FLAIR = Sequence(echo_s=(0.120, 0.148), repetition_s=(5.0, 7.202), inversion_s=(1.6, 2.0))
 _GRE_T1 = Sequence(echo_s=(0.002, 0.004), repetition_s=(0.005, 0.010))
 
-SITES: dict[str, Site] = {
-    site.name: site
-    for site in (
-        Site(
-            "skyra", "Siemens", "Skyra", 3.0, "3D", (1.0, 1.0, 1.0), "PIR", 0.0, False, 0.032, 1.20, 0.75, 210,
-            Sequence(echo_s=(0.387, 0.389), repetition_s=(5.0, 6.0), inversion_s=(1.65, 1.8)),
-            Sequence(echo_s=(0.002, 0.003), repetition_s=(2.3, 2.451), inversion_s=(0.9, 0.95)),
-        ),
-        Site(
-            "premier", "GE", "Signa Premier", 3.0, "3D", (1.0, 1.0, 1.0), "LAS", 0.0, True, 0.025, 1.14, 0.6, 640,
-            _GE_FLAIR, _GRE_T1,
-        ),
-        Site(
-            "mr750", "GE", "Discovery MR750", 3.0, "3D", (1.0, 1.0, 1.0), "LPS", 0.0, False, 0.036, 1.17, 0.5, 900,
-            _GE_FLAIR, _GRE_T1,
-        ),
-        Site(
-            "ingenia", "Philips", "Ingenia", 3.0, "3D", (1.0, 1.0, 1.0), "RAS", 0.0, True, 0.028, 1.22, 0.6, 330,
-            Sequence(echo_s=(0.275, 0.340), repetition_s=(4.8, 5.0), inversion_s=(1.6, 1.65)), _GRE_T1,
-        ),
-        Site(
-            "hdxt", "GE", "Signa HDxt", 1.5, "2D", (0.9, 0.9, 4.0), "LPS", 9.0, False, 0.07, 1.12, 0.45, 420,
-            Sequence(echo_s=(0.116, 0.127), repetition_s=(8.0, 10.0), inversion_s=(2.2, 2.25)),
-            Sequence(echo_s=(0.009, 0.014), repetition_s=(0.45, 0.626)),
-        ),
-    )
-}  # fmt: skip
+_BUILT_IN = (
+    Site(
+        name="skyra",
+        manufacturer="Siemens",
+        model="Skyra",
+        field_T=3.0,
+        acquisition="3D",
+        spacing_mm=(1.0, 1.0, 1.0),
+        axcodes="PIR",
+        tilt_degrees=0.0,
+        skull_stripped=False,
+        noise=0.032,
+        grey_gain=1.20,
+        fat=0.75,
+        brightness=210,
+        flair=Sequence(echo_s=(0.387, 0.388), repetition_s=(5.0, 6.0), inversion_s=(1.65, 1.8)),
+        t1=Sequence(echo_s=(0.002, 0.003), repetition_s=(2.3, 2.451), inversion_s=(0.9, 0.95)),
+    ),
+    Site(
+        name="premier",
+        manufacturer="GE",
+        model="Signa Premier",
+        field_T=3.0,
+        acquisition="3D",
+        spacing_mm=(1.0, 1.0, 1.0),
+        axcodes="LAS",
+        tilt_degrees=0.0,
+        skull_stripped=True,
+        noise=0.025,
+        grey_gain=1.14,
+        fat=0.6,
+        brightness=640,
+        flair=_GE_FLAIR,
+        t1=_GRE_T1,
+    ),
+    Site(
+        name="mr750",
+        manufacturer="GE",
+        model="Discovery MR750",
+        field_T=3.0,
+        acquisition="3D",
+        spacing_mm=(1.0, 1.0, 1.0),
+        axcodes="LPS",
+        tilt_degrees=0.0,
+        skull_stripped=False,
+        noise=0.036,
+        grey_gain=1.17,
+        fat=0.5,
+        brightness=900,
+        flair=_GE_FLAIR,
+        t1=_GRE_T1,
+    ),
+    Site(
+        name="ingenia",
+        manufacturer="Philips",
+        model="Ingenia",
+        field_T=3.0,
+        acquisition="3D",
+        spacing_mm=(1.0, 1.0, 1.0),
+        axcodes="RAS",
+        tilt_degrees=0.0,
+        skull_stripped=True,
+        noise=0.028,
+        grey_gain=1.22,
+        fat=0.6,
+        brightness=330,
+        flair=Sequence(echo_s=(0.275, 0.340), repetition_s=(5.0, 5.2), inversion_s=(1.6, 1.65)),
+        t1=_GRE_T1,
+    ),
+    Site(
+        name="hdxt",
+        manufacturer="GE",
+        model="Signa HDxt",
+        field_T=1.5,
+        acquisition="2D",
+        spacing_mm=(0.9, 0.9, 4.0),
+        axcodes="LPS",
+        tilt_degrees=9.0,
+        skull_stripped=False,
+        noise=0.07,
+        grey_gain=1.12,
+        fat=0.45,
+        brightness=420,
+        flair=Sequence(echo_s=(0.116, 0.127), repetition_s=(8.0, 10.0), inversion_s=(2.2, 2.25)),
+        t1=Sequence(echo_s=(0.009, 0.014), repetition_s=(0.45, 0.626)),
+    ),
+)
+SITES = {site.name: site for site in _BUILT_IN}
 
 _HEAD_W_MM = np.array([[-86.0, 86.0], [-124.0, 96.0], [-76.0, 98.0]])
 _BRAIN_W_MM = np.array([[-78.0, 78.0], [-116.0, 86.0], [-72.0, 90.0]])

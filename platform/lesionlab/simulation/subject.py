@@ -151,4 +151,5 @@ def _away_from(mass: Mass, points: Floats) -> Floats:
     """Pull-back that moves tissue outward, most at the edge of the mass and fading within two radii."""
     offset = points - mass.centre_S_mm[:, None, None, None]
     reach = np.linalg.norm(offset, axis=0) / mass.radius_mm
-    return -offset / mass.radius_mm * mass.push_mm * np.exp(-0.5 * reach**2) * 1.65
+    pull: Floats = -offset / mass.radius_mm * mass.push_mm * np.exp(-0.5 * reach**2) * 1.65
+    return pull

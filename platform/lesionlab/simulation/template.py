@@ -68,7 +68,7 @@ class Template:
 
     @cached_property
     def skin_mm(self) -> Map:
-        """Depth beneath the skin, 0 outside the head: 11 mm around the brain, a defaced neck and lower face below it."""
+        """Depth beneath the skin, 0 outside the head: 12 mm around the brain, below it a defaced face and neck."""
         outside_mm = self.outside_mm.codes * np.float32(self.outside_mm.scale) + np.float32(self.outside_mm.offset)
         x, y, z = _axes_T_mm(outside_mm.shape, 2.0)
         face = (x / 70) ** 2 + ((y + 10) / 92) ** 2 + ((z + 50) / 62) ** 2 < 1
@@ -111,6 +111,8 @@ def load_template(blur_mm: float) -> Template:
     # Closed over the fissures, so that skull and scalp run smoothly over them.
     outline = ndimage.binary_closing(np.pad(brain[_HALF], 12), _ball(8))[12:-12, 12:-12, 12:-12]
 
+    faint: Floats = ndimage.gaussian_filter(detail, max(blur_mm, 0.3))
+
     def fraction(values: Floats) -> Map:
         return Map(_codes(ndimage.gaussian_filter(values, blur_mm) if blur_mm else values, 1 / 255), 1.0, 1 / 255)
 
@@ -118,7 +120,7 @@ def load_template(blur_mm: float) -> Template:
         grey=fraction(grey),
         white=fraction(white),
         csf=fraction(csf),
-        detail=Map(_codes(ndimage.gaussian_filter(detail, max(blur_mm, 0.3)) + 0.5, 1 / 255), 1.0, 1 / 255, -0.5),
+        detail=Map(_codes(faint + np.float32(0.5), 1 / 255), 1.0, 1 / 255, -0.5),
         ventricle_mm=_distance_map(ventricle_mm, step=0.25),
         cortex_mm=_distance_map(_distance_mm(cortex), step=0.25),
         outside_mm=_distance_map(_smooth(_distance_mm(outline) - _distance_mm(~outline)), offset=-24.0),

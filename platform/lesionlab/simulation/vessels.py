@@ -1,4 +1,4 @@
-"""Template points in; distance to what takes up gadolinium in every head out: dural sinuses, deep veins, choroid plexus.
+"""Template points in; distance to what takes up gadolinium in every head out: sinuses, deep veins, choroid plexus.
 
 The centre lines were read off the outline of the ICBM152 2009a brain (sinuses lie 2–3 mm outside it); template mm.
 """
@@ -27,9 +27,10 @@ def vein_surface_mm(points_T_mm: Floats) -> Floats:
     """Distance to the wall of the nearest venous sinus or deep vein, below 0 inside; points (N, 3), result (N,)."""
     sinuses = [_line(_SAGITTAL_SINUS), _line(_STRAIGHT_SINUS), _line(_TRANSVERSE_SINUS), _line(_TRANSVERSE_SINUS, -1)]
     veins = [_line(_INTERNAL_CEREBRAL_VEIN, side) for side in (1, -1)]
-    return np.minimum(
-        _distance_mm(sinuses, points_T_mm) - _SINUS_RADIUS_MM, _distance_mm(veins, points_T_mm) - _VEIN_RADIUS_MM
-    )
+    to_sinus_mm = _distance_mm(sinuses, points_T_mm) - np.float32(_SINUS_RADIUS_MM)
+    to_vein_mm = _distance_mm(veins, points_T_mm) - np.float32(_VEIN_RADIUS_MM)
+    nearest: Floats = np.minimum(to_sinus_mm, to_vein_mm)
+    return nearest
 
 
 def plexus_mm(points_T_mm: Floats) -> Floats:

@@ -1,0 +1,127 @@
+"""A subject's free places and chance in; focal lesions out.
+
+Counts of MS lesions are those of Wahlig et al. 2023: 2–216 a patient, median 26; new ones 1–64, median 3.
+Their sizes, shapes and places were measured on 20 consensus masks of Lesjak et al. 2018
+(doi:10.1007/s12021-017-9348-7). Components of 10 mm³ or more have a log-normal volume with median 43 mm³ and SD 1.22 of
+the logarithm, and half axes about 2.5 : 1.5 : 1; 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm of the ventricles (of those above 200 mm³: 44 %). Smaller components, crumbs of the raters' outlines, are not drawn.
+Near the ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles
+of the average brain, which are narrower than a patient's.
+Frames: S subject mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlab.simulation.frames import Floats
+from lesionlab.simulation.lesions import Spot
+from lesionlab.simulation.places import Places
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many: log-normal around a median, cut at both ends."""
+
+    median: float
+    spread: float
+    least: int
+    most: int
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """One patient's number."""
+        return int(np.clip(round(self.median * np.exp(self.spread * rng.standard_normal())), self.least, self.most))
+
+
+MS_LESIONS = Count(26, 1.0, 2, 216)
+MS_NEW_LESIONS = Count(3, 1.1, 1, 64)
+METASTASES = Count(6, 0.9, 1, 60)
+
+_MS_VOLUME_MM3, _MS_VOLUME_SPREAD, _MS_VOLUME_RANGE_MM3 = 43.0, 1.22, (10.0, 6000.0)
+
+
+def ms_spots(places: Places, count: int, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """So many plaques of MS, none of them enhancing; fewer where there is no room."""
+    volumes = np.exp(rng.normal(np.log(_MS_VOLUME_MM3), _MS_VOLUME_SPREAD, count)).clip(*_MS_VOLUME_RANGE_MM3)
+    spots = []
+    # The large ones first, while there is room for them.
+    for volume in sorted(volumes, reverse=True):
+        kind = _ms_place(volume, rng)
+        # Away from the ventricles lesions stay small.
+        volume = volume if kind == "periventricular" else min(volume, 600.0)
+        spot = _place_spot(places, kind, volume, elongation=2.5, rng=rng)
+        if spot is not None:
+            gain = float(np.clip(rng.normal(0.55, 0.16) * boldness, 0.2, 0.95))
+            loss = float(np.clip(rng.normal(0.16, 0.1), 0.0, 0.5))
+            spots.append(replace(spot, flair_gain=gain, t1_loss=loss))
+    return tuple(spots)
+
+
+def some_enhance(spots: tuple[Spot, ...], rng: np.random.Generator) -> tuple[Spot, ...]:
+    """One to three of the lesions are active; those above 8 mm across enhance as a ring."""
+    active = set(rng.choice(len(spots), min(len(spots), int(rng.integers(1, 4))), replace=False)) if spots else set()
+    return tuple(
+        replace(s, enhancing=float(rng.uniform(0.5, 1.0)), ring=bool(s.radii_mm.min() > 4)) if i in active else s
+        for i, s in enumerate(spots)
+    )
+
+
+def metastases(places: Places, count: int, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """Round, most of them where grey meets white matter, all enhancing, the large ones as a ring."""
+    spots = []
+    for radius in sorted(np.exp(rng.normal(np.log(3.0), 0.55, count)).clip(1.3, 12), reverse=True):
+        kind = "junction" if rng.random() < 0.85 else "infratentorial"
+        spot = _place_spot(places, kind, 4 / 3 * np.pi * radius**3, elongation=1.05, rng=rng)
+        if spot is not None:
+            gain, loss = float(rng.uniform(0.25, 0.6) * boldness), float(rng.uniform(0.05, 0.3))
+            enhancing = float(rng.uniform(0.6, 1.2))
+            spots.append(replace(spot, flair_gain=gain, t1_loss=loss, enhancing=enhancing, ring=bool(radius > 5)))
+    return tuple(spots)
+
+
+def vascular_spots(places: Places, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """A few separate patches of small-vessel disease in deep white matter."""
+    spots = []
+    for volume in np.exp(rng.normal(np.log(90), 0.8, int(rng.integers(4, 18)))).clip(15, 900):
+        spot = _place_spot(places, "deep", volume, elongation=1.8, rng=rng)
+        if spot is not None:
+            gain = float(np.clip(rng.normal(0.5, 0.12) * boldness, 0.2, 0.9))
+            spots.append(replace(spot, flair_gain=gain, t1_loss=float(rng.uniform(0.05, 0.2))))
+    return tuple(spots)
+
+
+def _ms_place(volume_mm3: float, rng: np.random.Generator) -> str:
+    near_ventricle = 0.2 + 0.4 * np.clip(np.log(volume_mm3 / 40) / np.log(10), 0, 1)
+    chance = [near_ventricle, (1 - near_ventricle) * 0.6, 0.08, (1 - near_ventricle) * 0.4 - 0.08]
+    return str(rng.choice(["periventricular", "juxtacortical", "infratentorial", "deep"], p=chance))
+
+
+def _place_spot(
+    places: Places, kind: str, volume_mm3: float, elongation: float, rng: np.random.Generator
+) -> Spot | None:
+    """An ellipsoid of this volume; beside the ventricles it stands upright on their wall (Dawson's fingers)."""
+    long, middle = np.maximum(1, rng.normal([elongation, 0.6 * elongation], 0.25 * elongation))
+    short_mm = (3 * volume_mm3 / (4 * np.pi * long * middle)) ** (1 / 3)
+    radii = (short_mm * np.array([long, middle, 1.0])).astype(np.float32)
+    index = places.take(kind, float(radii.max()), rng)
+    if index is None:
+        return None
+    towards = rng.standard_normal(3)
+    if kind == "periventricular":
+        towards = places.away_from_ventricle[:, index] + 0.3 * towards
+    return Spot(
+        centre_S_mm=places.points_S_mm[:, index],
+        axes=_frame_along(towards, rng),
+        radii_mm=radii,
+        bumps=rng.normal(0, 2.2, (3, 4)).astype(np.float32),
+        flair_gain=0.0,
+        t1_loss=0.0,
+    )
+
+
+def _frame_along(towards: NDArray[np.floating], rng: np.random.Generator) -> Floats:
+    """Three orthonormal rows, the first along `towards`."""
+    basis, _ = np.linalg.qr(np.column_stack([towards, rng.standard_normal((3, 2))]))
+    return basis.T.astype(np.float32)
