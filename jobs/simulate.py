@@ -32,7 +32,9 @@ def simulate(
         ),
     ] = None,
     site: Annotated[list[str] | None, typer.Option(help="Only this built-in site; repeat for several.")] = None,
-    contrast: Annotated[list[str] | None, typer.Option(help="FLAIR, T1w or ce-gadolinium_T1w; repeat for several. [default: FLAIR]")] = None
+    contrast: Annotated[
+        list[str] | None, typer.Option(help="FLAIR, T1w, ce-gadolinium_T1w; repeat for several. [default: FLAIR]")
+    ] = None,
     timepoints: Annotated[int, typer.Option(min=1, max=2, help="2: pairs with new lesions.")] = 1,
 ) -> None:
     """Write a simulated cohort as a BIDS dataset.
