@@ -41,7 +41,7 @@ def rotating_subsets(manifest: Manifest, target: Target) -> tuple[Subset, ...]:
             f"found {len(manifest.studies)}; add studies or ask for fewer or smaller subsets"
         )
     if faults:
-        raise DatasetError(f"cohort {manifest.cohort}: " + "; ".join(faults))
+        raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
     entries = sorted(manifest.studies, key=lambda entry: entry.study)
     order = np.random.default_rng(target.split_seed).permutation(len(entries))
     drawn = [entries[i] for i in order[:wanted]]
