@@ -18,6 +18,9 @@ from lesionlab.training.session import ray_session
 from lesionlab.training.sweep import CellOutcome, SweepCell, SweepProgress, run_sweep
 from storage_schemas.runs import RunSpec
 
+LOG_EVERY_S = 30
+"""A log file gets a status line this often, and at each change."""
+
 
 def execute(runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str) -> None:
     """Do the runs that the ledger lacks, under Ray or, `plain`, one after the other in this process.
@@ -83,7 +86,8 @@ def show(progress: SweepProgress, line: Line, titles: dict[str, str], what: str)
         if cell.loss is not None
     )
     line.say(
-        f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}", event=progress.done + progress.failed
+        f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}",
+        event=(progress.done, progress.failed, progress.elapsed_s // LOG_EVERY_S),
     )
 
 

@@ -114,7 +114,7 @@ def test_pretraining_uses_every_study_of_the_source_and_tests_none() -> None:
 
 
 def test_a_default_model_of_another_depth_is_refused_with_what_differs() -> None:
-    with pytest.raises(SpecError, match="architecture: wanted .*depth=4.* found .*depth=3"):
+    with pytest.raises(SpecError, match=r"architecture: wanted .*depth=4.* found .*depth=3"):
         planned(default=card(architecture=Architecture(depth=3)))
 
 
