@@ -115,21 +115,19 @@ def _extent(patch: Patch, view: View) -> Floats:
 
 
 def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int, int, int], out: Painting) -> None:
-    level_mm = view.field(patch.level_mm)
-    share = tissues.white + patch.grey_share * tissues.grey
-    extent = _extent(patch, view) * share
-    tone = 1 + 0.2 * view.field(patch.tone)
-    gain = patch.flair_gain * extent * tone
+    extent = _extent(patch, view) * (tissues.white + patch.grey_share * tissues.grey)
+    tone = 0.2 * view.field(patch.tone)
+    gain = patch.flair_gain * extent * (1 + tone)
     if patch.rind_mm:
-        depth = level_mm / (patch.rind_mm * np.clip(1 + 3 * (tone - 1), 0.3, 2.0))
-        dead = np.clip(depth - 1, 0, 1)
-        rind: Floats = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1) * share
-        gain *= 1 - 0.75 * dead
-        out.enhancement_ijk = np.maximum(out.enhancement_ijk, patch.enhancing * rind * np.clip(tone, 0.5, 1.5))
-        out.enhancing_IJK |= _majority(rind, factors)
-    inside = np.maximum(level_mm, 0) > 0
-    out.flair_gain_ijk = np.where(inside & (patch.rind_mm > 0), gain, np.maximum(out.flair_gain_ijk, gain))
-    out.t1_loss_ijk = np.maximum(out.t1_loss_ijk, patch.t1_loss * extent)
+        # In rinds: 0 at the surface, 1 where the rind ends; its thickness varies far more than its brightness.
+        depth = view.field(patch.level_mm) / (patch.rind_mm * np.clip(1 + 3 * tone, 0.3, 2.0))
+        rind = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1)
+        gain *= 1 - 0.75 * np.clip(depth - 1, 0, 1)
+        np.maximum(out.enhancement_ijk, patch.enhancing * rind * (1 + tone), out=out.enhancement_ijk)
+        out.enhancing_IJK |= _majority(rind.astype(np.float32), factors)
+    covers = (extent > 0.5) if patch.solid else np.zeros_like(extent, dtype=bool)
+    out.flair_gain_ijk = np.where(covers, gain, np.maximum(out.flair_gain_ijk, gain))
+    np.maximum(out.t1_loss_ijk, patch.t1_loss * extent, out=out.t1_loss_ijk)
     out.lesion_IJK |= _majority(extent, factors)
 
 
@@ -164,9 +162,9 @@ def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, in
 
 def _own_voxels(fraction_IJK: Floats) -> Mask:
     """Voxels that are at least half lesion, the largest connected part of them; at the least the fullest voxel."""
-    mask: Mask = fraction_IJK >= min(0.5, float(fraction_IJK.max()))
+    mask: Mask = (fraction_IJK > 0) & (fraction_IJK >= min(0.5, float(fraction_IJK.max())))
     labels, count = ndimage.label(mask, NEIGHBOURS_26)
-    if count == 1:
+    if count <= 1:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0

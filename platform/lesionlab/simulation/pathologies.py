@@ -50,6 +50,12 @@ def draw_visits(
     return first, _later(pathology, first, places, boldness, rng)
 
 
+def new_findings(first: Findings, second: Findings) -> Findings:
+    """What the second visit adds: spots that were not there, and patches that have grown (as a whole)."""
+    grown = tuple(p for p, was in zip(second.patches, first.patches, strict=True) if p is not was)
+    return Findings(second.spots[len(first.spots) :], grown)
+
+
 def _first(
     pathology: Pathology,
     subject: Subject,

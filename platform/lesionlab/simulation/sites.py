@@ -187,5 +187,6 @@ def scan_grid(site: Site, spacing_mm: float | None) -> Grid:
 
 def splits(grid: Grid) -> tuple[int, int, int]:
     """Into how many parts each voxel is split while signals are composed: thick slices into steps under 1.5 mm."""
-    i, j, k = (1 if step <= 2.5 else ceil(step / 1.5) for step in grid.spacing_mm)
+    thick_mm = 2 * min(grid.spacing_mm)
+    i, j, k = (ceil(step / 1.5) if step > thick_mm else 1 for step in grid.spacing_mm)
     return i, j, k

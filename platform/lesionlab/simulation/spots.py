@@ -3,9 +3,10 @@
 Counts of MS lesions are those of Wahlig et al. 2023: 2–216 a patient, median 26; new ones 1–64, median 3.
 Their sizes, shapes and places were measured on 20 consensus masks of Lesjak et al. 2018
 (doi:10.1007/s12021-017-9348-7). Components of 10 mm³ or more have a log-normal volume with median 43 mm³ and SD 1.22 of
-the logarithm, and half axes about 2.5 : 1.5 : 1; 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm of the ventricles (of those above 200 mm³: 44 %). Smaller components, crumbs of the raters' outlines, are not drawn.
-Near the ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles
-of the average brain, which are narrower than a patient's.
+the logarithm, and half axes about 2.5 : 1.5 : 1. 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm
+of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are not drawn. Near the
+ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles of the
+average brain, which are narrower than a patient's.
 Frames: S subject mm.
 """
 
@@ -52,6 +53,8 @@ def ms_spots(places: Places, count: int, boldness: float, rng: np.random.Generat
         # Away from the ventricles lesions stay small.
         volume = volume if kind == "periventricular" else min(volume, 600.0)
         spot = _place_spot(places, kind, volume, elongation=2.5, rng=rng)
+        if spot is None:  # The ventricles' wall is soon full; the cortex hardly ever.
+            spot = _place_spot(places, "juxtacortical", min(volume, 300.0), elongation=2.5, rng=rng)
         if spot is not None:
             gain = float(np.clip(rng.normal(0.55, 0.16) * boldness, 0.2, 0.95))
             loss = float(np.clip(rng.normal(0.16, 0.1), 0.0, 0.5))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lesionlab.simulation.contrast import signal
 from lesionlab.simulation.frames import Grid, View, rigid
 from lesionlab.simulation.lesions import Findings, Mask, paint, replace_solid
-from lesionlab.simulation.pathologies import draw_mass, draw_visits
+from lesionlab.simulation.pathologies import draw_mass, draw_visits, new_findings
 from lesionlab.simulation.scanner import acquire
 from lesionlab.simulation.sites import Site, scan_grid, splits
 from lesionlab.simulation.subject import Subject, Tissues, draw_subject, tissues_on
@@ -52,8 +52,10 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     factors = splits(grid)
     age, sex = _person(pathology, rng)
     mass = draw_mass(pathology, rng)
+    step_mm = float(max(grid.spacing_mm / factors))
     # A grid coarser than the template sees it through its own voxels.
-    subject = draw_subject(load_template(0.8 if max(grid.spacing_mm / factors) > 1.4 else 0.0), age, mass, rng)
+    template = load_template(round(0.4 * step_mm, 2) if step_mm > 1.4 else 0.0)
+    subject = draw_subject(template, age, mass, rng)
     gap_mm = 2.0 * float(max(grid.spacing_mm))
     findings = draw_visits(pathology, subject, mass, plan.timepoints, gap_mm, rng)
     pose = rigid(rng.normal(0, [3.0, 1.5, 2.0]), rng.normal(0, [1.5, 2.0, 2.0]), _CENTRE_MM)
@@ -62,11 +64,12 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     visits = [_scan(subject, tissues, findings[0], first, grid, factors, plan, site, rng)]
     if plan.timepoints == 1:
         return Patient(age, sex, pathology, site, tuple(visits), new_lesion=None)
-    later = paint(findings[1], replace_solid(findings[1], tissues, first), first, factors).lesion_IJK
+    fresh = new_findings(findings[0], findings[1])
+    new_lesion = paint(fresh, replace_solid(fresh, tissues, first), first, factors).lesion_IJK & ~visits[0].lesion
     moved = pose @ rigid(rng.normal(0, 2.0, 3), rng.normal(0, 2.0, 3), _CENTRE_MM)
     second = View(first.grid, moved)
     visits.append(_scan(subject, tissues_on(subject, second), findings[1], second, grid, factors, plan, site, rng))
-    return Patient(age, sex, pathology, site, tuple(visits), new_lesion=later & ~visits[0].lesion)
+    return Patient(age, sex, pathology, site, tuple(visits), new_lesion=new_lesion)
 
 
 def _scan(

@@ -23,6 +23,7 @@ ORIGIN_T_MM = np.array([-98.0, -134.0, -72.0], dtype=np.float32)
 """Template mm of the first voxel; the axes are R, A, S and the voxels 1 mm."""
 
 _SHARPNESS = 2.8
+_FISSURE_MM = 16.0
 _PART = 1_000_000
 _HALF = (slice(None, None, 2),) * 3
 
@@ -109,7 +110,7 @@ def load_template(blur_mm: float) -> Template:
     grey, white, csf = (tissue**_SHARPNESS / total * brain for tissue in (grey, white, csf))
     cortex = (grey > 0.6)[_HALF] & ~_deep(grey.shape)[_HALF]
     # Closed over the fissures, so that skull and scalp run smoothly over them.
-    outline = ndimage.binary_closing(np.pad(brain[_HALF], 12), _ball(8))[12:-12, 12:-12, 12:-12]
+    filled = _distance_mm(_distance_mm(brain[_HALF]) > _FISSURE_MM) > _FISSURE_MM
 
     faint: Floats = ndimage.gaussian_filter(detail, max(blur_mm, 0.3))
 
@@ -123,7 +124,7 @@ def load_template(blur_mm: float) -> Template:
         detail=Map(_codes(faint + np.float32(0.5), 1 / 255), 1.0, 1 / 255, -0.5),
         ventricle_mm=_distance_map(ventricle_mm, step=0.25),
         cortex_mm=_distance_map(_distance_mm(cortex), step=0.25),
-        outside_mm=_distance_map(_smooth(_distance_mm(outline) - _distance_mm(~outline)), offset=-24.0),
+        outside_mm=_distance_map(_smooth(_distance_mm(filled) - _distance_mm(~filled)), offset=-24.0),
     )
 
 
