@@ -1,0 +1,202 @@
+"""Folders in, as sites send them; the files of each study, or what is wrong with it, out."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.bids import find_studies, parse_name
+from storage_schemas.tasks import TASKS
+from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
+
+TASK = TASKS["flair-single"]
+
+
+def faults(root: Path) -> dict[str, tuple[str, ...]]:
+    return {exclusion.study: exclusion.faults for exclusion in find_studies(root, TASK).faulty}
+
+
+def test_studies_are_found_with_and_without_sessions_in_the_order_of_their_names(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-02_ses-b", "sub-10", "sub-02_ses-a", "sub-1")
+    found = find_studies(root, TASK)
+    assert [files.study for files in found.studies] == ["sub-02_ses-a", "sub-02_ses-b", "sub-1", "sub-10"]
+    assert [files.patient for files in found.studies] == ["02", "02", "1", "10"]
+    assert found.studies[0].images == (image_path(root, "sub-02_ses-a"),)
+    assert found.studies[0].reference == mask_path(root, "sub-02_ses-a")
+    assert not found.faulty
+
+
+def test_other_images_of_the_session_do_not_disturb(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    for name in ("T1w.nii.gz", "ce-gadolinium_T1w.nii.gz", "ce-gadolinium_FLAIR.nii.gz", "FLAIR.json"):
+        (image_path(root, "sub-01").parent / f"sub-01_{name}").touch()
+    for name in ("label-brain_mask.nii.gz", "dseg.nii.gz", "label-lesion_mask.json"):
+        (mask_path(root, "sub-01").parent / f"sub-01_{name}").touch()
+    assert [files.images for files in find_studies(root, TASK).studies] == [(image_path(root, "sub-01"),)]
+
+
+def test_an_image_with_further_entities_is_the_image_of_its_study(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    renamed = image_path(root, "sub-01").with_name("sub-01_acq-3d_run-1_FLAIR.nii.gz")
+    image_path(root, "sub-01").rename(renamed)
+    assert find_studies(root, TASK).studies[0].images == (renamed,)
+
+
+@pytest.mark.parametrize(
+    ("table", "sites"),
+    [
+        (None, ["clinic", "clinic"]),
+        ("participant_id\tage\nsub-01\t40\nsub-02\t50\n", ["clinic", "clinic"]),
+        ("participant_id\tsite\nsub-02\tB\nsub-01\tSite A (3T)\n", ["site-a-3t", "b"]),
+        ("participant_id\tsite\nsub-01\tn/a\nsub-02\tb\n", ["clinic", "b"]),
+        ("\ufeffparticipant_id\tsite\r\nsub-01\ta\r\nsub-02\tb\r\n", ["a", "b"]),
+    ],
+    ids=["no table", "no column", "column", "one missing", "from a spreadsheet"],
+)
+def test_the_site_is_the_participants_own_or_else_the_one_given(tmp_path, table, sites):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    if table is not None:
+        (root / "participants.tsv").write_bytes(table.encode())
+    assert [files.site for files in find_studies(root, TASK, site="clinic").studies] == sites
+
+
+def test_without_any_site_there_is_one_site(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    assert [files.site for files in find_studies(root, TASK).studies] == ["site-1"]
+
+
+def test_a_study_without_mask_or_image_is_named_with_what_is_missing(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02_ses-1", "sub-03")
+    mask_path(root, "sub-02_ses-1").unlink()
+    image_path(root, "sub-03").rename(image_path(root, "sub-03").with_name("sub-03_T2w.nii.gz"))
+    assert faults(root) == {
+        "sub-02_ses-1": (
+            "mask: wanted derivatives/manual/sub-02/ses-1/anat/sub-02_ses-1_label-lesion_mask.nii.gz, "
+            "found no NIfTI file; add it or exclude the study",
+        ),
+        "sub-03": (
+            "FLAIR: wanted sub-03/anat/sub-03_FLAIR.nii.gz, found sub-03_T2w.nii.gz; add it or exclude the study",
+        ),
+    }
+
+
+def test_a_study_that_lacks_everything_tells_everything_at_once(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "sub-02").mkdir()
+    assert [fault.split(":")[0] for fault in faults(root)["sub-02"]] == ["FLAIR", "mask"]
+
+
+def test_a_mask_whose_study_has_no_folder_is_not_passed_over(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    image_path(root, "sub-02").unlink()
+    image_path(root, "sub-02").parent.rmdir()
+    (root / "sub-02").rmdir()
+    assert list(faults(root)) == ["sub-02"]
+
+
+def test_two_candidates_are_named_and_none_is_taken(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    image_path(root, "sub-01").with_name("sub-01_acq-2d_FLAIR.nii.gz").touch()
+    assert faults(root)["sub-01"] == (
+        "FLAIR: wanted one file, found sub-01_FLAIR.nii.gz, sub-01_acq-2d_FLAIR.nii.gz; keep one of them",
+    )
+
+
+@pytest.mark.parametrize("name", ["sub-02_FLAIR.nii.gz", "sub-01_ses-1_FLAIR.nii.gz", "sub-011_FLAIR.nii.gz"])
+def test_a_file_of_another_study_is_not_taken(tmp_path, name):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name(name))
+    assert f"found {name}" in faults(root)["sub-01"][0]
+
+
+def test_a_label_that_is_no_label_is_refused(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "sub-Smith, John" / "anat").mkdir(parents=True)
+    assert "wanted letters and digits" in faults(root)["sub-Smith, John"][0]
+
+
+def test_links_are_followed_inside_the_dataset_and_nowhere_else(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
+    annex = root / ".git" / "annex"
+    annex.mkdir(parents=True)
+    for study, target in [("sub-01", annex / "a.nii.gz"), ("sub-02", tmp_path / "b.nii.gz")]:
+        image_path(root, study).rename(target)
+        image_path(root, study).symlink_to(target)
+    image_path(root, "sub-03").unlink()
+    image_path(root, "sub-03").symlink_to(annex / "not-fetched.nii.gz")
+    assert [files.study for files in find_studies(root, TASK).studies] == ["sub-01"]
+    assert "a link out of the dataset" in faults(root)["sub-02"][0]
+    assert "fetch its content (datalad get)" in faults(root)["sub-03"][0]
+
+
+def test_a_folder_that_leads_out_of_the_dataset_is_not_followed(tmp_path):
+    elsewhere = draw_dataset(tmp_path / "elsewhere", "sub-02")
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "sub-02").symlink_to(elsewhere / "sub-02")
+    assert "a link out of the dataset" in faults(root)["sub-02"][0]
+
+
+def test_a_dataset_may_itself_be_reached_through_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(draw_dataset(tmp_path / "bids", "sub-01"))
+    assert len(find_studies(tmp_path / "link", TASK).studies) == 1
+
+
+def without_description(root: Path) -> None:
+    (root / "dataset_description.json").unlink()
+
+
+def broken_description(root: Path) -> None:
+    (root / "dataset_description.json").write_text("{")
+
+
+def bare_description(root: Path) -> None:
+    (root / "dataset_description.json").write_text("{}")
+
+
+def latin_table(root: Path) -> None:
+    (root / "participants.tsv").write_bytes("participant_id\tsite\nsub-01\tZürich\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_description, "this is not a BIDS dataset: it has no dataset_description.json"),
+        (broken_description, "not readable as JSON"),
+        (bare_description, "wanted the field BIDSVersion"),
+        (latin_table, "save it as UTF-8"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_is_no_dataset_is_refused(tmp_path, spoil, message):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    spoil(root)
+    with pytest.raises(DatasetError, match=message):
+        find_studies(root, TASK)
+
+
+def test_an_empty_dataset_and_a_missing_one_are_told_apart(tmp_path):
+    with pytest.raises(DatasetError, match="this BIDS dataset is empty"):
+        find_studies(draw_dataset(tmp_path / "bids"), TASK)
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        find_studies(tmp_path / "nowhere", TASK)
+
+
+labels = st.text("abcXYZ019", min_size=1, max_size=4)
+
+
+@given(st.dictionaries(st.sampled_from(["sub", "ses", "acq", "ce", "run"]), labels), labels)
+def test_a_name_is_taken_apart_into_what_it_was_put_together_from(entities, suffix):
+    name = "_".join([*(f"{key}-{value}" for key, value in entities.items()), suffix])
+    for ending in (".nii", ".nii.gz"):
+        parsed = parse_name(name + ending)
+        assert parsed is not None
+        assert (parsed.entities, parsed.suffix) == (entities, suffix)
+
+
+@pytest.mark.parametrize(
+    "name", ["FLAIR.json", "sub-01_FLAIR.nii.gz.bak", "sub01_FLAIR.nii", "sub-01__FLAIR.nii", ".nii"]
+)
+def test_other_names_are_no_bids_names(name):
+    assert parse_name(name) is None
