@@ -63,7 +63,8 @@ def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
     centre lies in a voxel of the lesion, or else the one that holds the centre of the lesion's most central voxel.
     Lesions merge only if they are near: never where all their voxel centres are further apart than two voxel
     diagonals of the source and two of the target together. At 1 mm, from grids up to 0.5 × 0.5 × 6 mm, a ball of 15 mm
-    radius keeps its volume within 3 %, one of 5 mm within 15 %; what is thinner than a voxel has no such bound.
+    radius keeps its volume within 3 %, one of 5 mm within 15 %; what is thinner than a voxel has no such bound,
+    and where thick slices make stairs a lesion may come apart.
     """
     index = _index_matrix(target, source)
     kept_IJK = resample_linear(mask_ijk.astype(np.float32), source, target) >= 0.5
