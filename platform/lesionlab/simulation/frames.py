@@ -92,15 +92,19 @@ class View:
         axes = [_knots(n, h) for n, h in zip(self.grid.shape, self.grid.spacing_mm, strict=True)]
         voxels = np.stack(np.meshgrid(*axes, indexing="ij"))
         affine = self.affine_IJK_to_S
-        points = np.tensordot(affine[:3, :3], voxels, axes=1) + affine[:3, 3, None, None, None]
+        # Not through BLAS, here and below: its sums depend on the number of threads, and our bytes must not.
+        points = np.einsum("xi,iabc->xabc", affine[:3, :3], voxels) + affine[:3, 3, None, None, None]
         return points.astype(np.float32)
 
     def spread(self, values_abc: Floats) -> Floats:
         """Linear interpolation from the knots of `knots_S_mm` to all voxels, axis by axis; shape (I, J, K)."""
         for axis, (n, h) in enumerate(zip(self.grid.shape, self.grid.spacing_mm, strict=True)):
-            weights = _hat_weights(n, _knots(n, h))
-            values_abc = np.moveaxis(np.tensordot(weights, values_abc, axes=(1, axis)), 0, axis)
-        return np.ascontiguousarray(values_abc)
+            knots = _knots(n, h)
+            place = np.arange(n) / (knots[1] - knots[0])
+            below = np.minimum(place.astype(int), len(knots) - 2)
+            share = (place - below).astype(np.float32).reshape([n if a == axis else 1 for a in range(3)])
+            values_abc = values_abc.take(below, axis) * (1 - share) + values_abc.take(below + 1, axis) * share
+        return values_abc
 
     def field(self, field_abc: Floats) -> Floats:
         """One lattice field of the subject on all voxels, shape (I, J, K)."""
@@ -109,12 +113,6 @@ class View:
 
 def _knots(n: int, spacing_mm: float) -> NDArray[np.float64]:
     return np.linspace(0, n - 1, max(2, round((n - 1) * spacing_mm / _KNOT_STEP_MM) + 1))
-
-
-def _hat_weights(n: int, knots: NDArray[np.float64]) -> Floats:
-    place = np.arange(n) / (knots[1] - knots[0])
-    weights: NDArray[np.float64] = np.clip(1 - np.abs(place[:, None] - np.arange(len(knots))[None, :]), 0, 1)
-    return weights.astype(np.float32)
 
 
 def rigid(degrees: NDArray[np.float64], shift_mm: NDArray[np.float64], centre_mm: NDArray[np.float64]) -> Affine:

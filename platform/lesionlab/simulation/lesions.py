@@ -200,10 +200,11 @@ def _profile(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> _Pro
     axes = [(np.arange(s.start, s.stop)[:, None] + step).ravel() for s in window]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
     affine = view.affine_IJK_to_S.astype(np.float32)
-    offset = np.tensordot(affine[:3, :3], voxels, axes=1) + (affine[:3, 3] - spot.centre_S_mm)[:, None, None, None]
-    local = np.tensordot(spot.axes / spot.radii_mm[:, None], offset, axes=1)
+    to_spot = (affine[:3, 3] - spot.centre_S_mm)[:, None, None, None]
+    offset = np.einsum("xi,iabc->xabc", affine[:3, :3], voxels) + to_spot
+    local = np.einsum("rx,xabc->rabc", spot.axes / spot.radii_mm[:, None], offset)
     reach = np.sqrt((local**2).sum(axis=0)) + 1e-6
-    surface = 1 + 0.12 * np.sin(np.tensordot(spot.bumps.T, local / reach, axes=1)).sum(axis=0)
+    surface = 1 + 0.12 * np.sin(np.einsum("rn,rabc->nabc", spot.bumps, local / reach)).sum(axis=0)
     depth = reach / np.clip(surface, 0.75, 1.25)
     inside, rind = depth <= 1, (depth <= 1) & (depth > 0.6)
     # Brightest in the middle, half as bright at the outline, gone a little beyond it.

@@ -4,9 +4,9 @@ Counts of MS lesions are those of Wahlig et al. 2023: 2–216 a patient, median 
 Their sizes, shapes and places were measured on 20 consensus masks of Lesjak et al. 2018
 (doi:10.1007/s12021-017-9348-7). Components of 10 mm³ or more have a log-normal volume with median 43 mm³ and SD 1.22 of
 the logarithm, and half axes about 2.5 : 1.5 : 1. 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm
-of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are not drawn. Near the
-ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles of the
-average brain, which are narrower than a patient's.
+of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are not drawn. Near
+the ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles of
+the average brain, which are narrower than a patient's.
 Frames: S subject mm.
 """
 

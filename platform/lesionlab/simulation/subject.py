@@ -83,7 +83,7 @@ def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.rand
     The shape is exp(v) of a stationary velocity field v, so nothing folds. Typical displacement 3–6 mm.
     """
     points = lattice_points()
-    velocity = np.stack([3.2 * smooth_noise(rng, 22.0) + 1.7 * smooth_noise(rng, 8.0) for _ in range(3)])
+    velocity = np.stack([2.6 * smooth_noise(rng, 22.0) + 1.7 * smooth_noise(rng, 8.0) for _ in range(3)])
     years = max(0.0, age - 30) / 40
     velocity += _towards_ventricles(template, points) * rng.normal(0.6 + 3.2 * years, 1.5)
     if mass is not None:
