@@ -87,13 +87,16 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
-        with suppress(MissingObject), translated(self.uri, plain(key)):
-            obstore.delete(self.objects, key)
+        self._remove(plain(key))
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove every object whose key begins with this text."""
         for key in self.list(prefix):
-            self.delete(key)
+            self._remove(key)  # not only plain keys: Ray, too, writes into the store
+
+    def _remove(self, key: str) -> None:
+        with suppress(MissingObject), translated(self.uri, key):
+            obstore.delete(self.objects, key)
 
 
 def probe(uri: str, objects: ObjectStore) -> None:

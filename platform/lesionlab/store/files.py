@@ -72,10 +72,9 @@ class FileStore(Store):
                 raise Conflict(f"{self.uri}: {key} was changed by somebody else since it was read; read it again")
             os.replace(draft, path)
 
-    def delete(self, key: str) -> None:
-        """Remove the file; nothing happens where there is none."""
+    def _remove(self, key: str) -> None:
         with self._alone():
-            super().delete(key)
+            super()._remove(key)
 
     @contextmanager
     def _written(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:

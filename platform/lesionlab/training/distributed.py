@@ -20,6 +20,7 @@ import pyarrow.fs
 import ray.train
 import ray.train.torch
 import torch
+from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
 
@@ -99,11 +100,11 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
                 ).fit()
             return
         except ray.train.TrainingFailedError as error:
-            failures = getattr(error, "worker_failures", {}).values()
-            for failure in failures:
+            for failure in getattr(error, "worker_failures", {}).values():
                 if isinstance(cause := getattr(failure, "_base_exc", failure), LesionlabError):
                     raise cause from None
-            lost = error
+            # The error itself would keep Ray's controller alive, and with it the CPUs that the next attempt needs.
+            lost = str(error)
     raise TrainingError(f"run {name}: given up after its workers were lost {ATTEMPTS} times; the last time: {lost}")
 
 
@@ -148,9 +149,20 @@ def _s3_filesystem() -> pyarrow.fs.S3FileSystem:
 def _callbacks() -> list[Any]:
     """Reports go on to Tune where there is a trial around this run."""
     try:
-        return [TuneReportCallback()]  # type: ignore[no-untyped-call]
+        return [_Release(), TuneReportCallback()]  # type: ignore[no-untyped-call]
     except RuntimeError:
-        return []
+        return [_Release()]
+
+
+class _Release(ControllerCallback, WorkerGroupCallback):
+    """Gives back the CPUs of a group that lost a worker while it was starting: Ray 2.60 keeps them to the job's end."""
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        self._places = worker_group.get_worker_group_state().placement_group_handle
+
+    async def before_controller_shutdown(self) -> None:
+        if places := getattr(self, "_places", None):
+            places.shutdown()
 
 
 @contextmanager
