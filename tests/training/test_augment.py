@@ -1,0 +1,125 @@
+"""Elastic copies: smooth, repeatable, true to the millimetre, image and label together; one file per node."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lesionlab.training.augment import deform
+from lesionlab.training.augmented import open_augmented
+from storage_schemas.runs import Elastic, TrainingConfig
+
+from .drawn import draw_study
+
+TRAINING = TrainingConfig(patch_voxels=16, elastic=Elastic(control_spacing_mm=16, sd_mm=2))
+
+
+def deform_study(study, elastic=TRAINING.elastic, seed=0, spacing_mm=2.0):
+    return deform(study.image_CIJK, study.label_IJK, spacing_mm, elastic, np.random.default_rng(seed))
+
+
+def test_without_displacement_nothing_changes():
+    study = draw_study(1)
+    copy = deform_study(study, Elastic(sd_mm=0))
+    np.testing.assert_array_equal(copy.image_CIJK, study.image_CIJK)
+    np.testing.assert_array_equal(copy.label_IJK, study.label_IJK)
+    assert not np.shares_memory(copy.label_IJK, study.label_IJK)
+
+
+def test_one_seed_gives_one_copy_and_another_seed_another():
+    study = draw_study(1)
+    first, again, other = (deform_study(study, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.image_CIJK, again.image_CIJK)
+    np.testing.assert_array_equal(first.label_IJK, again.label_IJK)
+    assert (first.label_IJK != other.label_IJK).any()
+
+
+def test_every_channel_and_the_label_move_together():
+    study = draw_study(1)
+    as_image_CIJK = np.stack([study.label_IJK, 10 * study.label_IJK]).astype(np.float16)
+    copy = deform(as_image_CIJK, study.label_IJK, 2.0, TRAINING.elastic, np.random.default_rng(3))
+    np.testing.assert_allclose(copy.image_CIJK[1], 10 * copy.image_CIJK[0], rtol=2e-3)
+    # Linear against nearest: they may differ on the border of a lesion only.
+    inside, outside = copy.image_CIJK[0] > 0.99, copy.image_CIJK[0] == 0
+    assert copy.label_IJK[inside].all()
+    assert not copy.label_IJK[outside].any()
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 2.0])
+def test_displacements_have_the_size_that_was_asked_for_in_millimetres(spacing_mm):
+    # The image is its own coordinate in mm, so the copy shows by how much each voxel was displaced.
+    edge = 64
+    place_AIJK = np.indices((edge, edge, edge)).astype(np.float32) * spacing_mm
+    elastic = Elastic(control_spacing_mm=16, sd_mm=1.5)
+    nothing = np.zeros((edge, edge, edge), dtype=np.uint8)
+    copy = deform(place_AIJK, nothing, spacing_mm, elastic, np.random.default_rng(0))
+    inner = (slice(None), *[slice(8, -8)] * 3)
+    displacement_AIJK = copy.image_CIJK.astype(np.float64)[inner] - place_AIJK[inner]
+    step = round(16 / spacing_mm)
+    at_controls = displacement_AIJK[:, 8 % step :: step, 8 % step :: step, 8 % step :: step]
+    assert 1.0 < displacement_AIJK.std() < 1.6  # between control points splines stay a little closer to zero
+    assert abs(displacement_AIJK.mean()) < 0.3
+    assert 1.2 < at_controls.std() < 1.8
+    steepest = np.abs(np.diff(displacement_AIJK, axis=1)).max() / spacing_mm
+    assert steepest < 1  # smooth: no voxel overtakes its neighbour
+
+
+def test_shapes_that_are_no_multiple_of_anything_are_kept():
+    image_CIJK = np.ones((1, 33, 17, 1), dtype=np.float16)
+    copy = deform(image_CIJK, np.zeros((33, 17, 1), dtype=np.uint8), 1.0, Elastic(), np.random.default_rng(0))
+    np.testing.assert_array_equal(copy.image_CIJK, image_CIJK)
+
+
+def open_copy(study, cache, copy=0, seed=0, training=TRAINING):
+    return open_augmented(study, study.entry.volume, copy, training, seed, cache)
+
+
+def test_a_copy_is_the_same_on_every_node_and_opened_not_made_again(tmp_path):
+    study = draw_study(1)
+    first = open_copy(study, tmp_path / "one")
+    again, other_node = open_copy(study, tmp_path / "one"), open_copy(study, tmp_path / "two")
+    for copy in (again, other_node):
+        np.testing.assert_array_equal(copy.image_CIJK, first.image_CIJK)
+        np.testing.assert_array_equal(copy.label_IJK, first.label_IJK)
+        np.testing.assert_array_equal(copy.places.exclusive_S3, first.places.exclusive_S3)
+    assert (first.image_CIJK.dtype, first.label_IJK.dtype) == (np.float16, np.uint8)
+    with pytest.raises(ValueError, match="read-only"):
+        first.label_IJK[0] = 1
+    assert len([path for path in (tmp_path / "one" / "augmented").iterdir() if path.is_dir()]) == 1
+
+
+def test_whatever_decides_a_copy_gives_it_a_name_of_its_own(tmp_path):
+    study = draw_study(1)
+    other_elastic = TRAINING.model_copy(update={"elastic": Elastic(sd_mm=1)})
+    other_patch = TRAINING.model_copy(update={"patch_voxels": 8})
+    names = {
+        open_copy(study, tmp_path).digest,
+        open_copy(draw_study(2), tmp_path).digest,
+        open_copy(study, tmp_path, copy=1).digest,
+        open_copy(study, tmp_path, seed=1).digest,
+        open_copy(study, tmp_path, training=other_elastic).digest,
+        open_copy(study, tmp_path, training=other_patch).digest,
+    }
+    assert len(names) == 6
+
+
+def test_all_copies_of_a_study_are_deformed_each_in_its_own_way(tmp_path):
+    study = draw_study(1)
+    images = [study.image_CIJK, *(open_copy(study, tmp_path, copy).image_CIJK for copy in range(3))]
+    assert all((one != other).any() for place, one in enumerate(images) for other in images[:place])
+
+
+def test_several_may_want_the_same_copy_at_once_and_leavings_do_not_matter(tmp_path):
+    study = draw_study(1)
+    expected = open_copy(study, tmp_path / "other")
+    copies = tmp_path / "cache" / "augmented"
+    leavings = copies / f"{expected.digest}.draft"
+    leavings.mkdir(parents=True)
+    (leavings / "image_CIJK.npy").write_bytes(b"half")
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: open_copy(study, tmp_path / "cache"), range(4)))
+    for copy in opened:
+        np.testing.assert_array_equal(copy.image_CIJK, expected.image_CIJK)
+    assert [path.name for path in copies.iterdir() if path.is_dir()] == [expected.digest]
