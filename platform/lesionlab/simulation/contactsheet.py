@@ -92,7 +92,8 @@ def _first_study(dataset: Path, subject: str, label: str) -> _Slice | None:
         masks = dataset / "derivatives" / "manual" / subject
         for pattern in (f"{stem}_label-lesion_mask.nii.gz", f"{subject}_*_space-ses01_label-change_mask.nii.gz"):
             for mask in sorted(masks.glob(f"**/{pattern}")):
-                return _slice(flair, mask, f"{label}, {subject}")
+                what = " (changes)" if "label-change" in mask.name else ""
+                return _slice(flair, mask, f"{label}, {subject}{what}")
     return None
 
 
@@ -137,7 +138,10 @@ def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:
 
 
 def _caption(real: Sequence[Path]) -> str:
-    lines = ["Axial FLAIR through a large cut of the lesions, radiological view (patient's right on the left)."]
+    lines = [
+        "Axial FLAIR through a large cut of the lesions, radiological view (patient's right on the left). Red: "
+        "reference mask; (changes): of lesions between two visits only."
+    ]
     for dataset in real:
         about = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
         authors, links = about.get("Authors", []), about.get("ReferencesAndLinks", [])

@@ -93,7 +93,7 @@ class View:
         voxels = np.stack(np.meshgrid(*axes, indexing="ij"))
         affine = self.affine_IJK_to_S
         # Not through BLAS, here and below: its sums depend on the number of threads, and our bytes must not.
-        points = np.einsum("xi,iabc->xabc", affine[:3, :3], voxels) + affine[:3, 3, None, None, None]
+        points: Affine = np.einsum("xi,iabc->xabc", affine[:3, :3], voxels) + affine[:3, 3, None, None, None]
         return points.astype(np.float32)
 
     def spread(self, values_abc: Floats) -> Floats:
