@@ -114,6 +114,20 @@ def test_a_killed_worker_is_replaced_and_the_run_goes_on_from_its_checkpoint(tmp
     assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path)
 
 
+def die_at_once(worker, task):
+    """Rank 0 is killed before it has done anything, the first time."""
+    if worker.rank == 0 and not Path(task["died"]).exists():
+        Path(task["died"]).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_group_that_dies_while_it_starts_gives_its_cpus_back_to_the_next(tmp_path, file_store_uri):
+    died = tmp_path / "died"
+    run_distributed(die_at_once, {"died": str(died)}, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert died.exists()
+
+
 @pytest.mark.slow
 def test_batch_normalisation_over_several_cpu_workers_is_refused(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "norm": "batch"}

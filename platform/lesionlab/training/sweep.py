@@ -12,19 +12,16 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-import torch
 from ray import tune
 from ray.tune.experiment import Trial
-from torch import nn
 
 from lesionlab.errors import LesionlabError, TrainingError
 from lesionlab.training.distributed import ATTEMPTS, Work, run_distributed
+from lesionlab.training.loop import SoloWorker
 from lesionlab.training.session import capacity
-
-T = TypeVar("T")
 
 HEARTBEAT_S = 2.0
 """Progress is told at least this often, so that elapsed times move."""
@@ -78,21 +75,8 @@ class SweepProgress:
     """By the cost of what is done; None: nothing to go by yet."""
 
 
-@dataclass(frozen=True)
-class TrialWorker:
+class TrialWorker(SoloWorker):
     """The only worker of a cell, in the trial's own process."""
-
-    rank: int = 0
-    world_size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """The network itself."""
-        return network
-
-    def gather(self, value: T) -> list[T]:
-        """The one value."""
-        return [value]
 
     def report(self, metrics: dict[str, float]) -> None:
         """To Tune."""
@@ -120,22 +104,21 @@ def run_sweep(
             f"sweep: wanted {workers} workers a cell, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
             "use fewer workers or a larger cluster"
         )
-    by_name = {cell.name: cell for cell in cells}
 
-    def trial(config: dict[str, str]) -> None:
-        cell = by_name[config["cell"]]
-        if error := attempt(work, cell, workers, store_uri):
+    def trial(config: dict[str, str], by_name: dict[str, SweepCell]) -> None:
+        if error := attempt(work, by_name[config["cell"]], workers, store_uri):
             tune.report({"error": error})
 
     os.environ.update(_QUIET)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong stands in the outcomes
-    asks = room.worker() if workers == 1 else room.driver()
+    by_name = {cell.name: cell for cell in cells}
+    asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else room.driver()])
     watch = _Watch(cells, on_change)
     with tempfile.TemporaryDirectory(
         prefix="lesionlab-sweep-"
     ) as state:  # of no use later: the ledger knows what is done
         tune.Tuner(
-            tune.with_resources(trial, tune.PlacementGroupFactory([asks])),
+            tune.with_resources(tune.with_parameters(trial, by_name=by_name), asks),
             param_space={"cell": tune.grid_search(list(by_name))},
             tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
             run_config=tune.RunConfig(
