@@ -99,9 +99,8 @@ def _settings(spec: StudySpec) -> Iterable[tuple[str, str]]:
         yield from _flat(part.model_dump(mode="json"))
     for source in spec.sources:
         if source.training:
-            different = source.training.model_dump(mode="json").items() - spec.training.model_dump(mode="json").items()
-            for name, value in sorted(different):
-                yield f"{name} ({source.model})", str(value)
+            own, shared = (dict(_flat(t.model_dump(mode="json"))) for t in (source.training, spec.training))
+            yield from ((f"{name} ({source.model})", value) for name, value in own.items() if value != shared[name])
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from lesionlab.errors import LesionlabError, TrainingError
 from lesionlab.training.distributed import ATTEMPTS, Work, run_distributed
@@ -145,10 +146,14 @@ def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str) -> str | 
     return None
 
 
-class _Watch(tune.Callback):
-    """Keeps the sweep's progress from what Tune says of its trials, in the process that called `run_sweep`."""
+class _Watch(TrialProgressCallback):
+    """Keeps the sweep's progress from what Tune says of its trials, in the process that called `run_sweep`.
+
+    It stands in the place of Tune's own reporter, which would print a line of its own for each trial.
+    """
 
     def __init__(self, cells: Iterable[SweepCell], on_change: Callable[[SweepProgress], None]) -> None:
+        super().__init__()
         self._costs = {cell.name: cell.cost for cell in cells}
         self._on_change = on_change
         self._began = self._told = time.monotonic()
