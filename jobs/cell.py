@@ -79,7 +79,8 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorRece
     if run.parent is None:
         return network, fresh_receipt(network)
     name = f"{run.parent.model.name}@{run.parent.model.version}"
-    card = find_model(store, name)
+    # The weights are held to the sha256 that the run's id was made from, not to what the registry says today.
+    card = find_model(store, name).model_copy(update={"weights_sha256": run.parent.weights_sha256})
     return network, adopt(network, card, model_weights(store, card), run.channels)
 
 
