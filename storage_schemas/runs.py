@@ -178,7 +178,8 @@ class Cell(Document):
         who = f"{self.arm} from {self.source}" if self.arm == "fine-tuned" else self.arm
         if self.arm == "default":
             return f"default model {self.source}, fold {self.fold}"
-        return f"{who}, {self.training_size} studies, fold {self.fold}" + (f", seed {self.seed}" if self.seed else "")
+        studies = "1 study" if self.training_size == 1 else f"{self.training_size} studies"
+        return f"{who}, {studies}, fold {self.fold}" + (f", seed {self.seed}" if self.seed else "")
 
 
 class Parent(Document):

@@ -31,7 +31,7 @@ def test_counts_are_those_of_the_paper(count: Count, median: int, least: int, mo
 def test_every_focal_lesion_is_one_lesion_of_the_mask(seed: int) -> None:
     rng = np.random.default_rng(seed)
     subject = draw_subject(load_template(0.8), 45, None, rng)
-    (found,) = draw_visits("ms", subject, None, timepoints=1, gap_mm=4.0, rng=rng)
+    (found,) = draw_visits("ms", subject, None, timepoints=1, spacing_mm=(2.0, 2.0, 2.0), rng=rng)
     view = View(scan_grid(SITES["premier"], 2.0), np.eye(4))
     painting = paint(Findings(found.spots), tissues_on(subject, view), view, (1, 1, 1))
     assert count_lesions(painting.lesion_IJK) == len(found.spots)

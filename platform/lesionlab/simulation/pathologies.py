@@ -5,6 +5,7 @@ Frames: S subject mm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,10 +40,15 @@ def draw_mass(pathology: Pathology, rng: np.random.Generator) -> Mass | None:
 
 
 def draw_visits(
-    pathology: Pathology, subject: Subject, mass: Mass | None, timepoints: int, gap_mm: float, rng: np.random.Generator
+    pathology: Pathology,
+    subject: Subject,
+    mass: Mass | None,
+    timepoints: int,
+    spacing_mm: Sequence[float],
+    rng: np.random.Generator,
 ) -> tuple[Findings, ...]:
-    """Lesions at each visit, in the order of the visits; lesions keep `gap_mm` from each other where there is room."""
-    places = draw_places(subject, gap_mm, rng)
+    """Lesions at each visit, in the order of the visits, such that they show at the spacing of the written grid."""
+    places = draw_places(subject, spacing_mm, rng)
     boldness = float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3))
     first = _first(pathology, subject, mass, places, boldness, rng)
     if timepoints == 1:

@@ -5,6 +5,8 @@ Frames: S subject mm. Array axes: N candidate points.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +33,9 @@ class Places:
     proneness: Floats
     """Lesions crowd in some regions of a patient and spare others; shape (N,)."""
     gap_mm: float
+    """Least distance between the surfaces of two lesions: two written voxels, so that they stay two in the mask."""
+    smallest_mm3: float
+    """Least volume of a lesion: two written voxels along each axis; nobody can mark what the image cannot show."""
     clear_mm: Floats
     """Distance to the nearest lesion placed so far, shape (N,)."""
 
@@ -71,8 +76,8 @@ class Places:
         np.minimum(self.clear_mm, -at_points(level_mm, self.points_S_mm), out=self.clear_mm)
 
 
-def draw_places(subject: Subject, gap_mm: float, rng: np.random.Generator) -> Places:
-    """Scatter candidate points over the head; `gap_mm` is the least distance between the surfaces of two lesions."""
+def draw_places(subject: Subject, spacing_mm: Sequence[float], rng: np.random.Generator) -> Places:
+    """Scatter candidate points over the head, for lesions that will be written at this spacing."""
     low, high = _BOX_S_MM.T
     points = (low[:, None] + rng.random((3, _CANDIDATES)) * (high - low)[:, None]).astype(np.float32)
     template = subject.template
@@ -90,7 +95,8 @@ def draw_places(subject: Subject, gap_mm: float, rng: np.random.Generator) -> Pl
         cortex_mm=subject.at(template.cortex_mm, points),
         away_from_ventricle=slope / (np.linalg.norm(slope, axis=0) + 1e-3),
         proneness=np.exp(0.9 * at_points(smooth_noise(rng, 14.0), points)),
-        gap_mm=gap_mm,
+        gap_mm=2.0 * max(spacing_mm),
+        smallest_mm3=8.0 * math.prod(spacing_mm),
         clear_mm=np.full(points.shape[1], np.inf, dtype=np.float32),
     )
 

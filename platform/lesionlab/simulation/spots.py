@@ -4,9 +4,9 @@ Counts of MS lesions are those of Wahlig et al. 2023: 2–216 a patient, median 
 Their sizes, shapes and places were measured on 20 consensus masks of Lesjak et al. 2018
 (doi:10.1007/s12021-017-9348-7). Components of 10 mm³ or more have a log-normal volume with median 43 mm³ and SD 1.22 of
 the logarithm, and half axes about 2.5 : 1.5 : 1. 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm
-of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are not drawn. Near
-the ventricles we draw about twice as many as measured, because the masks could only be held against the ventricles of
-the average brain, which are narrower than a patient's.
+of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are
+not drawn, nor what a coarse image could not show. Near the ventricles we draw about twice as many as measured, because
+the masks could only be held against the ventricles of the average brain, which are narrower than a patient's.
 Frames: S subject mm.
 """
 
@@ -46,6 +46,7 @@ _MS_VOLUME_MM3, _MS_VOLUME_SPREAD, _MS_VOLUME_RANGE_MM3 = 43.0, 1.22, (10.0, 600
 def ms_spots(places: Places, count: int, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
     """So many plaques of MS, none of them enhancing; fewer where there is no room."""
     volumes = np.exp(rng.normal(np.log(_MS_VOLUME_MM3), _MS_VOLUME_SPREAD, count)).clip(*_MS_VOLUME_RANGE_MM3)
+    volumes = volumes.clip(min=places.smallest_mm3)
     spots = []
     # The large ones first, while there is room for them.
     for volume in sorted(volumes, reverse=True):

@@ -56,8 +56,7 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     # A grid coarser than the template sees it through its own voxels.
     template = load_template(round(0.4 * step_mm, 2) if step_mm > 1.4 else 0.0)
     subject = draw_subject(template, age, mass, rng)
-    gap_mm = 2.0 * float(max(grid.spacing_mm))
-    findings = draw_visits(pathology, subject, mass, plan.timepoints, gap_mm, rng)
+    findings = draw_visits(pathology, subject, mass, plan.timepoints, grid.spacing_mm.tolist(), rng)
     pose = rigid(rng.normal(0, [3.0, 1.5, 2.0]), rng.normal(0, [1.5, 2.0, 2.0]), _CENTRE_MM)
     first = View(grid.finer(factors), pose)
     tissues = tissues_on(subject, first)
