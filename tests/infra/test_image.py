@@ -90,7 +90,7 @@ def test_dependencies_come_before_source_so_that_a_change_of_code_is_a_small_lay
 def test_torch_alone_comes_from_the_index_that_a_site_chooses() -> None:
     (index,) = arguments("ARG")
     name = index.split("=")[0]
-    (step,) = [rest for rest in arguments("RUN") if f"--index-url \"${name}\"" in rest]
+    (step,) = [rest for rest in arguments("RUN") if f'--index-url "${name}"' in rest]
     assert "--no-deps" in step
     assert step.split()[-1] == "torch"
 
