@@ -27,7 +27,7 @@ demo: $(READY) ## the whole study in small, on simulated patients (about 8 minut
 test: $(READY) ## the default suite: everything that is not marked slow
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## the long tests: killed processes, the demo end to end
+test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray on S3
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(READY) ## format, lint, types, layers
