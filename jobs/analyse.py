@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.door import StoreOption, connect, console, run_alone
+from jobs.door import StoreOption, connect, console, plain_name, run_alone
 from lesionlab.analysis.report import ReportResult, write_report
 from lesionlab.errors import InputError
 from lesionlab.store.documents import read_document, read_pointer
@@ -39,7 +39,9 @@ def save_report(store: Store, result: ReportResult, out: Path) -> Path:
 
 
 def analyse(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study that was swept, such as demo.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", callback=plain_name, help="Name of a study that was swept, such as demo.")
+    ],
     store: StoreOption,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also copy report, tables and figures to this folder.")

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from lesionlab.errors import LesionlabError, SpecError
 from lesionlab.store.objects import Store, open_store
+from storage_schemas.base import Slug
 from storage_schemas.runs import StudySpec
 
 SPECS = Path(__file__).parent / "specs"
@@ -24,6 +25,8 @@ console = Console(highlight=False, soft_wrap=True)
 """For results: standard output."""
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 """For progress and errors: standard error."""
+
+_SLUG = TypeAdapter(Slug)
 
 StoreOption = Annotated[
     str,
@@ -55,6 +58,14 @@ PlainOption = Annotated[
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="A study file (YAML), or the name of a built-in one, such as demo.")
 ]
+
+
+def plain_name(value: str | None) -> str | None:
+    """For options that become part of an object key. Raises BadParameter where the value is no plain name."""
+    try:
+        return None if value is None else _SLUG.validate_python(value)
+    except ValidationError as error:
+        raise typer.BadParameter(f"wanted lower-case letters, digits, '.', '_' or '-'; found {value!r}") from error
 
 
 def connect(uri: str) -> Store:

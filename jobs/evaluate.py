@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from jobs.cohorts import manifest_of
-from jobs.door import CacheOption, StoreOption, connect, console, run_alone
+from jobs.door import CacheOption, StoreOption, connect, console, plain_name, run_alone
 from jobs.execute import execute
 from jobs.sweep import export_predictions
 from lesionlab.errors import SpecError
@@ -63,7 +63,9 @@ def show_rows(rows: list[StudyRow], title: str) -> None:
 
 
 def evaluate(
-    cohort: Annotated[str, typer.Argument(metavar="COHORT", help="Name under which the studies were preprocessed.")],
+    cohort: Annotated[
+        str, typer.Argument(metavar="COHORT", callback=plain_name, help="Name under which it was preprocessed.")
+    ],
     store: StoreOption,
     cache: CacheOption,
     model: Annotated[str, typer.Option(metavar="NAME", help="Registered model: NAME (its champion) or NAME@VERSION.")],

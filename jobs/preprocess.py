@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.door import StoreOption, connect, console, notes, run_alone
+from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
 from jobs.progress import steps
 from lesionlab.preprocessing.cohort import plan_cohort, preprocess_cohort
 from lesionlab.store.objects import Store
@@ -48,11 +48,14 @@ def preprocess_dataset(
 def preprocess(
     bids: Annotated[Path, typer.Argument(metavar="BIDS", help="BIDS dataset with masks under derivatives/manual.")],
     store: StoreOption,
-    cohort: Annotated[str, typer.Option(metavar="NAME", help="Name of the cohort in the store.")],
+    cohort: Annotated[str, typer.Option(metavar="NAME", callback=plain_name, help="Name of the cohort in the store.")],
     task: Annotated[TaskName, typer.Option(help="What is read, and what must be found.")] = "flair-single",
     spacing: Annotated[float, typer.Option(min=0.5, max=5.0, metavar="MM", help="Isotropic study grid.")] = 1.0,
     site: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Site of all studies, where participants.tsv has no column site.")
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=plain_name, help="Site of all studies, where participants.tsv has no column site."
+        ),
     ] = None,
     exclude_faulty: Annotated[
         bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")

@@ -30,6 +30,20 @@ def test_a_missing_option_is_named(lesionlab: Lesionlab, tmp_path: Path) -> None
     assert "--cohort" in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("preprocess", ".", "--cohort", "My Cohort"), ("analyse", "../demo"), ("evaluate", "a/b", "--model", "m")],
+    ids=["cohort", "study", "climbing"],
+)
+def test_a_name_that_is_no_plain_name_is_refused_before_anything_is_done(
+    lesionlab: Lesionlab, arguments: tuple[str, ...], file_store_uri: str
+) -> None:
+    result = lesionlab(*arguments)
+    assert result.exit_code == 2
+    assert "lower-case letters" in result.output
+    assert open_store(file_store_uri).list("") == []
+
+
 def test_an_unknown_pathology_is_named_with_the_known_ones(lesionlab: Lesionlab, tmp_path: Path) -> None:
     result = lesionlab("simulate", tmp_path / "out", "--pathology", "stroke")
     assert result.exit_code == 1
