@@ -5,14 +5,13 @@ Enters: the run, the store's URI, the node's cache folder. Leaves in the store: 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 
 from lesionlab.evaluation.study import evaluate_study, share, store_prediction
 from lesionlab.model.transfer import adopt, fresh_receipt
 from lesionlab.model.unet import UNet, build_unet
-from lesionlab.model.weights import weights_bytes
+from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
@@ -110,7 +109,7 @@ def store_model(run: RunSpec, network: UNet, receipt: tuple[TensorReceipt, ...],
         spacing_mm=run.spacing_mm,
         patch_voxels=run.training.patch_voxels,
         inference=run.inference,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        weights_sha256=sha256_of(weights),
         parent=run.parent.model if run.parent else None,
         cohort=run.cohort,
         training_studies=len(run.train),

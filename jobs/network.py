@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
 from lesionlab.model.transfer import adopt
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.store.objects import Store
 from lesionlab.studies.registry import find_model, model_weights
+from lesionlab.training.loop import best_device
 from storage_schemas.models import ModelCard
 
 
@@ -20,8 +19,3 @@ def registered_network(store: Store, model: str) -> tuple[UNet, ModelCard]:
     network = build_unet(card.architecture, channels=len(card.channels), seed=0)
     adopt(network, card, model_weights(store, card), card.channels)
     return network.to(best_device()), card
-
-
-def best_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -9,13 +9,14 @@ import numpy as np
 import typer
 
 from jobs.door import StoreOption, connect, console, run_alone
-from jobs.network import best_device, registered_network
+from jobs.network import registered_network
 from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.evaluation.study import export_prediction
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
 from lesionlab.imaging.volume import read_volume
 from lesionlab.preprocessing.study import prepare_image
+from lesionlab.training.loop import best_device
 
 
 def predict(

@@ -15,8 +15,6 @@ from storage_schemas.tasks import TaskName
 Arm = Literal["de-novo", "fine-tuned", "default"]
 """de-novo: fresh weights. fine-tuned: from a default model. default: that model itself, untrained on the target."""
 
-ARMS: tuple[Arm, ...] = ("de-novo", "fine-tuned", "default")
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lesionlab.errors import ObjectExists
-from lesionlab.store.documents import create_document, read_document
+from lesionlab.store.documents import create_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
@@ -28,8 +28,3 @@ def close_run(store: Store, row: RunRow) -> None:
     except ObjectExists:
         # The other entry differs in seconds spent only.
         return
-
-
-def entry(store: Store, run_id: Digest) -> RunRow:
-    """The entry of a completed run. Raises MissingObject for another."""
-    return read_document(store, keys.LEDGER.build(run_id=run_id), RunRow)

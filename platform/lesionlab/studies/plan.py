@@ -80,6 +80,7 @@ def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapp
     channels = TASKS[spec.task].channels
     for card in parents.values():
         _can_start_from(spec, card)
+    version = code_version(RUNS)
     runs = []
     for cell in cells(spec):
         if cell.arm == "default":
@@ -102,7 +103,7 @@ def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapp
                 inference=spec.inference,
                 metric=spec.metric,
                 seed=cell.seed,
-                code_version=code_version(RUNS),
+                code_version=version,
             )
         )
     return Plan(spec=spec, manifest=target.digest(), runs=tuple(runs))

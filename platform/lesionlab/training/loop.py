@@ -56,11 +56,16 @@ class Worker(Protocol):
         ...
 
 
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @dataclass(frozen=True)
 class SoloWorker:
     """The only worker: a plain process without Ray."""
 
-    device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device: torch.device = field(default_factory=best_device)
     rank: int = 0
     world_size: int = 1
 
