@@ -17,10 +17,11 @@ from lesionlab.store.tables import read_rows
 from lesionlab.studies.code import RUNS, code_version
 from lesionlab.studies.registry import find_model
 from storage_schemas import keys
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import StudyRow
-from storage_schemas.runs import Cell, MetricDefinition, Parent, RunSpec, TrainingConfig
+from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
 
 
 def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:

@@ -49,8 +49,12 @@ class KeyPattern:
 
 STUDY_VOLUME = KeyPattern("studies/{site}/{study}/{digest}.zarr")
 
+STUDY_VERDICT = KeyPattern("studies/{site}/{study}/{digest}.verdict.json")
+
 MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")
 CURRENT_MANIFEST = KeyPattern("manifests/{cohort}/current.json")
+VERDICTS = KeyPattern("manifests/{cohort}/{digest}-verdicts.parquet")
+FACTS = KeyPattern("manifests/{cohort}/{digest}-facts.parquet")
 
 MODEL_WEIGHTS = KeyPattern("models/{name}/{version}/weights.safetensors")
 MODEL_CARD = KeyPattern("models/{name}/{version}/card.json")

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
 from storage_schemas.tasks import TaskName
+from storage_schemas.verdicts import Finding
 
 ENTRY_ATTRIBUTE = "manifest_entry"
 """Name of the attribute of a study volume that holds its ManifestEntry, so that it is listed again without a look."""
@@ -30,13 +31,20 @@ class ManifestEntry(Document):
     lesions: Annotated[int, Field(ge=0)]
     """Connected components (26-neighbourhood) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]
+    second_grader: bool = False
+    """Whether the volume holds another grader's mask too."""
 
 
 class Exclusion(Document):
-    """One study that did not pass, with every fault that was found."""
+    """One study that did not pass, with everything that was found."""
 
     study: str
-    faults: Annotated[tuple[str, ...], Field(min_length=1)]
+    findings: Annotated[tuple[Finding, ...], Field(min_length=1)]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong, in words."""
+        return tuple(finding.text() for finding in self.findings)
 
 
 class Manifest(Document):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug
 from storage_schemas.tasks import TaskName
@@ -62,6 +62,33 @@ class ModelCard(Document):
     cohort: Slug
     training_studies: Annotated[int, Field(ge=1)]
     """How many studies it was trained on (the source model's studies not counted)."""
+
+
+class ChannelOrigin(Document):
+    """Where the first convolution's weights of one input channel come from: exactly one of the three."""
+
+    copy_of: str | None = None
+    """This channel of the source."""
+    mean_of: tuple[str, ...] = ()
+    """The mean over these channels of the source."""
+    zero: bool = False
+    """Zeros: the channel is blind at first and learns from there."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ChannelOrigin:
+        if sum([self.copy_of is not None, bool(self.mean_of), self.zero]) != 1:
+            raise ValueError("wanted exactly one of copy_of, mean_of, zero")
+        return self
+
+
+class Adaptation(Document):
+    """How source weights are fitted to a network of other channels or depth; whatever is not declared is refused."""
+
+    channels: dict[str, ChannelOrigin] = Field(default_factory=dict)
+    """By the network's input channel; empty: the source must have the same channels."""
+    head: Literal["keep", "reinitialise"] = "keep"
+    depth: Literal["same", "shared-levels"] = "same"
+    """`shared-levels`: levels that both networks have are taken over, the others start fresh."""
 
 
 class TensorReceipt(Document):

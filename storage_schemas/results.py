@@ -12,8 +12,9 @@ from pydantic import Field
 from storage_schemas.base import Digest, Document, Slug, StudyId
 from storage_schemas.tasks import TaskName
 
-Arm = Literal["de-novo", "fine-tuned", "default"]
-"""de-novo: fresh weights. fine-tuned: from a default model. default: that model itself, untrained on the target."""
+Arm = Literal["de-novo", "fine-tuned", "default", "grader"]
+"""de-novo: fresh weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
+grader: the second human grader's masks, scored as if a model had drawn them."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

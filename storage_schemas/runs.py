@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug
 from storage_schemas.cohorts import CohortPlan
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import Architecture, InferenceConfig, ModelName
+from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName
 from storage_schemas.results import Arm, CellColumns
 from storage_schemas.tasks import TaskName
 
@@ -24,6 +25,14 @@ class Elastic(Document):
     """Distance of the control points that are moved independently."""
     sd_mm: Annotated[float, Field(ge=0)] = 3.0
     """Standard deviation of each control point's displacement along each axis."""
+
+
+class Freezing(Document):
+    """Weights of the source that a fine-tuning leaves as they are for a while."""
+
+    part: Literal["encoder", "all-but-head"]
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Frozen for so many epochs; None: to the end."""
 
 
 class TrainingConfig(Document):
@@ -41,6 +50,12 @@ class TrainingConfig(Document):
     """Patches per step over all workers together."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Adam; the paper's exponent is lost in print, see DECISIONS.md."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps in all, in place of `epochs`: the same budget at every training size. None: by epochs."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """The learning rate rises linearly over so many steps."""
+    freezing: Freezing | None = None
+    """Only where weights were taken over from a source; a de novo training ignores it."""
     workers: Annotated[int, Field(ge=1)] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
 
@@ -54,22 +69,6 @@ class TrainingConfig(Document):
         if self.batch_size % self.workers:
             raise ValueError(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
         return self
-
-
-class MetricDefinition(Document):
-    """What counts as a lesion and what as a hit; stored with every row as `name@digest`."""
-
-    name: Slug = "paper"
-    connectivity: Literal[6, 18, 26] = 26
-    """Neighbourhood that makes voxels one lesion."""
-    minimum_volume_mm3: Annotated[float, Field(ge=0)] = 0.0
-    """Smaller components are dropped from both masks; the paper has no minimum."""
-    minimum_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Part of a lesion that the other mask must cover for a hit; 0: any shared voxel."""
-
-    def label(self) -> str:
-        """How rows name this definition."""
-        return f"{self.name}@{self.digest()}"
 
 
 class Cohort(Document):
@@ -97,6 +96,8 @@ class Source(Document):
     """Trained from this cohort where the registry does not have it; None: it must be registered already."""
     training: TrainingConfig | None = None
     """None: as the study's own trainings."""
+    adaptation: Adaptation | None = None
+    """How its weights are fitted to the study's networks; None: they must fit as they are."""
 
     @model_validator(mode="after")
     def _training_needs_a_cohort(self) -> Source:
@@ -187,6 +188,8 @@ class Parent(Document):
 
     model: ModelName
     weights_sha256: Sha256
+    adaptation: Adaptation | None = None
+    """None: architecture, channels and head must be the source's own."""
 
 
 class RunSpec(Document):

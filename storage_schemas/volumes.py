@@ -2,11 +2,14 @@
 
 Arrays of the group (axes: C channel; I J K voxels of the study grid, RAS; i j k voxels of the native grid):
 
-| array        | shape      | dtype   | what                                                             |
-|--------------|------------|---------|------------------------------------------------------------------|
-| image        | C, I, J, K | float16 | zero mean and unit SD over the head, on the isotropic study grid |
-| label        | I, J, K    | uint8   | 1 where the reference has lesion, on the study grid              |
-| native_label | i, j, k    | uint8   | the reference mask as it was drawn, on the native grid           |
+| array         | shape      | dtype   | what                                                                          |
+|---------------|------------|---------|-------------------------------------------------------------------------------|
+| image         | C, I, J, K | float16 | images (or differences of two) of zero mean and unit SD over the head, on the |
+|               |            |         | isotropic study grid                                                          |
+| label         | I, J, K    | uint8   | 1 where the reference has lesion, on the study grid                           |
+| native_label  | i, j, k    | uint8   | the reference mask on the native grid                                         |
+| second_label  | i, j, k    | uint8   | another grader's mask on the native grid; only where the card says so         |
+| deformation_* | 3, I, J, K | int16   | one for each `Deformation` of the card, which says what it means              |
 
 Each array is one shard, so one object, so it has one writer. The group's attribute `study_volume` is a
 `StudyVolumeCard`; its attribute `manifest_entry` is the `ManifestEntry` that lists the volume.
@@ -44,9 +47,10 @@ class Grid(Document):
 
 
 class Normalisation(Document):
-    """How one channel became zero mean and unit SD; the statistics are those of the head, air left out."""
+    """How one image became zero mean and unit SD; the statistics are those of the head, air left out."""
 
-    channel: str
+    image: str
+    """Role of the image in the task."""
     mean: float
     sd: Annotated[float, Field(gt=0)]
 
@@ -55,8 +59,38 @@ class SourceImage(Document):
     """One file that the study volume was made from, by its bytes; its name stays outside the store."""
 
     role: str
-    """Channel name, or `reference` for the mask."""
+    """Role of the image in the task; `reference` for the mask, `reference-transform` for what brings it to native
+    space, `second` for the other grader's mask."""
     sha256: Sha256
+
+
+DEFORMATION_STEP_MM = 0.01
+"""Deformations are stored as whole multiples of this: far below what a registration knows, and it compresses."""
+
+
+class Deformation(Document):
+    """A displacement field of a registration, in world millimetres (RAS+), added before its matrix is applied."""
+
+    array: str
+    """Name of the group's array: (3, I, J, K) int16 multiples of DEFORMATION_STEP_MM on the study grid."""
+
+
+class RegistrationReceipt(Document):
+    """How one image was brought onto another, and how well that went."""
+
+    moving: str
+    fixed: str
+    kind: Literal["rigid", "syn"]
+    matrix: Affine
+    """World of the fixed image to world of the moving one, RAS+ mm: where to look up a voxel."""
+    deformation: Deformation | None
+    correlation_before: float
+    """Of the two images over the fixed one's head, by their headers alone."""
+    correlation_after: float
+    head_overlap: Annotated[float, Field(ge=0, le=1)]
+    """Dice of the two heads after registration."""
+    warped_sha256: Sha256
+    """Of the registered image's voxels, float32 on the study grid."""
 
 
 class StudyVolumeCard(Document):
@@ -72,6 +106,9 @@ class StudyVolumeCard(Document):
     study_grid: Grid
     native_grid: Grid
     normalisation: tuple[Normalisation, ...]
+    registrations: tuple[RegistrationReceipt, ...] = ()
+    second_grader: bool = False
+    """Whether the group has `second_label`."""
     sources: tuple[SourceImage, ...]
     code_version: Digest
     """Of the preprocessing code that made it."""

@@ -5,6 +5,7 @@ A message says which thing, what was wanted, what was found, what to do.
 LesionlabError
 ├── InputError            what a person handed in cannot be used as it is
 │   ├── DatasetError      a BIDS dataset, or a study in it, is missing, empty, incomplete or inconsistent
+│   │   └── StudyRefused  one study, with every finding
 │   ├── ImageError        one image cannot be read, or is not the volume that it should be
 │   └── SpecError         a study file (YAML) or an option contradicts itself or the data
 ├── StoreError            the object store cannot serve
@@ -16,6 +17,12 @@ LesionlabError
 ├── TransferError         source weights missing, altered, or none of them used
 └── TrainingError         a run cannot go on: loss not finite, worker lost for good
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage_schemas.verdicts import Code, Finding
 
 
 class LesionlabError(Exception):
@@ -36,8 +43,20 @@ class DatasetError(InputError):
     """A BIDS dataset, or a study in it, is missing, empty, incomplete or inconsistent."""
 
 
+class StudyRefused(DatasetError):
+    """One study cannot be used; `findings` says why, also those that were put right before the others were seen."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(*(finding.text() for finding in self.findings if not finding.repaired))
+
+
 class ImageError(InputError):
-    """One image cannot be read, or is not the volume that it should be."""
+    """One image cannot be read, or is not the volume that it should be; `code` says which kind of fault it is."""
+
+    def __init__(self, *faults: str, code: Code = "unreadable") -> None:
+        self.code: Code = code
+        super().__init__(*faults)
 
 
 class SpecError(InputError):

@@ -18,6 +18,7 @@ from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelName
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell, Cohort, Parent, Plan, RunSpec, Source, StudySpec, Target
+from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import (
     ATTRIBUTE,
     PREDICTION_ATTRIBUTE,
@@ -80,7 +81,12 @@ def manifest(spec: StudySpec) -> Manifest:
             )
             for number in range(1, SUBSETS * SUBSET_SIZE + 1)
         ),
-        excluded=(Exclusion(study="sub-013", faults=("mask <empty> & not binary: values 0, 1, 7",)),),
+        excluded=(
+            Exclusion(
+                study="sub-013",
+                findings=(Finding(code="mask-not-binary", place="mask", what="<empty> & not binary: values 0, 1, 7"),),
+            ),
+        ),
     )
 
 
@@ -202,7 +208,7 @@ def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, 
         spacing_mm=2.0,
         study_grid=study_grid,
         native_grid=NATIVE,
-        normalisation=(Normalisation(channel="flair", mean=100.0, sd=20.0),),
+        normalisation=(Normalisation(image="flair", mean=100.0, sd=20.0),),
         sources=(),
         code_version="d" * 16,
     )

@@ -106,7 +106,7 @@ def test_the_page_is_complete_and_loads_nothing_from_outside(html):
 
 
 def test_what_people_wrote_is_escaped(html):
-    assert "mask &lt;empty&gt; &amp; not binary: values 0, 1, 7" in html
+    assert "mask: &lt;empty&gt; &amp; not binary: values 0, 1, 7" in html
     assert "<empty>" not in html
 
 

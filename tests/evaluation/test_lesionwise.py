@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lesionlab.errors import ImageError
 from lesionlab.evaluation.lesionwise import Score, score
-from storage_schemas.runs import MetricDefinition
+from storage_schemas.definitions import MetricDefinition
 
 PAPER = MetricDefinition()
 MM = np.eye(4)

@@ -8,8 +8,8 @@ from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.imaging.resample import resample_linear, study_grid
 from lesionlab.imaging.volume import grid_of
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.models import InferenceConfig
-from storage_schemas.runs import MetricDefinition
 from storage_schemas.volumes import Grid
 
 CPU = torch.device("cpu")

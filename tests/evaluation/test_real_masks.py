@@ -8,7 +8,7 @@ import pytest
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.volume import Volume, read_mask
-from storage_schemas.runs import MetricDefinition
+from storage_schemas.definitions import MetricDefinition
 
 
 def mask_of(real_data: Path, subject: str) -> Volume:

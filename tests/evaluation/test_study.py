@@ -14,10 +14,11 @@ from lesionlab.imaging.volume import read_mask
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import open_store
 from lesionlab.studies.cache import open_cached
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
-from storage_schemas.runs import Cell, MetricDefinition, RunSpec, TrainingConfig
+from storage_schemas.runs import Cell, RunSpec, TrainingConfig
 from storage_schemas.volumes import ATTRIBUTE, Normalisation, SourceImage, StudyVolumeCard
 
 CPU = torch.device("cpu")
@@ -76,7 +77,7 @@ def volume(store, tmp_path, oblique_thick_slices):
         spacing_mm=RUN.spacing_mm,
         study_grid=study,
         native_grid=native,
-        normalisation=(Normalisation(channel="flair", mean=0.0, sd=1.0),),
+        normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(SourceImage(role="flair", sha256=SHA256),),
         code_version=DIGEST,
     )

@@ -23,8 +23,8 @@ def test_studies_are_found_with_and_without_sessions_in_the_order_of_their_names
     found = find_studies(root, TASK)
     assert [files.study for files in found.studies] == ["sub-02_ses-a", "sub-02_ses-b", "sub-1", "sub-10"]
     assert [files.patient for files in found.studies] == ["02", "02", "1", "10"]
-    assert found.studies[0].images == (image_path(root, "sub-02_ses-a"),)
-    assert found.studies[0].reference == mask_path(root, "sub-02_ses-a")
+    assert found.studies[0].images == {"flair": image_path(root, "sub-02_ses-a")}
+    assert found.studies[0].reference.mask == mask_path(root, "sub-02_ses-a")
     assert not found.faulty
 
 
@@ -34,14 +34,14 @@ def test_other_images_of_the_session_do_not_disturb(tmp_path):
         (image_path(root, "sub-01").parent / f"sub-01_{name}").touch()
     for name in ("label-brain_mask.nii.gz", "dseg.nii.gz", "label-lesion_mask.json"):
         (mask_path(root, "sub-01").parent / f"sub-01_{name}").touch()
-    assert [files.images for files in find_studies(root, TASK).studies] == [(image_path(root, "sub-01"),)]
+    assert [files.images for files in find_studies(root, TASK).studies] == [{"flair": image_path(root, "sub-01")}]
 
 
 def test_an_image_with_further_entities_is_the_image_of_its_study(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     renamed = image_path(root, "sub-01").with_name("sub-01_acq-3d_run-1_FLAIR.nii.gz")
     image_path(root, "sub-01").rename(renamed)
-    assert find_studies(root, TASK).studies[0].images == (renamed,)
+    assert find_studies(root, TASK).studies[0].images == {"flair": renamed}
 
 
 @pytest.mark.parametrize(

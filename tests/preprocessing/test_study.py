@@ -50,7 +50,7 @@ def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
     inside_IJK = head_mask(image_IJK * scale.sd + scale.mean)
     assert image_IJK[inside_IJK].mean(dtype=np.float64) == pytest.approx(0, abs=0.01)
     assert image_IJK[inside_IJK].std(dtype=np.float64) == pytest.approx(1, abs=0.01)
-    assert scale.channel == "flair"
+    assert scale.image == "flair"
 
 
 def test_the_card_leads_back_to_native_space(volume):
@@ -90,14 +90,14 @@ def test_all_that_decides_the_volume_decides_its_digest(files):
         study_digest(replace(files, site="other"), TASK, 2.0, CODE),
         study_digest(replace(files, study="sub-02"), TASK, 2.0, CODE),
     }
-    save(files.reference, lesions() * 0)
+    save(files.reference.mask, lesions() * 0)
     digests.add(study_digest(files, TASK, 2.0, CODE))
     assert len(digests) == 6
 
 
 def test_an_image_that_is_compressed_anew_is_the_same_image_from_another_file(files, volume):
-    data = gzip.decompress(files.images[0].read_bytes())
-    files.images[0].write_bytes(gzip.compress(data, compresslevel=1, mtime=1))
+    data = gzip.decompress(files.images["flair"].read_bytes())
+    files.images["flair"].write_bytes(gzip.compress(data, compresslevel=1, mtime=1))
     again = preprocess_study(files, TASK, 2.0, CODE)
     assert again.entry.image_sha256 == volume.entry.image_sha256
     assert again.card.sources[0] != volume.card.sources[0]
@@ -137,7 +137,7 @@ def test_a_faulty_study_is_refused_with_all_its_faults(tmp_path, files):
 
 
 def test_ones_own_image_is_prepared_as_a_studys_image_is(files, volume):
-    prepared = prepare_image(read_volume(files.images[0]), 2.0)
+    prepared = prepare_image(read_volume(files.images["flair"]), 2.0)
     assert np.array_equal(prepared.image_IJK, volume.image_CIJK[0])
     assert prepared.study_grid == volume.card.study_grid
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, ModelName
-from storage_schemas.runs import Cell, InferenceConfig, MetricDefinition, Parent, RunSpec, TrainingConfig
+from storage_schemas.runs import Cell, InferenceConfig, Parent, RunSpec, TrainingConfig
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ CARD = StudyVolumeCard(
     spacing_mm=1.0,
     study_grid=Grid(shape=(12, 10, 8), affine=IDENTITY),
     native_grid=Grid(shape=(12, 10, 2), affine=IDENTITY),
-    normalisation=(Normalisation(channel="flair", mean=0.0, sd=1.0),),
+    normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
     sources=(),
     code_version="0" * 16,
 )

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage_schemas.base import digest_of
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
-from storage_schemas.runs import MetricDefinition, RunSpec, TrainingConfig
+from storage_schemas.runs import RunSpec, TrainingConfig
 from storage_schemas.volumes import Grid, Normalisation, StudyVolumeCard
 
 EDGE_VOXELS = 32
@@ -49,7 +50,7 @@ def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnS
         spacing_mm=2.0,
         study_grid=grid,
         native_grid=grid,
-        normalisation=(Normalisation(channel="flair", mean=0.0, sd=1.0),),
+        normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(),
         code_version="0" * 16,
     )

@@ -17,7 +17,7 @@ from storage_schemas.runs import Cell
 Metric = Literal["sensitivity", "ppv", "dice"]
 METRICS: tuple[Metric, ...] = ("sensitivity", "ppv", "dice")
 
-_TABLE_ORDER: tuple[Arm, ...] = ("default", "fine-tuned", "de-novo")
+_TABLE_ORDER: tuple[Arm, ...] = ("default", "grader", "fine-tuned", "de-novo")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,12 @@ def count_of(number: int, thing: str) -> str:
 
 def method(arm: Arm, source: str | None) -> str:
     """How people call an arm."""
-    return {"default": f"default model {source}", "fine-tuned": f"fine-tuned from {source}", "de-novo": "de novo"}[arm]
+    return {
+        "default": f"default model {source}",
+        "grader": "Grader 2",
+        "fine-tuned": f"fine-tuned from {source}",
+        "de-novo": "de novo",
+    }[arm]
 
 
 def conditions(cells: Iterable[Cell]) -> tuple[Condition, ...]:

@@ -19,7 +19,7 @@ from lesionlab.imaging.lesions import (
     lesion_voxels,
     voxel_volume_mm3,
 )
-from storage_schemas.runs import MetricDefinition
+from storage_schemas.definitions import MetricDefinition
 
 Outcome = Literal["found", "missed", "true", "spurious"]
 

@@ -14,35 +14,16 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.files import Dataset, Reference, StudyFiles
 from storage_schemas.base import Slug, StudyId
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Code, Finding
 
 MASKS = Path("derivatives/manual")
 DEFAULT_SITE: Slug = "site-1"
 
 _STUDY_ID: TypeAdapter[str] = TypeAdapter(StudyId)
-
-
-@dataclass(frozen=True)
-class StudyFiles:
-    """One study that has all its files."""
-
-    study: StudyId
-    patient: str
-    """BIDS subject label, without `sub-`."""
-    site: Slug
-    images: tuple[Path, ...]
-    """In the order of the task's inputs."""
-    reference: Path
-
-
-@dataclass(frozen=True)
-class BidsDataset:
-    """The studies of one dataset, in the order of their names."""
-
-    studies: tuple[StudyFiles, ...]
-    faulty: tuple[Exclusion, ...]
 
 
 @dataclass(frozen=True)
@@ -79,7 +60,7 @@ def parse_name(name: str) -> BidsName | None:
     return BidsName(entities, suffix)
 
 
-def find_studies(root: Path, task: Task, site: Slug | None = None) -> BidsDataset:
+def find_studies(root: Path, task: Task, site: Slug | None = None) -> Dataset:
     """All studies in `root`, each session one study; those without exactly one file per role are faulty.
 
     The site of a study is that of its patient in `participants.tsv` (column `site`), else `site`, else `site-1`.
@@ -98,7 +79,7 @@ def find_studies(root: Path, task: Task, site: Slug | None = None) -> BidsDatase
             faulty.append(found)
     if not studies and not faulty:
         raise DatasetError(f"{root}: this BIDS dataset is empty; wanted folders sub-*/[ses-*/]anat")
-    return BidsDataset(tuple(studies), tuple(faulty))
+    return Dataset(tuple(studies), tuple(faulty))
 
 
 def _check_dataset(root: Path) -> None:
@@ -149,25 +130,26 @@ def _study_files(
     try:
         _STUDY_ID.validate_python(study)
     except ValidationError:
-        return Exclusion(study=study, faults=("wanted letters and digits in the labels of sub- and ses-; rename it",))
-    faults: list[str] = []
+        wanted = "wanted letters and digits in the labels of sub- and ses-; rename it"
+        return Exclusion(study=study, findings=(Finding(code="bad-name", place="folder", what=wanted),))
+    findings: list[Finding] = []
     files: list[Path] = []
     for role in _roles(task):
         place = root / role.tree / folder / "anat"
         candidates = [path for path in sorted(place.glob("*.nii*")) if _fits(path.name, study, role)]
         fault = _fault_of(candidates, root, place, study, role)
         if fault:
-            faults.append(f"{role.name}: {fault}")
+            findings.append(Finding(code=_code_of(candidates), place=role.name, what=fault))
         else:
             files.append(candidates[0])
-    if faults:
-        return Exclusion(study=study, faults=tuple(faults))
+    if findings:
+        return Exclusion(study=study, findings=tuple(findings))
     return StudyFiles(
         study=study,
         patient=folder.parts[0].removeprefix("sub-"),
         site=sites.get(folder.parts[0], default_site),
-        images=tuple(files[:-1]),
-        reference=files[-1],
+        images=dict(zip(task.roles, files, strict=False)),
+        reference=Reference(files[-1]),
     )
 
 
@@ -182,6 +164,10 @@ def _fits(name: str, study: str, role: _Role) -> bool:
     if parsed is None or not name.startswith(f"{study}_") or ("ses" in parsed.entities) != ("_ses-" in study):
         return False
     return parsed.suffix == role.suffix and parsed.entities.get(role.entity) == role.value
+
+
+def _code_of(candidates: list[Path]) -> Code:
+    return "ambiguous-file" if len(candidates) > 1 else "missing-file"
 
 
 def _fault_of(candidates: list[Path], root: Path, place: Path, study: str, role: _Role) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lesionlab.errors import DatasetError, InputError
-from lesionlab.preprocessing.bids import StudyFiles, find_studies
+from lesionlab.preprocessing.bids import find_studies
+from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest
 from lesionlab.store.documents import create_document, move_pointer
 from lesionlab.store.objects import Store
@@ -15,6 +16,7 @@ from storage_schemas.base import Digest, Slug
 from storage_schemas.keys import CURRENT_MANIFEST, MANIFEST
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
 
 
 def preprocess_cohort(
@@ -44,7 +46,11 @@ def preprocess_cohort(
         try:
             entries.append(_bring_in(store, files, task, spacing_mm, code_version))
         except InputError as error:
-            excluded.append(Exclusion(study=files.study, faults=error.args))
+            found = tuple(
+                Finding(code="unreadable", place=place, what=what)
+                for place, _, what in (str(fault).partition(": ") for fault in error.args)
+            )
+            excluded.append(Exclusion(study=files.study, findings=found))
         progress(done, len(dataset.studies), files.study)
     copies = same_images(entries)
     excluded = sorted([*excluded, *copies], key=lambda exclusion: exclusion.study)
@@ -79,7 +85,13 @@ def same_images(entries: Sequence[ManifestEntry]) -> list[Exclusion]:
     return [
         Exclusion(
             study=study,
-            faults=(f"has the same image as {', '.join(other for other in studies if other != study)}; keep one",),
+            findings=(
+                Finding(
+                    code="duplicate-image",
+                    place="image",
+                    what=f"also that of {', '.join(other for other in studies if other != study)}; keep one",
+                ),
+            ),
         )
         for studies in by_image.values()
         if len(studies) > 1

@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine
 from lesionlab.errors import DatasetError, ImageError
 from lesionlab.imaging.intensity import head_mask, z_score
 from lesionlab.imaging.volume import Volume, read_mask, read_volume
-from lesionlab.preprocessing.bids import StudyFiles
+from lesionlab.preprocessing.files import StudyFiles
 from storage_schemas.tasks import Task
 
 SAME_PLACE_MM = 0.1
@@ -35,12 +35,12 @@ def read_scans(files: StudyFiles, task: Task) -> Scans:
     """
     faults: list[str] = []
     images: list[Volume] = []
-    for scan, path in zip(task.inputs, files.images, strict=True):
+    for scan, path in zip(task.inputs, files.images.values(), strict=True):
         image = _read(read_volume, path, scan.suffix, faults)
         if image is not None:
             images.append(image)
             faults += [f"{scan.suffix}: {fault}" for fault in image_faults(image)]
-    reference = _read(read_mask, files.reference, "mask", faults)
+    reference = _read(read_mask, files.reference.mask, "mask", faults)
     if reference is not None and len(images) == len(task.inputs):
         faults += reference_faults(reference, images[0], task.inputs[0].suffix)
     if reference is None or faults:

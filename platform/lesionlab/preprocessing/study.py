@@ -17,7 +17,7 @@ from lesionlab.imaging.intensity import head_mask, z_score
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
 from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
 from lesionlab.imaging.volume import Mask, Volume
-from lesionlab.preprocessing.bids import StudyFiles
+from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import Scans, read_scans
 from lesionlab.store.arrays import group_exists, read_attributes, write_group
 from lesionlab.store.objects import Store
@@ -59,13 +59,13 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         patient=files.patient,
         site=files.site,
         task=task.name,
-        channels=task.channels,
+        channels=task.channel_names,
         spacing_mm=spacing_mm,
         study_grid=grid,
         native_grid=scans.images[0].grid,
         normalisation=tuple(
-            Normalisation(channel=channel, mean=image.mean, sd=image.sd)
-            for channel, image in zip(task.channels, images, strict=True)
+            Normalisation(image=role, mean=image.mean, sd=image.sd)
+            for role, image in zip(task.roles, images, strict=True)
         ),
         sources=hash_sources(files, task),
         code_version=code_version,
@@ -89,9 +89,8 @@ def prepare_image(scan: Volume, spacing_mm: float) -> PreparedImage:
 
 def hash_sources(files: StudyFiles, task: Task) -> tuple[SourceImage, ...]:
     """The files' own bytes, by role. Raises ImageError where one cannot be read."""
-    roles = [*task.channels, "reference"]
-    paths = [*files.images, files.reference]
-    return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in zip(roles, paths, strict=True))
+    paths = {**files.images, "reference": files.reference.mask}
+    return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items())
 
 
 def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> Digest:

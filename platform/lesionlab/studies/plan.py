@@ -51,7 +51,7 @@ def pretraining(spec: StudySpec, source: Source, manifest: Manifest) -> RunSpec:
     return RunSpec(
         study_name=source.model,
         task=spec.task,
-        channels=TASKS[spec.task].channels,
+        channels=TASKS[spec.task].channel_names,
         spacing_mm=spec.spacing_mm,
         cell=None,
         cohort=manifest.cohort,
@@ -77,7 +77,7 @@ def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapp
     _fits(spec, target)
     _sources_are_apart(spec, manifests)
     subsets = rotating_subsets(target, spec.target)
-    channels = TASKS[spec.task].channels
+    channels = TASKS[spec.task].channel_names
     for card in parents.values():
         _can_start_from(spec, card)
     version = code_version(RUNS)
@@ -125,7 +125,7 @@ def _fits(spec: StudySpec, manifest: Manifest) -> None:
 def _can_start_from(spec: StudySpec, card: ModelCard) -> None:
     pairs = {
         "task": (spec.task, card.task),
-        "channels": (TASKS[spec.task].channels, card.channels),
+        "channels": (TASKS[spec.task].channel_names, card.channels),
         "spacing_mm": (spec.spacing_mm, card.spacing_mm),
         "architecture": (spec.architecture, card.architecture),
     }

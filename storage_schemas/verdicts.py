@@ -1,0 +1,84 @@
+"""What the door says of each study: pass, repaired or quarantined, and everything that was found."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from storage_schemas.base import Document, Slug
+
+Code = Literal[
+    "missing-file",
+    "ambiguous-file",
+    "bad-name",
+    "unreadable",
+    "truncated",
+    "implausible-size",
+    "not-3d",
+    "not-grey",
+    "not-finite",
+    "no-contrast",
+    "bad-scaling",
+    "implausible-spacing",
+    "bad-affine",
+    "sform-qform-conflict",
+    "grid-mismatch",
+    "mask-not-binary",
+    "mask-empty",
+    "mask-outside",
+    "other-space",
+    "duplicate-image",
+    "visit-order",
+    "identical-visits",
+    "registration-failed",
+    "identifier",
+]
+"""Why a study was quarantined, or what was repaired."""
+
+CODES: tuple[Code, ...] = get_args(Code)
+
+Verdict = Literal["pass", "repaired", "quarantined"]
+
+
+class Finding(Document):
+    """One thing that was found in one study."""
+
+    code: Code
+    place: str
+    """Which file of the study, by its role: `FLAIR`, `mask`, `initial`, `participants.tsv`; never a path."""
+    what: str
+    """What was wanted, what was found, and what to do; where it was repaired: what was done."""
+    repaired: bool = False
+    """The study goes on, for the platform put this right; its own files are never changed."""
+
+    def text(self) -> str:
+        """`mask: wanted …, found …; …`."""
+        return f"{self.place}: {self.what}"
+
+
+class StudyVerdict(Document):
+    """The verdict on one study, with every finding."""
+
+    study: str
+    patient: str
+    site: Slug
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """quarantined where a finding stands, repaired where all of them were put right, else pass."""
+        if any(not finding.repaired for finding in self.findings):
+            return "quarantined"
+        return "repaired" if self.findings else "pass"
+
+
+class VerdictRow(Document):
+    """One line of the verdict table: a study without findings has one line, any other has one a finding."""
+
+    study: str
+    patient: str
+    site: Slug
+    verdict: Verdict
+    code: Code | None
+    place: str | None
+    repaired: bool | None
+    what: str | None
