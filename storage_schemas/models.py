@@ -70,7 +70,7 @@ class ChannelOrigin(Document):
     copy_of: str | None = None
     """This channel of the source."""
     mean_of: tuple[str, ...] = ()
-    """The mean over these channels of the source."""
+    """The mean over these channels of the source, at their joint strength: as if each showed what this one shows."""
     zero: bool = False
     """Zeros: the channel is blind at first and learns from there."""
 
@@ -80,15 +80,51 @@ class ChannelOrigin(Document):
             raise ValueError("wanted exactly one of copy_of, mean_of, zero")
         return self
 
+    @property
+    def taken_from(self) -> tuple[str, ...]:
+        """The channels of the source that this one takes from."""
+        return self.mean_of if self.copy_of is None else (self.copy_of,)
+
 
 class Adaptation(Document):
     """How source weights are fitted to a network of other channels or depth; whatever is not declared is refused."""
 
     channels: dict[str, ChannelOrigin] = Field(default_factory=dict)
-    """By the network's input channel; empty: the source must have the same channels."""
+    """By the network's input channel, each of them; empty: the source must have the same channels.
+
+    A channel of the source from which several take is shared out evenly. So the weights keep their sum over the channels
+    that are used: one image shown on all channels is answered as the source answers it, shown on those that are used.
+    """
     head: Literal["keep", "reinitialise"] = "keep"
     depth: Literal["same", "shared-levels"] = "same"
-    """`shared-levels`: levels that both networks have are taken over, the others start fresh."""
+    """`shared-levels`: levels of resolution that both networks have are taken over, the others start fresh."""
+
+    def misfits(self, source: ModelCard, architecture: Architecture, channels: tuple[str, ...]) -> list[str]:
+        """All that keeps the source's weights from such a network; none where all that differs is declared.
+
+        What is declared but not needed is no fault: one declaration serves a study of several depths.
+        """
+        wanted, found = architecture.model_dump(), source.architecture.model_dump()
+        declared = {"depth"} if self.depth == "shared-levels" else set()
+        faults = [
+            f"{field}: wanted {wanted[field]}, found {found[field]}"
+            for field in wanted
+            if wanted[field] != found[field] and field not in declared
+        ]
+        if not self.channels:
+            if source.channels != channels:
+                faults.append(f"channels: wanted {', '.join(channels)}; found {', '.join(source.channels)}")
+            return faults
+        if self.channels.keys() != set(channels):
+            faults.append(
+                f"channels: wanted the origin of each of {', '.join(channels)}; declared are {', '.join(self.channels)}"
+            )
+        taken = {name for origin in self.channels.values() for name in origin.taken_from}
+        if strangers := sorted(taken - set(source.channels)):
+            faults.append(f"channels: wanted to take {', '.join(strangers)}; found {', '.join(source.channels)}")
+        if not taken:
+            faults.append("channels: every one starts from zero, and the network would see nothing")
+        return faults
 
 
 class TensorReceipt(Document):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug
 from storage_schemas.cohorts import CohortPlan
-from storage_schemas.definitions import MetricDefinition
+from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName
 from storage_schemas.results import Arm, CellColumns
@@ -28,7 +28,11 @@ class Elastic(Document):
 
 
 class Freezing(Document):
-    """Weights of the source that a fine-tuning leaves as they are for a while."""
+    """Weights of the source that a fine-tuning leaves as they are for a while.
+
+    Only what was taken over as it is: tensors that were adapted or start fresh learn from the first step. Batch
+    normalisation whose weights are frozen also keeps, and normalises by, the source's statistics.
+    """
 
     part: Literal["encoder", "all-but-head"]
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -36,7 +40,7 @@ class Freezing(Document):
 
 
 class TrainingConfig(Document):
-    """One training, in full. Raises ValueError where patches or workers cannot be shared out evenly."""
+    """One training, in full. Raises ValueError with every contradiction that it holds."""
 
     patch_voxels: Annotated[int, Field(gt=0)] = 96
     """Edge of a cubic patch on the study grid; 96 voxels are 96 mm at 1 mm."""
@@ -51,23 +55,35 @@ class TrainingConfig(Document):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Adam; the paper's exponent is lost in print, see DECISIONS.md."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps in all, in place of `epochs`: the same budget at every training size. None: by epochs."""
+    """Optimiser steps in all, in place of `epochs`: the same budget at every training size; the last epoch ends where
+    they are reached. None: by epochs."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """The learning rate rises linearly over so many steps."""
+    """The learning rate rises linearly over so many steps, of which the last has all of it."""
     freezing: Freezing | None = None
     """Only where weights were taken over from a source; a de novo training ignores it."""
     workers: Annotated[int, Field(ge=1)] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
 
     @model_validator(mode="after")
-    def _shares_are_even(self) -> TrainingConfig:
+    def _holds_together(self) -> TrainingConfig:
+        faults = []
         if self.patches_per_study % 2:
-            raise ValueError(
+            faults.append(
                 "patches_per_study: wanted an even number (half with lesion, half without), "
                 f"found {self.patches_per_study}"
             )
         if self.batch_size % self.workers:
-            raise ValueError(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
+            faults.append(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
+        if self.steps is not None and self.warmup_steps > self.steps:
+            faults.append(f"warmup_steps: wanted at most the {self.steps} steps in all, found {self.warmup_steps}")
+        thaws_after = self.freezing.epochs if self.freezing else None
+        if self.steps is None and thaws_after is not None and thaws_after >= self.epochs:
+            faults.append(
+                f"freezing: wanted fewer than the {self.epochs} epochs in all, or null for to the end; "
+                f"found {thaws_after}"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
 
@@ -122,7 +138,7 @@ class StudySpec(Document):
     architecture: Architecture = Architecture()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
-    metric: MetricDefinition = MetricDefinition()
+    metric: NamedOrFull = MetricDefinition()
     unit_of_analysis: Literal["fold-averaged", "per-study"] = "fold-averaged"
     """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study."""
 
