@@ -1,25 +1,107 @@
-"""What counts as a lesion and what as a hit: named definitions, stored with every row as `name@digest`."""
+"""What counts as a lesion and what as a hit: named definitions, stored with every row as `name@digest`.
+
+The digest is the version: a definition that changes in one number has another. Sources:
+
+* Carass et al. 2017, NeuroImage 148:77, for ISBI 2015: lesions are 18-connected, any shared voxel is a hit.
+* Commowick et al. 2018, Sci Rep 8:13650, and animaSegPerfAnalyzer (github.com/Inria-Empenn/Anima-Public) for MSSEG-2.
+* Kofler et al. 2023, arXiv 2312.02608 (panoptica), for one-to-one matching.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from storage_schemas.base import Document, Slug
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class AnyOverlap(Document):
+    """A lesion is hit where the other mask covers enough of it, by whatever number of lesions."""
+
+    rule: Literal["any-overlap"] = "any-overlap"
+    minimum_overlap: Share = 0.0
+    """Part of the lesion that must be covered; 0: any shared voxel."""
+
+
+class MostlyInside(Document):
+    """A lesion is hit where enough of it is covered, and by lesions that do not lie mostly elsewhere (MSSEG-2).
+
+    The other mask's lesions that touch it are taken in the order of what they cover, largest first, until they make up
+    `share_of_cover` of all that is covered; each one taken must lie outside this mask by at most `most_outside`.
+    """
+
+    rule: Literal["mostly-inside"] = "mostly-inside"
+    covered_above: Share = 0.10
+    """More than this part of the lesion must be covered."""
+    share_of_cover: Share = 0.65
+    most_outside: Share = 0.70
+    """Part of a covering lesion that may lie outside all lesions of this mask."""
+
+
+class OneToOne(Document):
+    """A lesion is hit by at most one lesion of the other mask, and that one hits no other (panoptica).
+
+    Pairs that share a voxel and reach the threshold may be matched; of all ways to match, the one with the greatest
+    sum of the measure counts, and among equals the one with more pairs.
+    """
+
+    rule: Literal["one-to-one"] = "one-to-one"
+    measure: Literal["iou", "dice"] = "iou"
+    threshold: Share = 0.5
+    """Least measure of a matched pair; a pair at just this value may be matched."""
+
 
 class MetricDefinition(Document):
-    """What counts as a lesion and what as a hit; stored with every row as `name@digest`."""
+    """What counts as a lesion and what as a hit; both masks are treated alike."""
 
     name: Slug = "paper"
     connectivity: Literal[6, 18, 26] = 26
     """Neighbourhood that makes voxels one lesion."""
     minimum_volume_mm3: Annotated[float, Field(ge=0)] = 0.0
     """Smaller components are dropped from both masks; the paper has no minimum."""
-    minimum_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Part of a lesion that the other mask must cover for a hit; 0: any shared voxel."""
+    drop_at_minimum: bool = False
+    """Whether a component of just the minimum volume is dropped as well."""
+    matching: Annotated[AnyOverlap | MostlyInside | OneToOne, Field(discriminator="rule")] = AnyOverlap()
+    """When a lesion of one mask is a hit for the other."""
 
     def label(self) -> str:
         """How rows name this definition."""
         return f"{self.name}@{self.digest()}"
+
+
+DEFINITIONS: dict[str, MetricDefinition] = {
+    definition.name: definition
+    for definition in (
+        MetricDefinition(),
+        MetricDefinition(name="isbi-2015", connectivity=18),
+        MetricDefinition(
+            name="msseg-2", connectivity=6, minimum_volume_mm3=3.0, drop_at_minimum=True, matching=MostlyInside()
+        ),
+        MetricDefinition(name="one-to-one-iou", matching=OneToOne(measure="iou")),
+        MetricDefinition(name="one-to-one-dice", matching=OneToOne(measure="dice")),
+    )
+}
+"""The definitions that have a name of their own."""
+
+
+def definition_named(name: str) -> MetricDefinition:
+    """The definition of this name, or of this `name@digest`. Raises ValueError that lists the known ones.
+
+    With a digest, the very definition of a stored row is meant: a later one of the same name is refused.
+    """
+    slug, _, digest = name.partition("@")
+    known = DEFINITIONS.get(slug)
+    if known is None or (digest and digest != known.digest()):
+        raise ValueError(f"wanted one of {', '.join(d.label() for d in DEFINITIONS.values())}; found {name!r}")
+    return known
+
+
+def _by_name(value: Any) -> Any:
+    return definition_named(value) if isinstance(value, str) else value
+
+
+NamedOrFull = Annotated[MetricDefinition, BeforeValidator(_by_name, json_schema_input_type=str | MetricDefinition)]
+"""In a study file: the name of a definition, or a whole one."""

@@ -77,6 +77,9 @@ LEDGER = KeyPattern("ledger/{run_id}.json")
 STUDY_ROWS = KeyPattern("results/{study_name}/studies/part-{run_id}.parquet")
 LESION_ROWS = KeyPattern("results/{study_name}/lesions/part-{run_id}.parquet")
 
+RESCORED_STUDY_ROWS = KeyPattern("rescored/{study_name}/{definition}/{code}/studies/part-{run_id}.parquet")
+RESCORED_LESION_ROWS = KeyPattern("rescored/{study_name}/{definition}/{code}/lesions/part-{run_id}.parquet")
+
 REPORT = KeyPattern("reports/{study_name}/{digest}/report.html")
 REPORT_TABLE = KeyPattern("reports/{study_name}/{digest}/tables/{table}")
 REPORT_FIGURE = KeyPattern("reports/{study_name}/{digest}/figures/{figure}")

@@ -85,6 +85,8 @@ class LesionRow(StudyColumns):
     """Centroid in native world space, RAS+ millimetres."""
     overlap: Fraction
     """Part of the lesion's voxels that the other mask covers."""
+    matched: Annotated[int, Field(ge=1)] | None = None
+    """Component number of its partner in the other mask; null where the definition does not match one to one."""
 
 
 class RunRow(Document):
