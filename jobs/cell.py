@@ -80,7 +80,7 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorRece
     name = f"{run.parent.model.name}@{run.parent.model.version}"
     # The weights are held to the sha256 that the run's id was made from, not to what the registry says today.
     card = find_model(store, name).model_copy(update={"weights_sha256": run.parent.weights_sha256})
-    return network, adopt(network, card, model_weights(store, card), run.channels)
+    return network, adopt(network, card, model_weights(store, card), run.channels, run.parent.adaptation)
 
 
 def test_share(run: RunSpec, network: UNet, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:

@@ -78,6 +78,8 @@ class ChannelOrigin(Document):
     def _one_origin(self) -> ChannelOrigin:
         if sum([self.copy_of is not None, bool(self.mean_of), self.zero]) != 1:
             raise ValueError("wanted exactly one of copy_of, mean_of, zero")
+        if len(set(self.mean_of)) < len(self.mean_of):
+            raise ValueError(f"mean_of: found a channel twice in {', '.join(self.mean_of)}")
         return self
 
     @property
@@ -92,8 +94,8 @@ class Adaptation(Document):
     channels: dict[str, ChannelOrigin] = Field(default_factory=dict)
     """By the network's input channel, each of them; empty: the source must have the same channels.
 
-    A channel of the source from which several take is shared out evenly. So the weights keep their sum over the channels
-    that are used: one image shown on all channels is answered as the source answers it, shown on those that are used.
+    A channel of the source from which several take is shared out evenly, so that the weights keep their sum over the
+    channels that are used: one image on all channels is answered as the source answers it on those that are used.
     """
     head: Literal["keep", "reinitialise"] = "keep"
     depth: Literal["same", "shared-levels"] = "same"

@@ -3,12 +3,14 @@
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lesionlab.errors import TransferError
 from lesionlab.model.transfer import adopt, fresh_receipt
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
-from storage_schemas.models import Architecture, InferenceConfig, ModelCard
+from storage_schemas.models import Adaptation, Architecture, ChannelOrigin, InferenceConfig, ModelCard
 
 SMALL = Architecture(depth=2, base_channels=4)
 FLAIR = ("flair",)
@@ -93,3 +95,224 @@ def test_a_network_that_adopts_nothing_says_so_of_each_tensor(network):
     receipt = fresh_receipt(network)
     assert [row.tensor for row in receipt] == list(network.state_dict())
     assert {row.origin for row in receipt} == {"fresh"}
+
+
+PAIR = ("before", "after")
+
+
+def from_channels(**origins):
+    return Adaptation(channels={name: ChannelOrigin(**origin) for name, origin in origins.items()})
+
+
+def trained(architecture, channels, seed=5):
+    """A network whose every tensor has a value of its own, running statistics of batch normalisation too."""
+    network = build_unet(architecture, channels, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            noise = 0.1 * torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(tensor + (noise.abs() if name.endswith("running_var") else noise))
+    return network.eval()
+
+
+def adopted(source, found, channels, adaptation, architecture=None):
+    """A fresh network after adopting `source`, and the receipt by tensor."""
+    network = build_unet(architecture or source.architecture, len(channels), seed=6)
+    weights = weights_bytes(source)
+    card = card_of(weights, architecture=source.architecture, channels=found)
+    receipt = adopt(network, card, weights, channels, adaptation)
+    assert [row.tensor for row in receipt] == list(network.state_dict())
+    return network.eval(), {row.tensor: row for row in receipt}
+
+
+def image(channels, seed=0):
+    return torch.randn((1, channels, 8, 8, 8), generator=torch.Generator().manual_seed(seed))
+
+
+def assert_same_answer(network, shown_BCIJK, source, seen_BCIJK):
+    with torch.inference_mode():
+        torch.testing.assert_close(network(shown_BCIJK), source(seen_BCIJK), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_copies_of_one_channel_that_show_one_image_answer_as_the_source_does(norm):
+    source = trained(SMALL.model_copy(update={"norm": norm}), 1)
+    both = from_channels(before={"copy_of": "flair"}, after={"copy_of": "flair"})
+    network, receipt = adopted(source, FLAIR, PAIR, both)
+    assert_same_answer(network, image(1).expand(-1, 2, -1, -1, -1), source, image(1))
+    first = receipt.pop("entry.conv1.weight")
+    assert (first.origin, first.how, first.shape) == (
+        "adapted",
+        "before = 1/2 flair; after = 1/2 flair",
+        "4x2x3x3x3",
+    )
+    assert {(row.origin, row.how) for row in receipt.values()} == {("source", "copied")}
+
+
+def test_the_mean_of_channels_answers_as_the_source_does_where_all_show_one_image():
+    source = trained(SMALL.model_copy(update={"norm": "batch"}), 2)
+    network, receipt = adopted(source, PAIR, ("enhancement",), from_channels(enhancement={"mean_of": PAIR}))
+    assert_same_answer(network, image(1), source, image(1).expand(-1, 2, -1, -1, -1))
+    assert receipt["entry.conv1.weight"].how == "enhancement = before + after"
+
+
+def test_a_channel_from_zero_is_blind_until_it_learns():
+    source = trained(SMALL, 1)
+    network, receipt = adopted(source, FLAIR, PAIR, from_channels(before={"zero": True}, after={"copy_of": "flair"}))
+    shown_BCIJK = image(2)
+    assert_same_answer(network, shown_BCIJK, source, shown_BCIJK[:, 1:])
+    assert receipt["entry.conv1.weight"].how == "before = zero; after = flair"
+    network.train()(shown_BCIJK).square().sum().backward()
+    assert network.entry.conv1.weight.grad[:, 0].abs().sum() > 0
+
+
+def test_channels_are_taken_by_name_not_by_place():
+    source = trained(SMALL, 2)
+    same_names = from_channels(before={"copy_of": "before"}, after={"copy_of": "after"})
+    network, receipt = adopted(source, PAIR, PAIR[::-1], same_names)
+    shown_BCIJK = image(2)
+    assert_same_answer(network, shown_BCIJK, source, shown_BCIJK.flip(1))
+    assert receipt["entry.conv1.weight"].origin == "adapted"
+
+
+def test_a_channel_of_the_source_that_nothing_takes_is_named():
+    source = trained(SMALL, 2)
+    network, receipt = adopted(source, PAIR, FLAIR, from_channels(flair={"copy_of": "after"}))
+    dark_BCIJK = torch.cat([torch.zeros_like(image(1)), image(1)], dim=1)
+    assert_same_answer(network, image(1), source, dark_BCIJK)
+    assert receipt["entry.conv1.weight"].how == "flair = after; before of the source is not used"
+
+
+origins = st.one_of(
+    st.sampled_from("abc").map(lambda name: ChannelOrigin(copy_of=name)),
+    st.lists(st.sampled_from("abc"), min_size=1, unique=True).map(lambda names: ChannelOrigin(mean_of=tuple(names))),
+    st.just(ChannelOrigin(zero=True)),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.sampled_from("wxyz"), origins, min_size=1))
+def test_whatever_is_declared_one_image_on_all_channels_is_what_the_used_ones_of_the_source_saw(declared):
+    tiny = Architecture(depth=1, base_channels=2)
+    source, used = build_unet(tiny, 3, seed=5), {name for origin in declared.values() for name in origin.taken_from}
+    if not used:
+        with pytest.raises(TransferError, match="every one starts from zero"):
+            adopted(source, tuple("abc"), tuple(declared), Adaptation(channels=declared))
+        return
+    network, _ = adopted(source, tuple("abc"), tuple(declared), Adaptation(channels=declared))
+    wanted = sum(source.entry.conv1.weight[:, "abc".index(name)] for name in used)
+    torch.testing.assert_close(network.entry.conv1.weight.sum(dim=1), wanted)
+
+
+def test_a_new_head_is_the_networks_own_and_all_else_the_sources():
+    source, own = trained(SMALL, 1), build_unet(SMALL, 1, seed=6).state_dict()
+    network, receipt = adopted(source, FLAIR, FLAIR, Adaptation(head="reinitialise"))
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(
+            tensor, own[name] if name.startswith("head.") else source.state_dict()[name], rtol=0, atol=0
+        )
+    fresh = {name for name, row in receipt.items() if row.origin == "fresh"}
+    assert fresh == {"head.weight", "head.bias"}
+
+
+def features_by_level(network, image_BCIJK):
+    """What the encoder makes of an image, level by level from the top."""
+    features = [network.entry(image_BCIJK)]
+    for down in network.down:
+        features.append(down(features[-1]))
+    return features
+
+
+@pytest.mark.parametrize(("found", "wanted"), [(1, 3), (2, 3), (3, 2), (3, 1), (2, 2)])
+@pytest.mark.parametrize("upsampling", ["linear", "transposed"])
+def test_levels_that_both_have_are_taken_over_by_their_resolution(found, wanted, upsampling):
+    def of_depth(depth):
+        return Architecture(depth=depth, base_channels=2, upsampling=upsampling, norm="batch")
+
+    source, shared = trained(of_depth(found), 1), min(found, wanted)
+    network, receipt = adopted(source, FLAIR, FLAIR, Adaptation(depth="shared-levels"), of_depth(wanted))
+    own = build_unet(of_depth(wanted), 1, seed=6).state_dict()
+
+    with torch.inference_mode():
+        seen = [features_by_level(one, image(1))[: shared + 1] for one in (network, source)]
+    for ours, theirs in zip(*seen, strict=True):
+        assert torch.equal(ours, theirs)
+    for level in range(shared):  # decoder levels count from the bottom, so resolution `level` is the last but `level`
+        for part in ("up", "merge"):
+            ours = getattr(network, part)[wanted - 1 - level].state_dict()
+            theirs = getattr(source, part)[found - 1 - level].state_dict()
+            assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    lacking = {
+        *(f"down.{level}." for level in range(found, wanted)),
+        *(f"{part}.{wanted - 1 - level}." for part in ("up", "merge") for level in range(found, wanted)),
+    }
+    fresh = {name for name, row in receipt.items() if row.origin == "fresh"}
+    assert fresh == {name for name in own if name.startswith(tuple(lacking))}
+    assert all(torch.equal(network.state_dict()[name], own[name]) for name in fresh)
+    assert {row.origin for name, row in receipt.items() if name not in fresh} == {"source"}
+
+
+def test_the_receipt_says_which_level_a_tensor_came_from_and_what_it_reads_now():
+    deep, shallow = (Architecture(depth=depth, base_channels=2) for depth in (3, 2))
+    _, receipt = adopted(trained(shallow, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), deep)
+    assert receipt["up.0.reduce.weight"].how == "a level that the source, of depth 2, lacks"
+    assert receipt["up.1.reduce.weight"].how == "copied from up.0.reduce.weight, but reads features of another kind"
+    assert receipt["merge.1.conv1.weight"].how == "copied from merge.0.conv1.weight"
+    assert receipt["down.1.block.conv1.weight"].how == "copied"
+    _, receipt = adopted(trained(deep, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), shallow)
+    assert receipt["up.0.reduce.weight"].how == "copied from up.1.reduce.weight, but reads features of another kind"
+    assert receipt["up.1.reduce.weight"].how == "copied from up.2.reduce.weight"
+
+
+def test_what_is_declared_but_not_needed_changes_nothing():
+    source = trained(SMALL, 1)
+    needless = Adaptation(channels={"flair": ChannelOrigin(copy_of="flair")}, depth="shared-levels")
+    network, receipt = adopted(source, FLAIR, FLAIR, needless)
+    assert weights_bytes(network) == weights_bytes(source)
+    assert {(row.origin, row.how) for row in receipt.values()} == {("source", "copied")}
+
+
+def test_one_channel_under_another_name_is_taken_as_it_is_and_said_so():
+    source = trained(SMALL, 1)
+    network, receipt = adopted(source, FLAIR, ("subtraction",), from_channels(subtraction={"copy_of": "flair"}))
+    assert weights_bytes(network) == weights_bytes(source)
+    assert receipt["entry.conv1.weight"].origin == "source"
+    assert receipt["entry.conv1.weight"].how == "copied; subtraction = flair"
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "faults"),
+    [
+        (
+            from_channels(before={"copy_of": "flair"}),
+            ["wanted the origin of each of before, after; declared are before"],
+        ),
+        (
+            from_channels(before={"copy_of": "t2"}, after={"mean_of": ["flair", "t1w"]}, later={"zero": True}),
+            ["declared are before, after, later", "wanted to take t1w, t2; found flair"],
+        ),
+        (Adaptation(head="reinitialise"), ["channels: wanted before, after; found flair"]),
+        (Adaptation(depth="shared-levels"), ["channels: wanted before, after; found flair"]),
+    ],
+)
+def test_what_differs_and_is_not_declared_is_refused_all_at_once(adaptation, faults):
+    source = trained(SMALL.model_copy(update={"upsampling": "transposed"}), 1)
+    with pytest.raises(TransferError) as refusal:
+        adopted(source, FLAIR, PAIR, adaptation, architecture=SMALL)
+    for fault in ("upsampling: wanted linear, found transposed", *faults):
+        assert fault in str(refusal.value)
+
+
+def test_levels_that_would_be_dropped_must_be_in_the_weights_all_the_same():
+    deep, shallow = (Architecture(depth=depth, base_channels=2) for depth in (3, 2))
+    tensors = {name: tensor for name, tensor in trained(deep, 1).state_dict().items() if not name.startswith("down.2.")}
+    weights = safetensors.torch.save(tensors)
+    with pytest.raises(TransferError, match=r"tensors are missing; the network wants down\.2\.halve\.weight"):
+        adopt(
+            build_unet(shallow, 1, 6),
+            card_of(weights, architecture=deep),
+            weights,
+            FLAIR,
+            Adaptation(depth="shared-levels"),
+        )

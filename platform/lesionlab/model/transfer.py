@@ -1,10 +1,17 @@
 """A fresh network and a registered model in; the network with the model's weights, and a receipt per tensor, out.
 
 Fine-tuning that silently started from random weights would answer the study's question wrongly, so every tensor is
-accounted for and compared with its source afterwards.
+accounted for, and compared afterwards with what it was meant to become.
+
+Shapes: N channels of the network, C channels of the source, O features that the first convolution makes of them.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +19,43 @@ from torch import Tensor, nn
 from lesionlab.errors import TransferError
 from lesionlab.model.unet import UNet
 from lesionlab.model.weights import read_weights, sha256_of
-from storage_schemas.models import ModelCard, TensorReceipt
+from storage_schemas.models import Adaptation, ModelCard, TensorReceipt
+
+_FIRST = "entry.conv1.weight"
+"""The one tensor that knows the input channels."""
 
 
 def adopt(
-    network: UNet, source_card: ModelCard, source_weights: bytes, channels: tuple[str, ...]
+    network: UNet,
+    source_card: ModelCard,
+    source_weights: bytes,
+    channels: tuple[str, ...],
+    adaptation: Adaptation | None = None,
 ) -> tuple[TensorReceipt, ...]:
     """Give the network the source's weights; what became of each of its tensors, in the network's own order.
 
-    `channels` are the input channels that the network will see. Raises TransferError where the weights are missing or
-    not those of the card, where the source differs in architecture or channels, or where not every tensor was taken.
+    `channels` are the input channels that the network will see. `adaptation` declares how the weights of other channels
+    or another depth are fitted to it, and whether it gets a new head. Encoder levels correspond by their distance from
+    the top, decoder levels by their resolution; what starts fresh keeps the network's own initialisation.
+
+    Raises TransferError where the weights are missing or not those of the card, where the source differs in anything
+    that is not declared, or where a tensor is not what it should be after loading.
     """
     source = f"model {source_card.name}/{source_card.version}"
+    declared = adaptation or Adaptation()
     _check_bytes(source, source_card, source_weights)
-    _check_fit(source, source_card, network, channels)
+    _check_fit(source, declared.misfits(source_card, network.architecture, channels))
     tensors = read_weights(source_weights)
-    _check_names(source, network, tensors)
-    network.load_state_dict(tensors)
-    _check_taken(source, network, tensors)
+    _check_names(source, source_card, tensors)
+    fitted = {
+        name: _fit(name, own, network.architecture.depth, channels, source_card, tensors, declared)
+        for name, own in network.state_dict().items()
+    }
+    network.load_state_dict({name: fit.tensor for name, fit in fitted.items()})
+    _check_taken(source, network, fitted)
     return tuple(
-        TensorReceipt(tensor=name, shape=shape_text(tensor), origin="source", how="copied")
-        for name, tensor in network.state_dict().items()
+        TensorReceipt(tensor=name, shape=shape_text(fit.tensor), origin=fit.origin, how=fit.how)
+        for name, fit in fitted.items()
     )
 
 
@@ -49,6 +72,64 @@ def shape_text(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """What a tensor of the network is to become, and why."""
+
+    tensor: Tensor
+    origin: Literal["source", "adapted", "fresh"]
+    how: str
+
+
+def _fit(
+    name: str,
+    own: Tensor,
+    depth: int,
+    channels: tuple[str, ...],
+    card: ModelCard,
+    tensors: dict[str, Tensor],
+    declared: Adaptation,
+) -> _Fitted:
+    if declared.head == "reinitialise" and name.startswith("head."):
+        return _Fitted(own.clone(), "fresh", "a new head, as declared")
+    place = _place_in_source(name, depth, card.architecture.depth)
+    if place not in tensors:
+        return _Fitted(own.clone(), "fresh", f"a level that the source, of depth {card.architecture.depth}, lacks")
+    if name == _FIRST and declared.channels:
+        return _mix(tensors[place], channels, card.channels, declared)
+    how = "copied" if place == name else f"copied from {place}"
+    # Below the last decoder level that both have lies the bottom of one network and a decoder level of the other.
+    seam = depth != card.architecture.depth and name.startswith(f"up.{max(0, depth - card.architecture.depth)}.")
+    return _Fitted(tensors[place], "source", f"{how}, but reads features of another kind" if seam else how)
+
+
+def _place_in_source(name: str, depth: int, source_depth: int) -> str:
+    """The tensor of the source's that does what this one does; decoder levels are numbered from the bottom."""
+    part, _, rest = name.partition(".")
+    if part not in ("up", "merge"):
+        return name
+    number, _, rest = rest.partition(".")
+    return f"{part}.{int(number) + source_depth - depth}.{rest}"
+
+
+def _mix(weights_OCijk: Tensor, channels: tuple[str, ...], found: tuple[str, ...], declared: Adaptation) -> _Fitted:
+    """The first convolution for other channels: each of the source's is shared out among those that take from it."""
+    takers = Counter(name for origin in declared.channels.values() for name in origin.taken_from)
+    parts = {
+        channel: {name: Fraction(1, takers[name]) for name in declared.channels[channel].taken_from}
+        for channel in channels
+    }
+    made_of = [
+        f"{channel} = " + (" + ".join(name if part == 1 else f"{part} {name}" for name, part in of.items()) or "zero")
+        for channel, of in parts.items()
+    ]
+    unused = [f"{name} of the source is not used" for name in found if name not in takers]
+    mix_NC = torch.tensor([[float(parts[channel].get(name, 0)) for name in found] for channel in channels])
+    if torch.equal(mix_NC, torch.eye(len(found))):
+        return _Fitted(weights_OCijk, "source", "copied" if channels == found else "; ".join(["copied", *made_of]))
+    return _Fitted(torch.einsum("nc,ocijk->onijk", mix_NC, weights_OCijk), "adapted", "; ".join([*made_of, *unused]))
+
+
 def _check_bytes(source: str, card: ModelCard, weights: bytes) -> None:
     if not weights:
         raise TransferError(f"{source}: wanted weights, found none; train or register the model again")
@@ -59,22 +140,18 @@ def _check_bytes(source: str, card: ModelCard, weights: bytes) -> None:
         )
 
 
-def _check_fit(source: str, card: ModelCard, network: UNet, channels: tuple[str, ...]) -> None:
-    wanted, found = network.architecture.model_dump(), card.architecture.model_dump()
-    faults = [
-        f"{field}: wanted {wanted[field]}, found {found[field]}" for field in wanted if wanted[field] != found[field]
-    ]
-    if card.channels != channels:
-        faults.append(f"channels: wanted {', '.join(channels)}; found {', '.join(card.channels)}")
-    if faults:
+def _check_fit(source: str, misfits: list[str]) -> None:
+    if misfits:
         raise TransferError(
-            f"{source} does not fit this network ({'; '.join(faults)}); choose a source of the same architecture and "
-            "channels, or train one"
+            f"{source} does not fit this network ({'; '.join(misfits)}); choose a source of the same architecture and "
+            "channels, train one, or declare how it is adapted"
         )
 
 
-def _check_names(source: str, network: UNet, tensors: dict[str, Tensor]) -> None:
-    wanted = network.state_dict()
+def _check_names(source: str, card: ModelCard, tensors: dict[str, Tensor]) -> None:
+    """The weights must be those of a network as the card describes it, whole, whatever of it is taken over."""
+    with torch.device("meta"):
+        wanted = UNet(card.architecture, len(card.channels)).state_dict()
     used = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
     if len(used) < len(wanted):
         missing = [name for name in wanted if name not in used]
@@ -89,7 +166,7 @@ def _check_names(source: str, network: UNet, tensors: dict[str, Tensor]) -> None
         raise TransferError(f"{source}: holds tensors that the network has no place for: {', '.join(strangers[:5])}")
 
 
-def _check_taken(source: str, network: UNet, tensors: dict[str, Tensor]) -> None:
+def _check_taken(source: str, network: UNet, fitted: dict[str, _Fitted]) -> None:
     for name, tensor in network.state_dict().items():
-        if not torch.equal(tensor.cpu(), tensors[name]):
-            raise TransferError(f"{source}: tensor {name} of the network is not the source's after loading")
+        if not torch.equal(tensor.cpu(), fitted[name].tensor.cpu()):
+            raise TransferError(f"{source}: tensor {name} of the network is not what it should be after loading")
