@@ -1,0 +1,155 @@
+"""Two images of one head in; the moving one on the fixed one's study grid, and how it came there, out.
+
+I J K voxels of the study grid; world coordinates are millimetres, RAS+.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlab.errors import ImageError
+from lesionlab.imaging.antspy import load_ants
+from lesionlab.imaging.intensity import HeadMask, head_mask
+from lesionlab.imaging.itk import placement, world_displacements, world_matrix
+from lesionlab.imaging.resample import resample_linear, study_grid
+from lesionlab.imaging.volume import Image, Matrix, Volume, grid_of, matrix_of, spacing_of
+from lesionlab.imaging.warp import Steps, in_steps, warp
+from storage_schemas.base import Sha256
+from storage_schemas.volumes import Grid
+
+Kind = Literal["rigid", "syn"]
+
+MARGIN_MM = 10.0
+"""Air that is left around the head: room for the smoothing of the coarse stages; the rest would cost time only."""
+
+_ANTS_TYPE = {"rigid": "Rigid", "syn": "SyNRA"}
+"""ANTs' own schedules, coarse to fine: rigid; and rigid, affine, symmetric normalisation (mutual information)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """The moving image on the study grid, by one linear interpolation from its own voxels, and how it came there."""
+
+    voxels_IJK: Image
+    """0 where the moving image has no data."""
+    covered_IJK: NDArray[np.bool_]
+    """Where it has data."""
+    matrix: Matrix
+    """World of the fixed image to world of the moving one: applied after the deformation was added."""
+    deformation_3IJK: Steps | None
+    correlation_before: float
+    """With the fixed image over its head, by the headers alone; no data counts as 0, as air."""
+    correlation_after: float
+    head_overlap: float
+    """Dice of the two heads."""
+    warped_sha256: Sha256
+    """Of `voxels_IJK`."""
+
+
+class Transforms(NamedTuple):
+    """What ANTs wrote: where a place of the fixed image is looked up in the moving one, field first."""
+
+    affine: Path
+    field: Path | None
+
+
+def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
+    """Bring the moving image onto the fixed one's study grid with ANTs, the same bits each time.
+
+    `rigid`: six parameters. `syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008). Both images are
+    registered at the spacing of `grid`, cut to their heads: on a raw grid of thick slices ANTs takes hours. Raises
+    ImageError where ANTs gives up or an image has no head, LesionlabError where ANTs cannot be made repeatable.
+    """
+    fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid)
+    head_IJK = head_mask(fixed_IJK)
+    with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
+        transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
+        matrix = _read_matrix(transforms.affine)
+        deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid) if transforms.field else None
+    moved = warp(moving, grid, matrix, deformation_3IJK)
+    by_header_IJK = resample_linear(moving.voxels, moving.grid, grid)
+    return Registered(
+        voxels_IJK=moved.voxels_IJK,
+        covered_IJK=moved.covered_IJK,
+        matrix=matrix,
+        deformation_3IJK=deformation_3IJK,
+        correlation_before=correlation(fixed_IJK, by_header_IJK, head_IJK),
+        correlation_after=correlation(fixed_IJK, moved.voxels_IJK, head_IJK),
+        head_overlap=_overlap(head_IJK, moved.voxels_IJK),
+        warped_sha256=hashlib.sha256(np.ascontiguousarray(moved.voxels_IJK, dtype="<f4").data).hexdigest(),
+    )
+
+
+def correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask) -> float:
+    """Pearson's, over the marked voxels; 0 where one of the images is flat there, for then nothing agrees."""
+    one, other = (image_IJK[inside_IJK].astype(np.float64) for image_IJK in (one_IJK, other_IJK))
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / scale if scale else 0.0
+
+
+def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path) -> Transforms:
+    """Register with ANTs at the spacing of `grid` and leave its files in `folder`. Raises as `register` does."""
+    ants = load_ants()
+    own = study_grid(moving.grid, spacing_of(matrix_of(grid))[0])
+    moving_IJK = resample_linear(moving.voxels, moving.grid, own)
+    prefix = str(folder / "ants")
+    try:
+        ants.registration(
+            fixed=_ants_image(ants, fixed_IJK, grid),
+            moving=_ants_image(ants, moving_IJK, own),
+            type_of_transform=_ANTS_TYPE[kind],
+            outprefix=prefix,
+        )
+    except RuntimeError as error:
+        raise ImageError(
+            f"ANTs gave up ({error}); check that both images show the same head", code="registration-failed"
+        ) from error
+    return Transforms(Path(f"{prefix}0GenericAffine.mat"), Path(f"{prefix}1Warp.nii.gz") if kind == "syn" else None)
+
+
+def _read_matrix(path: Path) -> Matrix:
+    affine = load_ants().read_transform(str(path))
+    return world_matrix(affine.parameters, affine.fixed_parameters)
+
+
+def _read_deformation(path: Path, box: tuple[slice, slice, slice], grid: Grid) -> Steps:
+    """The field on the whole study grid; beyond its box ANTs has no displacement either."""
+    deformation_3IJK = np.zeros((3, *grid.shape), dtype=np.int16)
+    deformation_3IJK[(slice(None), *box)] = in_steps(world_displacements(load_ants().image_read(str(path)).numpy()))
+    return deformation_3IJK
+
+
+def _box(head_IJK: HeadMask, grid: Grid) -> tuple[slice, slice, slice]:
+    """The voxels of the head and a margin around it."""
+    margin = round(MARGIN_MM / spacing_of(matrix_of(grid))[0])
+    places = np.argwhere(head_IJK)
+    low, high = places.min(axis=0) - margin, places.max(axis=0) + margin + 1
+    i, j, k = (slice(max(first, 0), min(end, size)) for first, end, size in zip(low, high, head_IJK.shape, strict=True))
+    return i, j, k
+
+
+def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
+    """The image as ANTs has it, cut to its head."""
+    box = _box(head_mask(voxels_IJK), grid)
+    cut_IJK = voxels_IJK[box]
+    affine = matrix_of(grid)
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    origin_mm, spacing_mm, direction = placement(grid_of(cut_IJK.shape, affine))
+    return ants.from_numpy(cut_IJK, origin=origin_mm, spacing=spacing_mm, direction=direction)
+
+
+def _overlap(head_IJK: HeadMask, moved_IJK: Image) -> float:
+    """Dice of the fixed head and that of the moved image; 0 where nothing of it is left in the grid."""
+    if not (moved_IJK > 0).any():
+        return 0.0
+    moved_head_IJK = head_mask(moved_IJK)
+    common = int(np.count_nonzero(head_IJK & moved_head_IJK))
+    return 2 * common / int(np.count_nonzero(head_IJK) + np.count_nonzero(moved_head_IJK))
