@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError
 from lesionlab.imaging.antspy import load_ants
@@ -38,9 +37,7 @@ class Registered:
     """The moving image on the study grid, by one linear interpolation from its own voxels, and how it came there."""
 
     voxels_IJK: Image
-    """0 where the moving image has no data."""
-    covered_IJK: NDArray[np.bool_]
-    """Where it has data."""
+    """NaN where the moving image has no data."""
     matrix: Matrix
     """World of the fixed image to world of the moving one: applied after the deformation was added."""
     deformation_3IJK: Steps | None
@@ -73,23 +70,22 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
         matrix = _read_matrix(transforms.affine)
         deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid) if transforms.field else None
-    moved = warp(moving, grid, matrix, deformation_3IJK)
+    moved_IJK = warp(moving, grid, matrix, deformation_3IJK)
     by_header_IJK = resample_linear(moving.voxels, moving.grid, grid)
     return Registered(
-        voxels_IJK=moved.voxels_IJK,
-        covered_IJK=moved.covered_IJK,
+        voxels_IJK=moved_IJK,
         matrix=matrix,
         deformation_3IJK=deformation_3IJK,
         correlation_before=correlation(fixed_IJK, by_header_IJK, head_IJK),
-        correlation_after=correlation(fixed_IJK, moved.voxels_IJK, head_IJK),
-        head_overlap=_overlap(head_IJK, moved.voxels_IJK),
-        warped_sha256=hashlib.sha256(np.ascontiguousarray(moved.voxels_IJK, dtype="<f4").data).hexdigest(),
+        correlation_after=correlation(fixed_IJK, moved_IJK, head_IJK),
+        head_overlap=_overlap(head_IJK, moved_IJK),
+        warped_sha256=hashlib.sha256(np.ascontiguousarray(moved_IJK, dtype="<f4").data).hexdigest(),
     )
 
 
 def correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask) -> float:
-    """Pearson's, over the marked voxels; 0 where one of the images is flat there, for then nothing agrees."""
-    one, other = (image_IJK[inside_IJK].astype(np.float64) for image_IJK in (one_IJK, other_IJK))
+    """Pearson's, over the marked voxels, no data counted as air (0); 0 where an image is flat, for nothing agrees."""
+    one, other = (np.nan_to_num(image_IJK[inside_IJK]).astype(np.float64) for image_IJK in (one_IJK, other_IJK))
     one, other = one - one.mean(), other - other.mean()
     scale = float(np.sqrt((one @ one) * (other @ other)))
     return float(one @ other) / scale if scale else 0.0
