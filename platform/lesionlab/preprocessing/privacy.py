@@ -1,0 +1,244 @@
+"""A dataset in; the places in it that could tell who a patient is, or the same dataset under pseudonyms, out.
+
+Two gates, one behind the other. What enters the store is a closed list: voxels, affines, sha256 sums, the numbers and
+listed words of `facts`, and the names of studies, patients and sites. Headers, sidecars, tables and file names are
+never copied, so nothing of them can be left in the store by mistake. This module is the gate before that: it tells a
+site what its files hold, so that nobody hands them round in good faith, and keeps names that would become keys outside.
+
+No finding repeats what it found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lesionlab.errors import InputError
+from lesionlab.preprocessing.files import Dataset, StudyFiles
+from lesionlab.preprocessing.headers import header_signs
+from lesionlab.preprocessing.identifiers import (
+    is_absent,
+    is_identifying_column,
+    is_identifying_key,
+    quotable,
+    sign_in,
+    sign_in_label,
+    sign_in_value,
+)
+from lesionlab.preprocessing.paths import hidden, place_of
+from lesionlab.preprocessing.tabular import read_table
+from storage_schemas.manifests import Exclusion
+from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
+
+SALT_VARIABLE = "LESIONLAB_ID_SALT"
+"""Environment variable of the salt: command lines are seen by other users and kept in histories."""
+LEAST_SALT_CHARACTERS = 16
+
+# Programs' builds are dated: ConversionSoftwareVersion v1.0.20210317, ConsistencyInfo N4_VE11C_LATEST_20160120.
+_DATED_PROGRAMS = frozenset({"ConversionSoftwareVersion", "SoftwareVersions", "ConsistencyInfo", "GeneratedBy"})
+_LABEL = re.compile(r"\b(sub|ses)-([A-Za-z0-9+]+)")
+_WORD = re.compile(r"[A-Za-z0-9+]+")
+_ORDINAL = re.compile(r"\d{1,3}")
+# What these columns hold becomes names, and is judged as such: see refuse_telling_names.
+_NAMING = frozenset({"participant_id", "study", "patient"})
+# These hold measures, whose digits are no record's number.
+_MEASURE = re.compile(r"volume|mm3|vox|count|icv|tiv", re.IGNORECASE)
+_PATH = re.compile(r"[.](nii|nii[.]gz|txt)$")
+
+
+def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
+    """What headers, sidecars and file names of one study hold that could tell who the patient is.
+
+    Findings that are `repaired` need not keep the study out: processing histories, which are left behind.
+    """
+    masks = {"mask": files.reference, **({"second mask": files.second} if files.second else {})}
+    volumes = {place_of(task, role): path for role, path in files.images.items()}
+    volumes |= {place: mask.mask for place, mask in masks.items()}
+    transforms = {f"{place}'s transform": mask.transform for place, mask in masks.items() if mask.transform}
+    findings = []
+    for place, path in (volumes | transforms).items():
+        # The labels are told of where names are: see refuse_telling_names.
+        if kind := sign_in(_LABEL.sub("", path.name)):
+            findings.append(_finding(f"{place} file name", kind))
+    for place, path in volumes.items():
+        findings += [_finding(f"{place} {sign.place}", sign.what, sign.harmless) for sign in header_signs(path)]
+    for role, sidecar in files.sidecars.items():
+        findings += _sidecar_findings(sidecar, place_of(task, role))
+    return findings
+
+
+def screen_dataset(path: Path) -> list[Finding]:
+    """What the columns of participants.tsv in this folder, or of this table of paths, hold of that kind.
+
+    Raises DatasetError where the table cannot be read.
+    """
+    table = path if path.is_file() else path / "participants.tsv"
+    if not table.is_file():
+        return []
+    place = "participants.tsv" if table.name == "participants.tsv" else "table"
+    content = read_table(table)
+    findings = []
+    for name in dict.fromkeys(content.columns):
+        told = [cell for row in content.records() if not is_absent(cell := row.get(name, ""))]
+        if told and is_identifying_column(name):
+            kinds = {"what tells who a patient is"}
+        elif name in _NAMING or _MEASURE.search(name):
+            kinds = set()
+        else:
+            kinds = {kind for cell in told if not _PATH.search(cell) and (kind := sign_in(cell))}
+        findings += [_finding(f"{place} column {quotable(name)}", kind) for kind in sorted(kinds)]
+    return findings
+
+
+def scrubbed(findings: Iterable[Finding]) -> list[Finding]:
+    """The same findings where what was found is left behind: it does not keep the study out."""
+    return [
+        finding
+        if finding.repaired
+        else finding.model_copy(update={"repaired": True, "what": f"{finding.what.partition(';')[0]}; left behind"})
+        for finding in findings
+    ]
+
+
+def refuse_telling_names(dataset: Dataset) -> Dataset:
+    """The dataset with every study whose own name could tell who the patient is among the faulty ones, its name hidden.
+
+    Names become keys, so no scrubbing removes them: the dataset must be renamed, or `pseudonymised` first.
+    """
+    studies, refused = [], []
+    for files in dataset.studies:
+        if findings := _name_findings(files):
+            refused.append(Exclusion(study=_hide_labels(files.study), findings=findings))
+        else:
+            studies.append(files)
+    faulty = [
+        Exclusion(study=_hide_labels(exclusion.study), findings=tuple(map(_hide_in_finding, exclusion.findings)))
+        for exclusion in dataset.faulty
+    ]
+    return Dataset(tuple(studies), tuple(sorted([*faulty, *refused], key=lambda exclusion: exclusion.study)))
+
+
+def id_salt(environment: Mapping[str, str]) -> str:
+    """The salt for `pseudonymised`. Raises InputError where there is none, or one that could be guessed."""
+    salt = environment.get(SALT_VARIABLE, "")
+    if len(salt) < LEAST_SALT_CHARACTERS:
+        raise InputError(
+            f"{SALT_VARIABLE}: wanted a secret of at least {LEAST_SALT_CHARACTERS} characters to hash names with, "
+            f"found {len(salt)}; make one (openssl rand -hex 32), keep it where the dataset is kept, and never share it"
+        )
+    return salt
+
+
+def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
+    """The dataset with other names: `sub-<12 hexadecimal digits>`, sessions by number.
+
+    A patient's pseudonym is an HMAC-SHA256 of the label under the salt: the same at each visit, in each cohort and at
+    each run, and without the salt nobody can try out which label it comes from. Sessions that are numbers stay, a
+    patient's others become 01, 02, … in the order of their labels, among the sessions that this dataset names.
+    Raises InputError as `id_salt`.
+    """
+    salt = id_salt({SALT_VARIABLE: salt})
+    sessions: dict[str, set[str]] = {}
+    for study in [*(files.study for files in dataset.studies), *(exclusion.study for exclusion in dataset.faulty)]:
+        patient, session = _labels(study)
+        sessions.setdefault(patient, set()).update({session} if session else ())
+    ordinals = {patient: _ordinals(labels) for patient, labels in sessions.items()}
+
+    def renamed(study: str) -> str:
+        patient, session = _labels(study)
+        return f"sub-{_pseudonym(patient, salt)}" + (f"_ses-{ordinals[patient][session]}" if session else "")
+
+    def in_text(label: re.Match[str]) -> str:
+        return f"sub-{_pseudonym(label[2], salt)}" if label[1] == "sub" else hidden(label[0])
+
+    def in_finding(finding: Finding) -> Finding:
+        return _hide_in_finding(finding.model_copy(update={"what": _LABEL.sub(in_text, finding.what)}))
+
+    studies = [
+        replace(files, study=renamed(files.study), patient=_pseudonym(files.patient, salt)) for files in dataset.studies
+    ]
+    faulty = [
+        Exclusion(study=renamed(exclusion.study), findings=tuple(map(in_finding, exclusion.findings)))
+        for exclusion in dataset.faulty
+    ]
+    return Dataset(
+        tuple(sorted(studies, key=lambda files: files.study)),
+        tuple(sorted(faulty, key=lambda exclusion: exclusion.study)),
+    )
+
+
+def _finding(place: str, kind: str, harmless: bool = False) -> Finding:
+    finding = Finding(code="identifier", place=place, what=f"holds {kind}; take it out, or leave it behind: --scrub")
+    return scrubbed([finding])[0] if harmless else finding
+
+
+def _sidecar_findings(sidecar: Mapping[str, Any], place: str) -> list[Finding]:
+    findings = []
+    for path, value in _leaves(sidecar):
+        if is_absent(value):
+            continue
+        kind = "what tells who, where or when" if any(map(is_identifying_key, path)) else None
+        if kind is None and not _DATED_PROGRAMS & set(path):
+            kind = sign_in_value(value)
+        if kind:
+            findings.append(_finding(f"{place} sidecar key {'.'.join(map(quotable, path))}", kind))
+    return list(dict.fromkeys(findings))
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value that is no container, with the keys that lead to it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, str(key)))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            yield from _leaves(inner, path)
+    else:
+        yield path, value
+
+
+def _name_findings(files: StudyFiles) -> tuple[Finding, ...]:
+    patient, session = _labels(files.study)
+    labels = {"subject label": patient, "patient label": files.patient, "session label": session or ""}
+    remedy = "rename it, or hash the names: --hash-ids"
+    found = {place: kind for place, label in labels.items() if (kind := sign_in_label(label))}
+    if "subject label" in found:
+        found.pop("patient label", None)
+    return tuple(
+        Finding(code="identifier", place=place, what=f"has the form of {kind}; {remedy}")
+        for place, kind in found.items()
+    )
+
+
+def _labels(study: str) -> tuple[str, str | None]:
+    """Subject's and session's label of a study's name; a name that is none is a subject's label as a whole."""
+    subject, _, session = study.partition("_ses-")
+    return subject.removeprefix("sub-"), session or None
+
+
+def _ordinals(sessions: set[str]) -> dict[str, str]:
+    if all(_ORDINAL.fullmatch(session) for session in sessions):
+        return {session: session for session in sessions}
+    return {session: f"{number:02d}" for number, session in enumerate(sorted(sessions), start=1)}
+
+
+def _pseudonym(label: str, salt: str) -> str:
+    """12 hexadecimal digits, the first a letter, so that no pseudonym has the form of a date or a record's number."""
+    digits = hmac.new(salt.encode(), label.encode(), hashlib.sha256).hexdigest()
+    return digits.lstrip("0123456789")[:12]
+
+
+def _hide_labels(text: str) -> str:
+    """The text with each label hidden that could tell who the patient is."""
+    return _LABEL.sub(lambda label: label[0] if not sign_in_label(label[2]) else f"{label[1]}-{hidden(label[2])}", text)
+
+
+def _hide_in_finding(finding: Finding) -> Finding:
+    what = _WORD.sub(lambda word: hidden(word[0]) if sign_in(word[0]) else word[0], _hide_labels(finding.what))
+    return finding.model_copy(update={"what": what})
