@@ -41,7 +41,8 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
     network, receipt = starting_network(run, store)
     outcome = UNTRAINED
     if run.train:
-        outcome = train(run, network, [open_cached(store, entry, cache) for entry in run.train], store, worker, cache)
+        volumes = [open_cached(store, entry, cache) for entry in run.train]
+        outcome = train(run, network, receipt, volumes, store, worker, cache)
 
     started = time.monotonic()
     tested = worker.gather(test_share(run, network, store, worker, cache))

@@ -14,6 +14,7 @@ from lesionlab.errors import LesionlabError, TrainingError
 from lesionlab.store.objects import Store
 from lesionlab.studies.ledger import completed
 from lesionlab.training.loop import SoloWorker
+from lesionlab.training.schedule import length_of
 from lesionlab.training.session import ray_session
 from lesionlab.training.sweep import CellOutcome, SweepCell, SweepProgress, run_sweep
 from storage_schemas.runs import RunSpec
@@ -81,7 +82,7 @@ def show(progress: SweepProgress, line: Line, titles: dict[str, str], what: str)
     failed = f", {progress.failed} FAILED" if progress.failed else ""
     remaining = f", about {minutes(progress.remaining_s)} left" if progress.remaining_s is not None else ""
     running = "".join(
-        f" | {titles[cell.name]}: epoch {cell.epoch}/{cell.epochs} loss {cell.loss:.4f}"
+        f" | {titles[cell.name]}: step {cell.step}/{cell.steps} loss {cell.loss:.4f}"
         for cell in progress.running
         if cell.loss is not None
     )
@@ -98,7 +99,7 @@ def title(run: RunSpec) -> str:
 
 def cost(run: RunSpec) -> float:
     """What a run costs relative to others: the patches that it sees, and the heads that it tests."""
-    seen = len(run.train) * run.training.epochs * run.training.augmentations * run.training.patches_per_study
+    seen = length_of(run).steps * run.training.batch_size if run.train else 0
     return seen + len(run.test) * run.training.patches_per_study
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.unet import UNet
 from storage_schemas.base import digest_of
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import Architecture, InferenceConfig
+from storage_schemas.models import Architecture, InferenceConfig, TensorReceipt
 from storage_schemas.runs import RunSpec, TrainingConfig
 from storage_schemas.volumes import Grid, Normalisation, StudyVolumeCard
 
@@ -84,6 +86,7 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
         cell=None,
         cohort="drawn",
         train=tuple(study.entry for study in studies),
+        manifest="0" * 16,
         test=(),
         parent=None,
         architecture=Architecture(depth=2, base_channels=4, norm=norm),
@@ -99,3 +102,8 @@ def interrupted_run() -> tuple[list[DrawnStudy], RunSpec]:
     """A run of 3 epochs of 4 steps, for tests that stop it and go on."""
     studies = [draw_study(1), draw_study(2)]
     return studies, make_run(studies, epochs=3, norm="batch")
+
+
+def taken_over(network: UNet) -> tuple[TensorReceipt, ...]:
+    """The receipt of a network of which every tensor came from a source as it is."""
+    return tuple(row.model_copy(update={"origin": "source", "how": "copied"}) for row in fresh_receipt(network))

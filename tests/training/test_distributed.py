@@ -18,8 +18,9 @@ from lesionlab.model.weights import weights_bytes
 from lesionlab.store.objects import open_store
 from lesionlab.training.distributed import run_distributed
 from lesionlab.training.loop import SoloWorker, train
+from storage_schemas.runs import Freezing
 
-from .drawn import draw_study, make_run
+from .drawn import draw_study, make_run, taken_over
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
@@ -27,17 +28,19 @@ pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
 RUN_ID = "0123456789abcdef"
 
 
-def drawn_run(norm: str = "instance"):
+def drawn_run(norm: str = "instance", frozen_epochs: str = "0"):
+    """A run of 3 epochs, its encoder frozen in the first of them."""
     studies = [draw_study(1), draw_study(2)]
-    return studies, make_run(studies, epochs=3, workers=2, norm=norm)
+    freezing = Freezing(part="encoder", epochs=int(frozen_epochs)) if frozen_epochs != "0" else None
+    return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing)
 
 
 def train_drawn(worker, task):
     """Train `drawn_run`; rank 0 leaves the weights in the store."""
-    studies, run = drawn_run(task.get("norm", "instance"))
+    studies, run = drawn_run(task.get("norm", "instance"), task.get("frozen_epochs", "0"))
     network = build_unet(run.architecture, 1, run.seed)
     store = open_store(task["store"])
-    train(run, network, studies, store, worker, Path(task["cache"]))
+    train(run, network, taken_over(network), studies, store, worker, Path(task["cache"]))
     if worker.rank == 0:
         store.put("weights", weights_bytes(network))
 
@@ -72,10 +75,11 @@ def refuse(worker, task):
     raise TransferError("model glioma/1: weights were altered")
 
 
-def assert_same_as_one_worker(weights, tmp_path):
-    studies, run = drawn_run()
+def assert_same_as_one_worker(weights, tmp_path, frozen_epochs="0"):
+    studies, run = drawn_run(frozen_epochs=frozen_epochs)
     network = build_unet(run.architecture, 1, run.seed)
-    train(run, network, studies, open_store("memory://"), SoloWorker(torch.device("cpu")), tmp_path / "cache")
+    alone = SoloWorker(torch.device("cpu"))
+    train(run, network, taken_over(network), studies, open_store("memory://"), alone, tmp_path / "cache")
     for name, tensor in load(weights).items():
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-3, atol=1e-4)
 
@@ -86,6 +90,13 @@ def test_two_workers_train_what_one_trains_and_ray_leaves_nothing_behind(tmp_pat
     store = open_store(file_store_uri)
     assert_same_as_one_worker(store.get("weights"), tmp_path)
     assert [key for key in store.list("") if "/ray/" in key] == []
+
+
+@pytest.mark.slow
+def test_two_workers_freeze_and_thaw_as_one_does(tmp_path, file_store_uri):
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "frozen_epochs": "1"}
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, frozen_epochs="1")
 
 
 def test_an_error_of_a_worker_arrives_as_it_was_raised_and_ctrl_c_is_ours_again(file_store_uri):

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors
+import safetensors.torch
 import torch
 
 from lesionlab.errors import TrainingError
+from lesionlab.model.transfer import fresh_receipt
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.model.windows import head_probability
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
 from storage_schemas import keys
+from storage_schemas.runs import Freezing
 
-from .drawn import draw_study, interrupted_run, make_run
+from .drawn import draw_study, interrupted_run, make_run, taken_over
 
 CPU = SoloWorker(torch.device("cpu"))
 
@@ -39,9 +41,42 @@ class Watched(SoloWorker):
         self.reports.append(metrics)
 
 
-def train_drawn(run, studies, store, cache, worker=CPU):
+class Stop(Exception):
+    """What ends a training before its time."""
+
+
+class StoppedWorker(SoloWorker):
+    """Trains so many steps, then it is stopped."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(torch.device("cpu"))
+        object.__setattr__(self, "left", steps)
+
+    def parallel(self, network):
+        def step(image_BCIJK):
+            if not self.left:
+                raise Stop
+            object.__setattr__(self, "left", self.left - 1)
+            return network(image_BCIJK)
+
+        return step
+
+
+def train_drawn(run, studies, store, cache, worker=CPU, receipt_of=fresh_receipt):
     network = build_unet(run.architecture, len(run.channels), run.seed)
-    return network, train(run, network, studies, store, worker, cache)
+    return network, train(run, network, receipt_of(network), studies, store, worker, cache)
+
+
+def weights_after(run, studies, cache, receipt_of=fresh_receipt):
+    """Every tensor of the trained network by name."""
+    network, _ = train_drawn(run, studies, open_store("memory://"), cache, receipt_of=receipt_of)
+    return network.state_dict()
+
+
+def changed(run, weights):
+    """Names of the tensors that the training of `run` moved."""
+    start = build_unet(run.architecture, len(run.channels), run.seed).state_dict()
+    return {name for name, tensor in weights.items() if not torch.equal(tensor, start[name])}
 
 
 def test_one_seed_gives_one_network_and_another_seed_another(tmp_path):
@@ -157,3 +192,76 @@ def test_a_small_network_learns_to_find_bright_balls(tmp_path):
     found_IJK = head_probability(network, unseen.image_CIJK, 16, 8, torch.device("cpu")) > 0.5
     overlap = np.logical_and(found_IJK, unseen.label_IJK).sum()
     assert 2 * overlap / (found_IJK.sum() + unseen.label_IJK.sum()) > 0.6
+
+
+def test_a_budget_of_steps_that_ends_with_an_epoch_trains_what_the_epochs_train(tmp_path):
+    studies = [draw_study(1), draw_study(2)]
+    by_epochs, by_steps = (
+        weights_after(make_run(studies, **b), studies, tmp_path) for b in ({"epochs": 2}, {"steps": 8})
+    )
+    assert all(torch.equal(by_epochs[name], by_steps[name]) for name in by_epochs)
+
+
+def test_the_last_epoch_ends_where_the_steps_are_reached_and_reports_say_how_far_it_is(tmp_path):
+    studies = [draw_study(1), draw_study(2)]
+    run = make_run(studies, steps=6)
+    _, outcome = train_drawn(run, studies, open_store("memory://"), tmp_path, watched := Watched())
+    assert (outcome.epochs, outcome.steps) == (2, 6)
+    assert [(report["step"], report["steps"]) for report in watched.reports] == [(4, 6), (6, 6)]
+
+
+def test_warm_up_takes_its_part_of_the_first_step(tmp_path):
+    studies = [draw_study(1)]
+    one_step = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-2}
+
+    def moved(**training):
+        run = make_run(studies, **one_step, **training)
+        start, end = build_unet(run.architecture, 1, run.seed).state_dict(), weights_after(run, studies, tmp_path)
+        return max(float((end[name] - start[name]).abs().max()) for name in end)
+
+    assert moved() == pytest.approx(1e-2, rel=1e-3)  # Adam's first step is the learning rate itself
+    assert moved(warmup_steps=4) == pytest.approx(1e-2 / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize(
+    ("part", "trained"), [("encoder", ("up.", "merge.", "head.")), ("all-but-head", ("head.",))], ids=["encoder", "all"]
+)
+def test_a_frozen_part_keeps_the_sources_weights_and_statistics(part, trained, norm, tmp_path):
+    studies = [draw_study(1)]
+    run = make_run(studies, norm=norm, freezing=Freezing(part=part))
+    weights = weights_after(run, studies, tmp_path, taken_over)
+    assert changed(run, weights) == {name for name in weights if name.startswith(trained)}
+
+
+def test_what_is_thawed_learns_from_then_on_with_an_optimiser_of_its_own_age(tmp_path):
+    studies, store = [draw_study(1)], open_store("memory://")
+    run = make_run(studies, norm="batch", epochs=3, freezing=Freezing(part="encoder", epochs=2))
+    network, _ = train_drawn(run, studies, store, tmp_path, receipt_of=taken_over)
+    assert changed(run, network.state_dict()) == set(network.state_dict())
+    checkpoint = safetensors.torch.load(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
+    ages = {part: int(checkpoint[f"adam.{part}.weight.step"]) for part in ("entry.conv1", "head")}
+    assert ages == {"entry.conv1": 2, "head": 6}
+    assert int(checkpoint["model.entry.norm1.num_batches_tracked"]) == 2
+
+
+def test_a_de_novo_training_ignores_freezing(tmp_path):
+    studies = [draw_study(1)]
+    free, bound = (
+        weights_after(make_run(studies, freezing=freezing), studies, tmp_path)
+        for freezing in (None, Freezing(part="all-but-head"))
+    )
+    assert all(torch.equal(free[name], bound[name]) for name in free)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 5, 8, 9], ids="after {} steps".format)
+@pytest.mark.parametrize("frozen_epochs", [1, 2])
+def test_stopped_before_at_or_after_the_thaw_a_training_goes_on_to_the_same_bytes(steps, frozen_epochs, tmp_path):
+    studies, store = [draw_study(1), draw_study(2)], open_store("memory://")
+    freezing = Freezing(part="encoder", epochs=frozen_epochs)
+    run = make_run(studies, norm="batch", steps=10, warmup_steps=7, freezing=freezing)  # epochs of 4, 4 and 2 steps
+    with pytest.raises(Stop):
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), taken_over)
+    resumed, _ = train_drawn(run, studies, store, tmp_path, receipt_of=taken_over)
+    undisturbed, _ = train_drawn(run, studies, open_store("memory://"), tmp_path, receipt_of=taken_over)
+    assert weights_bytes(resumed) == weights_bytes(undisturbed)

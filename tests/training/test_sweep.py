@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
 def count_to_three(worker, task):
     """Three epochs; what `task` says may go wrong."""
     for epoch in range(1, 4):
-        worker.report({"epoch": epoch, "epochs": 3, "loss": 1 / epoch, "steps": epoch, "seconds": 0.1})
+        worker.report({"epoch": epoch, "step": 4 * epoch, "steps": 12, "loss": 1 / epoch, "seconds": 0.1})
         if "refuse" in task:
             raise TransferError("model glioma/1: weights were altered")
         if "bug" in task:
@@ -58,7 +58,7 @@ def test_failed_cells_stop_no_other_and_say_why(file_store_uri, tmp_path):
     assert all(len(p.running) <= 2 for p in told)
     assert [p.elapsed_s for p in told] == sorted(p.elapsed_s for p in told)
     assert told[-1].remaining_s == 0
-    assert {(cell.epoch, cell.loss) for p in told for cell in p.running if cell.name == "3d"} >= {(1, 1.0), (3, 1 / 3)}
+    assert {(cell.step, cell.loss) for p in told for cell in p.running if cell.name == "3d"} >= {(4, 1.0), (12, 1 / 3)}
 
 
 def test_a_sweep_of_nothing_is_done(file_store_uri):
@@ -85,4 +85,4 @@ def test_cells_of_two_workers_are_runs_of_their_own(file_store_uri):
     assert fine.error is None
     assert refused.error == "model glioma/1: weights were altered"
     assert open_store(file_store_uri).list("done") == ["done/0a"]
-    assert {cell.epoch for p in told for cell in p.running if cell.name == "0a"} >= {3}
+    assert {cell.step for p in told for cell in p.running if cell.name == "0a"} >= {12}

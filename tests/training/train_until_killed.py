@@ -14,6 +14,7 @@ import torch
 from drawn import interrupted_run
 from torch import nn
 
+from lesionlab.model.transfer import fresh_receipt
 from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
@@ -42,4 +43,12 @@ class DoomedWorker(SoloWorker):
 
 studies, run = interrupted_run()
 network = build_unet(run.architecture, 1, run.seed)
-train(run, network, studies, open_store(sys.argv[1]), DoomedWorker(torch.device("cpu")), Path(sys.argv[2]))
+train(
+    run,
+    network,
+    fresh_receipt(network),
+    studies,
+    open_store(sys.argv[1]),
+    DoomedWorker(torch.device("cpu")),
+    Path(sys.argv[2]),
+)

@@ -34,7 +34,7 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: whole epochs, steps, and the mean loss of the last epoch."""
+    """How far a run is: epochs (where the budget ends, a part of one counts), steps, the last epoch's mean loss."""
 
     epochs: int
     steps: int

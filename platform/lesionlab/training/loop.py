@@ -27,8 +27,10 @@ from lesionlab.errors import TrainingError
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
+from lesionlab.training.schedule import frozen_in, hold, learning_rate, length_of
 from storage_schemas.base import digest_of
 from storage_schemas.manifests import ManifestEntry
+from storage_schemas.models import TensorReceipt
 from storage_schemas.runs import RunSpec, TrainingConfig
 
 T = TypeVar("T")
@@ -101,6 +103,7 @@ class Patch:
 def train(
     run: RunSpec,
     network: nn.Module,
+    receipt: Sequence[TensorReceipt],
     volumes: Sequence[StudyArrays],
     store: Objects,
     worker: Worker,
@@ -108,18 +111,22 @@ def train(
 ) -> TrainingOutcome:
     """Train the network in place (it moves to the worker's device), from the run's checkpoint where there is one.
 
-    `volumes` are those of `run.train`, in its order; `cache` is a node-local folder. Reports after each epoch: epoch,
-    epochs, loss, steps, seconds. The checkpoint stays in the store. Raises TrainingError where the loss is not finite
-    or the checkpoint is another run's.
+    `receipt` says where the network's tensors come from, `volumes` are those of `run.train`, in its order; `cache` is a
+    node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays in the
+    store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
     """
     began = time.monotonic()
     configure_torch(worker)
-    network.to(worker.device).train()
+    network.to(worker.device)
     adam = torch.optim.Adam(network.parameters(), lr=run.training.learning_rate)
     progress = resume(store, run.run_id, network, adam) or Progress(epochs=0, steps=0, loss=math.nan)
     copies = augmented_copies(run, volumes, worker, cache)
-    parallel = worker.parallel(network)
-    for epoch in range(progress.epochs, run.training.epochs):
+    length = length_of(run)
+    frozen, parallel = None, network
+    for epoch in range(progress.epochs, length.epochs):
+        if frozen != (wanted := frozen_in(epoch, run.training.freezing, receipt)):
+            hold(network, frozen := wanted)
+            parallel = worker.parallel(network)  # anew: it fixes which gradients the workers exchange
         losses = train_epoch(run, epoch, parallel, adam, copies, worker)
         loss = float(np.mean(worker.gather(float(np.mean(losses)))))
         progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
@@ -128,9 +135,9 @@ def train(
         worker.report(
             {
                 "epoch": progress.epochs,
-                "epochs": run.training.epochs,
+                "step": progress.steps,
+                "steps": length.steps,
                 "loss": loss,
-                "steps": progress.steps,
                 "seconds": time.monotonic() - began,
             }
         )
@@ -170,9 +177,13 @@ def train_epoch(
     copies: Sequence[AugmentedVolume],
     worker: Worker,
 ) -> list[float]:
-    """One pass over the epoch's patches; this worker's loss a step. Raises TrainingError where it is not finite."""
+    """One pass over the epoch's patches, or what the budget leaves of it; this worker's loss a step.
+
+    Raises TrainingError where a loss is not finite.
+    """
     losses = []
-    for step, batch in enumerate(batches(epoch_patches(run, epoch, copies), run.training.batch_size)):
+    cut = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
+    for step, batch in zip(length_of(run).steps_of(epoch), cut, strict=False):
         image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
         loss = cross_entropy(parallel(image_BCIJK), label_BIJK)
         if not math.isfinite(value := loss.item()):
@@ -180,6 +191,7 @@ def train_epoch(
                 f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
                 f"lower the learning rate ({run.training.learning_rate:g}) or look for odd intensities"
             )
+        adam.param_groups[0]["lr"] = learning_rate(run.training, step)
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.step()

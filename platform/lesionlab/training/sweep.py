@@ -54,11 +54,11 @@ class CellOutcome:
 
 @dataclass(frozen=True)
 class RunningCell:
-    """Where a cell is: whole epochs of how many, and the loss of the last one (None: the first is not over)."""
+    """Where a cell is: steps of how many, and the mean loss of the last epoch (None: the first is not over)."""
 
     name: str
-    epoch: int = 0
-    epochs: int = 0
+    step: int = 0
+    steps: int = 0
     loss: float | None = None
 
 
@@ -175,7 +175,7 @@ class _Watch(TrialProgressCallback):
         if "error" in result:
             self.errors[name] = result["error"]
         if "loss" in result:
-            self._running[name] = RunningCell(name, int(result["epoch"]), int(result["epochs"]), result["loss"])
+            self._running[name] = RunningCell(name, int(result["step"]), int(result["steps"]), result["loss"])
             self._tell()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -198,9 +198,7 @@ class _Watch(TrialProgressCallback):
         self._told = time.monotonic()
         elapsed_s = self._told - self._began
         spent = sum(self._costs[name] for name in self._ended)
-        spent += sum(
-            self._costs[cell.name] * cell.epoch / cell.epochs for cell in self._running.values() if cell.epochs
-        )
+        spent += sum(self._costs[cell.name] * cell.step / cell.steps for cell in self._running.values() if cell.steps)
         remaining_s = elapsed_s * (sum(self._costs.values()) - spent) / spent if spent else None
         self._on_change(
             SweepProgress(

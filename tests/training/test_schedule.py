@@ -1,0 +1,69 @@
+"""The budget is spent to the step, the learning rate rises as declared, and only what came from a source is frozen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.unet import build_unet
+from lesionlab.training.schedule import Length, frozen_in, learning_rate, length_of
+from storage_schemas.models import Architecture
+from storage_schemas.runs import Freezing, TrainingConfig
+
+from .drawn import draw_study, make_run, taken_over
+
+NETWORK = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0)
+
+
+@given(steps=st.integers(1, 200), steps_per_epoch=st.integers(1, 50))
+def test_the_epochs_spend_the_budget_exactly(steps, steps_per_epoch):
+    length = Length(steps, steps_per_epoch)
+    spent = [length.steps_of(epoch) for epoch in range(length.epochs)]
+    assert [step for epoch in spent for step in epoch] == list(range(steps))
+    assert all(len(epoch) == steps_per_epoch for epoch in spent[:-1])
+
+
+def test_by_epochs_more_studies_take_more_steps_and_by_steps_they_do_not():
+    few, many = [draw_study(1)], [draw_study(number) for number in range(1, 4)]
+    # A study gives 2 copies × 4 patches, 4 patches make a step.
+    assert [length_of(make_run(studies, epochs=5)).steps for studies in (few, many)] == [10, 30]
+    assert [length_of(make_run(studies, steps=7)) for studies in (few, many)] == [Length(7, 2), Length(7, 6)]
+    assert [length_of(make_run(studies, steps=7)).epochs for studies in (few, many)] == [4, 2]
+
+
+def test_the_learning_rate_rises_linearly_to_its_full_value_and_stays():
+    training = TrainingConfig(learning_rate=1e-3, warmup_steps=4)
+    rates = [learning_rate(training, step) for step in range(6)]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3, 1e-3])
+    assert rates[3:] == [1e-3] * 3
+
+
+def test_without_warm_up_the_learning_rate_is_what_it_is():
+    assert {learning_rate(TrainingConfig(learning_rate=1e-5), step) for step in range(3)} == {1e-5}
+
+
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [("encoder", {"up", "merge", "head"}), ("all-but-head", {"head"})],
+)
+def test_the_frozen_part_is_as_declared_and_for_as_long(part, trained):
+    receipt = taken_over(NETWORK)
+    for epochs, frozen_epochs in ((2, (0, 1)), (None, (0, 1, 2, 99))):
+        freezing = Freezing(part=part, epochs=epochs)
+        for epoch in frozen_epochs:
+            left = {row.tensor for row in receipt} - frozen_in(epoch, freezing, receipt)
+            assert {name.split(".")[0] for name in left} == trained
+    assert frozen_in(2, Freezing(part=part, epochs=2), receipt) == frozenset()
+
+
+def test_what_starts_fresh_or_was_adapted_is_never_frozen():
+    forever = Freezing(part="all-but-head")
+    assert frozen_in(0, forever, fresh_receipt(NETWORK)) == frozenset()
+    adapted = [
+        row.model_copy(update={"origin": "adapted"}) if row.tensor == "entry.conv1.weight" else row
+        for row in taken_over(NETWORK)
+    ]
+    left = {row.tensor for row in adapted} - frozen_in(0, forever, adapted)
+    assert left == {"entry.conv1.weight", "head.weight", "head.bias"}
