@@ -27,7 +27,9 @@ class ManifestEntry(Document):
     volume: Digest
     """Digest in the key of the study volume."""
     image_sha256: Sha256
-    """Of the source image's decoded voxels: the same image under two names is a leak, however it was compressed."""
+    """Of the native image's decoded voxels: the same image under two names is a leak, however it was compressed."""
+    further_images_sha256: tuple[Sha256, ...] = ()
+    """The same of the task's other images, in the order of its inputs."""
     lesions: Annotated[int, Field(ge=0)]
     """Connected components (26-neighbourhood) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]

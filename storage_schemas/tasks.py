@@ -47,7 +47,8 @@ class Channel(Document):
 
 
 class Task(Document):
-    """What a study of this task consists of. Raises ValueError where a role is used that is not read."""
+    """What a study of this task consists of. Raises ValueError where it uses a role that is not read, or registers an
+    image otherwise than once onto the native one."""
 
     name: TaskName
     title: str
@@ -69,6 +70,9 @@ class Task(Document):
         used |= {role for channel in self.channels for role in (channel.image, channel.minus) if role is not None}
         if strangers := sorted(used - read):
             raise ValueError(f"task {self.name}: uses {', '.join(strangers)}, but reads {', '.join(sorted(read))}")
+        moved = [move.moving for move in self.registrations]
+        if {move.fixed for move in self.registrations} - {self.native} or len({*moved, self.native}) <= len(moved):
+            raise ValueError(f"task {self.name}: wanted each other image registered once, and onto {self.native}")
         return self
 
     @property

@@ -60,7 +60,7 @@ class SourceImage(Document):
 
     role: str
     """Role of the image in the task; `reference` for the mask, `reference-transform` for what brings it to native
-    space, `second` for the other grader's mask."""
+    space, `second` for the other grader's mask, `second-transform` as for the first."""
     sha256: Sha256
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import zarr
 
-from lesionlab.errors import DatasetError, ImageError
+from lesionlab.errors import StudyRefused
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.resample import resample_linear
 from lesionlab.imaging.volume import Volume, read_volume
 from lesionlab.preprocessing.bids import StudyFiles, find_studies
+from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.study import (
     StudyVolume,
-    prepare_image,
     preprocess_study,
     store_study,
     stored_entry,
@@ -130,18 +130,18 @@ def test_nothing_in_the_store_tells_where_the_files_lay(tmp_path, files, volume)
 def test_a_faulty_study_is_refused_with_all_its_faults(tmp_path, files):
     save(mask_path(tmp_path / "bids", "sub-01_ses-a"), lesions() * 2)
     save(image_path(tmp_path / "bids", "sub-01_ses-a"), np.zeros(SHAPE, dtype=np.int16))
-    with pytest.raises(DatasetError) as refusal:
+    with pytest.raises(StudyRefused) as refusal:
         preprocess_study(files, TASK, 2.0, CODE)
     assert len(refusal.value.args) == 2
     assert str(refusal.value) == "\n".join(refusal.value.args)
 
 
 def test_ones_own_image_is_prepared_as_a_studys_image_is(files, volume):
-    prepared = prepare_image(read_volume(files.images["flair"]), 2.0)
-    assert np.array_equal(prepared.image_IJK, volume.image_CIJK[0])
+    prepared = prepare_images({"flair": read_volume(files.images["flair"])}, TASK, 2.0)
+    assert np.array_equal(prepared.image_CIJK, volume.image_CIJK)
     assert prepared.study_grid == volume.card.study_grid
 
 
 def test_an_image_without_contrast_cannot_be_prepared():
-    with pytest.raises(ImageError, match="same value everywhere"):
-        prepare_image(Volume(np.full(SHAPE, 5, dtype=np.float32), np.eye(4)), 2.0)
+    with pytest.raises(StudyRefused, match="same value everywhere"):
+        prepare_images({"flair": Volume(np.full(SHAPE, 5, dtype=np.float32), np.eye(4))}, TASK, 2.0)

@@ -6,17 +6,19 @@ C channel, i j k native voxels, I J K voxels of the isotropic study grid.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionlab.errors import ImageError
-from lesionlab.imaging.intensity import head_mask, z_score
+from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.imaging.resample import resample_mask
 from lesionlab.imaging.volume import Mask, Volume
+from lesionlab.imaging.warp import Steps
+from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import Scans, read_scans
 from lesionlab.store.arrays import group_exists, read_attributes, write_group
@@ -25,17 +27,7 @@ from storage_schemas.base import Digest, Sha256, digest_of
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
 from storage_schemas.tasks import Task
-from storage_schemas.volumes import ATTRIBUTE, Grid, Normalisation, SourceImage, StudyVolumeCard
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedImage:
-    """One image as a network wants it: float16, (value - mean) / sd over the head, on the study grid."""
-
-    image_IJK: NDArray[np.float16]
-    study_grid: Grid
-    mean: float
-    sd: float
+from storage_schemas.volumes import ATTRIBUTE, SourceImage, StudyVolumeCard
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +39,19 @@ class StudyVolume:
     image_CIJK: NDArray[np.float16]
     label_IJK: Mask
     native_label_ijk: Mask
+    second_label_ijk: Mask | None
+    """Another grader's mask."""
+    deformations: Mapping[str, Steps]
+    """By the name that the card gives them."""
 
 
 def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> StudyVolume:
-    """One study from its files to its volume. Raises DatasetError with every fault of it, each one argument."""
+    """One study from its files to its volume. Raises StudyRefused with all that was found."""
     scans = read_scans(files, task)
-    images = [prepare_image(scan, spacing_mm) for scan in scans.images]
-    grid = images[0].study_grid
+    try:
+        prepared = prepare_images(scans.images, task, spacing_mm)
+    except StudyRefused as refusal:
+        raise StudyRefused([*scans.findings, *refusal.findings]) from refusal
     card = StudyVolumeCard(
         study=files.study,
         patient=files.patient,
@@ -61,36 +59,35 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         task=task.name,
         channels=task.channel_names,
         spacing_mm=spacing_mm,
-        study_grid=grid,
-        native_grid=scans.images[0].grid,
-        normalisation=tuple(
-            Normalisation(image=role, mean=image.mean, sd=image.sd)
-            for role, image in zip(task.roles, images, strict=True)
-        ),
-        sources=hash_sources(files, task),
+        study_grid=prepared.study_grid,
+        native_grid=scans.images[task.native].grid,
+        normalisation=prepared.normalisation,
+        registrations=prepared.registrations,
+        second_grader=scans.second is not None,
+        sources=hash_sources(files),
         code_version=code_version,
     )
     return StudyVolume(
         card=card,
-        entry=_entry(files, scans, study_digest(files, task, spacing_mm, code_version)),
-        image_CIJK=np.stack([image.image_IJK for image in images]),
-        label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, grid),
+        entry=_entry(files, scans, task, study_digest(files, task, spacing_mm, code_version)),
+        image_CIJK=prepared.image_CIJK,
+        label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.study_grid),
         native_label_ijk=scans.reference.voxels,
+        second_label_ijk=None if scans.second is None else scans.second.voxels,
+        deformations=prepared.deformations,
     )
 
 
-def prepare_image(scan: Volume, spacing_mm: float) -> PreparedImage:
-    """One image, linear on its isotropic study grid, z-scored over the head. Raises ImageError if it is flat."""
-    grid = study_grid(scan.grid, spacing_mm)
-    voxels_IJK = resample_linear(scan.voxels, scan.grid, grid)
-    standardised = z_score(voxels_IJK, head_mask(voxels_IJK))
-    return PreparedImage(standardised.voxels_IJK.astype(np.float16), grid, standardised.mean, standardised.sd)
-
-
-def hash_sources(files: StudyFiles, task: Task) -> tuple[SourceImage, ...]:
-    """The files' own bytes, by role. Raises ImageError where one cannot be read."""
-    paths = {**files.images, "reference": files.reference.mask}
-    return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items())
+def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
+    """The bytes of every file that is read, by role. Raises ImageError where one cannot be."""
+    paths = {
+        **files.images,
+        "reference": files.reference.mask,
+        "reference-transform": files.reference.transform,
+        "second": files.second.mask if files.second else None,
+        "second-transform": files.second.transform if files.second else None,
+    }
+    return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items() if path)
 
 
 def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> Digest:
@@ -102,7 +99,7 @@ def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version:
             "site": files.site,
             "task": task.model_dump(mode="json"),
             "spacing_mm": float(spacing_mm),
-            "sources": [source.model_dump(mode="json") for source in hash_sources(files, task)],
+            "sources": [source.model_dump(mode="json") for source in hash_sources(files)],
             "code_version": code_version,
         }
     )
@@ -119,25 +116,34 @@ def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEnt
 def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
     """Write the volume, whole or not at all; what the manifest says of it comes back."""
     entry = volume.entry
+    second = {} if volume.second_label_ijk is None else {"second_label": volume.second_label_ijk}
     write_group(
         store,
         STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume),
-        {"image": volume.image_CIJK, "label": volume.label_IJK, "native_label": volume.native_label_ijk},
+        {
+            "image": volume.image_CIJK,
+            "label": volume.label_IJK,
+            "native_label": volume.native_label_ijk,
+            **second,
+            **volume.deformations,
+        },
         {ATTRIBUTE: volume.card.model_dump(mode="json"), ENTRY_ATTRIBUTE: entry.model_dump(mode="json")},
     )
     return entry
 
 
-def _entry(files: StudyFiles, scans: Scans, digest: Digest) -> ManifestEntry:
+def _entry(files: StudyFiles, scans: Scans, task: Task, digest: Digest) -> ManifestEntry:
     lesion_mm3 = int(scans.reference.voxels.sum()) * voxel_volume_mm3(scans.reference.affine)
     return ManifestEntry(
         study=files.study,
         patient=files.patient,
         site=files.site,
         volume=digest,
-        image_sha256=_voxels_sha256(scans.images[0]),
+        image_sha256=_voxels_sha256(scans.images[task.native]),
+        further_images_sha256=tuple(_voxels_sha256(scans.images[role]) for role in task.roles if role != task.native),
         lesions=label_lesions(scans.reference.voxels).count,
         lesion_volume_ml=round(lesion_mm3 / 1000, 6),
+        second_grader=scans.second is not None,
     )
 
 

@@ -1,7 +1,8 @@
 """One entry of a manifest in; the study's voxels as read-only memory maps of a folder on this node out.
 
 Training reads patches from the maps, never from the store: all processes of a node share them through the page cache.
-The folder is `<cache>/volumes/<digest>/{card.json,image.npy,label.npy,native_label.npy}`, filled once per node.
+The folder is `<cache>/volumes/<digest>/{card.json,image.npy,label.npy,native_label.npy}`, with
+`second_label.npy` where the volume has one, filled once per node.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class CachedVolume:
     image_CIJK: NDArray[np.float16]
     label_IJK: NDArray[np.uint8]
     native_label_ijk: NDArray[np.uint8]
+    second_label_ijk: NDArray[np.uint8] | None
+    """Another grader's mask, where there is one."""
 
 
 def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume:
@@ -89,7 +92,7 @@ def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
             f"{entry.study}: {key} in {store.uri} has no valid card; preprocess the cohort again"
         ) from error
     (draft / "card.json").write_text(card.canonical_json())
-    for name in ("image", "label", "native_label"):
+    for name in ("image", "label", "native_label", *(("second_label",) if card.second_grader else ())):
         np.save(draft / f"{name}.npy", read_array(store, key, name))
     for path in draft.iterdir():
         with path.open("rb+") as file:
@@ -109,6 +112,7 @@ def _mapped(folder: Path) -> CachedVolume | None:
             image_CIJK=_map(folder / "image.npy", (len(card.channels), *study), np.float16),
             label_IJK=_map(folder / "label.npy", study, np.uint8),
             native_label_ijk=_map(folder / "native_label.npy", native, np.uint8),
+            second_label_ijk=_map(folder / "second_label.npy", native, np.uint8) if card.second_grader else None,
         )
     except (OSError, EOFError, ValueError):  # a ValidationError is a ValueError
         return None

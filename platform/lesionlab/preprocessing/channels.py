@@ -1,0 +1,113 @@
+"""The images of one study in; registered, normalised and put together as the network's channels on one grid, out.
+
+C channel, I J K voxels of the isotropic study grid (that of the task's native image).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlab.errors import ImageError, StudyRefused
+from lesionlab.imaging.intensity import Standardised, head_mask, z_score
+from lesionlab.imaging.register import Registered, register
+from lesionlab.imaging.resample import resample_linear, study_grid
+from lesionlab.imaging.volume import Image, Volume
+from lesionlab.imaging.warp import Steps
+from lesionlab.preprocessing.integrity import registration_findings
+from storage_schemas.tasks import Channel, Registration, Task
+from storage_schemas.verdicts import Finding
+from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, RegistrationReceipt
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImages:
+    """The images of one study as a network wants them."""
+
+    image_CIJK: NDArray[np.float16]
+    study_grid: Grid
+    normalisation: tuple[Normalisation, ...]
+    registrations: tuple[RegistrationReceipt, ...]
+    deformations: Mapping[str, Steps]
+    """By the name that the receipts give them."""
+
+
+def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) -> PreparedImages:
+    """The task's channels: images by role, onto one study grid, z-scored, as they are or one less another.
+
+    Mean and SD of every image are those of the same voxels: the native image's head, as far as all images show it. So
+    equal tissue has equal values, which a difference rests on. Where an image has no data its channel has the value of
+    air, as beyond the border of any scan; a difference is 0 where either image has none, for nothing is known to have
+    changed there. Raises StudyRefused where a registration failed or an image has no contrast.
+    """
+    grid = study_grid(images[task.native].grid, spacing_mm)
+    moves = {move.moving: move for move in task.registrations}
+    aligned_IJK: dict[str, Image] = {}
+    receipts: list[RegistrationReceipt] = []
+    deformations: dict[str, Steps] = {}
+    for role in task.roles:
+        if role not in moves:
+            aligned_IJK[role] = resample_linear(images[role].voxels, images[role].grid, grid, outside=np.nan)
+            continue
+        found = _registered(images, moves[role], grid)
+        receipt = _receipt(moves[role], found)
+        receipts.append(receipt)
+        aligned_IJK[role] = found.voxels_IJK
+        if receipt.deformation and found.deformation_3IJK is not None:
+            deformations[receipt.deformation.array] = found.deformation_3IJK
+    if failed := registration_findings(receipts):
+        raise StudyRefused(failed)
+    scaled = _scaled(aligned_IJK, task.native)
+    return PreparedImages(
+        image_CIJK=np.stack([_channel(channel, scaled) for channel in task.channels]),
+        study_grid=grid,
+        normalisation=tuple(Normalisation(image=role, mean=image.mean, sd=image.sd) for role, image in scaled.items()),
+        registrations=tuple(receipts),
+        deformations=deformations,
+    )
+
+
+def _registered(images: Mapping[str, Volume], move: Registration, grid: Grid) -> Registered:
+    try:
+        return register(images[move.fixed], images[move.moving], move.kind, grid)
+    except ImageError as error:
+        raise StudyRefused([Finding(code=error.code, place=move.moving, what=str(error))]) from error
+
+
+def _receipt(move: Registration, found: Registered) -> RegistrationReceipt:
+    array = f"deformation_{move.moving}"
+    return RegistrationReceipt(
+        moving=move.moving,
+        fixed=move.fixed,
+        kind=move.kind,
+        matrix=cast(Affine, tuple(tuple(map(float, row)) for row in found.matrix)),
+        deformation=None if found.deformation_3IJK is None else Deformation(array=array),
+        correlation_before=found.correlation_before,
+        correlation_after=found.correlation_after,
+        head_overlap=found.head_overlap,
+        warped_sha256=found.warped_sha256,
+    )
+
+
+def _scaled(aligned_IJK: Mapping[str, Image], native: str) -> dict[str, Standardised]:
+    """Each image z-scored over the head that all of them show; NaN stays where there is no data."""
+    scaled = {}
+    common_IJK = head_mask(aligned_IJK[native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
+    for role, image_IJK in aligned_IJK.items():
+        try:
+            scaled[role] = z_score(image_IJK, common_IJK)
+        except ImageError as error:
+            raise StudyRefused([Finding(code=error.code, place=role, what=str(error))]) from error
+    return scaled
+
+
+def _channel(channel: Channel, scaled: Mapping[str, Standardised]) -> NDArray[np.float16]:
+    image = scaled[channel.image]
+    values_IJK, unknown = image.voxels_IJK, -image.mean / image.sd
+    if channel.minus is not None:
+        values_IJK, unknown = values_IJK - scaled[channel.minus].voxels_IJK, 0.0
+    return np.where(np.isnan(values_IJK), np.float32(unknown), values_IJK).astype(np.float16)
