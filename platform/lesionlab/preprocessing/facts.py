@@ -1,0 +1,148 @@
+"""The files of one study in; what is known of it beside its voxels (Wahlig et al. 2023, tables 1 and 2), out.
+
+What is not told, or cannot be, is None; nothing is guessed from another study, or another image. Only numbers and words
+of closed lists pass, so that no text of a sidecar or a table enters the store.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lesionlab.preprocessing.files import StudyFiles
+from storage_schemas.facts import StudyFacts
+from storage_schemas.tasks import Task
+
+OTHER = "other"
+"""A scanner is named, by words that are on no list here."""
+
+_SEXES: dict[str, Literal["F", "M", "O"]] = {
+    **dict.fromkeys(("f", "female", "woman"), "F"),
+    **dict.fromkeys(("m", "male", "man"), "M"),
+    **dict.fromkeys(("o", "other", "x", "diverse", "non-binary", "nonbinary", "intersex"), "O"),
+}
+_HIGHEST_AGE = 90
+"""Stands for all higher ages (45 CFR 164.514(b)(2)(i)(C))."""
+_MOST_YEARS = 125
+
+_FIELD_T = (0.01, 25.0)
+_ECHO_S = (0.0005, 1.0)
+_REPETITION_S = (0.002, 60.0)
+"""What the sequences of a head scan can have: an echo of more than a second would find no signal left."""
+
+_VENDORS = {
+    "Siemens": r"siemens",
+    "GE": r"ge\b|general electric",
+    "Philips": r"philips",
+    "Canon": r"canon|toshiba",
+    "United Imaging": r"uih|united imaging",
+    "Fujifilm": r"hitachi|fuji",
+    "Hyperfine": r"hyperfine",
+    "Bruker": r"bruker",
+    "Neusoft": r"neusoft",
+    "Esaote": r"esaote",
+}
+_MAKERS_OWN = re.compile(r"magnetom|siemens|healthineers|ge|philips|healthcare|medical|systems", re.IGNORECASE)
+# Names of clinical scanners, as ManufacturersModelName has them.
+_MODEL_WORD = re.compile(
+    # Siemens
+    r"skyra|verio|prisma|trio|triotim|trio-tim|avanto|aera|vida|lumina|sola|altea|amira|espree|essenza|symphony"
+    r"|symphonytim|sonata|allegra|harmony|concerto|spectra|terra|sempra|viato|flow|cima|free|max|star|biograph|mmr"
+    r"|connectom|fit|tim"
+    # GE
+    r"|signa|hd[xitert]{0,2}|excite|twinspeed|discovery|optima|brivo|architect|artist|premier|explorer|pioneer|voyager"
+    r"|creator|hero|victor|champion|pet/mr|genesis|lx|mr\d{3}w?"
+    # Philips
+    r"|achieva|ingenia|intera|gyroscan|nt|dstream|elition|ambition|omega|multiva|panorama|prodiva|ingenuity|evolution"
+    r"|x|s|tx|xr|cx|hp|mr"
+    # Canon, United Imaging, Hitachi, Hyperfine
+    r"|vantage|titan|galan|orian|elan|atlas|excelart|fortian|centurian|umr|jupiter|oasis|echelon|oval|airis|aperto"
+    r"|trillium|swoop|biospec|\d{1,2}(?:\.\d)?t|\d{2,4}",
+    re.IGNORECASE,
+)
+
+
+def read_facts(files: StudyFiles, task: Task) -> StudyFacts:
+    """What sidecar and participant row say; of a study of several images, the native one's sidecar (paper, table 1).
+
+    Times are seconds in BIDS. A sidecar whose echo time exceeds one second, or whose repetition time one minute, was
+    written in milliseconds, both of them: no head is scanned so slowly.
+    """
+    sidecar, participant = files.sidecars.get(task.native, {}), _by_name(files.participant)
+    echo, repetition = _number(sidecar.get("EchoTime")), _number(sidecar.get("RepetitionTime"))
+    in_ms = (echo or 0) > _ECHO_S[1] or (repetition or 0) > _REPETITION_S[1]
+    return StudyFacts(
+        study=files.study,
+        patient=files.patient,
+        site=files.site,
+        sex=_SEXES.get(_first(participant, "sex", "gender").lower()),
+        age_years=_age_years(_first(participant, "age", "age_years", "age_at_scan")),
+        field_strength_t=_within(_number(sidecar.get("MagneticFieldStrength")), _FIELD_T),
+        echo_time_ms=_milliseconds(echo, _ECHO_S, in_ms),
+        repetition_time_ms=_milliseconds(repetition, _REPETITION_S, in_ms),
+        acquisition=_acquisition(sidecar.get("MRAcquisitionType")),
+        manufacturer=_manufacturer(sidecar.get("Manufacturer")),
+        model=_model(sidecar.get("ManufacturersModelName")),
+    )
+
+
+def _by_name(participant: Mapping[str, str]) -> dict[str, str]:
+    return {re.sub(r"[^a-z]+", "_", name.lower()).strip("_"): value.strip() for name, value in participant.items()}
+
+
+def _first(participant: Mapping[str, str], *names: str) -> str:
+    return next((participant[name] for name in names if participant.get(name)), "")
+
+
+def _age_years(text: str) -> float | None:
+    """Of `47`, `47.5`, `90+`, `>89` and DICOM's `047Y` and `018M`."""
+    match = re.fullmatch(r"(>?)\s*(\d{1,3}(?:[.,]\d+)?)\s*(\+|y(?:ears?|rs?)?|m)?", text.lower())
+    if match is None:
+        return None
+    years = float(match[2].replace(",", ".")) / (12 if match[3] == "m" else 1)
+    return min(years, _HIGHEST_AGE) if years <= _MOST_YEARS else None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number above zero, also where it was written as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _within(number: float | None, bounds: tuple[float, float]) -> float | None:
+    return number if number is not None and bounds[0] <= number <= bounds[1] else None
+
+
+def _milliseconds(number: float | None, bounds_s: tuple[float, float], in_ms: bool) -> float | None:
+    seconds = _within(None if number is None else number / 1000 if in_ms else number, bounds_s)
+    return None if seconds is None else round(seconds * 1000, 6)
+
+
+def _acquisition(value: Any) -> Literal["2D", "3D"] | None:
+    text = str(value).strip().upper()
+    return "2D" if text == "2D" else "3D" if text == "3D" else None
+
+
+def _manufacturer(value: Any) -> str | None:
+    text = _told(value).lower()
+    return next((name for name, sign in _VENDORS.items() if re.match(sign, text)), OTHER) if text else None
+
+
+def _model(value: Any) -> str | None:
+    """`MAGNETOM Skyra_fit` as `Skyra Fit`, `SIGNA Premier` as `Signa Premier`: words on the list, the maker's own out."""
+    words = [word for word in _told(value).replace("_", " ").split() if not _MAKERS_OWN.fullmatch(word)]
+    if not all(map(_MODEL_WORD.fullmatch, words)):
+        return OTHER
+    return " ".join(word.capitalize() if word.isalpha() and len(word) > 4 else word for word in words) or None
+
+
+def _told(value: Any) -> str:
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return "" if text.lower() in ("n/a", "none", "unknown") else text
