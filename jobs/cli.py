@@ -16,18 +16,19 @@ from jobs.pretrain import pretrain
 from jobs.run import run
 from jobs.simulate import simulate
 from jobs.sweep import sweep
+from jobs.verify import verify
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="How many labelled MS studies does a site need, and does starting from a model of another pathology help?\n\n"
-    "The stages, in the order of the flow: simulate (or bring your own BIDS), preprocess, plan, pretrain, sweep, "
-    "analyse. `run` does them all; `demo` does them on simulated patients.",
+    "The stages, in the order of the flow: simulate (or bring your own data), verify, preprocess, plan, pretrain, "
+    "sweep, analyse. `run` does them all; `demo` does them on simulated patients.",
 )
 
 for panel, functions in {
-    "Stages, in order": (simulate, preprocess, plan, pretrain, sweep, analyse),
+    "Stages, in order": (simulate, verify, preprocess, plan, pretrain, sweep, analyse),
     "All stages": (run, demo),
     "Models": (models, evaluate, predict),
 }.items():

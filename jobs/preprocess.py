@@ -1,90 +1,100 @@
-"""BIDS studies in; study volumes and a manifest in the store, out."""
+"""A dataset of scans in; study volumes, a manifest and two tables in the store, out."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
+from jobs.door import PlainOption, StoreOption, connect, console, notes, plain_name, run_alone
+from jobs.intake import (
+    DatasetArgument,
+    HashIdsOption,
+    ScrubOption,
+    SiteOption,
+    SpacingOption,
+    TaskOption,
+    WorkersOption,
+    admit,
+    recipe_of,
+    shared_out,
+)
 from jobs.progress import steps
-from lesionlab.preprocessing.cohort import plan_cohort, preprocess_cohort
+from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, tally
+from lesionlab.preprocessing.costs import study_cost
+from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.ingest import Recipe
 from lesionlab.store.objects import Store
-from lesionlab.studies.code import PREPROCESSING, code_version
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Manifest
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.keys import FACTS, VERDICTS
 
 
 def preprocess_dataset(
     store: Store,
-    bids: Path,
+    dataset: Dataset,
+    recipe: Recipe,
     cohort: Slug,
     *,
-    task: TaskName,
-    spacing_mm: float,
-    site: Slug | None = None,
-    exclude_faulty: bool = False,
-) -> Manifest:
-    """Bring one BIDS dataset through the door, with progress on standard error; exclusions are named there too."""
+    exclude_faulty: bool,
+    plain: bool,
+    workers: int | None = None,
+) -> Ingested:
+    """Bring one dataset through the door, with progress on standard error; exclusions are named there too."""
     with steps(f"preprocessing {cohort}") as step:
-        manifest = preprocess_cohort(
+        ingested = preprocess_cohort(
             store,
-            bids,
-            task=TASKS[task],
+            dataset,
+            recipe,
             cohort=cohort,
-            spacing_mm=spacing_mm,
-            site=site,
-            code_version=code_version(PREPROCESSING),
             exclude_faulty=exclude_faulty,
+            each=shared_out(dataset, study_cost(recipe.task, recipe.spacing_mm), workers, plain=plain),
             progress=step,
         )
-    for exclusion in manifest.excluded:
+    for exclusion in ingested.manifest.excluded:
         notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow", markup=False)
-    return manifest
+    return ingested
 
 
 def preprocess(
-    bids: Annotated[Path, typer.Argument(metavar="BIDS", help="BIDS dataset with masks under derivatives/manual.")],
+    path: DatasetArgument,
     store: StoreOption,
     cohort: Annotated[str, typer.Option(metavar="NAME", callback=plain_name, help="Name of the cohort in the store.")],
-    task: Annotated[TaskName, typer.Option(help="What is read, and what must be found.")] = "flair-single",
-    spacing: Annotated[float, typer.Option(min=0.5, max=5.0, metavar="MM", help="Isotropic study grid.")] = 1.0,
-    site: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", callback=plain_name, help="Site of all studies, where participants.tsv has no column site."
-        ),
-    ] = None,
+    task: TaskOption = "flair-single",
+    spacing: SpacingOption = 1.0,
+    site: SiteOption = None,
+    scrub: ScrubOption = False,
+    hash_ids: HashIdsOption = False,
     exclude_faulty: Annotated[
         bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")
     ] = False,
+    workers: WorkersOption = None,
+    plain: PlainOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
 ) -> None:
-    """Check a BIDS dataset and write its study volumes and manifest.
+    """Check a dataset and write its study volumes, its manifest, and tables of verdicts and facts.
+
+    Studies run side by side, on this machine or on the cluster of RAY_ADDRESS. Run it again after a stop, or after
+    files were corrected: it does what is missing.
 
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect(store)
+    recipe = recipe_of(task, spacing, scrub=scrub)
+    dataset = admit(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
-        planned = plan_cohort(
-            place,
-            bids,
-            task=TASKS[task],
-            spacing_mm=spacing,
-            site=site,
-            code_version=code_version(PREPROCESSING),
-        )
-        for line in planned:
+        for line in plan_cohort(place, dataset, recipe):
             console.print(line, markup=False)
         return
-    manifest = preprocess_dataset(
-        place, bids, cohort, task=task, spacing_mm=spacing, site=site, exclude_faulty=exclude_faulty
+    ingested = preprocess_dataset(
+        place, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, workers=workers
     )
+    digest = ingested.manifest.digest()
     console.print(
-        f"cohort {cohort}: {len(manifest.studies)} studies, {len(manifest.excluded)} excluded, "
-        f"manifest {manifest.digest()}, in {store}",
+        f"cohort {cohort}: {len(ingested.manifest.studies)} studies, {len(ingested.manifest.excluded)} excluded, "
+        f"manifest {digest}, in {store}",
+        f"{tally(ingested.verdicts)}: {VERDICTS.build(cohort=cohort, digest=digest)}",
+        f"facts of the studies: {FACTS.build(cohort=cohort, digest=digest)}",
+        sep="\n",
         markup=False,
     )
 

@@ -17,6 +17,7 @@ Code = Literal[
     "not-grey",
     "not-finite",
     "no-contrast",
+    "implausible-values",
     "bad-scaling",
     "implausible-spacing",
     "bad-affine",
@@ -31,8 +32,9 @@ Code = Literal[
     "identical-visits",
     "registration-failed",
     "identifier",
+    "not-finished",
 ]
-"""Why a study was quarantined, or what was repaired."""
+"""Why a study was quarantined, or what was repaired; `not-finished`: the platform failed, the study may be sound."""
 
 CODES: tuple[Code, ...] = get_args(Code)
 

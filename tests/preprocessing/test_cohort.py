@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.cohort import plan_cohort, preprocess_cohort
+from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort
+from lesionlab.preprocessing.ingest import Recipe
+from lesionlab.preprocessing.layouts import open_dataset
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.keys import CURRENT_MANIFEST, MANIFEST
@@ -24,12 +26,24 @@ def store(tmp_path: Path) -> Store:
     return open_store((tmp_path / "store").as_uri())
 
 
-def bring_in(store: Store, root: Path, code: str = CODE, **options) -> Manifest:
-    return preprocess_cohort(store, root, task=TASK, cohort="drawn", spacing_mm=2.0, code_version=code, **options)
+def ingest(store: Store, root: Path, code: str = CODE, scrub: bool = False, site=None, **options) -> Ingested:
+    dataset = open_dataset(root, TASK, site)
+    return preprocess_cohort(store, dataset, Recipe(TASK, 2.0, code, scrub), cohort="drawn", **options)
+
+
+def bring_in(store: Store, root: Path, **options) -> Manifest:
+    return ingest(store, root, **options).manifest
 
 
 def plan(store: Store, root: Path) -> list[str]:
-    return plan_cohort(store, root, task=TASK, spacing_mm=2.0, code_version=CODE)
+    return plan_cohort(store, open_dataset(root, TASK), Recipe(TASK, 2.0, CODE))
+
+
+def one_lesion_less() -> np.ndarray:
+    """i j k, uint8."""
+    mask_ijk = lesions()
+    mask_ijk[15, 17, 6] = 0
+    return mask_ijk
 
 
 def changes(folder: Path) -> dict[Path, int]:
@@ -57,7 +71,7 @@ def test_a_sound_dataset_becomes_volumes_and_a_current_manifest(tmp_path, store)
     assert {entry.site for entry in manifest.studies} == {"clinic"}
     assert [entry.lesions for entry in manifest.studies] == [3, 3]
     assert not manifest.excluded
-    assert told == [(1, 2, "sub-01"), (2, 2, "sub-02")]
+    assert told == [(0, 2, ""), (1, 2, "sub-01"), (2, 2, "sub-02")]
     current = read_pointer(store, CURRENT_MANIFEST.build(cohort="drawn"))
     assert current == manifest.digest()
     assert read_document(store, MANIFEST.build(cohort="drawn", digest=current), Manifest) == manifest
@@ -85,7 +99,7 @@ def test_only_what_changed_or_was_damaged_is_made_anew(tmp_path, store):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
     first = bring_in(store, root)
     before = changes(tmp_path / "store" / "studies")
-    save(mask_path(root, "sub-02"), lesions() * 0)
+    save(mask_path(root, "sub-02"), one_lesion_less())
     last_written = next((tmp_path / "store" / "studies").glob("*/sub-03/*.zarr/zarr.json"))
     last_written.unlink()
     second = bring_in(store, root)
@@ -149,7 +163,7 @@ def test_a_dataset_of_faulty_studies_only_leaves_nothing(tmp_path, store, exclud
 def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path, store):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
     bring_in(store, root)
-    save(mask_path(root, "sub-02"), lesions() * 0)
+    save(mask_path(root, "sub-02"), one_lesion_less())
     mask_path(root, "sub-03").unlink()
     before = changes(tmp_path / "store")
     done, to_do, faulty = plan(store, root)

@@ -1,109 +1,152 @@
-"""A BIDS dataset and a task in; its study volumes and one manifest in the store out, or every fault at once."""
+"""The studies of a dataset and a task in; their volumes, one manifest and two tables in the store out, or every fault.
+
+How the studies are shared out is the caller's: `each` is `map`, or whatever does the same in many processes.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from lesionlab.errors import DatasetError, InputError
-from lesionlab.preprocessing.bids import find_studies
-from lesionlab.preprocessing.files import StudyFiles
-from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles
+from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, bring_in, plan_study
 from lesionlab.store.documents import create_document, move_pointer
 from lesionlab.store.objects import Store
-from storage_schemas.base import Digest, Slug
-from storage_schemas.keys import CURRENT_MANIFEST, MANIFEST
-from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
-from storage_schemas.tasks import Task
-from storage_schemas.verdicts import Finding
+from lesionlab.store.tables import write_rows
+from storage_schemas.base import Slug
+from storage_schemas.facts import StudyFacts
+from storage_schemas.keys import CURRENT_MANIFEST, FACTS, MANIFEST, VERDICTS
+from storage_schemas.manifests import Exclusion, Manifest
+from storage_schemas.verdicts import Finding, StudyVerdict, Verdict, VerdictRow
+
+Work = Callable[[StudyFiles], StudyOutcome]
+Each = Callable[[Work, Sequence[StudyFiles]], Iterable[StudyOutcome]]
+"""`map`, or another that gives the result for each study once, in whatever order they get done."""
+Progress = Callable[[int, int, str], None]
+"""Studies done, studies in all, the one that was done last."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one dataset became; the tables of `manifest` lie beside it in the store."""
+
+    manifest: Manifest
+    verdicts: tuple[StudyVerdict, ...]
+    """On every study of the dataset, in the order of their names."""
 
 
 def preprocess_cohort(
     store: Store,
-    root: Path,
+    dataset: Dataset,
+    recipe: Recipe,
     *,
-    task: Task,
     cohort: Slug,
-    spacing_mm: float,
-    code_version: Digest,
-    site: Slug | None = None,
     exclude_faulty: bool = False,
-    progress: Callable[[int, int, str], None] = lambda done, total, study: None,
-) -> Manifest:
+    each: Each = map,
+    progress: Progress = lambda done, total, study: None,
+) -> Ingested:
     """Bring every study of a dataset into the store, write the manifest and make it the cohort's current one.
 
-    A faulty study never stops the others. Volumes that lie in the store already, from the same files by the same
-    code, are not made again. With `exclude_faulty` the manifest names the faulty studies and does without them;
-    without it any fault raises DatasetError with all faults, and no manifest is written (volumes of sound studies
-    stay in the store, where nothing refers to them, and are found again at the next attempt). Raises DatasetError also
-    where no study is left.
+    A faulty study never stops the others. What lies in the store already, from the same files by the same code, is not
+    made again: neither volumes nor refusals. With `exclude_faulty` the manifest names the quarantined studies and does
+    without them; without it any of them raises DatasetError with all faults, and no manifest is written (volumes of
+    sound studies stay in the store, where nothing refers to them, and are found again at the next attempt). Raises
+    DatasetError also where no study is left, and StoreError where the store does not serve.
     """
-    dataset = find_studies(root, task, site)
-    entries: list[ManifestEntry] = []
-    excluded = list(dataset.faulty)
-    for done, files in enumerate(dataset.studies, start=1):
-        try:
-            entries.append(_bring_in(store, files, task, spacing_mm, code_version))
-        except InputError as error:
-            found = tuple(
-                Finding(code="unreadable", place=place, what=what)
-                for place, _, what in (str(fault).partition(": ") for fault in error.args)
-            )
-            excluded.append(Exclusion(study=files.study, findings=found))
-        progress(done, len(dataset.studies), files.study)
-    copies = same_images(entries)
-    excluded = sorted([*excluded, *copies], key=lambda exclusion: exclusion.study)
-    sound = tuple(entry for entry in entries if entry.study not in {copy.study for copy in copies})
-    if not sound:
-        raise DatasetError(*fault_lines(excluded), f"{root}: no study is without fault; correct them")
+    work = partial(bring_in, recipe=recipe, store_uri=store.uri)
+    outcomes = judge(dataset, work, each, progress)
+    verdicts = tuple(outcome.verdict for outcome in outcomes)
+    excluded = tuple(
+        Exclusion(study=verdict.study, findings=verdict.findings)
+        for verdict in verdicts
+        if verdict.verdict == "quarantined"
+    )
+    entries = tuple(outcome.entry for outcome in outcomes if outcome.entry)
+    if not entries:
+        raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}: no study is without fault; correct them")
     if excluded and not exclude_faulty:
-        raise DatasetError(*fault_lines(excluded), "correct these studies, or go on without them: --exclude-faulty")
-    manifest = Manifest(cohort=cohort, task=task.name, spacing_mm=spacing_mm, studies=sound, excluded=tuple(excluded))
-    create_document(store, MANIFEST.build(cohort=cohort, digest=manifest.digest()), manifest)
+        remedy = "correct these studies, or go on without them: --exclude-faulty"
+        raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}; {remedy}")
+    manifest = Manifest(
+        cohort=cohort, task=recipe.task.name, spacing_mm=recipe.spacing_mm, studies=entries, excluded=excluded
+    )
+    place = {"cohort": cohort, "digest": manifest.digest()}
+    facts = [outcome.facts for outcome in outcomes if outcome.facts]
+    write_rows(
+        store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict_rows(verdict)], VerdictRow
+    )
+    write_rows(store, FACTS.build(**place), facts, StudyFacts)
+    create_document(store, MANIFEST.build(**place), manifest)
     move_pointer(store, CURRENT_MANIFEST.build(cohort=cohort), manifest.digest())
-    return manifest
+    return Ingested(manifest, verdicts)
 
 
-def plan_cohort(
-    store: Store, root: Path, *, task: Task, spacing_mm: float, code_version: Digest, site: Slug | None = None
-) -> list[str]:
+def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple[StudyOutcome, ...]:
+    """What becomes of every study of the dataset, in the order of their names, whichever is done first."""
+    outcomes = [_without_files(exclusion, dataset) for exclusion in dataset.faulty]
+    progress(0, len(dataset.studies), "")
+    for done, outcome in enumerate(each(work, dataset.studies), start=1):
+        outcomes.append(outcome)
+        progress(done, len(dataset.studies), outcome.verdict.study)
+    return without_copies(sorted(outcomes, key=lambda outcome: outcome.verdict.study))
+
+
+def without_copies(outcomes: Sequence[StudyOutcome]) -> tuple[StudyOutcome, ...]:
+    """A study with an image that is another patient's too stays out: nobody knows whose it is, and it would leak."""
+    holders: dict[str, list[StudyVerdict]] = defaultdict(list)
+    for outcome in outcomes:
+        for image in set(outcome.images):
+            holders[image].append(outcome.verdict)
+
+    def others(outcome: StudyOutcome) -> list[str]:
+        found = (verdict for image in outcome.images for verdict in holders[image])
+        return sorted({verdict.study for verdict in found if verdict.patient != outcome.verdict.patient})
+
+    return tuple(_copy(outcome, studies) if (studies := others(outcome)) else outcome for outcome in outcomes)
+
+
+def verdict_rows(verdict: StudyVerdict) -> list[VerdictRow]:
+    """The lines of one study in the verdict table."""
+    of_study = {"study": verdict.study, "patient": verdict.patient, "site": verdict.site, "verdict": verdict.verdict}
+    if not verdict.findings:
+        return [VerdictRow(**of_study, code=None, place=None, repaired=None, what=None)]
+    return [VerdictRow(**of_study, **finding.model_dump()) for finding in verdict.findings]
+
+
+def tally(verdicts: Iterable[StudyVerdict]) -> str:
+    """`12 passed, 1 repaired, 2 quarantined`."""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    words: dict[Verdict, str] = {"pass": "passed", "repaired": "repaired", "quarantined": "quarantined"}
+    return ", ".join(f"{counts[verdict]} {word}" for verdict, word in words.items())
+
+
+def plan_cohort(store: Store, dataset: Dataset, recipe: Recipe) -> list[str]:
     """What `preprocess_cohort` would do, one line a study; no image is decoded and nothing is written."""
-    dataset = find_studies(root, task, site)
-    lines = fault_lines(dataset.faulty)
-    for files in dataset.studies:
-        stored = stored_entry(store, files, study_digest(files, task, spacing_mm, code_version))
-        lines.append(f"{files.study}: {'in the store already' if stored else 'to be done'}, site {files.site}")
-    return sorted(lines)
+    lines = [f"{files.study}: {plan_study(files, recipe, store.uri)}, site {files.site}" for files in dataset.studies]
+    return sorted([*fault_lines(dataset.faulty), *lines])
 
 
-def same_images(entries: Sequence[ManifestEntry]) -> list[Exclusion]:
-    """All studies whose image is also that of another study: nobody knows whose it is, and a split would leak it."""
-    by_image: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        by_image[entry.image_sha256].append(entry.study)
-    return [
-        Exclusion(
-            study=study,
-            findings=(
-                Finding(
-                    code="duplicate-image",
-                    place="image",
-                    what=f"also that of {', '.join(other for other in studies if other != study)}; keep one",
-                ),
-            ),
-        )
-        for studies in by_image.values()
-        if len(studies) > 1
-        for study in studies
-    ]
-
-
-def fault_lines(exclusions: Sequence[Exclusion]) -> list[str]:
+def fault_lines(exclusions: Iterable[Exclusion]) -> list[str]:
     """One line for every fault of every study."""
     return [f"{exclusion.study} {fault}" for exclusion in exclusions for fault in exclusion.faults]
 
 
-def _bring_in(store: Store, files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> ManifestEntry:
-    stored = stored_entry(store, files, study_digest(files, task, spacing_mm, code_version))
-    return stored or store_study(store, preprocess_study(files, task, spacing_mm, code_version))
+def _copy(outcome: StudyOutcome, others: list[str]) -> StudyOutcome:
+    finding = Finding(
+        code="duplicate-image",
+        place="image",
+        what=f"wanted an image of this patient alone, found it in {', '.join(others)} too; keep one",
+    )
+    verdict = outcome.verdict.model_copy(update={"findings": (*outcome.verdict.findings, finding)})
+    return StudyOutcome(verdict)
+
+
+def _without_files(exclusion: Exclusion, dataset: Dataset) -> StudyOutcome:
+    """Of a study that lacks files; its site is that of its patient's other studies, where there are any."""
+    patient = exclusion.study.partition("_")[0].removeprefix("sub-")
+    sites = {files.patient: files.site for files in dataset.studies}
+    site = sites.get(patient, DEFAULT_SITE)
+    return StudyOutcome(StudyVerdict(study=exclusion.study, patient=patient, site=site, findings=exclusion.findings))

@@ -1,0 +1,104 @@
+"""A dataset of scans in; the verdict on each of its studies out, and nothing written but the file that is asked for."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from jobs.door import PlainOption, console, run_alone
+from jobs.intake import (
+    DatasetArgument,
+    HashIdsOption,
+    ScrubOption,
+    SiteOption,
+    SpacingOption,
+    TaskOption,
+    WorkersOption,
+    admit,
+    recipe_of,
+    shared_out,
+)
+from jobs.progress import steps
+from lesionlab.preprocessing.cohort import judge, tally, verdict_rows
+from lesionlab.preprocessing.costs import READING, study_cost
+from lesionlab.preprocessing.ingest import check_study
+from storage_schemas.verdicts import StudyVerdict, VerdictRow
+
+_STYLES = {"pass": "green", "repaired": "yellow", "quarantined": "bold red"}
+
+
+def verify(
+    path: DatasetArgument,
+    task: TaskOption = "flair-single",
+    site: SiteOption = None,
+    scrub: ScrubOption = False,
+    hash_ids: HashIdsOption = False,
+    registration: Annotated[
+        bool,
+        typer.Option("--registration", help="Make each study's volume too: registers its images, for minutes a study."),
+    ] = False,
+    spacing: SpacingOption = 1.0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the verdict table there, one line a finding.")
+    ] = None,
+    workers: WorkersOption = None,
+    plain: PlainOption = False,
+) -> None:
+    """Say of each study of a dataset whether it would pass, and why not; no store is read or written.
+
+    Exit code 0: all pass, or were repaired.
+
+    Example: lesionlab verify ./ms-cohort --task flair-new
+    """
+    recipe = recipe_of(task, spacing, scrub=scrub)
+    dataset = admit(path, recipe, site, hash_ids=hash_ids)
+    with steps("verifying") as step:
+        outcomes = judge(
+            dataset,
+            partial(check_study, recipe=recipe, registration=registration),
+            shared_out(dataset, study_cost(recipe.task, spacing) if registration else READING, workers, plain=plain),
+            step,
+        )
+    verdicts = [outcome.verdict for outcome in outcomes]
+    rows = [row for verdict in verdicts for row in verdict_rows(verdict)]
+    if json_file:
+        json_file.write_text(json.dumps([verdict.model_dump() for verdict in verdicts], indent=2) + "\n", "utf-8")
+    if csv_file:
+        write_csv(csv_file, rows)
+    console.print(table_of(verdicts))
+    console.print(tally(verdicts), markup=False)
+    if any(verdict.verdict == "quarantined" for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def table_of(verdicts: list[StudyVerdict]) -> Table:
+    """One row a finding; for people, at 80 columns and more."""
+    table = Table("study", "verdict", "where", "what", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, least in zip(table.columns, (12, 11, 9, 30), strict=True):
+        column.overflow, column.min_width = "fold", least
+    for verdict in verdicts:
+        style = _STYLES[verdict.verdict]
+        texts = [(finding.place, f"{finding.code}: {finding.what}") for finding in verdict.findings] or [("", "")]
+        for number, (where, what) in enumerate(texts):
+            table.add_row(*((verdict.study, verdict.verdict) if not number else ("", "")), where, what, style=style)
+    return table
+
+
+def write_csv(path: Path, rows: list[VerdictRow]) -> None:
+    """One line a finding; a study without any has one line."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(VerdictRow.model_fields))
+        table.writeheader()
+        table.writerows(row.model_dump() for row in rows)
+
+
+if __name__ == "__main__":
+    run_alone(verify)

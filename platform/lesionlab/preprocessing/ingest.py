@@ -1,0 +1,230 @@
+"""One study's files in; its volume and verdict in the store, or why it stays outside, out: what each worker does.
+
+Arguments and results travel between processes. Nothing that goes wrong with one study leaves this module as an
+exception; a store that does not serve does, for it is no study's fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lesionlab.errors import ImageError, InputError, LesionlabError, MissingObject, StoreError, StudyRefused
+from lesionlab.preprocessing.files import StudyFiles
+from lesionlab.preprocessing.integrity import read_scans
+from lesionlab.preprocessing.privacy import screen_study, scrubbed
+from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest
+from lesionlab.store.documents import read_document, write_document
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.base import Digest, Sha256, digest_of
+from storage_schemas.facts import StudyFacts
+from storage_schemas.keys import STUDY_VERDICT
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Code, Finding, StudyVerdict
+
+T = TypeVar("T")
+Findings = tuple[Finding, ...]
+
+LOG = logging.getLogger(__name__)
+
+MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})
+"""These can be the machine's fault and not the file's, so nobody takes them for granted the next time."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is the same for all studies of a cohort."""
+
+    task: Task
+    spacing_mm: float
+    """Of the isotropic study grid."""
+    code_version: Digest
+    scrub: bool = False
+    """Identifiers beside the voxels, which never enter a volume, are reported and keep no study out."""
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What became of one study."""
+
+    verdict: StudyVerdict
+    entry: ManifestEntry | None = None
+    """None: it stays outside."""
+    facts: StudyFacts | None = None
+    images: tuple[Sha256, ...] = ()
+    """Of the voxels of its images; none where they were refused."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a study before any image is decoded."""
+
+    screened: Findings
+    verdict_key: str
+    verdict: StudyVerdict | None
+    """None: nobody has looked at these bytes with this code."""
+    entry: ManifestEntry | None
+
+    @property
+    def settled(self) -> StudyVerdict | None:
+        """The verdict, where nothing is left to do."""
+        return self.verdict if self.entry or (self.verdict and self.verdict.verdict == "quarantined") else None
+
+
+def bring_in(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
+    """Screen one study, make its volume, store the volume and, last, the verdict; or say why it stays outside.
+
+    What the store holds of the same bytes by the same code is not made again, be it a volume or a refusal. Raises
+    StoreError.
+    """
+
+    def stored() -> StudyOutcome:
+        store = open_store(store_uri)
+        known = look_up(store, files, recipe)
+        if known.settled:
+            return _outcome(files, known.settled.findings, known.entry)
+        try:
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+        except InputError as refusal:
+            findings, entry = known.screened + findings_of(refusal), None
+        else:
+            findings, entry = known.screened, store_study(store, volume)
+        if not MAY_PASS_NEXT_TIME & {finding.code for finding in findings}:
+            write_document(store, known.verdict_key, _verdict(files, findings))
+        return _outcome(files, findings, entry)
+
+    return _as_outcome(files, attempt(files, stored))
+
+
+def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> StudyOutcome:
+    """The verdict that `bring_in` would give, without any store; without `registration` only of the images as they are.
+
+    Its entry is None: nothing lies in a store.
+    """
+
+    def checked() -> StudyOutcome:
+        screened = screened_study(files, recipe)
+        if registration:
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+            return StudyOutcome(_verdict(files, screened), images=images_of(volume.entry))
+        scans = read_scans(files, recipe.task)
+        return StudyOutcome(_verdict(files, screened + scans.findings))
+
+    return _as_outcome(files, attempt(files, checked))
+
+
+def plan_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> str:
+    """What `bring_in` would do, in a few words; no image is decoded and nothing is written. Raises StoreError."""
+    known = attempt(files, lambda: look_up(open_store(store_uri), files, recipe))
+    if not isinstance(known, Known):
+        return f"faulty: {'; '.join(finding.text() for finding in known)}"
+    if not known.settled:
+        return "to be done"
+    return "in the store already" if known.entry else "quarantined before"
+
+
+def lost(files: StudyFiles) -> StudyOutcome:
+    """What became of a study whose process died each time."""
+    return _as_outcome(files, (_not_finished("its process was killed each time, most likely for want of memory"),))
+
+
+def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
+    """Screen the study and look for it in the store. Raises StudyRefused where the privacy gate keeps it out."""
+    screened = screened_study(files, recipe)
+    volume = study_digest(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+    # A verdict rests on all that decides the volume, and on what stands beside the images.
+    beside = {
+        "volume": volume,
+        "sidecars": {role: repr(sidecar) for role, sidecar in files.sidecars.items()},
+        "participant": repr(files.participant),
+        "screened": [finding.model_dump(mode="json") for finding in screened],
+    }
+    key = STUDY_VERDICT.build(site=files.site, study=files.study, digest=digest_of(beside))
+    try:
+        verdict = read_document(store, key, StudyVerdict)
+    except MissingObject:
+        return Known(screened, key, None, None)
+    # A volume may be there that passed while other things stood beside the images.
+    outside = verdict.verdict == "quarantined"
+    return Known(screened, key, verdict, None if outside else stored_entry(store, files, volume))
+
+
+def screened_study(files: StudyFiles, recipe: Recipe) -> Findings:
+    """What the privacy gate lets pass and reports. Raises StudyRefused where it keeps the study out."""
+    found = screen_study(files, recipe.task)
+    findings = tuple(scrubbed(found) if recipe.scrub else found)
+    if any(not finding.repaired for finding in findings):
+        raise StudyRefused(findings)
+    return findings
+
+
+def attempt(files: StudyFiles, work: Callable[[], T]) -> T | Findings:
+    """What `work` returns or, where it fails for whatever reason, what there is to say. Raises StoreError."""
+    if unseen := tuple(_unseen(name) for name, path in _paths(files) if not path.exists()):
+        return unseen
+    try:
+        return work()
+    except StoreError:
+        raise
+    except InputError as refusal:
+        return findings_of(refusal)
+    except LesionlabError as error:
+        return (_not_finished(str(error)),)
+    except Exception as error:
+        # Without its message, which may quote a header or a table: a log is no place for what identifies a patient.
+        name, trace = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        LOG.error("%s was not finished: %s\n%s", files.study, name, trace)
+        return (_not_finished(f"it ended with {name} (the log says where)"),)
+
+
+def findings_of(refusal: InputError) -> Findings:
+    """Every fault of an error that one study caused."""
+    if isinstance(refusal, StudyRefused):
+        return refusal.findings
+    code = refusal.code if isinstance(refusal, ImageError) else "unreadable"
+    return tuple(Finding(code=code, place="study", what=str(fault)) for fault in refusal.args)
+
+
+def _as_outcome(files: StudyFiles, done: StudyOutcome | Findings) -> StudyOutcome:
+    return done if isinstance(done, StudyOutcome) else StudyOutcome(_verdict(files, done))
+
+
+def _outcome(files: StudyFiles, findings: Findings, entry: ManifestEntry | None) -> StudyOutcome:
+    return StudyOutcome(_verdict(files, findings), entry, images=images_of(entry) if entry else ())
+
+
+def images_of(entry: ManifestEntry) -> tuple[Sha256, ...]:
+    """Of the voxels of every image of the study."""
+    return (entry.image_sha256,)
+
+
+def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:
+    return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=findings)
+
+
+def _not_finished(why: str) -> Finding:
+    return Finding(code="not-finished", place="study", what=f"wanted a verdict, but {why}; run it again")
+
+
+def _unseen(name: str) -> Finding:
+    return Finding(
+        code="missing-file",
+        place=name,
+        what="wanted the file that the dataset had when it was opened, this machine finds none; in a cluster the "
+        "dataset must lie under the same path on every machine (a shared file system)",
+    )
+
+
+def _paths(files: StudyFiles) -> Iterable[tuple[str, Path]]:
+    """Every file of the study, by what findings call it."""
+    yield from files.images.items()
+    masks = {"mask": files.reference} | ({"second mask": files.second} if files.second else {})
+    for name, mask in masks.items():
+        yield name, mask.mask
+        if mask.transform:
+            yield f"transform of the {name}", mask.transform
