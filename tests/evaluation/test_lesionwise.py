@@ -1,6 +1,6 @@
 """Lesions drawn by hand in; found, missed and spurious out, and what must never change the count."""
 
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lesionlab.errors import ImageError
 from lesionlab.evaluation.lesionwise import Score, score
-from storage_schemas.definitions import MetricDefinition
+from storage_schemas.definitions import AnyOverlap, MetricDefinition, MostlyInside, OneToOne
 
 PAPER = MetricDefinition()
 MM = np.eye(4)
@@ -105,14 +105,19 @@ def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, p
 )
 def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, outcome):
     result = score(
-        draw("##########"), draw("...###...."), MM, MetricDefinition(name="third", minimum_overlap=minimum_overlap)
+        draw("##########"),
+        draw("...###...."),
+        MM,
+        MetricDefinition(name="third", matching=AnyOverlap(minimum_overlap=minimum_overlap)),
     )
     assert outcomes(result) == ([outcome], ["true"])
     assert result.reference[0].overlap == 0.3
 
 
 def test_pieces_of_several_predictions_add_up_to_the_overlap():
-    result = score(draw("##########"), draw("##..##...#"), MM, MetricDefinition(minimum_overlap=0.5))
+    result = score(
+        draw("##########"), draw("##..##...#"), MM, MetricDefinition(matching=AnyOverlap(minimum_overlap=0.5))
+    )
     assert outcomes(result) == (["found"], ["true", "true", "true"])
 
 
@@ -160,16 +165,21 @@ definitions = st.builds(
     MetricDefinition,
     connectivity=st.sampled_from([6, 18, 26]),
     minimum_volume_mm3=st.sampled_from([0.0, 2.0, 3.0]),
-    minimum_overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+    drop_at_minimum=st.booleans(),
+    matching=st.one_of(
+        st.builds(AnyOverlap, minimum_overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+        st.builds(MostlyInside, covered_above=st.sampled_from([0.0, 0.1]), most_outside=st.sampled_from([0.3, 0.7])),
+        st.builds(OneToOne, measure=st.sampled_from(["iou", "dice"]), threshold=st.sampled_from([0.0, 0.25, 0.5])),
+    ),
 )
 
 
 @st.composite
 def mask_pairs(draw_):
     shape = draw_(array_shapes(min_dims=3, max_dims=3, max_side=5))
-    return draw_(arrays(np.uint8, shape, elements=st.integers(0, 1))), draw_(
-        arrays(np.uint8, shape, elements=st.integers(0, 1))
-    )
+    # One voxel in three: there are several lesions, and they overlap.
+    voxels = arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 1]))
+    return draw_(voxels), draw_(voxels)
 
 
 def counts(result: Score) -> tuple[object, ...]:
@@ -237,39 +247,13 @@ def test_swapping_reference_and_prediction_swaps_sensitivity_and_ppv(pair, defin
 
 
 @given(mask_pairs(), definitions)
-def test_plain_sets_of_voxels_agree(pair, definition):
-    """The same definition once more, slowly: flood fill and set arithmetic."""
-    reference, prediction = (
-        [lesion for lesion in flood_fill(mask, definition.connectivity) if len(lesion) >= definition.minimum_volume_mm3]
-        for mask in pair
-    )
+def test_partners_are_each_other_s_and_share_a_voxel(pair, definition):
     result = score(*pair, MM, definition)
-    for judged, lesions, others, hit in [
-        (result.reference, reference, set().union(*prediction), "found"),
-        (result.prediction, prediction, set().union(*reference), "true"),
-    ]:
-        expected = sorted(
-            (
-                len(lesion) / 1.0,
-                len(lesion & others) / len(lesion),
-                bool(lesion & others) and len(lesion & others) / len(lesion) >= definition.minimum_overlap,
-            )
-            for lesion in lesions
-        )
-        assert sorted((lesion.volume_mm3, lesion.overlap, lesion.outcome == hit) for lesion in judged) == expected
-
-
-def flood_fill(mask: np.ndarray, connectivity: int) -> list[set[tuple[int, ...]]]:
-    most_axes = {6: 1, 18: 2, 26: 3}[connectivity]
-    steps = [step for step in product((-1, 0, 1), repeat=3) if 0 < sum(map(abs, step)) <= most_axes]
-    left, lesions = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}, []
-    while left:
-        frontier, lesion = [left.pop()], set()
-        while frontier:
-            voxel = frontier.pop()
-            lesion.add(voxel)
-            near = {tuple(a + b for a, b in zip(voxel, step, strict=True)) for step in steps} & left
-            left -= near
-            frontier += near
-        lesions.append(lesion)
-    return lesions
+    partners = {(lesion.lesion, lesion.matched) for lesion in result.reference if lesion.matched}
+    assert partners == {(lesion.matched, lesion.lesion) for lesion in result.prediction if lesion.matched}
+    for lesion in (*result.reference, *result.prediction):
+        if definition.matching.rule == "one-to-one":
+            assert (lesion.matched is not None) == (lesion.outcome in ("found", "true"))
+        else:
+            assert lesion.matched is None
+        assert lesion.overlap > 0 or lesion.outcome in ("missed", "spurious")

@@ -8,7 +8,7 @@ from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.imaging.resample import resample_linear, study_grid
 from lesionlab.imaging.volume import grid_of
-from storage_schemas.definitions import MetricDefinition
+from storage_schemas.definitions import AnyOverlap, MetricDefinition
 from storage_schemas.models import InferenceConfig
 from storage_schemas.volumes import Grid
 
@@ -47,7 +47,9 @@ def test_lesions_on_oblique_thick_slices_are_found_on_exactly_those_slices(brigh
     image_IJK = resample_linear(reference_ijk.astype(np.float32), native, study)
     prediction = predict_native(brighter_than_half, image_IJK[np.newaxis], study, native, INFERENCE, PATCH_VOXELS, CPU)
     assert prediction.mask_ijk.shape == native.shape
-    result = score(reference_ijk, prediction.mask_ijk, native.affine, MetricDefinition(minimum_overlap=0.5))
+    result = score(
+        reference_ijk, prediction.mask_ijk, native.affine, MetricDefinition(matching=AnyOverlap(minimum_overlap=0.5))
+    )
     assert (len(result.reference), result.sensitivity, result.ppv) == (3, 1.0, 1.0)
     for drawn, found in zip(result.reference, result.prediction, strict=True):
         assert found.centroid_mm == pytest.approx(drawn.centroid_mm, abs=0.5)

@@ -8,7 +8,7 @@ import pytest
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.volume import Volume, read_mask
-from storage_schemas.definitions import MetricDefinition
+from storage_schemas.definitions import AnyOverlap, MetricDefinition
 
 
 def mask_of(real_data: Path, subject: str) -> Volume:
@@ -30,7 +30,7 @@ def test_the_published_counts_are_those_of_26_neighbours(real_data, subject, les
 @pytest.mark.parametrize("subject", ["cs29", "cs07", "cs13", "cs19", "cs01", "cs06"])
 def test_a_real_mask_scored_against_itself_is_perfect(real_data, subject):
     mask = mask_of(real_data, subject)
-    result = score(mask.voxels, mask.voxels, mask.affine, MetricDefinition(minimum_overlap=1.0))
+    result = score(mask.voxels, mask.voxels, mask.affine, MetricDefinition(matching=AnyOverlap(minimum_overlap=1.0)))
     assert (result.sensitivity, result.ppv, result.dice) == (1.0, 1.0, 1.0)
     assert result.reference_ml == pytest.approx(np.count_nonzero(mask.voxels) / 1000)
     assert {lesion.overlap for lesion in result.reference} == {1.0}

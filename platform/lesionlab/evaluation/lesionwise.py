@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lesionlab.errors import ImageError
+from lesionlab.evaluation.matching import Counts, Hits, match, overlaps_of
 from lesionlab.imaging.lesions import (
     Lesions,
     drop_small,
     label_lesions,
     lesion_centroids_mm,
-    lesion_voxels,
+    lesion_volumes_mm3,
     voxel_volume_mm3,
 )
 from storage_schemas.definitions import MetricDefinition
@@ -36,6 +37,8 @@ class ScoredLesion:
     """World space, RAS+."""
     overlap: float
     """Part of its voxels that the other mask covers, 0 to 1."""
+    matched: int | None = None
+    """Number of its partner in the other mask; None without one, and where the definition does not match one to one."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class Score:
         return (len(self.prediction) - self.spurious) / len(self.prediction) if self.prediction else None
 
     @property
+    def f1(self) -> float | None:
+        """Harmonic mean of sensitivity and PPV; 0 where both are 0, None where either is undefined."""
+        if self.sensitivity is None or self.ppv is None:
+            return None
+        both = self.sensitivity + self.ppv
+        return 2 * self.sensitivity * self.ppv / both if both else 0.0
+
+    @property
     def reference_ml(self) -> float:
         """Volume of all reference lesions, in ml."""
         return sum(lesion.volume_mm3 for lesion in self.reference) / 1000
@@ -94,33 +105,57 @@ def score(
         )
     reference = _lesions_that_count(reference_ijk, affine, definition)
     prediction = _lesions_that_count(prediction_ijk, affine, definition)
+    overlaps = overlaps_of(reference, prediction)
+    matching = match(overlaps, definition.matching)
     return Score(
-        reference=_judge(reference, prediction, affine, definition, hit="found", no_hit="missed"),
-        prediction=_judge(prediction, reference, affine, definition, hit="true", no_hit="spurious"),
+        reference=_scored(
+            reference,
+            affine,
+            _outcomes(matching.reference_hit_R, "found", "missed"),
+            overlaps.covered_N() / overlaps.own_voxels_N,
+            matching.reference_partner_R,
+        ),
+        prediction=_scored(
+            prediction,
+            affine,
+            _outcomes(matching.prediction_hit_P, "true", "spurious"),
+            overlaps.turned().covered_N() / overlaps.other_voxels_N,
+            matching.prediction_partner_P,
+        ),
         dice=_dice(reference.ids_IJK > 0, prediction.ids_IJK > 0),
     )
 
 
 def _lesions_that_count(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
-    return drop_small(label_lesions(mask_ijk, by.connectivity), by.minimum_volume_mm3, voxel_volume_mm3(affine))
+    return drop_small(
+        label_lesions(mask_ijk, by.connectivity),
+        by.minimum_volume_mm3,
+        voxel_volume_mm3(affine),
+        drop_at_minimum=by.drop_at_minimum,
+    )
 
 
-def _judge(
-    lesions: Lesions, other: Lesions, affine: npt.ArrayLike, by: MetricDefinition, *, hit: Outcome, no_hit: Outcome
+def _outcomes(hit_N: Hits, hit: Outcome, no_hit: Outcome) -> list[Outcome]:
+    return [hit if was_hit else no_hit for was_hit in hit_N]
+
+
+def _scored(
+    lesions: Lesions,
+    affine: npt.ArrayLike,
+    outcome_N: list[Outcome],
+    overlap_N: npt.NDArray[np.float64],
+    partner_N: Counts,
 ) -> tuple[ScoredLesion, ...]:
-    voxels_N = lesion_voxels(lesions)
-    covered_N = np.bincount(lesions.ids_IJK[other.ids_IJK > 0], minlength=lesions.count + 1)[1:]
-    overlap_N = covered_N / voxels_N
-    hit_N = (covered_N > 0) & (overlap_N >= by.minimum_overlap)
-    volume_mm3_N = voxels_N * voxel_volume_mm3(affine)
+    volume_mm3_N = lesion_volumes_mm3(lesions, voxel_volume_mm3(affine))
     centroid_mm_N3 = lesion_centroids_mm(lesions, affine)
     return tuple(
         ScoredLesion(
             lesion=n + 1,
-            outcome=hit if hit_N[n] else no_hit,
+            outcome=outcome_N[n],
             volume_mm3=float(volume_mm3_N[n]),
             centroid_mm=(float(centroid_mm_N3[n, 0]), float(centroid_mm_N3[n, 1]), float(centroid_mm_N3[n, 2])),
             overlap=float(overlap_N[n]),
+            matched=int(partner_N[n]) or None,
         )
         for n in range(lesions.count)
     )

@@ -67,9 +67,15 @@ def lesion_centroids_mm(lesions: Lesions, affine: npt.ArrayLike) -> npt.NDArray[
     return np.asarray(centroids_voxel @ matrix[:3, :3].T + matrix[:3, 3])
 
 
-def drop_small(lesions: Lesions, minimum_volume_mm3: float, voxel_mm3: float) -> Lesions:
-    """The lesions of at least this volume, numbered anew without gaps; a lesion of just this volume stays."""
-    keep = lesion_volumes_mm3(lesions, voxel_mm3) >= minimum_volume_mm3 * (1 - _VOLUME_TOLERANCE)
+def drop_small(
+    lesions: Lesions, minimum_volume_mm3: float, voxel_mm3: float, *, drop_at_minimum: bool = False
+) -> Lesions:
+    """The lesions of at least this volume, or of more where `drop_at_minimum`, numbered anew without gaps."""
+    volumes_mm3 = lesion_volumes_mm3(lesions, voxel_mm3)
+    if drop_at_minimum:
+        keep = volumes_mm3 > minimum_volume_mm3 * (1 + _VOLUME_TOLERANCE)
+    else:
+        keep = volumes_mm3 >= minimum_volume_mm3 * (1 - _VOLUME_TOLERANCE)
     new_id = np.zeros(lesions.count + 1, dtype=np.int32)
     new_id[1:][keep] = np.arange(1, np.count_nonzero(keep) + 1)
     ids_IJK = lesions.ids_IJK.copy()

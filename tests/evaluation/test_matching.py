@@ -1,0 +1,282 @@
+"""Each rule by lesions drawn by hand, under each neighbourhood, and once more, slowly, by sets of voxels."""
+
+from fractions import Fraction
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lesionlab.evaluation.lesionwise import Score, score
+from storage_schemas.definitions import DEFINITIONS, AnyOverlap, MetricDefinition, MostlyInside, OneToOne
+
+MM = np.eye(4)
+
+
+def draw(*slices: str) -> np.ndarray:
+    """Slices as text, `#` lesion and `.` none: lines along the first axis, slices along the last."""
+    return np.stack([np.array([[mark == "#" for mark in line] for line in one.split()]) for one in slices], axis=2)
+
+
+def tally(result: Score) -> tuple[int, int, int, int]:
+    """Reference lesions, those found; predicted lesions, those true."""
+    predicted = len(result.prediction)
+    return len(result.reference), result.found, predicted, predicted - result.spurious
+
+
+# Three pieces in a row: of 3 voxels, of 2 that hang on them by an edge, of 4 that hang on these by a corner;
+# the prediction has the first piece, and a block of 8 that covers the last.
+REFERENCE = draw(
+    """
+    ###......
+    ...##....
+    .........""",
+    """
+    .........
+    .........
+    .....####""",
+)
+PREDICTION = draw(
+    """
+    ###......
+    .........
+    .........""",
+    """
+    .........
+    .....####
+    .....####""",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "connectivity", "counts"),
+    [
+        # By faces: three reference lesions of 3, 2 and 4 voxels.
+        ("paper", 6, (3, 2, 2, 2)),
+        ("paper", 18, (2, 2, 2, 2)),
+        ("paper", 26, (1, 1, 2, 2)),
+        ("isbi-2015", 6, (3, 2, 2, 2)),
+        ("isbi-2015", 18, (2, 2, 2, 2)),
+        ("isbi-2015", 26, (1, 1, 2, 2)),
+        # The lesions of 3 and of 2 voxels are too small; so is the predicted one.
+        ("msseg-2", 6, (1, 1, 1, 1)),
+        ("msseg-2", 18, (2, 1, 1, 1)),
+        # 3 of the 5 + 4 voxels are covered by a lesion that is dropped, 4 by one that lies half outside.
+        ("msseg-2", 26, (1, 1, 1, 1)),
+        # IoU 3/3 and 4/8; by edges 3/5 and 4/8; by corners 3/9 at best.
+        ("one-to-one-iou", 6, (3, 2, 2, 2)),
+        ("one-to-one-iou", 18, (2, 2, 2, 2)),
+        ("one-to-one-iou", 26, (1, 0, 2, 0)),
+        # Dice 6/12 of all nine with the three, 8/17 with the block.
+        ("one-to-one-dice", 26, (1, 1, 2, 1)),
+    ],
+)
+def test_a_drawn_case_under_every_definition_and_neighbourhood(name, connectivity, counts):
+    definition = DEFINITIONS[name].model_copy(update={"connectivity": connectivity})
+    assert tally(score(REFERENCE, PREDICTION, MM, definition)) == counts
+
+
+# --- MSSEG-2: covered enough, and by lesions that lie mostly inside ---
+
+
+@pytest.mark.parametrize(("voxels", "kept"), [(3, 0), (4, 1)])
+def test_msseg_2_drops_lesions_of_three_cubic_millimetres_and_keeps_larger_ones(voxels, kept):
+    mask = draw("#" * voxels + ".")
+    assert tally(score(mask, mask, MM, DEFINITIONS["msseg-2"])) == (kept, kept, kept, kept)
+
+
+@pytest.mark.parametrize(("length", "found"), [(41, 0), (40, 0), (39, 1)])
+def test_msseg_2_finds_a_lesion_of_which_more_than_a_tenth_is_covered(length, found):
+    reference, prediction = draw("#" * length), draw("####" + "." * (length - 4))
+    assert score(reference, prediction, MM, DEFINITIONS["msseg-2"]).found == found
+
+
+@pytest.mark.parametrize(("outside", "outcome"), [(14, "found"), (15, "missed")])
+def test_msseg_2_does_not_find_a_lesion_by_one_that_lies_more_than_seven_tenths_outside(outside, outcome):
+    """6 of the prediction's voxels lie inside: 14 of 20 outside are just allowed."""
+    reference, prediction = draw("#" * 6 + "." * outside), draw("#" * (6 + outside))
+    (lesion,) = score(reference, prediction, MM, DEFINITIONS["msseg-2"]).reference
+    assert (lesion.outcome, lesion.overlap) == (outcome, 1.0)
+
+
+def test_msseg_2_counts_what_lies_in_another_lesion_as_inside():
+    assert tally(score(draw("######.######"), draw("#" * 13), MM, DEFINITIONS["msseg-2"])) == (2, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outcome"),
+    [
+        # Of 20 covered voxels the good one covers 13: 65 %, so the bad one is not asked any more.
+        (13, "found"),
+        # 12 of 19 are 63 %: the bad one counts, and spoils it.
+        (12, "missed"),
+    ],
+)
+def test_msseg_2_asks_the_largest_covers_until_they_make_up_65_percent(inside, outcome):
+    reference = draw("#" * (inside + 1 + 7) + "." * 20)
+    prediction = draw("#" * inside + "." + "#" * 7 + "#" * 20)
+    (lesion,) = score(reference, prediction, MM, DEFINITIONS["msseg-2"]).reference
+    assert lesion.outcome == outcome
+
+
+# --- one to one ---
+
+
+@pytest.mark.parametrize("name", ["one-to-one-iou", "one-to-one-dice"])
+def test_of_two_predictions_on_one_lesion_the_better_is_its_partner(name):
+    result = score(draw("##########"), draw("##.#######"), MM, DEFINITIONS[name])
+    assert tally(result) == (1, 1, 2, 1)
+    assert [lesion.matched for lesion in result.reference] == [2]
+    assert [lesion.matched for lesion in result.prediction] == [None, 1]
+
+
+def test_a_prediction_that_bridges_two_lesions_is_the_partner_of_the_larger():
+    result = score(draw("##.#######"), draw("##########"), MM, DEFINITIONS["one-to-one-iou"])
+    assert [(lesion.outcome, lesion.matched) for lesion in result.reference] == [("missed", None), ("found", 1)]
+
+
+@pytest.mark.parametrize(("measure", "at_it"), [("iou", 0.5), ("dice", 2 / 3)])
+def test_a_pair_at_just_the_threshold_is_one(measure, at_it):
+    reference, prediction = draw("####"), draw("##..")
+    for threshold, found in [(at_it, 1), (at_it + 0.01, 0)]:
+        definition = MetricDefinition(matching=OneToOne(measure=measure, threshold=threshold))
+        assert score(reference, prediction, MM, definition).found == found
+
+
+def test_the_greatest_sum_counts_not_the_best_single_pair():
+    """First lesion and second prediction are the best pair (5/12), but 4/10 and 1/7 are more together."""
+    reference, prediction = draw("##########.#"), draw("####.#######")
+    tenth = MetricDefinition(matching=OneToOne(threshold=0.1))
+    result = score(reference, prediction, MM, tenth)
+    assert [lesion.matched for lesion in result.reference] == [1, 2]
+
+
+# --- once more, slowly ---
+
+
+def components(mask: np.ndarray, connectivity: int) -> list[frozenset[tuple[int, ...]]]:
+    """By flood fill."""
+    most_axes = {6: 1, 18: 2, 26: 3}[connectivity]
+    steps = [step for step in product((-1, 0, 1), repeat=3) if 0 < sum(map(abs, step)) <= most_axes]
+    left, lesions = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}, []
+    while left:
+        frontier, lesion = [left.pop()], set()
+        while frontier:
+            voxel = frontier.pop()
+            lesion.add(voxel)
+            near = {tuple(a + b for a, b in zip(voxel, step, strict=True)) for step in steps} & left
+            left -= near
+            frontier += near
+        lesions.append(frozenset(lesion))
+    return lesions
+
+
+def any_overlap_by_sets(lesion, others, own, rule):
+    covered = lesion & frozenset().union(*others)
+    return bool(covered) and Fraction(len(covered), len(lesion)) >= Fraction(str(rule.minimum_overlap))
+
+
+def mostly_inside_by_sets(lesion, others, own, rule):
+    """Whether the covers can be taken, larger before smaller, so that each one asked lies inside enough."""
+    touching = [other for other in others if other & lesion]
+    cover = sum(len(other & lesion) for other in touching)
+    if Fraction(cover, len(lesion)) <= Fraction(str(rule.covered_above)):
+        return False
+    inside = frozenset().union(*own)
+
+    def passes(order) -> bool:
+        sizes = [len(other & lesion) for other in order]
+        asked = [
+            other
+            for place, other in enumerate(order)
+            if Fraction(sum(sizes[:place]), cover) < Fraction(str(rule.share_of_cover))
+        ]
+        return sizes == sorted(sizes, reverse=True) and all(
+            Fraction(len(other - inside), len(other)) <= Fraction(str(rule.most_outside)) for other in asked
+        )
+
+    return any(passes(order) for order in permutations(touching))
+
+
+def pairs_by_trying(reference, prediction, rule):
+    """The greatest sum of the measure, and of these the most pairs, over all ways to match."""
+
+    def measure(one, other) -> Fraction:
+        both = len(one & other)
+        return Fraction(both, len(one | other)) if rule.measure == "iou" else Fraction(2 * both, len(one) + len(other))
+
+    def best(left, free):
+        if not left:
+            return Fraction(0), 0
+        first, *rest = left
+        ways = [best(rest, free)]
+        for other in free:
+            if first & other and measure(first, other) >= Fraction(str(rule.threshold)):
+                total, pairs = best(rest, [one for one in free if one is not other])
+                ways.append((total + measure(first, other), pairs + 1))
+        return max(ways)
+
+    return best(reference, prediction)[1]
+
+
+# One voxel in four: there are several lesions, and they overlap.
+voxels = arrays(np.uint8, (5, 4, 3), elements=st.sampled_from([0, 0, 0, 1]))
+neighbourhoods = st.sampled_from([6, 18, 26])
+volumes = st.sampled_from([(0.0, False), (2.0, False), (2.0, True)])
+
+
+def lesions_of(mask, definition):
+    least, drop = definition.minimum_volume_mm3, definition.drop_at_minimum
+    return [
+        lesion
+        for lesion in components(mask, definition.connectivity)
+        if len(lesion) > least or (len(lesion) == least and not drop)
+    ]
+
+
+@given(
+    voxels,
+    voxels,
+    neighbourhoods,
+    volumes,
+    st.one_of(
+        st.builds(AnyOverlap, minimum_overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+        st.builds(
+            MostlyInside, covered_above=st.sampled_from([0.0, 0.1, 0.5]), most_outside=st.sampled_from([0.2, 0.5])
+        ),
+    ),
+)
+def test_sets_of_voxels_agree_on_every_lesion(reference, prediction, connectivity, volume, rule):
+    definition = MetricDefinition(
+        connectivity=connectivity, minimum_volume_mm3=volume[0], drop_at_minimum=volume[1], matching=rule
+    )
+    by_sets = any_overlap_by_sets if isinstance(rule, AnyOverlap) else mostly_inside_by_sets
+    lesions = lesions_of(reference, definition), lesions_of(prediction, definition)
+    result = score(reference, prediction, MM, definition)
+    for judged, own, others, hit in [
+        (result.reference, *lesions, "found"),
+        (result.prediction, *reversed(lesions), "true"),
+    ]:
+        everything = frozenset().union(*others)
+        expected = sorted(
+            (len(lesion), len(lesion & everything) / len(lesion), by_sets(lesion, others, own, rule)) for lesion in own
+        )
+        assert sorted((lesion.volume_mm3, lesion.overlap, lesion.outcome == hit) for lesion in judged) == expected
+
+
+@given(
+    voxels,
+    voxels,
+    neighbourhoods,
+    volumes,
+    st.builds(OneToOne, measure=st.sampled_from(["iou", "dice"]), threshold=st.sampled_from([0.0, 0.1, 0.25, 0.5])),
+)
+def test_trying_all_ways_to_match_gives_as_many_pairs(reference, prediction, connectivity, volume, rule):
+    definition = MetricDefinition(
+        connectivity=connectivity, minimum_volume_mm3=volume[0], drop_at_minimum=volume[1], matching=rule
+    )
+    result = score(reference, prediction, MM, definition)
+    pairs = pairs_by_trying(lesions_of(reference, definition), lesions_of(prediction, definition), rule)
+    assert tally(result) == (len(result.reference), pairs, len(result.prediction), pairs)
