@@ -8,13 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionlab.errors import MissingObject
-from lesionlab.evaluation.study import evaluate_study, export_prediction, read_prediction, share, store_prediction
+from lesionlab.evaluation.study import (
+    evaluate_mask,
+    evaluate_study,
+    export_prediction,
+    read_prediction,
+    share,
+    store_prediction,
+)
 from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
 from lesionlab.imaging.volume import read_mask
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import open_store
 from lesionlab.studies.cache import open_cached
-from storage_schemas.definitions import MetricDefinition
+from storage_schemas.definitions import DEFINITIONS, MetricDefinition
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
@@ -43,6 +50,7 @@ RUN = RunSpec(
     spacing_mm=1.0,
     cell=Cell(arm="fine-tuned", source="glioma", training_size=10, fold=2, seed=0),
     cohort="ms",
+    manifest="0" * 16,
     train=(),
     test=(ENTRY,),
     parent=None,
@@ -134,6 +142,28 @@ def test_the_run_s_own_definition_counts(volume, brighter_than_half):
     row = evaluate_study(strict, brighter_than_half, volume, ENTRY, position=1, device=CPU).row
     assert row.reference_lesions == 1
     assert row.definition.startswith("strict@")
+
+
+def test_another_grader_s_mask_is_scored_as_if_a_model_had_drawn_it(volume):
+    mask_ijk = np.zeros_like(volume.native_label_ijk)
+    mask_ijk[MISSED] = 1
+    evaluation = evaluate_mask(RUN, mask_ijk, volume, ENTRY, position=2, inference_s=0.0)
+    row = evaluation.row
+    assert (row.found, row.spurious, row.reference_lesions, row.predicted_lesions) == (1, 0, 2, 1)
+    assert (row.position, row.inference_s) == (2, 0.0)
+    assert [lesion.outcome for lesion in evaluation.lesions] == ["missed", "found", "true"]
+    assert evaluation.mask_ijk is mask_ijk
+
+
+def test_partners_of_a_one_to_one_definition_stand_in_the_rows(volume, brighter_than_half):
+    one_to_one = RUN.model_copy(update={"metric": DEFINITIONS["one-to-one-dice"]})
+    lesions = evaluate_study(one_to_one, brighter_than_half, volume, ENTRY, position=1, device=CPU).lesions
+    assert [(row.side, row.lesion, row.matched) for row in lesions] == [
+        ("reference", 1, 1),
+        ("reference", 2, None),
+        ("prediction", 1, 1),
+        ("prediction", 2, None),
+    ]
 
 
 def test_a_default_model_in_the_making_is_tested_on_nothing(volume, brighter_than_half):

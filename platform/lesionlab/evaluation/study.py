@@ -21,6 +21,7 @@ from lesionlab.store.arrays import group_exists, read_array, read_attributes, wr
 from lesionlab.store.objects import Store
 from lesionlab.studies.cache import CachedVolume
 from storage_schemas.base import Digest, StudyId
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import PREDICTION
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
@@ -58,14 +59,6 @@ def evaluate_study(
 
     Raises ValueError for a run without a cell: a default model in the making is tested on nothing.
     """
-    columns = StudyColumns(
-        **run.columns().model_dump(),
-        study=entry.study,
-        patient=entry.patient,
-        site=entry.site,
-        position=position,
-        definition=run.metric.label(),
-    )
     card = volume.card
     started = perf_counter()
     prediction = predict_native(
@@ -77,14 +70,40 @@ def evaluate_study(
         run.training.patch_voxels,
         device,
     )
-    inference_s = perf_counter() - started
-    result = score(volume.native_label_ijk, prediction.mask_ijk, card.native_grid.affine, run.metric)
-    return StudyEvaluation(
-        row=_study_row(columns, result, inference_s),
-        lesions=_lesion_rows(columns, result),
-        mask_ijk=prediction.mask_ijk,
-        native_grid=card.native_grid,
+    return evaluate_mask(run, prediction.mask_ijk, volume, entry, position, perf_counter() - started)
+
+
+def evaluate_mask(
+    run: RunSpec, mask_ijk: Mask, volume: CachedVolume, entry: ManifestEntry, position: int, inference_s: float
+) -> StudyEvaluation:
+    """Score a mask on the study's native grid, whoever drew it: a network, or another grader.
+
+    Raises ValueError for a run without a cell, ImageError where the mask has another shape than the reference.
+    """
+    columns = StudyColumns(
+        **run.columns().model_dump(),
+        study=entry.study,
+        patient=entry.patient,
+        site=entry.site,
+        position=position,
+        definition=run.metric.label(),
     )
+    grid = volume.card.native_grid
+    row, lesions = rows_of(columns, volume.native_label_ijk, mask_ijk, grid, run.metric, inference_s)
+    return StudyEvaluation(row=row, lesions=lesions, mask_ijk=mask_ijk, native_grid=grid)
+
+
+def rows_of(
+    columns: StudyColumns,
+    reference_ijk: Mask,
+    mask_ijk: Mask,
+    native_grid: Grid,
+    definition: MetricDefinition,
+    inference_s: float,
+) -> tuple[StudyRow, tuple[LesionRow, ...]]:
+    """The study row and the lesion rows of a mask by any definition. Raises ImageError where the shapes differ."""
+    result = score(reference_ijk, mask_ijk, native_grid.affine, definition)
+    return _study_row(columns, result, inference_s), _lesion_rows(columns, result)
 
 
 def share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
@@ -155,4 +174,5 @@ def _lesion_row(columns: StudyColumns, side: Literal["reference", "prediction"],
         y_mm=y_mm,
         z_mm=z_mm,
         overlap=lesion.overlap,
+        matched=lesion.matched,
     )
