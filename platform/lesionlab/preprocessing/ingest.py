@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from lesionlab.errors import ImageError, InputError, LesionlabError, MissingObject, StoreError, StudyRefused
+from lesionlab.preprocessing.facts import read_facts
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import read_scans
 from lesionlab.preprocessing.privacy import screen_study, scrubbed
-from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest
+from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest, voxels_sha256
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Digest, Sha256, digest_of
@@ -87,16 +88,16 @@ def bring_in(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
         store = open_store(store_uri)
         known = look_up(store, files, recipe)
         if known.settled:
-            return _outcome(files, known.settled.findings, known.entry)
+            return _outcome(files, recipe.task, known.settled.findings, known.entry)
         try:
             volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
         except InputError as refusal:
             findings, entry = known.screened + findings_of(refusal), None
         else:
-            findings, entry = known.screened, store_study(store, volume)
+            findings, entry = known.screened + volume.findings, store_study(store, volume)
         if not MAY_PASS_NEXT_TIME & {finding.code for finding in findings}:
             write_document(store, known.verdict_key, _verdict(files, findings))
-        return _outcome(files, findings, entry)
+        return _outcome(files, recipe.task, findings, entry)
 
     return _as_outcome(files, attempt(files, stored))
 
@@ -111,9 +112,10 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
         screened = screened_study(files, recipe)
         if registration:
             volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
-            return StudyOutcome(_verdict(files, screened), images=images_of(volume.entry))
+            return StudyOutcome(_verdict(files, screened + volume.findings), images=images_of(volume.entry))
         scans = read_scans(files, recipe.task)
-        return StudyOutcome(_verdict(files, screened + scans.findings))
+        images = tuple(voxels_sha256(image) for image in scans.images.values())
+        return StudyOutcome(_verdict(files, screened + scans.findings), images=images)
 
     return _as_outcome(files, attempt(files, checked))
 
@@ -194,13 +196,14 @@ def _as_outcome(files: StudyFiles, done: StudyOutcome | Findings) -> StudyOutcom
     return done if isinstance(done, StudyOutcome) else StudyOutcome(_verdict(files, done))
 
 
-def _outcome(files: StudyFiles, findings: Findings, entry: ManifestEntry | None) -> StudyOutcome:
-    return StudyOutcome(_verdict(files, findings), entry, images=images_of(entry) if entry else ())
+def _outcome(files: StudyFiles, task: Task, findings: Findings, entry: ManifestEntry | None) -> StudyOutcome:
+    verdict = _verdict(files, findings)
+    return StudyOutcome(verdict, entry, read_facts(files, task), images_of(entry)) if entry else StudyOutcome(verdict)
 
 
 def images_of(entry: ManifestEntry) -> tuple[Sha256, ...]:
     """Of the voxels of every image of the study."""
-    return (entry.image_sha256,)
+    return (entry.image_sha256, *entry.further_images_sha256)
 
 
 def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:

@@ -27,6 +27,7 @@ from storage_schemas.base import Digest, Sha256, digest_of
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
 from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import ATTRIBUTE, SourceImage, StudyVolumeCard
 
 
@@ -43,6 +44,8 @@ class StudyVolume:
     """Another grader's mask."""
     deformations: Mapping[str, Steps]
     """By the name that the card gives them."""
+    findings: tuple[Finding, ...]
+    """What had to be repaired."""
 
 
 def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> StudyVolume:
@@ -75,6 +78,7 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         native_label_ijk=scans.reference.voxels,
         second_label_ijk=None if scans.second is None else scans.second.voxels,
         deformations=prepared.deformations,
+        findings=scans.findings,
     )
 
 
@@ -139,15 +143,15 @@ def _entry(files: StudyFiles, scans: Scans, task: Task, digest: Digest) -> Manif
         patient=files.patient,
         site=files.site,
         volume=digest,
-        image_sha256=_voxels_sha256(scans.images[task.native]),
-        further_images_sha256=tuple(_voxels_sha256(scans.images[role]) for role in task.roles if role != task.native),
+        image_sha256=voxels_sha256(scans.images[task.native]),
+        further_images_sha256=tuple(voxels_sha256(scans.images[role]) for role in task.roles if role != task.native),
         lesions=label_lesions(scans.reference.voxels).count,
         lesion_volume_ml=round(lesion_mm3 / 1000, 6),
         second_grader=scans.second is not None,
     )
 
 
-def _voxels_sha256(image: Volume) -> Sha256:
+def voxels_sha256(image: Volume) -> Sha256:
     """Of shape and float32 values: one image compressed, typed or placed in the world anew is still the same image."""
     sha = hashlib.sha256(repr(tuple(image.voxels.shape)).encode())
     sha.update(np.ascontiguousarray(image.voxels, dtype="<f4").data)
