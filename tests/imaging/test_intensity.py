@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionlab.errors import ImageError
-from lesionlab.imaging.intensity import head_mask, z_score
+from lesionlab.imaging.intensity import MOST_SDS, head_mask, z_score
 
 SHAPE = (60, 72, 54)
 
@@ -79,3 +79,24 @@ def test_an_image_of_one_value_has_no_contrast(value):
     voxels_IJK = np.full(SHAPE, value, dtype=np.float32)
     with pytest.raises(ImageError, match="found the same value everywhere"):
         z_score(voxels_IJK, head_mask(voxels_IJK))
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, 3e38])
+def test_a_voxel_far_beyond_any_scanners_is_refused_wherever_it_lies(value):
+    voxels_IJK = drawn_head(noise=3, air=0, rng=np.random.default_rng(0))
+    head_IJK = head_mask(voxels_IJK)
+    voxels_IJK[1, 1, 1] = value
+    with pytest.raises(ImageError, match="wanted values within 10000 SD of the head's mean, found one") as refusal:
+        z_score(voxels_IJK, head_IJK)
+    assert refusal.value.code == "implausible-values"
+
+
+def test_what_is_let_through_stays_finite_in_float16_and_so_does_the_difference_of_two():
+    voxels_IJK = drawn_head(noise=3, air=0, rng=np.random.default_rng(0))
+    head_IJK = head_mask(voxels_IJK)
+    mean, sd = voxels_IJK[head_IJK].mean(), voxels_IJK[head_IJK].std()
+    voxels_IJK[1, 1, 1] = mean + sd * MOST_SDS * 0.999
+    voxels_IJK[2, 2, 2] = mean - sd * MOST_SDS * 0.999
+    scaled_IJK = z_score(voxels_IJK, head_IJK).voxels_IJK
+    assert np.isfinite(scaled_IJK.astype(np.float16)).all()
+    assert np.isfinite((scaled_IJK - scaled_IJK[::-1, ::-1, ::-1]).astype(np.float16)).all()

@@ -1,86 +1,387 @@
-"""Studies with faults in; all of the faults at once, out."""
+"""Studies with faults in; every fault at once, by its code, or what was repaired, out."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids import find_studies
-from lesionlab.preprocessing.integrity import Scans, read_scans
-from storage_schemas.tasks import TASKS
-from tests.preprocessing.drawn import OBLIQUE, SHAPE, draw_dataset, head, image_path, lesions, mask_path, save
+from lesionlab.errors import StudyRefused
+from lesionlab.imaging.volume import grid_of
+from lesionlab.preprocessing.files import Reference, StudyFiles
+from lesionlab.preprocessing.integrity import Scans, grid_finding, read_scans, registration_findings
+from storage_schemas.tasks import TASKS, Task
+from storage_schemas.verdicts import Code, Finding
+from storage_schemas.volumes import RegistrationReceipt
+from tests.imaging.files import set_fields
+from tests.preprocessing.drawn import OBLIQUE, SHAPE, head, lesions, save
 
-TASK = TASKS["flair-single"]
+ONE, NEW = TASKS["flair-single"], TASKS["flair-new"]
+
+
+def draw(folder: Path, task: Task) -> StudyFiles:
+    """One sound study; its images are heads of the same person, each with noise of its own."""
+    images = {role: save(folder / f"JohnDoe-{role}.nii.gz", head(seed)) for seed, role in enumerate(task.roles)}
+    mask = save(folder / "JohnDoe-mask.nii.gz", lesions())
+    return StudyFiles(study="sub-01", patient="01", site="clinic", images=images, reference=Reference(mask))
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return draw_dataset(tmp_path / "bids", "sub-01")
+def one(tmp_path: Path) -> StudyFiles:
+    """A study of one image."""
+    return draw(tmp_path, ONE)
 
 
-def read(root: Path) -> Scans:
-    return read_scans(find_studies(root, TASK).studies[0], TASK)
+@pytest.fixture
+def pair(tmp_path: Path) -> StudyFiles:
+    """A study of two visits."""
+    return draw(tmp_path, NEW)
 
 
-def faults(root: Path) -> tuple[str, ...]:
-    with pytest.raises(DatasetError) as refusal:
-        read(root)
-    return refusal.value.args
+def refused(files: StudyFiles, task: Task = ONE) -> tuple[Finding, ...]:
+    with pytest.raises(StudyRefused) as refusal:
+        read_scans(files, task)
+    return refusal.value.findings
 
 
-def test_a_sound_study_is_read_as_it_was_drawn(root):
-    scans = read(root)
-    assert np.array_equal(scans.images[0].voxels, head(0))
+def told(findings: tuple[Finding, ...]) -> list[tuple[str, str, bool]]:
+    return [(finding.place, finding.code, finding.repaired) for finding in findings]
+
+
+def repaired(files: StudyFiles, task: Task = ONE) -> tuple[Scans, Finding]:
+    scans = read_scans(files, task)
+    (finding,) = scans.findings
+    assert finding.repaired
+    return scans, finding
+
+
+def test_a_sound_study_is_read_as_it_was_drawn(one):
+    scans = read_scans(one, ONE)
+    assert scans.findings == ()
+    assert np.array_equal(scans.images["flair"].voxels, head(0))
     assert np.array_equal(scans.reference.voxels, lesions())
+    assert scans.second is None
 
 
-def test_a_study_without_any_lesion_is_sound(root):
-    save(mask_path(root, "sub-01"), np.zeros(SHAPE, dtype=np.uint8))
-    assert not read(root).reference.voxels.any()
+def test_the_images_of_a_pair_go_by_their_roles_and_the_mask_lies_on_the_native_one(pair):
+    scans = read_scans(pair, NEW)
+    assert np.array_equal(scans.images["initial"].voxels, head(0))
+    assert np.array_equal(scans.images["follow-up"].voxels, head(1))
+    assert scans.reference.grid == scans.images["initial"].grid
 
 
-def test_headers_that_differ_by_rounding_are_sound(root):
-    save(mask_path(root, "sub-01"), lesions(), OBLIQUE + np.float32(1e-4))
-    assert read(root).reference.voxels.any()
+# Grid of the mask
 
 
-def test_another_spacing_is_told_with_both_spacings_and_what_to_do(root):
-    save(mask_path(root, "sub-01"), lesions(), OBLIQUE @ np.diag([1, 1, 0.75, 1]))
-    assert faults(root) == (
-        "FLAIR: spacing (2, 2, 4) mm but mask (2, 2, 3) mm; resample the mask onto the FLAIR or exclude the study",
+def test_a_mask_whose_header_differs_by_rounding_lies_on_the_images_grid_exactly(one):
+    save(one.reference.mask, lesions(), OBLIQUE + np.float32(1e-4))
+    scans = read_scans(one, ONE)
+    assert scans.findings == ()
+    assert scans.reference.grid == scans.images["flair"].grid
+
+
+def test_another_spacing_is_told_with_both_spacings_and_what_to_do(one):
+    save(one.reference.mask, lesions(), OBLIQUE @ np.diag([1, 1, 0.75, 1]))
+    (finding,) = refused(one)
+    assert finding.text() == (
+        "mask: has voxels of 2 × 2 × 3 mm, but the flair of 2 × 2 × 4 mm; "
+        "resample the mask onto the flair or exclude the study"
+    )
+    assert finding.code == "grid-mismatch"
+
+
+def test_another_shape_is_told_with_both_shapes(one):
+    save(one.reference.mask, lesions()[:, :, :-1])
+    (finding,) = refused(one)
+    assert finding.text().startswith("mask: has the shape (24, 28, 11), but the flair (24, 28, 12);")
+
+
+def test_another_place_is_told_by_how_far(one):
+    affine = OBLIQUE.copy()
+    affine[:3, 3] += 3.0
+    save(one.reference.mask, lesions(), affine)
+    (finding,) = refused(one)
+    assert finding.text().startswith("mask: its corners lie up to 5.2 mm from those of the flair;")
+
+
+@pytest.mark.parametrize("sides", ["RAS", "LPI", "ASR", "SRP", "IPL"])
+def test_a_mask_saved_in_another_orientation_is_put_in_the_images_order_voxel_by_voxel(one, sides):
+    own = nib.io_orientation(OBLIQUE)
+    turn = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt(sides))
+    nib.save(nib.Nifti1Image(lesions(), OBLIQUE).as_reoriented(turn), one.reference.mask)
+    before = one.reference.mask.read_bytes()
+    scans, finding = repaired(one)
+    assert np.array_equal(scans.reference.voxels, lesions())
+    assert scans.reference.grid == scans.images["flair"].grid
+    assert (finding.place, finding.code) == ("mask", "grid-mismatch")
+    assert one.reference.mask.read_bytes() == before  # the study's own file stays as it is
+
+
+def test_an_axis_askew_by_forty_five_degrees_is_no_reason_to_mistake_the_order():
+    turn = nib.affines.from_matvec(nib.eulerangles.euler2mat(np.pi / 4, 0, 0))
+    image = grid_of((8, 9, 5), turn @ np.diag([1, 1, 3.0, 1]))
+    for order in ([1, 0, 2], [2, 1, 0], [1, 2, 0]):
+        swap = np.eye(4)[[*order, 3]]
+        shape = tuple(int(size) for size in np.abs(np.linalg.inv(swap)[:3, :3]) @ image.shape)
+        mask = grid_of(shape, np.array(image.affine) @ swap)
+        finding = grid_finding(mask, image, "mask", "flair")
+        assert finding is not None
+        assert finding.repaired
+
+
+# Content of the mask
+
+
+def test_a_mask_without_lesions_is_sound_where_the_task_expects_such_and_suspicious_elsewhere(one, pair):
+    save(one.reference.mask, lesions() * 0)  # the pair's mask too
+    assert told(refused(one)) == [("mask", "mask-empty", False)]
+    assert not read_scans(pair, NEW).reference.voxels.any()
+
+
+def test_a_mask_of_bytes_is_read_as_one_of_zero_and_one(one):
+    save(one.reference.mask, lesions() * 255)
+    scans, finding = repaired(one)
+    assert np.array_equal(scans.reference.voxels, lesions())
+    assert finding.text() == "mask: held the values 0, 255; read as 0 and 1"
+
+
+def test_a_mask_of_several_labels_is_refused_for_nobody_knows_which_is_meant(one):
+    save(one.reference.mask, lesions() + (head(0) > 800))
+    assert told(refused(one)) == [("mask", "mask-not-binary", False)]
+
+
+def test_a_mask_that_lies_mostly_in_the_air_is_refused_and_one_that_lies_partly_there_is_not(one):
+    mask_ijk = np.zeros(SHAPE, dtype=np.uint8)
+    mask_ijk[9:11, 12:14, 5:7] = 1
+    mask_ijk[:2, :2, :1] = 1
+    save(one.reference.mask, mask_ijk)
+    assert read_scans(one, ONE).reference.voxels.sum() == 12
+    mask_ijk[:3, :3, :3] = 1
+    save(one.reference.mask, mask_ijk)
+    (finding,) = refused(one)
+    assert finding.code == "mask-outside"
+    assert "found 77% outside" in finding.what
+
+
+def test_a_brain_drawn_inside_out_lies_outside(one):
+    save(one.reference.mask, 1 - (head(0) > 200).astype(np.uint8))
+    assert told(refused(one)) == [("mask", "mask-outside", False)]
+
+
+# Another grader, and masks of another space
+
+
+def test_the_second_graders_mask_is_held_to_the_same_rules(one, tmp_path):
+    path = save(tmp_path / "second.nii.gz", lesions() * 255)
+    files = replace(one, second=Reference(path))
+    scans, finding = repaired(files)
+    assert np.array_equal(scans.second.voxels, lesions())
+    assert finding.place == "second mask"
+    save(path, lesions() * 0)
+    assert told(refused(files)) == [("second mask", "mask-empty", False)]
+    save(path, lesions()[:, :, :-1])
+    assert told(refused(files)) == [("second mask", "grid-mismatch", False)]
+
+
+def shift_file(path: Path, shift_mm: tuple[float, float, float]) -> Path:
+    """The affine, as ITK writes it, that takes places of the mask's space to native space, which lies so far off."""
+    x, y, z = shift_mm
+    path.write_text(
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
+        f"Parameters: 1 0 0 0 1 0 0 0 1 {-x} {-y} {z}\nFixedParameters: 0 0 0\n"
+    )
+    return path
+
+
+def test_a_mask_of_another_space_comes_home_by_its_transform(one, tmp_path):
+    away = OBLIQUE.copy()
+    away[:3, 3] -= (4, -6, 8)
+    save(one.reference.mask, lesions(), away)
+    assert told(refused(one)) == [("mask", "grid-mismatch", False)]
+    transform = shift_file(tmp_path / "JohnDoe.txt", (4, -6, 8))
+    files = replace(one, reference=Reference(one.reference.mask, transform))
+    scans = read_scans(files, ONE)
+    assert scans.findings == ()
+    assert np.array_equal(scans.reference.voxels, lesions())
+    shift_file(transform, (400, 0, 0))
+    assert told(refused(files)) == [("mask", "mask-outside", False)]
+    transform.write_text("JohnDoe")
+    (finding,) = refused(files)
+    assert (finding.place, finding.code) == ("mask", "unreadable")
+    assert "JohnDoe" not in finding.what
+
+
+def test_a_transform_between_two_worlds_of_one_header_is_refused(one, tmp_path):
+    files = replace(one, reference=Reference(one.reference.mask, shift_file(tmp_path / "t.txt", (0, 0, 0))))
+    image = nib.load(one.images["flair"])
+    image.set_qform(nib.affines.from_matvec(np.eye(3), [3, 0, 0]) @ OBLIQUE, code=1)
+    nib.save(image, one.images["flair"])
+    assert told(read_scans(one, ONE).findings) == [("flair", "sform-qform-conflict", True)]
+    conflict = "sform-qform-conflict"
+    assert told(refused(files)) == [("flair", conflict, True), ("mask", conflict, False)]
+
+
+# Images
+
+
+def test_two_visits_of_the_same_voxels_are_one_visit_however_it_was_saved(pair):
+    for affine, voxels in ((OBLIQUE, head(0)), (OBLIQUE @ np.diag([-1, 1, 1, 1]), head(0)[::-1])):
+        save(pair.images["follow-up"], voxels, affine)
+        assert told(refused(pair, NEW)) == [("follow-up", "identical-visits", False)]
+
+
+@pytest.mark.parametrize("value", [0, -5, 7])
+def test_an_image_of_one_value_is_refused(one, value):
+    save(one.images["flair"], np.full(SHAPE, value, dtype=np.int16))
+    assert told(refused(one)) == [("flair", "no-contrast", False)]
+
+
+def test_a_spike_in_the_air_that_would_be_infinite_in_the_volume_is_refused(one):
+    voxels = head(0).astype(np.float32)
+    voxels[0, 0, 0] = 1e9
+    save(one.images["flair"], voxels)
+    assert told(refused(one)) == [("flair", "implausible-values", False)]
+
+
+def test_every_fault_of_every_file_is_told_at_once_and_none_tells_where_the_files_lie(pair, tmp_path):
+    save(pair.images["initial"], np.full(SHAPE, 7, dtype=np.int16), np.diag([2.0, 2, 4, 1]))
+    pair.images["follow-up"].write_bytes(pair.images["follow-up"].read_bytes()[:-40])
+    set_fields(save(pair.reference.mask, lesions() * 3), scl_slope=np.nan)
+    files = replace(pair, second=Reference(tmp_path / "JohnDoe-2.nii.gz"))
+    findings = refused(files, NEW)
+    assert told(findings) == [
+        ("initial", "no-contrast", False),
+        ("follow-up", "truncated", False),
+        ("mask", "bad-scaling", True),
+        ("mask", "mask-not-binary", False),
+        ("mask", "grid-mismatch", False),
+        ("second mask", "missing-file", False),
+    ]
+    for finding in findings:
+        assert "JohnDoe" not in finding.text()
+        assert str(tmp_path) not in finding.text()
+
+
+def test_a_damaged_mask_does_not_hide_that_it_lies_on_another_grid(one):
+    save(one.reference.mask, lesions()[:, :, :-1])
+    one.reference.mask.write_bytes(one.reference.mask.read_bytes()[:-8])
+    assert told(refused(one)) == [("mask", "truncated", False), ("mask", "grid-mismatch", False)]
+
+
+def test_an_image_that_cannot_be_placed_does_not_hide_that_its_mask_is_empty(one):
+    set_fields(one.images["flair"], sform_code=0, qform_code=0)
+    save(one.reference.mask, lesions() * 0)
+    assert told(refused(one)) == [("flair", "bad-affine", False), ("mask", "mask-empty", False)]
+
+
+# Registrations
+
+
+def receipt(kind: str, before: float, after: float, overlap: float) -> RegistrationReceipt:
+    return RegistrationReceipt(
+        moving="follow-up",
+        fixed="initial",
+        kind=kind,
+        matrix=tuple(map(tuple, np.eye(4).tolist())),
+        deformation=None,
+        correlation_before=before,
+        correlation_after=after,
+        head_overlap=overlap,
+        warped_sha256="0" * 64,
     )
 
 
-def test_another_shape_is_told_with_both_shapes(root):
-    save(mask_path(root, "sub-01"), lesions()[:, :, :-1])
-    assert faults(root)[0].startswith("FLAIR: shape (24, 28, 12) but mask (24, 28, 11);")
+RIGHT = {
+    "long01": ("syn", 0.705, 0.956, 0.953),
+    "long01 under a bias field": ("syn", 0.713, 0.857, 0.926),
+    "long12": ("syn", 0.601, 0.959, 0.975),
+    "MS cs07": ("rigid", 0.764, 0.766, 0.990),
+    "glioma 01476": ("rigid", 0.871, 0.881, 0.995),
+    "glioma 01479, a large enhancing tumour": ("rigid", 0.548, 0.558, 0.996),
+}
+"""Kind, correlation before and after, overlap: found with ANTs at 2 mm."""
+FAILED = {
+    "long01 upside down": ("syn", 0.500, 0.777, 0.915),
+    "long01 back to front": ("syn", 0.507, 0.775, 0.903),
+    "half of long01": ("syn", 0.508, 0.754, 0.921),
+    "long01 and noise": ("syn", 0.110, 0.094, 0.572),
+    "glioma upside down": ("rigid", 0.583, 0.542, 0.806),
+    "glioma back to front": ("rigid", 0.574, 0.635, 0.812),
+    "another patient": ("rigid", 0.324, 0.473, 0.938),
+    "worse than before": ("syn", 0.990, 0.950, 0.970),
+}
 
 
-@pytest.mark.parametrize("change", ["moved", "flipped"])
-def test_another_place_is_told_by_how_far(root, change):
-    affine = OBLIQUE.copy()
-    affine[:3, 3] += 3.0 if change == "moved" else OBLIQUE[:3, 0] * 23
-    affine[:3, 0] *= 1 if change == "moved" else -1
-    save(mask_path(root, "sub-01"), lesions(), affine)
-    distance = "5.2" if change == "moved" else "46.0"
-    assert faults(root)[0].startswith(f"FLAIR: its corners lie up to {distance} mm from those of the mask;")
+@pytest.mark.parametrize("numbers", RIGHT.values(), ids=RIGHT)
+def test_registrations_that_are_right_pass(numbers):
+    assert registration_findings([receipt(*numbers)]) == []
 
 
-def test_a_mask_in_the_air_is_refused(root):
-    mask_ijk = np.zeros(SHAPE, dtype=np.uint8)
-    mask_ijk[:2, :2, :2] = 1
-    save(mask_path(root, "sub-01"), mask_ijk)
-    assert faults(root) == ("mask: all lesions lie outside the head; check that mask and image belong together",)
+@pytest.mark.parametrize("numbers", FAILED.values(), ids=FAILED)
+def test_registrations_that_failed_are_refused_with_their_numbers(numbers):
+    (finding,) = registration_findings([receipt(*numbers)])
+    assert (finding.place, finding.code, finding.repaired) == ("follow-up", "registration-failed", False)
+    _, before, after, overlap = numbers
+    assert f"found {after:.2f} and {overlap:.2f} after registration ({before:.2f} before)" in finding.what
 
 
-def test_all_faults_of_a_study_are_told_at_once_and_none_tells_where_the_files_lie(root):
-    save(image_path(root, "sub-01"), np.full(SHAPE, 7, dtype=np.int16))
-    save(mask_path(root, "sub-01"), lesions() * 3)
-    flat, labels = faults(root)
-    assert flat.startswith("FLAIR: wanted contrast inside the head, found the same value everywhere (7)")
-    assert labels.startswith("mask: wanted a mask of 0 and 1, found the values 0, 3")
-    image_path(root, "sub-01").write_bytes(image_path(root, "sub-01").read_bytes()[:-40])
-    broken, labels = faults(root)
-    assert broken.startswith("FLAIR: damaged or truncated")
-    assert str(root) not in broken + labels
+# The whole list
+
+
+def header(role: str, **fields: object) -> Callable[[StudyFiles], object]:
+    return lambda files: set_fields(files.images[role], **fields)
+
+
+def image(change: Callable[[np.ndarray], np.ndarray], affine: np.ndarray = OBLIQUE) -> Callable[[StudyFiles], object]:
+    return lambda files: save(files.images["follow-up"], change(head(1)), affine)
+
+
+def mask(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[StudyFiles], object]:
+    return lambda files: save(files.reference.mask, change(lesions()))
+
+
+HERE: dict[Code, Callable[[StudyFiles], object]] = {
+    "missing-file": lambda files: files.images["follow-up"].unlink(),
+    "unreadable": lambda files: files.images["follow-up"].write_text("no image"),
+    "truncated": lambda files: files.images["follow-up"].write_bytes(files.images["follow-up"].read_bytes()[:-40]),
+    "implausible-size": header("follow-up", dim=[3, 24, 28, 12_000]),
+    "not-3d": image(lambda head_ijk: np.stack([head_ijk, head_ijk], axis=-1)),
+    "not-grey": image(lambda head_ijk: head_ijk.astype(np.complex64)),
+    "not-finite": image(lambda head_ijk: np.where(head_ijk > 890, np.nan, head_ijk).astype(np.float32)),
+    "no-contrast": image(lambda head_ijk: head_ijk * 0 + 9),
+    "implausible-values": image(lambda head_ijk: np.where(np.indices(SHAPE).sum(axis=0), head_ijk, 1e9)),
+    "bad-scaling": header("follow-up", scl_slope=1, scl_inter=np.inf),
+    "implausible-spacing": image(lambda head_ijk: head_ijk, np.diag([2, 2, 40, 1])),
+    "bad-affine": header("follow-up", sform_code=0, qform_code=0),
+    "sform-qform-conflict": header("follow-up", pixdim=[1, 2, 2, 5]),
+    "grid-mismatch": mask(lambda mask_ijk: mask_ijk[1:]),
+    "mask-not-binary": mask(lambda mask_ijk: mask_ijk * 2),
+    "mask-outside": mask(lambda mask_ijk: (np.indices(SHAPE).sum(axis=0) < 8).astype(np.uint8)),
+    "identical-visits": image(lambda head_ijk: head(0)),
+}
+"""One fault of a study of two visits for each code that its own files can earn it here."""
+ELSEWHERE: dict[Code, str] = {
+    "mask-empty": "where the task finds it suspicious: above",
+    "registration-failed": "registration_findings: above",
+    "ambiguous-file": "which file is which: the layouts of datasets",
+    "bad-name": "names: the layouts of datasets",
+    "other-space": "masks of another space without a transform: the layouts of datasets",
+    "visit-order": "dates of visits: the layouts of datasets",
+    "duplicate-image": "one image under two patients: the cohort",
+    "not-finished": "a worker that died: the cohort",
+    "identifier": "the privacy gate",
+}
+
+
+def test_every_code_is_provoked_here_or_known_to_be_elsewhere():
+    assert {*HERE, *ELSEWHERE} == set(get_args(Code))
+    assert not HERE.keys() & ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("code", HERE)
+def test_each_code_is_given_for_its_fault_and_for_no_other(pair, code):
+    HERE[code](pair)
+    assert [finding.code for finding in refused(pair, NEW)] == [code]

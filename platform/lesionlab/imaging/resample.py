@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlab.imaging.lesions import Lesions, label_lesions
-from lesionlab.imaging.volume import Image, Mask, Matrix, grid_of, matrix_of
+from lesionlab.imaging.volume import Image, Mask, Matrix, Volume, grid_of, matrix_of
 from storage_schemas.volumes import Grid
 
 UNCOVERED_VOXELS = 1e-3
@@ -76,6 +76,24 @@ def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
         if ((voxel_IJK >= 0) & (voxel_IJK < target.shape)).all():
             kept_IJK[tuple(voxel_IJK)] = True
     return kept_IJK.astype(np.uint8)
+
+
+def turned_grid(grid: Grid, onto: Grid) -> Grid:
+    """The same voxels at the same places, their axes flipped and in the order that comes nearest to those of `onto`."""
+    affine, order = matrix_of(grid), _axis_order(grid, onto)
+    shape = np.array(grid.shape)[np.argsort(order[:, 0])]
+    return grid_of(tuple(int(size) for size in shape), affine @ nib.orientations.inv_ornt_aff(order, grid.shape))
+
+
+def turned(volume: Volume, onto: Grid) -> Volume:
+    """The volume on its `turned_grid`: voxels change their order, never their values or places."""
+    voxels = nib.orientations.apply_orientation(volume.voxels, _axis_order(volume.grid, onto))
+    return Volume(np.ascontiguousarray(voxels), matrix_of(turned_grid(volume.grid, onto)))
+
+
+def _axis_order(grid: Grid, onto: Grid) -> NDArray[np.float64]:
+    """nibabel's orientation of one grid's axes in terms of the other's; also where both lie askew in the world."""
+    return np.asarray(nib.io_orientation(np.linalg.inv(matrix_of(onto)) @ matrix_of(grid)))
 
 
 def _nearest_rotation(axes: Matrix) -> Matrix:

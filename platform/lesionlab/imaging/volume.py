@@ -6,10 +6,8 @@ i j k voxel axes as they lie in the file; world coordinates are millimetres, RAS
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -19,21 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError
+from lesionlab.imaging.header import Header, Layout, read_header
+from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Grid, Shape3
 
 Image: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.uint8]
 Matrix: TypeAlias = NDArray[np.float64]
 
-SPACING_MM = (0.1, 10.0)
-"""Distances of voxel centres that a scan of a head can have."""
-MOST_VOXELS_PER_AXIS = 1024
-MOST_VOXELS = 2**28
-"""A head at 0.4 mm fits; as float32 this is 1 GiB."""
-LEAST_VOLUME = 0.1
-"""Part of a rectangular voxel's volume that a voxel must have: 0 is flat, a gantry tilt of 30° leaves 0.87."""
-DEFLATE_LIMIT = 1032
-"""No deflate stream grows by more than this factor (zlib technical details)."""
+MASK_ROUNDING = 1e-3
+"""A mask's values may lie this part beside 0 and 1: resampled and scaled masks hold 0.99997."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,28 +63,45 @@ def spacing_of(affine: Matrix) -> tuple[float, float, float]:
     return float(i), float(j), float(k)
 
 
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What could be read of one file, and everything that was found in it."""
+
+    findings: tuple[Finding, ...]
+    grid: Grid | None
+    """None where the header does not say where the voxels lie; known also where the voxels cannot be read."""
+    volume: Volume | None
+    """None where a finding stands that leaves no voxels or no place for them."""
+
+
+def examine_image(path: Path, place: str) -> Examined:
+    """An image as float32, whatever is wrong with it; findings name it `place`, never its path."""
+    header = read_header(path, place)
+    return _examined(header, *_finite_voxels(path, header.layout, place))
+
+
+def examine_mask(path: Path, place: str) -> Examined:
+    """A mask as uint8, 0 and 1, whatever is wrong with it; findings name it `place`, never its path.
+
+    0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label: which of them is meant
+    nobody knows here.
+    """
+    header = read_header(path, place)
+    voxels_ijk, findings = _finite_voxels(path, header.layout, place)
+    if voxels_ijk is None:
+        return _examined(header, None, findings)
+    mask_ijk, odd = _binary(voxels_ijk, place)
+    return _examined(header, mask_ijk, findings + odd)
+
+
 def read_volume(path: Path) -> Volume:
-    """An image as float32. Raises ImageError where it is no NIfTI file, damaged, not 3-D, not finite or implausible."""
-    header = _read_header(path)
-    voxels_ijk = _read_voxels(header, path)
-    strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
-    if strange:
-        raise ImageError(
-            f"{path}: wanted finite voxels, found {strange} that are NaN or infinite; export the image again"
-        )
-    return Volume(voxels_ijk, header.affine)
+    """An image as float32. Raises ImageError, with every fault, where it cannot be that of a head."""
+    return _sound(examine_image(path, "image"), path)
 
 
 def read_mask(path: Path) -> Volume:
-    """A mask as uint8, 0 and 1. Raises ImageError as `read_volume` does, and where there is any other value."""
-    header = _read_header(path)
-    voxels_ijk = _read_voxels(header, path)
-    mask_ijk = (voxels_ijk == 1).astype(np.uint8)
-    if not np.array_equal(mask_ijk, voxels_ijk):
-        found = np.unique(voxels_ijk)
-        few = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
-        raise ImageError(f"{path}: wanted a mask of 0 and 1, found the values {few}; save it as a binary mask")
-    return Volume(mask_ijk, header.affine)
+    """A mask as uint8, 0 and 1. Raises ImageError, with every fault, where it cannot be one."""
+    return _sound(examine_mask(path, "mask"), path)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -100,7 +110,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     The affine goes into the sform (code 1, scanner); into the qform as well where a quaternion can hold it (no shear).
     Raises ImageError where the name is not that of a NIfTI file or the place cannot be written to.
     """
-    _check_name(path)
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ImageError(f"{path}: wanted a NIfTI file (.nii or .nii.gz); choose another name")
     image = nib.Nifti1Image(volume.voxels, volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=1)
@@ -128,67 +139,44 @@ def _write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-def _check_name(path: Path) -> None:
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise ImageError(f"{path}: wanted a NIfTI file (.nii or .nii.gz)")
+def _sound(examined: Examined, path: Path) -> Volume:
+    standing = [finding for finding in examined.findings if not finding.repaired]
+    if standing or examined.volume is None:
+        raise ImageError(*(f"{path}: {finding.what}" for finding in standing), code=standing[0].code)
+    return examined.volume
 
 
-def _read_header(path: Path) -> Any:
-    """The file without its voxels, once all that the header claims is plausible."""
-    _check_name(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: there is no such file")
-    try:
-        header: Any = nib.load(path)
-    except Exception as error:  # nibabel passes on whatever its readers, gzip and zlib raise
-        raise ImageError(f"{path}: cannot be read as NIfTI ({_reason(error, path)}); export the image again") from error
-    faults = [*_shape_faults(header, path), *_affine_faults(header.affine)]
-    if faults:
-        raise ImageError(f"{path}: {'; '.join(faults)}")
-    return header
+def _examined(header: Header, voxels_ijk: NDArray[Any] | None, findings: tuple[Finding, ...]) -> Examined:
+    if header.shape is None or header.affine is None:
+        return Examined(header.findings + findings, None, None)
+    volume = None if voxels_ijk is None else Volume(voxels_ijk, header.affine)
+    return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume)
 
 
-def _shape_faults(header: Any, path: Path) -> list[str]:
-    shape, dtype = header.shape, header.get_data_dtype()
-    if len(shape) != 3:
-        return [f"wanted one 3-D image, found shape {shape}; split it into 3-D images"]
-    if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
-        return [f"wanted one number per voxel, found {dtype}; export the image in grey values"]
-    if min(shape) < 1 or max(shape) > MOST_VOXELS_PER_AXIS or math.prod(shape) > MOST_VOXELS:
-        return [f"wanted at most {MOST_VOXELS_PER_AXIS} voxels along an axis and {MOST_VOXELS} in all, found {shape}"]
-    claimed, held = header.dataobj.offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
-    if claimed > held * (DEFLATE_LIMIT if path.name.endswith(".gz") else 1):
-        return [f"the header claims {claimed} bytes but the file has {held}; copy or export it again"]
-    return []
+def _finite_voxels(path: Path, layout: Layout | None, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
+    if layout is None:
+        return None, ()
+    spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is told as not finite
+        voxels_ijk = np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
+    strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
+    if strange:
+        what = f"wanted finite voxels, found {strange} that are NaN or infinite; export the image again"
+        return None, (Finding(code="not-finite", place=place, what=what),)
+    return voxels_ijk, ()
 
 
-def _affine_faults(affine: Matrix) -> list[str]:
-    if not np.isfinite(affine).all():
-        return ["the affine holds NaN or infinity; export the image again"]
-    spacing = spacing_of(affine)
-    if not all(SPACING_MM[0] <= mm <= SPACING_MM[1] for mm in spacing):
-        found = " × ".join(f"{mm:.4g}" for mm in spacing)
-        return [f"wanted a spacing from {SPACING_MM[0]} to {SPACING_MM[1]} mm, found {found} mm; correct the header"]
-    if abs(np.linalg.det(affine[:3, :3])) < LEAST_VOLUME * math.prod(spacing):
-        return ["the three voxel axes lie (almost) in one plane; correct the affine in the header"]
-    return []
-
-
-def _read_voxels(header: Any, path: Path) -> Image:
-    try:
-        if path.name.endswith(".gz"):
-            _check_to_the_end(path)
-        return np.ascontiguousarray(header.get_fdata(dtype=np.float32, caching="unchanged"))
-    except (OSError, EOFError, ValueError, zlib.error, nib.spatialimages.HeaderDataError) as error:
-        raise ImageError(f"{path}: damaged or truncated ({_reason(error, path)}); copy or export it again") from error
-
-
-def _check_to_the_end(path: Path) -> None:
-    """Compare the checksum: nibabel stops after the last voxel, so that changed bytes would be read as voxels."""
-    with gzip.open(path) as stream:
-        while stream.read(2**20):
-            pass
-
-
-def _reason(error: Exception, path: Path) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].replace(str(path), path.name)
+def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:
+    """The mask and, where it was not one of 0 and 1 as it stood, how it became one or why it cannot."""
+    found = np.unique(voxels_ijk)
+    few = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
+    for one in (1, 255):
+        rounded = np.rint(found / one)
+        if np.isin(rounded, (0, 1)).all() and np.allclose(found / one, rounded, rtol=0, atol=MASK_ROUNDING):
+            mask_ijk = (voxels_ijk > one / 2).astype(np.uint8)
+            if np.isin(found, (0, 1)).all():
+                return mask_ijk, ()
+            what = f"held the values {few}; read as 0 and 1"
+            return mask_ijk, (Finding(code="mask-not-binary", place=place, what=what, repaired=True),)
+    what = f"wanted a mask of 0 and 1, found the values {few}; save it as a binary mask"
+    return None, (Finding(code="mask-not-binary", place=place, what=what),)

@@ -1,0 +1,141 @@
+"""Headers that say where their voxels lie, twice, wrongly or not at all, in; the place, or why nobody knows it, out."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import from_matvec
+
+from lesionlab.imaging.volume import Examined, examine_image
+from tests.imaging.files import OBLIQUE, ramp, save, set_fields
+
+
+def examine(path: Path) -> Examined:
+    return examine_image(path, "flair")
+
+
+def with_forms(path: Path, sform: np.ndarray | None, qform: np.ndarray | None) -> Path:
+    """An image of 40 × 40 × 20 voxels with these forms in its header."""
+    image = nib.Nifti1Image(ramp(40, 40, 20), sform if sform is not None else qform)
+    image.set_sform(sform, code=int(sform is not None))
+    image.set_qform(qform, code=int(qform is not None), strip_shears=True)
+    nib.save(image, path)
+    return path
+
+
+def moved(affine: np.ndarray, shift_mm: float) -> np.ndarray:
+    return from_matvec(affine[:3, :3], affine[:3, 3] + [shift_mm, 0, 0])
+
+
+def verdicts(examined: Examined) -> list[tuple[str, bool]]:
+    return [(finding.code, finding.repaired) for finding in examined.findings]
+
+
+@pytest.mark.parametrize(
+    "forms", [(OBLIQUE, OBLIQUE), (OBLIQUE, None), (None, OBLIQUE)], ids=["both", "sform", "qform"]
+)
+def test_one_form_is_enough_and_two_that_agree_are_one(tmp_path, forms):
+    examined = examine(with_forms(tmp_path / "a.nii.gz", *forms))
+    assert examined.findings == ()
+    assert np.allclose(examined.volume.affine, OBLIQUE, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shift_mm", "told"), [(0.05, False), (0.3, True)])
+def test_forms_that_differ_by_more_than_rounding_are_told_and_the_sform_wins(tmp_path, shift_mm, told):
+    examined = examine(with_forms(tmp_path / "a.nii.gz", OBLIQUE, moved(OBLIQUE, shift_mm)))
+    assert verdicts(examined) == ([("sform-qform-conflict", True)] if told else [])
+    assert np.allclose(examined.volume.affine, OBLIQUE, atol=1e-5)
+
+
+def test_a_turned_qform_is_told_with_its_distance(tmp_path):
+    turn = from_matvec(nib.eulerangles.euler2mat(0, 0, 0.2))
+    examined = examine(with_forms(tmp_path / "a.nii.gz", OBLIQUE, turn @ OBLIQUE))
+    assert verdicts(examined) == [("sform-qform-conflict", True)]
+    assert "place the corners up to 2" in examined.findings[0].what
+
+
+def test_a_sheared_sform_wins_over_the_qform_that_cannot_hold_it(tmp_path):
+    sheared = np.diag([1.0, 1, 3, 1])
+    sheared[1, 2] = 0.5  # gantry tilt
+    examined = examine(with_forms(tmp_path / "a.nii.gz", sheared, sheared))
+    assert verdicts(examined) == [("sform-qform-conflict", True)]
+    assert np.allclose(examined.volume.affine, sheared)
+
+
+@pytest.mark.parametrize(
+    "other", [np.diag([-1, 1, 1, 1]), np.diag([-1, -1, 1, 1]), np.eye(4)[[1, 0, 2, 3]]], ids=["LAS", "LPS", "ARS"]
+)
+def test_forms_that_disagree_on_a_side_of_the_head_are_refused(tmp_path, other):
+    examined = examine(with_forms(tmp_path / "a.nii.gz", np.eye(4), other.astype(float)))
+    assert verdicts(examined) == [("sform-qform-conflict", False)]
+    sides = "".join(nib.aff2axcodes(other))
+    assert f"the voxel axes run RAS by the sform and {sides} by the qform" in examined.findings[0].what
+
+
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_two_spacings_in_one_header_are_refused_for_volumes_would_depend_on_the_reader(tmp_path, qform_code):
+    path = set_fields(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), np.eye(4)), pixdim=[1, 0.87, 0.87, 0.8])
+    examined = examine(set_fields(path, qform_code=qform_code))
+    assert verdicts(examined) == [("sform-qform-conflict", False)]
+    assert "the sform has voxels of 1 × 1 × 1 mm, pixdim of 0.87 × 0.87 × 0.8 mm" in examined.findings[0].what
+
+
+def test_a_qform_that_is_no_rotation_beside_a_sound_sform_is_passed_over(tmp_path):
+    path = with_forms(tmp_path / "a.nii.gz", OBLIQUE, OBLIQUE)
+    for quaternion in (2.0, np.nan):
+        examined = examine(set_fields(path, quatern_b=quaternion))
+        assert verdicts(examined) == [("sform-qform-conflict", True)]
+        assert np.allclose(examined.volume.affine, OBLIQUE, atol=1e-5)
+
+
+def test_a_qform_alone_that_is_no_rotation_places_nothing(tmp_path):
+    path = set_fields(with_forms(tmp_path / "a.nii.gz", None, OBLIQUE), quatern_b=2)
+    assert verdicts(examine(path)) == [("bad-affine", False)]
+
+
+def test_a_header_that_places_nothing_is_refused_for_nobody_knows_which_side_is_left(tmp_path):
+    examined = examine(set_fields(save(tmp_path / "a.nii.gz", ramp(4, 4, 4)), sform_code=0, qform_code=0))
+    assert verdicts(examined) == [("bad-affine", False)]
+    assert "nobody knows which side is left" in examined.findings[0].what
+    assert examined.grid is None
+
+
+def test_a_handedness_of_zero_counts_as_one_as_the_standard_says(tmp_path):
+    right_handed = np.diag([0.9, 0.9, 4.0, 1])
+    path = set_fields(with_forms(tmp_path / "a.nii.gz", None, right_handed), pixdim=[0])
+    examined = examine(path)
+    assert examined.findings == ()
+    assert np.allclose(examined.volume.affine, right_handed, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "found"),
+    [([0.001] * 3, "0.001 × 0.001 × 0.001"), ([1000.0] * 3, "1000 × 1000 × 1000"), ([1, 1, 25.0], "1 × 1 × 25")],
+    ids=["in metres", "in micrometres", "a gap between slices"],
+)
+def test_a_spacing_that_no_head_scan_has_is_refused(tmp_path, spacing, found):
+    examined = examine(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), np.diag([*spacing, 1])))
+    assert verdicts(examined) == [("implausible-spacing", False)]
+    assert f"wanted a spacing from 0.1 to 10.0 mm, found {found} mm" in examined.findings[0].what
+
+
+def test_a_pixdim_of_zero_is_no_spacing_of_one(tmp_path):
+    path = set_fields(with_forms(tmp_path / "a.nii.gz", None, np.eye(4)), pixdim=[1, 1, 1, 0])
+    assert verdicts(examine(path)) == [("implausible-spacing", False), ("bad-affine", False)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_affine_that_is_not_finite_is_refused(tmp_path, value):
+    affine = np.eye(4)
+    affine[0, 3] = value
+    examined = examine(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), affine))
+    assert verdicts(examined) == [("bad-affine", False)]
+    assert "holds NaN or infinity" in examined.findings[0].what
+
+
+def test_voxels_without_a_volume_are_refused(tmp_path):
+    flat = np.array([[1, 1, 0, 0], [0, 0.01, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    examined = examine(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), flat))
+    assert verdicts(examined) == [("bad-affine", False)]
+    assert "in one plane" in examined.findings[0].what
