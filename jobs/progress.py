@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jobs.door import notes
+
+TICK_S = 1.0
+"""So often the clock moves while nothing else happens."""
 
 
 def minutes(seconds: float) -> str:
@@ -43,17 +47,36 @@ class Line:
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields `step(done, total, name)` for work that goes one by one, with the time that is left."""
+    """Yields `step(done, total, name)` for work that goes one by one, with the time that is left; the clock ticks."""
     line, start = Line(), time.monotonic()
+    ended, one_at_a_time = threading.Event(), threading.Lock()
+    at = (0, 0, "")
 
-    def step(done: int, total: int, name: str) -> None:
+    def tell() -> None:
+        done, total, name = at
         elapsed = time.monotonic() - start
         left = f", about {minutes(elapsed / done * (total - done))} left" if 0 < done < total else ""
-        line.say(f"{what}: {done}/{total} {name} [{minutes(elapsed)}{left}]", event=(done, name))
+        named = f" {name}" if name else ""
+        with one_at_a_time:
+            line.say(f"{what}: {done}/{total}{named} [{minutes(elapsed)}{left}]", event=(done, name))
 
+    def step(done: int, total: int, name: str) -> None:
+        nonlocal at
+        at = (done, total, name)
+        tell()
+
+    def tick() -> None:
+        while not ended.wait(TICK_S):
+            if at[1]:
+                tell()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
     try:
         yield step
     finally:
+        ended.set()
+        clock.join()
         line.close()
 
 
