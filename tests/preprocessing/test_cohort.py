@@ -1,20 +1,25 @@
 """Drawn datasets, sound and faulty, in; the store's volumes and manifest, or every fault, out."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort
-from lesionlab.preprocessing.ingest import Recipe
+from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, without_copies
+from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, lost
 from lesionlab.preprocessing.layouts import open_dataset
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store, open_store
-from storage_schemas.keys import CURRENT_MANIFEST, MANIFEST
+from lesionlab.store.tables import read_rows
+from storage_schemas.facts import StudyFacts
+from storage_schemas.keys import CURRENT_MANIFEST, FACTS, MANIFEST, VERDICTS
 from storage_schemas.manifests import Manifest
 from storage_schemas.tasks import TASKS
+from storage_schemas.verdicts import StudyVerdict
 from tests.preprocessing.drawn import SHAPE, draw_dataset, head, image_path, lesions, mask_path, save
 
 TASK = TASKS["flair-single"]
@@ -130,14 +135,16 @@ def test_any_fault_stops_at_the_door_with_all_faults_and_no_manifest(tmp_path, s
     with pytest.raises(DatasetError) as refusal:
         bring_in(store, root)
     *lines, remedy = str(refusal.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == [
+    assert [line.split(":")[0].lower() for line in lines] == [
         "sub-02 mask",
-        "sub-03 FLAIR",
-        "sub-04 FLAIR",
+        "sub-03 flair",
+        "sub-04 mask",
         "sub-05 image",
         "sub-06 image",
     ]
-    assert remedy == "correct these studies, or go on without them: --exclude-faulty"
+    assert remedy == (
+        "1 passed, 0 repaired, 5 quarantined; correct these studies, or go on without them: --exclude-faulty"
+    )
     assert store.list("manifests") == []
 
 
@@ -150,24 +157,110 @@ def test_faulty_studies_are_excluded_on_request_and_named_in_the_manifest(tmp_pa
 
 
 @pytest.mark.parametrize("exclude_faulty", [False, True])
-def test_a_dataset_of_faulty_studies_only_leaves_nothing(tmp_path, store, exclude_faulty):
+def test_a_dataset_of_faulty_studies_only_leaves_no_volume_and_no_manifest(tmp_path, store, exclude_faulty):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     mask_path(root, "sub-01").unlink()
     save(image_path(root, "sub-02"), np.zeros(SHAPE, dtype=np.int16))
     with pytest.raises(DatasetError, match="no study is without fault") as refusal:
         bring_in(store, root, exclude_faulty=exclude_faulty)
     assert [line.split()[0] for line in refusal.value.args[:2]] == ["sub-01", "sub-02"]
-    assert store.list("") == []
+    assert [key for key in store.list("") if not key.endswith(".verdict.json")] == []
 
 
 def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path, store):
-    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
-    bring_in(store, root)
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03", "sub-04")
+    save(mask_path(root, "sub-04"), lesions()[::2])
+    bring_in(store, root, exclude_faulty=True)
     save(mask_path(root, "sub-02"), one_lesion_less())
     mask_path(root, "sub-03").unlink()
     before = changes(tmp_path / "store")
-    done, to_do, faulty = plan(store, root)
+    done, to_do, faulty, known = plan(store, root)
     assert done == "sub-01: in the store already, site site-1"
     assert to_do == "sub-02: to be done, site site-1"
     assert faulty.startswith("sub-03 mask: wanted derivatives/manual/sub-03/anat/")
+    assert known == "sub-04: quarantined before, site site-1"
     assert changes(tmp_path / "store") == before
+
+
+def test_the_verdict_table_has_a_line_for_each_finding_and_one_for_each_study_without(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", *SIX)
+    spoil(root)
+    manifest = bring_in(store, root, exclude_faulty=True)
+    key = VERDICTS.build(cohort="drawn", digest=manifest.digest())
+    rows = pyarrow.parquet.read_table(io.BytesIO(store.get(key))).to_pylist()
+    assert [row["study"] for row in rows] == SIX
+    assert [row["verdict"] for row in rows] == ["pass", *["quarantined"] * 5]
+    assert [row["code"] for row in rows[3:]] == ["grid-mismatch", "duplicate-image", "duplicate-image"]
+    assert rows[0] | {"patient": "01", "site": "site-1"} == rows[0]
+    assert rows[0]["code"] is rows[0]["what"] is rows[0]["repaired"] is None
+
+
+def test_the_facts_table_has_the_studies_of_the_manifest(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
+    mask_path(root, "sub-02").unlink()
+    (root / "participants.tsv").write_text("participant_id\tsex\tage\nsub-01\tF\t34\nsub-02\tM\t50\n")
+    manifest = bring_in(store, root, exclude_faulty=True)
+    facts = read_rows(store, [FACTS.build(cohort="drawn", digest=manifest.digest())], StudyFacts)
+    assert [(fact.study, fact.sex, fact.age_years) for fact in facts] == [("sub-01", "F", 34), ("sub-03", None, None)]
+
+
+def test_who_is_done_first_changes_nothing(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", *SIX)
+    spoil(root)
+    other = open_store((tmp_path / "other").as_uri())
+    bring_in(store, root, exclude_faulty=True)
+    bring_in(other, root, exclude_faulty=True, each=lambda work, studies: map(work, reversed(studies)))
+    assert contents(store) == contents(other)
+
+
+def test_a_study_whose_process_was_lost_stops_no_other_and_is_done_the_next_time(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
+
+    def losing(work, studies):
+        return (lost(files) if files.study == "sub-02" else work(files) for files in studies)
+
+    first = ingest(store, root, exclude_faulty=True, each=losing)
+    assert [entry.study for entry in first.manifest.studies] == ["sub-01", "sub-03"]
+    assert [finding.code for finding in first.verdicts[1].findings] == ["not-finished"]
+    second = bring_in(store, root)
+    assert [entry.study for entry in second.studies] == ["sub-01", "sub-02", "sub-03"]
+
+
+def test_an_image_that_two_patients_share_keeps_both_out(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
+    save(image_path(root, "sub-03"), head(0).astype(np.float32))
+    refused = {
+        verdict.study: verdict for verdict in ingest(store, root, exclude_faulty=True).verdicts if verdict.findings
+    }
+    assert set(refused) == {"sub-01", "sub-03"}
+    assert "sub-03" in refused["sub-01"].findings[0].what
+    assert "sub-01" in refused["sub-03"].findings[0].what
+
+
+def test_an_image_that_is_the_follow_up_of_one_patient_and_the_initial_one_of_another_is_shared_too():
+    outcomes = [
+        StudyOutcome(StudyVerdict(study=f"sub-{patient}", patient=patient, site="s"), images=images)
+        for patient, images in (("1", ("a" * 64, "b" * 64)), ("2", ("c" * 64, "a" * 64)), ("3", ("d" * 64, "e" * 64)))
+    ]
+    assert [outcome.verdict.verdict for outcome in without_copies(outcomes)] == ["quarantined", "quarantined", "pass"]
+
+
+def test_an_image_that_two_studies_of_one_patient_share_is_no_leak(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", "sub-01_ses-a", "sub-01_ses-b")
+    save(image_path(root, "sub-01_ses-b"), head(0))
+    assert len(bring_in(store, root).studies) == 2
+
+
+def test_identifiers_keep_a_study_out_and_scrubbed_they_are_reported(tmp_path, store):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    sidecar = image_path(root, "sub-02").with_name("sub-02_FLAIR.json")
+    sidecar.write_text('{"PatientName": "Smith^John", "EchoTime": 0.1}')
+    refused = ingest(store, root, exclude_faulty=True).verdicts[1]
+    assert (refused.verdict, refused.findings[0].code) == ("quarantined", "identifier")
+    scrubbed = ingest(store, root, scrub=True).verdicts[1]
+    assert (scrubbed.verdict, scrubbed.findings[0].code) == ("repaired", "identifier")
+    assert not [key for key in store.list("") if b"Smith" in store.get(key)]
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    return {key: store.get(key) for key in store.list("")}
