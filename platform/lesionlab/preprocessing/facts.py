@@ -23,7 +23,7 @@ _SEXES: dict[str, Literal["F", "M", "O"]] = {
     **dict.fromkeys(("m", "male", "man"), "M"),
     **dict.fromkeys(("o", "other", "x", "diverse", "non-binary", "nonbinary", "intersex"), "O"),
 }
-_HIGHEST_AGE = 90
+_HIGHEST_AGE = 90.0
 """Stands for all higher ages (45 CFR 164.514(b)(2)(i)(C))."""
 _MOST_YEARS = 125
 
@@ -97,11 +97,13 @@ def _first(participant: Mapping[str, str], *names: str) -> str:
 
 
 def _age_years(text: str) -> float | None:
-    """Of `47`, `47.5`, `90+`, `>89` and DICOM's `047Y` and `018M`."""
+    """Of `47`, `47.5`, DICOM's `047Y` and `018M`, and of `90+` and `>89`; another open range is no age."""
     match = re.fullmatch(r"(>?)\s*(\d{1,3}(?:[.,]\d+)?)\s*(\+|y(?:ears?|rs?)?|m)?", text.lower())
     if match is None:
         return None
     years = float(match[2].replace(",", ".")) / (12 if match[3] == "m" else 1)
+    if match[1] or match[3] == "+":
+        return _HIGHEST_AGE if years >= _HIGHEST_AGE - 1 else None
     return min(years, _HIGHEST_AGE) if years <= _MOST_YEARS else None
 
 
@@ -136,11 +138,14 @@ def _manufacturer(value: Any) -> str | None:
 
 
 def _model(value: Any) -> str | None:
-    """`MAGNETOM Skyra_fit` as `Skyra Fit`, `SIGNA Premier` as `Signa Premier`: words on the list, the maker's own out."""
+    """`MAGNETOM Skyra_fit` as `Skyra fit`, `SIGNA Premier` as `Signa Premier`: listed words, without the maker's."""
     words = [word for word in _told(value).replace("_", " ").split() if not _MAKERS_OWN.fullmatch(word)]
     if not all(map(_MODEL_WORD.fullmatch, words)):
         return OTHER
-    return " ".join(word.capitalize() if word.isalpha() and len(word) > 4 else word for word in words) or None
+    return (
+        " ".join(word.capitalize() if word.isupper() and word.isalpha() and word[4:] else word for word in words)
+        or None
+    )
 
 
 def _told(value: Any) -> str:

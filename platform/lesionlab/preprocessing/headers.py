@@ -63,35 +63,31 @@ def header_signs(path: Path) -> list[HeaderSign]:
             if start[:2] == b"\x1f\x8b":
                 file.seek(0)
                 head = gzip.GzipFile(fileobj=file).read(HEAD_BYTES)
-        header = _parse(head)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-        nib.spatialimages.HeaderDataError,
-        nib.wrapstruct.WrapStructError,
-    ):
+    except (OSError, EOFError, zlib.error):
         return []  # told by those who read the voxels
-    signs = [HeaderSign("name in the gzip header", kind) for kind in [sign_in(_name_in_gzip(start))] if kind]
-    if header is None:
-        return signs
-    fields = [name for name in _TEXT_FIELDS if name in header]
-    texts = {f"header field {name}": _text(bytes(header[name].item())) for name in fields}
-    signs += [HeaderSign(place, kind) for place, text in texts.items() if (kind := _sign_in_text(text))]
-    if int(header["vox_offset"]) > HEAD_BYTES:
-        return [*signs, HeaderSign("header extensions", f"more than {HEAD_BYTES} bytes")]
-    for extension in header.extensions:
-        signs += _extension_signs(extension.get_code(), extension._raw)
-    return signs
+    kind: Any = next((kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.may_contain_header(head)), None)
+    if kind is None:
+        return []
+    fields = kind(head[: kind.template_dtype.itemsize], check=False)
+    texts = {f"header field {name}": _text(bytes(fields[name].item())) for name in _TEXT_FIELDS if name in fields}
+    texts_told = [HeaderSign(place, sign) for place, text in texts.items() if (sign := _sign_in_text(text))]
+    return [*_name_signs(start), *texts_told, *_extensions_signs(head, kind, int(fields["vox_offset"]))]
 
 
-def _parse(head: bytes) -> Any:
-    """The header with its extensions, of either version of the format and either byte order; None: it is neither."""
-    for kind in (nib.Nifti1Header, nib.Nifti2Header):
-        if kind.may_contain_header(head):
-            return kind.from_fileobj(io.BytesIO(head), check=False)
-    return None
+def _name_signs(start: bytes) -> list[HeaderSign]:
+    sign = sign_in(_name_in_gzip(start))
+    return [HeaderSign("name in the gzip header", sign)] if sign else []
+
+
+def _extensions_signs(head: bytes, kind: Any, offset_bytes: int) -> list[HeaderSign]:
+    """Of all header extensions; `offset_bytes` is where the voxels start."""
+    if offset_bytes > HEAD_BYTES:
+        return [HeaderSign("header extensions", f"more than {HEAD_BYTES} bytes")]
+    try:
+        extensions = kind.from_fileobj(io.BytesIO(head), check=False).extensions
+    except Exception:  # nibabel passes on whatever its decoders stumble over
+        return [HeaderSign("header extensions", "what cannot be read")]
+    return [sign for extension in extensions for sign in _extension_signs(extension.get_code(), extension._raw)]
 
 
 def _extension_signs(code: int, content: bytes) -> list[HeaderSign]:

@@ -53,7 +53,7 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(
-    r"^(?:other|additional)?patients?(?!position|orientation|sex|age|weight|size)"
+    r"^(?:other|additional)?patient(?!s?(?:position|orientation|sex|age|weight|size))"
     r"|birth|address|telephone|(?:^|mobile|home|work)phone|e?mail$|fax|physician|operator|performer|performing"
     r"|accession|serialnumber|stationname|institution|department|insurance|medicalrecord|^mrn|socialsecurity|^ssn"
     r"|uid$|^studyid$|admission|comments?$|additionalhistory|^(?:person|family|given|first|last|sur)name"

@@ -42,7 +42,7 @@ LEAST_SALT_CHARACTERS = 16
 
 # Programs' builds are dated: ConversionSoftwareVersion v1.0.20210317, ConsistencyInfo N4_VE11C_LATEST_20160120.
 _DATED_PROGRAMS = frozenset({"ConversionSoftwareVersion", "SoftwareVersions", "ConsistencyInfo", "GeneratedBy"})
-_LABEL = re.compile(r"\b(sub|ses)-([A-Za-z0-9+]+)")
+_LABEL = re.compile(r"(?<![A-Za-z0-9])(sub|ses)-([A-Za-z0-9+]+)")
 _WORD = re.compile(r"[A-Za-z0-9+]+")
 _ORDINAL = re.compile(r"\d{1,3}")
 # What these columns hold becomes names, and is judged as such: see refuse_telling_names.

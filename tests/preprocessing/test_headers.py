@@ -1,0 +1,153 @@
+"""NIfTI files with all sorts of headers in; what in them could tell who the patient is, out."""
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from lesionlab.preprocessing.headers import HEAD_BYTES, header_signs
+
+NAME = "ZZYZXKOWALSKI"
+AFNI = """<?xml version='1.0' ?>
+<AFNI_attributes self_idcode="XYZ_HnYjzFizWLDcx5IdwlHp5g" NIfTI_nums="240,240,155,1,1,4" ni_form="ni_group" >
+<AFNI_atr ni_type="String" ni_dimen="1" atr_name="{name}" >
+ "{text}"
+</AFNI_atr>
+<AFNI_atr ni_type="String" ni_dimen="1" atr_name="IDCODE_DATE" >
+ "Wed May  3 18:17:06 2017"
+</AFNI_atr>
+<AFNI_atr ni_type="int" ni_dimen="1" atr_name="BRICK_TYPES" >
+ 1
+</AFNI_atr>
+</AFNI_attributes>
+"""
+
+
+def write(path: Path, kind=nib.Nifti1Image, extension: tuple[int, bytes] | None = None, **fields: str) -> Path:
+    image = kind(np.zeros((4, 4, 4), dtype=np.int16), np.eye(4))
+    for name, text in fields.items():
+        image.header[name] = text.encode()
+    if extension:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(*extension))
+    path.write_bytes(gzip.compress(image.to_bytes(), mtime=0) if path.suffix == ".gz" else image.to_bytes())
+    return path
+
+
+def places(path: Path) -> list[str]:
+    signs = header_signs(path)
+    assert not any(NAME in sign.what + sign.place for sign in signs)
+    return [sign.place for sign in signs]
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("field", ["descrip", "aux_file", "intent_name", "db_name", "data_type"])
+def test_a_name_in_any_text_field_is_seen(tmp_path, field, ending):
+    assert places(write(tmp_path / f"image{ending}", **{field: NAME[:10]})) == [f"header field {field}"]
+
+
+@pytest.mark.parametrize("field", ["descrip", "aux_file", "intent_name", "unused_str"])
+def test_a_name_in_any_text_field_of_the_second_version_is_seen(tmp_path, field):
+    assert places(write(tmp_path / "image.nii.gz", nib.Nifti2Image, **{field: NAME})) == [f"header field {field}"]
+
+
+def test_a_name_behind_the_end_of_a_text_is_seen(tmp_path):
+    assert places(write(tmp_path / "image.nii.gz", descrip=f"FSL5.0\0{NAME}")) == ["header field descrip"]
+
+
+def test_the_other_byte_order_hides_nothing(tmp_path):
+    image = nib.Nifti1Image(np.zeros((4, 4, 4), dtype=">i2"), np.eye(4), nib.Nifti1Header(endianness=">"))
+    image.header["descrip"] = NAME.encode()
+    (tmp_path / "image.nii").write_bytes(image.to_bytes())
+    assert places(tmp_path / "image.nii") == ["header field descrip"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "FSL5.0",
+        "6.0.5:ad5bd5d4",
+        "5.0.10",
+        "TE=92;Time=140512.348;phase=1;mb=3",
+        "TE=2.3;Time=0.000",
+        "SPM compatible",
+        "spm - 3D normalized",
+        "FreeSurfer Jul 17 2013",
+        "mrtrix version: 3.0.4",
+        "MNI152 T1 1mm brain",
+    ],
+)
+def test_what_programs_write_there_passes(tmp_path, text):
+    assert places(write(tmp_path / "image.nii.gz", descrip=text)) == []
+
+
+@pytest.mark.parametrize("text", ["1984-05-12", "482913", "FSL5.0 Kowalski", "Łukasz", "MRN 482", "Date=20210304"])
+def test_what_persons_write_there_does_not(tmp_path, text):
+    assert places(write(tmp_path / "image.nii.gz", descrip=text)) == ["header field descrip"]
+
+
+@pytest.mark.parametrize(
+    ("code", "content"),
+    [
+        (2, f"0010,0010 PN {NAME}".encode()),
+        (6, f"scanned for {NAME}".encode()),
+        (8, f"<subject>{NAME}</subject>".encode()),
+        (12, NAME.encode()),
+        (16, NAME.encode()),
+        (44, f'{{"PatientName": "{NAME}"}}'.encode()),
+        (0, NAME.encode("utf-16-le")),
+        (4, AFNI.format(name="LABEL_1", text=NAME).encode()),
+        (4, AFNI.format(name="HISTORY_NOTE", text="3dcalc -a born_1984-05-12.nii").encode()),
+        (4, f"<broken {NAME}".encode()),
+        (4, f"<!DOCTYPE a [<!ENTITY b '{NAME}'>]><a>&b;</a>".encode()),
+    ],
+)
+def test_extensions_that_carry_text_are_seen(tmp_path, code, content):
+    found = places(write(tmp_path / "image.nii.gz", extension=(code, content)))
+    assert len(found) == 1
+    assert found[0].startswith(f"header extension {code}")
+    assert not header_signs(tmp_path / "image.nii.gz")[0].harmless
+
+
+@pytest.mark.parametrize(
+    ("code", "content"),
+    [
+        (6, b""),
+        (6, b"FSL5.0"),
+        (20, np.float32(1000).tobytes()),
+        (4, AFNI.format(name="LABEL_1", text="zyxt").encode()),
+        (4, AFNI.format(name="TYPESTRING", text="3DIM_HEAD_ANAT").encode()),
+    ],
+)
+def test_extensions_of_numbers_and_programs_pass(tmp_path, code, content):
+    assert places(write(tmp_path / "image.nii.gz", extension=(code, content))) == []
+
+
+def test_a_processing_history_is_told_of_and_need_not_stop_anybody(tmp_path):
+    text = f"[{NAME}@host: Wed May  3 18:17:06 2017] 3dcalc -a /home/{NAME}/a.nii"
+    path = write(tmp_path / "image.nii.gz", extension=(4, AFNI.format(name="HISTORY_NOTE", text=text).encode()))
+    assert places(path) == ["header extension 4 (AFNI) history"]
+    assert header_signs(path)[0].harmless
+
+
+def test_a_date_in_the_name_that_gzip_kept_is_seen(tmp_path):
+    path = write(tmp_path / "image.nii")
+    with (
+        (tmp_path / "image.nii.gz").open("wb") as raw,
+        gzip.GzipFile("SMITH_20210304.nii", "wb", fileobj=raw) as packed,
+    ):
+        packed.write(path.read_bytes())
+    assert places(tmp_path / "image.nii.gz") == ["name in the gzip header"]
+
+
+def test_extensions_beyond_what_is_read_are_refused_unread(tmp_path):
+    path = write(tmp_path / "image.nii.gz", extension=(6, b"FSL5.0 " * HEAD_BYTES))
+    assert "header extensions" in places(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", gzip.compress(b"short"), gzip.compress(b"x" * 4000)[:50]])
+def test_a_file_that_is_no_image_is_left_to_those_who_read_it(tmp_path, content):
+    (tmp_path / "image.nii.gz").write_bytes(content)
+    assert header_signs(tmp_path / "image.nii.gz") == []
