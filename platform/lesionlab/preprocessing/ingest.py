@@ -207,7 +207,16 @@ def images_of(entry: ManifestEntry) -> tuple[Sha256, ...]:
 
 
 def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:
-    return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=findings)
+    told = tuple(_without_paths(finding, files) for finding in findings)
+    return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=told)
+
+
+def _without_paths(finding: Finding, files: StudyFiles) -> Finding:
+    """Whoever wrote it: a verdict calls files by their roles; their names hold labels that `--hash-ids` replaces."""
+    what = finding.what
+    for name, path in _paths(files):
+        what = what.replace(str(path), name).replace(path.name, name)
+    return finding.model_copy(update={"what": what})
 
 
 def _not_finished(why: str) -> Finding:
