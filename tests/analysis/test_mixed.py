@@ -24,7 +24,9 @@ def drawn(
         for arm, place in product((False, True), range(PER_FOLD)):
             patient = fold * PER_FOLD + place
             value = patients[patient] + shared + tuned * arm + doubling * np.log2(size / 20) + rng.normal(0, 0.08)
-            observations.append(Observation(value, arm, size, f"{patient:03d}", f"{fold}-{size}", f"s{patient % 4}"))
+            trained = f"{fold}-{size}"
+            site = f"s{patient % 4}"
+            observations.append(Observation(value, arm, size, f"{patient:03d}", trained, f"{trained}-{arm}", site))
     return observations
 
 
@@ -68,7 +70,10 @@ def test_one_size_leaves_the_arm_alone():
     ("observations", "why"),
     [
         ([], "no variance"),
-        ([Observation(0.5, arm, 10, str(p), "1", "a") for arm, p in product((True, False), range(9))], "no variance"),
+        (
+            [Observation(0.5, arm, 10, str(p), "1", "1", "a") for arm, p in product((True, False), range(9))],
+            "no variance",
+        ),
         ([o for o in drawn(np.random.default_rng(6)) if o.tuned and o.training_size == 10], "nothing to compare"),
     ],
     ids=["nothing", "constant", "one-condition"],

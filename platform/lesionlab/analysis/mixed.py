@@ -1,14 +1,13 @@
 """Every test of every trained network in; one linear mixed model of arm and training size out. Ours, not the paper's.
 
 The paper's tests take the test studies of a model for independent. They are not: a patient is tested under every
-model, and the studies of a fold are tested by networks that saw the same training set. So patients, training sets and
-sites are random effects here (crossed), and the arm, the training size (per doubling) and their interaction are fixed.
+model, and all studies of a fold are tested by one network, whose training set other networks share. So patients,
+training sets, networks and sites are random effects here (crossed); the arm, the training size (per doubling) and
+their interaction are fixed.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,14 +15,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-Grouping = Literal["patient", "training_set", "site"]
-GROUPINGS: tuple[Grouping, ...] = ("patient", "training_set", "site")
+from lesionlab.analysis.reml import fit_reml
+
+Grouping = Literal["patient", "training_set", "network", "site"]
+GROUPINGS: tuple[Grouping, ...] = ("patient", "training_set", "network", "site")
 
 LEAST_LEVELS = 3
-"""With fewer patients, training sets or sites nothing can be said of how much they vary, so they are left out."""
+"""With fewer levels of a random effect nothing can be said of how much they vary, so they are left out."""
 
 CONFIDENCE = 0.95
 
@@ -39,6 +38,8 @@ class Observation:
     patient: str
     training_set: str
     """Networks that saw the same studies share it."""
+    network: str
+    """One training; all that it tests share what is its own."""
     site: str
 
 
@@ -65,7 +66,7 @@ class MixedModel:
 
 
 def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
-    """Value ~ arm × log2(training size) + patient + training set + site, by REML.
+    """Value ~ arm × log2(training size) + patient + training set + network + site, by REML.
 
     The arm's effect is the one at the mean log2 size. With one size, or one arm, the terms that need two are left out.
     Random effects with fewer than three levels are left out and named in the note. Never raises for lack of data.
@@ -81,30 +82,25 @@ def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
     omitted = [f"{name.replace('_', ' ')} ({table[name].nunique()})" for name in GROUPINGS if name not in used]
     notes = [f"not as random effects, for lack of levels or repeats: {', '.join(omitted)}"] if omitted else []
     if not used:
-        return MixedModel((), {}, n, "no patient, training set or site with repeated values: use the plain tests")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            fitted = MixedLM(
-                table["value"].to_numpy(),
-                design.to_numpy(),
-                groups=np.ones(n),
-                exog_vc=_variance_components(table, used),
-            ).fit(reml=True)
-            errors = np.asarray(fitted.bse_fe, dtype=float)
-        except (np.linalg.LinAlgError, ValueError) as error:
-            return MixedModel((), {}, n, f"the model cannot be fitted to these values ({error})")
-    if not fitted.converged or not np.isfinite(errors).all():
-        return MixedModel((), {}, n, "the fit did not converge")
-    if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
-        notes.append("a random effect is estimated as (almost) zero")
-    sd = {name: math.sqrt(max(float(variance), 0.0)) for name, variance in zip(used, fitted.vcomp, strict=True)}
+        return MixedModel(
+            (), {}, n, "no patient, training set, network or site with repeated values: use the plain tests"
+        )
+    try:
+        fitted = fit_reml(
+            table["value"].to_numpy(dtype=float),
+            design.to_numpy(),
+            [pd.get_dummies(table[name], dtype=float).to_numpy() for name in used],
+        )
+    except np.linalg.LinAlgError:
+        return MixedModel((), {}, n, "the values leave nothing to chance: no variance to test against")
+    errors = np.sqrt(np.diag(fitted.covariance_FF))
     terms = tuple(
         _term(name, float(estimate), float(error))
-        for name, estimate, error in zip(design.columns, fitted.fe_params, errors, strict=True)
+        for name, estimate, error in zip(design.columns, fitted.estimates_F, errors, strict=True)
         if name != "mean"
     )
-    return MixedModel(terms, sd | {"residual": math.sqrt(float(fitted.scale))}, n, "; ".join(notes))
+    sd = {name: float(value) for name, value in zip(used, fitted.sd_K, strict=True)}
+    return MixedModel(terms, sd | {"residual": fitted.residual_sd}, n, "; ".join(notes))
 
 
 def _fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,16 +117,6 @@ def _fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
         # Centred, so that the doubling's own term is its mean over the two arms.
         columns["doubling, fine-tuned − de novo"] = (tuned - 0.5) * doublings
     return pd.DataFrame(columns)
-
-
-def _variance_components(table: pd.DataFrame, used: Sequence[Grouping]) -> object:
-    """One block of indicator columns for each crossed random effect."""
-    matrices, names = [], []
-    for name in used:
-        indicators = pd.get_dummies(table[name], dtype=float)
-        matrices.append([indicators.to_numpy()])
-        names.append([list(map(str, indicators.columns))])
-    return VCSpec(list(used), names, matrices)
 
 
 def _term(name: str, estimate: float, error: float) -> Term:
