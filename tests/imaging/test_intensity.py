@@ -91,6 +91,19 @@ def test_a_voxel_far_beyond_any_scanners_is_refused_wherever_it_lies(value):
     assert refusal.value.code == "implausible-values"
 
 
+def test_voxels_without_data_hide_no_such_voxel():
+    voxels_IJK = drawn_head(noise=3, air=0, rng=np.random.default_rng(0))
+    head_IJK = head_mask(voxels_IJK)
+    voxels_IJK[1, 1, 1:3] = np.nan, 1e9
+    with pytest.raises(ImageError, match="within 10000 SD"):
+        z_score(voxels_IJK, head_IJK)
+
+
+def test_a_head_that_no_voxel_belongs_to_has_no_contrast():
+    with pytest.raises(ImageError, match="wanted contrast inside the head"):
+        z_score(np.ones(SHAPE, dtype=np.float32), np.zeros(SHAPE, dtype=bool))
+
+
 def test_what_is_let_through_stays_finite_in_float16_and_so_does_the_difference_of_two():
     voxels_IJK = drawn_head(noise=3, air=0, rng=np.random.default_rng(0))
     head_IJK = head_mask(voxels_IJK)

@@ -7,47 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
-from scipy.spatial.transform import Rotation
 
 from lesionlab.imaging.lesions import label_lesions
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
-from lesionlab.imaging.volume import grid_of, matrix_of, spacing_of
+from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid, turned, turned_grid
+from lesionlab.imaging.volume import Volume, grid_of, matrix_of, spacing_of
 from storage_schemas.volumes import Grid
-
-PERMUTATIONS = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-SPACINGS_MM = st.sampled_from([(1.0, 1.0, 1.0), (0.9, 0.9, 4.0), (0.5, 0.5, 6.0), (0.7, 1.3, 2.1), (2.0, 2.0, 2.0)])
-FEW = st.integers(3, 9)
-STUDY_MM = st.sampled_from([1.0, 2.0, 0.8])
-
-
-@st.composite
-def grids(draw: st.DrawFn, spacings=SPACINGS_MM, side=FEW) -> Grid:
-    """A scan of any axis order, flip (also left-handed), obliqueness up to 35°, spacing and place."""
-    spacing_mm = draw(spacings)
-    columns = np.eye(3)[:, draw(st.sampled_from(PERMUTATIONS))] * draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
-    axis = np.array(draw(st.tuples(*[st.floats(-1, 1)] * 3)))
-    angle = np.deg2rad(draw(st.floats(-35, 35)))
-    turn = Rotation.from_rotvec(axis / max(np.linalg.norm(axis), 1e-9) * angle).as_matrix()
-    place_mm = draw(st.tuples(*[st.floats(-150, 150)] * 3))
-    shape = draw(st.tuples(side, side, side))
-    return grid_of(shape, nib.affines.from_matvec(turn @ columns * np.array(spacing_mm), place_mm))
-
-
-def places(grid: Grid) -> np.ndarray:
-    """World position (mm) of every voxel centre, shape i × j × k × 3."""
-    return apply_affine(matrix_of(grid), np.indices(grid.shape).transpose(1, 2, 3, 0))
-
-
-def within(grid: Grid, points_mm: np.ndarray, reach: float) -> np.ndarray:
-    """Which points lie at most `reach` voxels beyond the outermost voxel centres of the grid."""
-    index = apply_affine(np.linalg.inv(matrix_of(grid)), points_mm)
-    return ((index >= -reach) & (index <= np.array(grid.shape) - 1 + reach)).all(axis=-1)
-
-
-def ball(grid: Grid, radius_mm: float) -> np.ndarray:
-    """A ball in the middle of the grid."""
-    middle_mm = apply_affine(matrix_of(grid), (np.array(grid.shape) - 1) / 2)
-    return (np.linalg.norm(places(grid) - middle_mm, axis=-1) < radius_mm).astype(np.uint8)
+from tests.imaging.grids import STUDY_MM, ball, grids, places, within
 
 
 @given(grids(), STUDY_MM)
@@ -101,6 +66,19 @@ def test_a_grid_read_from_a_header_of_float32_gets_no_extra_slice():
     assert study_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
     affine[2, 2] = np.float32(4.000001)
     assert study_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
+
+
+@given(grids(), st.integers(0, 2**32 - 1), st.data())
+def test_turned_to_other_axes_every_voxel_keeps_its_value_and_its_place(grid, seed, data):
+    onto = data.draw(grids())
+    volume = Volume(np.random.default_rng(seed).permutation(np.prod(grid.shape)).reshape(grid.shape), matrix_of(grid))
+    other = turned(volume, onto)
+    assert other.grid == turned_grid(grid, onto)
+    before, after = (
+        dict(zip(one.voxels.ravel().tolist(), places(one.grid).reshape(-1, 3), strict=True)) for one in (volume, other)
+    )
+    assert all(np.allclose(after[value], place_mm, atol=1e-9) for value, place_mm in before.items())
+    assert np.array_equal(turned(other, grid).voxels, volume.voxels)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -47,18 +47,18 @@ def head_mask(voxels_IJK: Image) -> HeadMask:
 
 
 def z_score(voxels_IJK: Image, head_IJK: HeadMask) -> Standardised:
-    """Zero mean and unit SD over the head; the air goes through the same map.
+    """Zero mean and unit SD over the head; the air goes through the same map, and NaN (no data) stays NaN.
 
     Raises ImageError where the head is flat, or where a voxel, of the air too, is too bright or dark to be a scanner's.
     """
     inside = voxels_IJK[head_IJK].astype(np.float64)
-    mean, sd = float(inside.mean()), float(inside.std())
+    mean, sd = (float(inside.mean()), float(inside.std())) if inside.size else (0.0, 0.0)
     if sd <= FLAT * abs(mean):
         raise ImageError(
             f"wanted contrast inside the head, found the same value everywhere ({mean:g}); export it again",
             code="no-contrast",
         )
-    furthest = max(float(voxels_IJK.max()) - mean, mean - float(voxels_IJK.min())) / sd
+    furthest = max(float(np.nanmax(voxels_IJK)) - mean, mean - float(np.nanmin(voxels_IJK))) / sd
     if furthest > MOST_SDS:
         raise ImageError(
             f"wanted values within {MOST_SDS} SD of the head's mean, found one {furthest:.3g} SD away; "

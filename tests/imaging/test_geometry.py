@@ -1,0 +1,199 @@
+"""Scans of any geometry in; from native space to the study grid and back nothing moves, vanishes or grows.
+
+The same voxels are asked of nibabel and of ANTs on real scans.
+"""
+
+from pathlib import Path
+
+import nibabel as nib
+import nibabel.processing
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+
+from lesionlab.imaging.antspy import load_ants
+from lesionlab.imaging.itk import placement
+from lesionlab.imaging.lesions import label_lesions
+from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.imaging.volume import (
+    Volume,
+    examine_mask,
+    grid_of,
+    matrix_of,
+    read_mask,
+    read_volume,
+    spacing_of,
+    write_volume,
+)
+from storage_schemas.volumes import Grid
+from tests.imaging.grids import STUDY_MM, TILTED, UPRIGHT, ball, grids, places, within
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def blobs(grid: Grid, seed: int) -> np.ndarray:
+    """Lesions of all sizes down to one voxel, of any shape; uint8."""
+    rng = np.random.default_rng(seed)
+    smooth_ijk = ndimage.gaussian_filter(rng.normal(size=grid.shape), rng.uniform(0, 1.5))
+    return (smooth_ijk > np.quantile(smooth_ijk, rng.uniform(0.7, 0.99))).astype(np.uint8)
+
+
+def diagonal_mm(grid: Grid) -> float:
+    """Longest diagonal of a voxel."""
+    corners = np.array([(1, a, b) for a in (-1, 1) for b in (-1, 1)])
+    return float(np.linalg.norm(corners @ matrix_of(grid)[:3, :3].T, axis=1).max())
+
+
+@given(grids(tilts=TILTED), STUDY_MM)
+def test_under_a_gantry_tilt_too_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm):
+    study = study_grid(native, spacing_mm)
+    assert nib.aff2axcodes(matrix_of(study)) == ("R", "A", "S")
+    assert spacing_of(matrix_of(study)) == pytest.approx([spacing_mm] * 3)
+    assert within(study, places(native), reach=0.5).all()
+    for axis in range(3):
+        # An image whose value is its own coordinate: linear resampling must give the coordinate of the new place.
+        native_mm, study_mm = places(native)[..., axis], places(study)[..., axis]
+        there_mm = resample_linear(native_mm.astype(np.float32), native, study)
+        inner = within(native, places(study), reach=0)
+        assert np.allclose(there_mm[inner], study_mm[inner], atol=1e-3)
+        back_mm = resample_linear(study_mm.astype(np.float32), study, native)
+        inner = within(study, places(native), reach=0)
+        assert np.allclose(back_mm[inner], native_mm[inner], atol=1e-3)
+
+
+@given(grids(tilts=TILTED), STUDY_MM, SEEDS)
+def test_there_and_back_a_mask_reaches_no_further_than_a_voxel_of_each_grid(native, spacing_mm, seed):
+    drawn_ijk = blobs(native, seed)
+    study = study_grid(native, spacing_mm)
+    back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
+    reach_mm = diagonal_mm(native) + diagonal_mm(study)
+    drawn_mm, back_mm = places(native)[drawn_ijk > 0], places(native)[back_ijk > 0]
+    gaps_mm = cdist(drawn_mm, back_mm)
+    assert gaps_mm.min(axis=0).max() <= reach_mm  # nothing grows
+    lesions = label_lesions(drawn_ijk)
+    for lesion in range(1, lesions.count + 1):  # and no lesion, however small, vanishes
+        assert gaps_mm[lesions.ids_IJK[drawn_ijk > 0] == lesion].min() <= reach_mm
+
+
+@given(grids(side=st.integers(8, 14), tilts=TILTED), SEEDS)
+def test_there_and_back_the_inside_of_a_lesion_stays_lesion(native, seed):
+    drawn_ijk = blobs(native, seed)
+    study = study_grid(native, 1.0)
+    back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
+    outside_mm = places(native)[drawn_ijk == 0]
+    inside_mm = places(native)[drawn_ijk > 0]
+    deep = cdist(inside_mm, outside_mm).min(axis=1) > diagonal_mm(native) + diagonal_mm(study)
+    assert back_ijk[drawn_ijk > 0][deep].all()
+
+
+@pytest.mark.parametrize(("radius_mm", "bound"), [(5.0, 0.15), (15.0, 0.03)])
+@settings(max_examples=25)
+@given(origin=grids(side=st.just(1), tilts=TILTED))
+def test_under_a_gantry_tilt_too_a_lesion_keeps_its_volume_there_and_back(origin, radius_mm, bound):
+    spacing_mm = np.array(spacing_of(matrix_of(origin)))
+    native = grid_of(tuple(int(side) for side in np.ceil((2 * radius_mm + 14) / spacing_mm)), matrix_of(origin))
+    drawn_ijk = ball(native, radius_mm)
+    study = study_grid(native, 1.0)
+    there_IJK = resample_mask(drawn_ijk, native, study)
+    drawn_mm3 = int(drawn_ijk.sum()) * abs(np.linalg.det(matrix_of(native)[:3, :3]))
+    assert int(there_IJK.sum()) == pytest.approx(drawn_mm3, rel=bound)
+    assert int(resample_mask(there_IJK, study, native).sum()) == pytest.approx(int(drawn_ijk.sum()), rel=bound)
+
+
+@given(grids(tilts=st.one_of(UPRIGHT, TILTED)), STUDY_MM, SEEDS)
+def test_what_is_predicted_lands_on_the_native_grid_and_stays_there_in_a_file(
+    tmp_path_factory, native, spacing_mm, seed
+):
+    study = study_grid(native, spacing_mm)
+    probability_IJK = np.random.default_rng(seed).random(study.shape, dtype=np.float32)
+    mask_ijk = (resample_linear(probability_IJK, study, native) >= 0.5).astype(np.uint8)
+    assert mask_ijk.shape == native.shape
+    path = tmp_path_factory.mktemp("prediction") / "mask.nii.gz"
+    write_volume(path, Volume(mask_ijk, matrix_of(native)))
+    written = nib.load(path)
+    assert written.shape == native.shape
+    assert np.array_equal(written.affine, matrix_of(native).astype(np.float32))  # NIfTI holds float32
+    assert nib.aff2axcodes(written.affine) == nib.aff2axcodes(matrix_of(native))
+    read = examine_mask(path, "mask")
+    assert read.findings == ()
+    assert np.array_equal(read.volume.voxels, mask_ijk)
+    assert np.allclose(places(read.grid), places(native), atol=1e-3)
+
+
+REAL = {
+    "oblique slices of 4 mm": "ms-longitudinal/sub-long01/ses-01/anat/sub-long01_ses-01_FLAIR.nii.gz",
+    "slices of 3 mm": "ms-longitudinal/sub-long12/ses-02/anat/sub-long12_ses-02_FLAIR.nii.gz",
+    "1 mm, qform only": "ms-crosssectional/sub-cs07/ses-01/anat/sub-cs07_ses-01_FLAIR.nii.gz",
+    "1 mm, LPS": "glioma-brats2021/sub-brats01476/ses-01/anat/sub-brats01476_ses-01_FLAIR.nii.gz",
+}
+SAME = 1e-4
+"""Part of an image's range by which our values may lie beside those of nibabel or ANTs: all work in float32."""
+
+
+@pytest.fixture(params=REAL.values(), ids=REAL)
+def scan(request: pytest.FixtureRequest, real_data: Path) -> Path:
+    return real_data / request.param
+
+
+def test_a_real_scan_on_its_study_grid_is_what_nibabel_makes_of_it(scan):
+    image = read_volume(scan)
+    study = study_grid(image.grid, 2.0)
+    ours_IJK = resample_linear(image.voxels, image.grid, study)
+    file = nib.load(scan)
+    in_float32 = nib.Nifti1Image(file.get_fdata(dtype=np.float32), file.affine)  # it rounds to the type of the file
+    theirs = nibabel.processing.resample_from_to(in_float32, (study.shape, matrix_of(study)), order=1)
+    inner = within(image.grid, places(study), reach=-1e-3)
+    assert inner.mean() > 0.9
+    assert np.abs(ours_IJK - theirs.get_fdata())[inner].max() < SAME * image.voxels.max()
+
+
+def test_a_real_scan_on_its_study_grid_is_what_ants_makes_of_it_from_the_file(scan, tmp_path):
+    ants = load_ants()
+    image = read_volume(scan)
+    study = study_grid(image.grid, 2.0)
+    ours_IJK = resample_linear(image.voxels, image.grid, study)
+    write_volume(tmp_path / "grid.nii", Volume(np.zeros(study.shape, dtype=np.float32), matrix_of(study)))
+    target = ants.image_read(str(tmp_path / "grid.nii"))
+    theirs_IJK = ants.resample_image_to_target(ants.image_read(str(scan)), target, interp_type="linear").numpy()
+    apart_IJK = np.abs(ours_IJK - theirs_IJK)
+    assert apart_IJK[within(image.grid, places(study), reach=0.49)].max() < SAME * image.voxels.max()
+
+
+def test_a_file_of_ours_lies_for_ants_where_it_lies_for_us(scan, tmp_path):
+    ants = load_ants()
+    image = read_volume(scan)
+    write_volume(tmp_path / "copy.nii", image)
+    theirs = ants.image_read(str(tmp_path / "copy.nii"))
+    ours = placement(image.grid)
+    assert theirs.shape == image.grid.shape
+    assert np.allclose(theirs.spacing, ours.spacing_mm, atol=1e-5)
+    assert np.allclose(theirs.origin, ours.origin_mm, atol=1e-3)
+    assert np.allclose(theirs.direction, ours.direction, atol=1e-5)
+    assert np.array_equal(theirs.numpy(), image.voxels)
+
+
+@pytest.mark.parametrize("patient", ["long01", "long12"])
+@pytest.mark.parametrize("label", ["newlesion", "change"])
+def test_real_lesions_in_thick_slices_all_come_back_and_their_volume_within_a_bound(real_data, patient, label):
+    folder = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
+    mask = read_mask(folder / f"sub-{patient}_ses-02_space-ses01_label-{label}_mask.nii.gz")
+    study = study_grid(mask.grid, 1.0)
+    study_IJK = resample_mask(mask.voxels, mask.grid, study)
+    back_ijk = resample_mask(study_IJK, study, mask.grid)
+    lesions = label_lesions(mask.voxels)
+    assert np.setdiff1d(np.arange(1, lesions.count + 1), lesions.ids_IJK[back_ijk > 0]).size == 0
+    # Lesions of few voxels lose their corners to the half of a linear slope: that shows where all are small.
+    drawn_mm3 = int(mask.voxels.sum()) * abs(np.linalg.det(mask.affine[:3, :3]))
+    assert int(study_IJK.sum()) == pytest.approx(drawn_mm3, rel=0.13)
+    assert int(back_ijk.sum()) == pytest.approx(int(mask.voxels.sum()), rel=0.07)
+
+
+def test_real_masks_of_one_millimetre_come_back_voxel_by_voxel(real_data):
+    for path in sorted((real_data / "ms-lesion-shapes").glob("sub-*/anat/*_mask.nii.gz"))[:2]:
+        mask = read_mask(path)
+        study = study_grid(mask.grid, 1.0)
+        back_ijk = resample_mask(resample_mask(mask.voxels, mask.grid, study), study, mask.grid)
+        assert np.array_equal(back_ijk, mask.voxels)
