@@ -1,0 +1,71 @@
+"""A name or a YAML file in; the MetricDefinition that it means out. And the known ones, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.table import Table
+
+from jobs.door import console, validation_faults
+from lesionlab.errors import SpecError
+from storage_schemas.definitions import (
+    DEFINITIONS,
+    AnyOverlap,
+    MetricDefinition,
+    MostlyInside,
+    OneToOne,
+    definition_named,
+)
+
+
+def load_definition(name: str) -> MetricDefinition:
+    """By name, by `name@digest`, or from a YAML file. Raises SpecError with every fault."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        try:
+            return definition_named(name)
+        except ValueError as error:
+            raise SpecError(f"definition: {error}; or give a YAML file") from error
+    try:
+        return MetricDefinition.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SpecError(f"definition {path}: cannot be read ({error.strerror}); give a path to a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"definition {path}: not readable as YAML: {error}") from error
+    except ValidationError as error:
+        raise SpecError(*(f"definition {path}: {fault}" for fault in validation_faults(error))) from error
+
+
+def in_words(definition: MetricDefinition) -> str:
+    """`6-neighbourhood, over 3 mm³; …`: what counts as a lesion, and what as a hit."""
+    volume = f"{definition.minimum_volume_mm3:g} mm³"
+    least = f"over {volume}" if definition.drop_at_minimum else f"from {volume}"
+    size = f", {least}" if definition.minimum_volume_mm3 else ""
+    return f"{definition.connectivity}-neighbourhood{size}; {_rule(definition.matching)}"
+
+
+def show_definitions(asked: bool) -> None:
+    """Callback of `--definitions`: print the named ones and stop."""
+    if not asked:
+        return
+    table = Table(title="definitions", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("lesion; hit")
+    for definition in DEFINITIONS.values():
+        table.add_row(definition.name, in_words(definition))
+    console.print(table)
+    raise typer.Exit()
+
+
+def _rule(rule: AnyOverlap | MostlyInside | OneToOne) -> str:
+    if isinstance(rule, AnyOverlap):
+        return f"at least {rule.minimum_overlap:.0%} covered" if rule.minimum_overlap else "any shared voxel"
+    if isinstance(rule, OneToOne):
+        return f"matched one to one, {'IoU' if rule.measure == 'iou' else 'Dice'} at least {rule.threshold:g}"
+    return (
+        f"more than {rule.covered_above:.0%} covered, and the lesions that make up {rule.share_of_cover:.0%} of that "
+        f"each at most {rule.most_outside:.0%} outside"
+    )

@@ -1,0 +1,205 @@
+"""Two mask files in; what `lesionlab score` says of them, as table, as JSON and as CSV; and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from storage_schemas.definitions import DEFINITIONS
+from tests.jobs.conftest import Lesionlab
+
+AFFINE = np.array([[-0.9, 0, 0, 40.0], [0, 0.9, 0, -50.0], [0, 0, 3.0, -20.0], [0, 0, 0, 1]])
+VOXEL_MM3 = 0.9 * 0.9 * 3
+
+
+def save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    """A lesion of 24 voxels and one of a single voxel."""
+    mask = np.zeros((20, 24, 12), dtype=np.uint8)
+    mask[2:6, 3:6, 2:4] = mask[12, 14, 7] = 1
+    return save(tmp_path / "reference.nii.gz", mask)
+
+
+@pytest.fixture
+def prediction(tmp_path: Path) -> Path:
+    """Twelve voxels of the larger lesion, and one of 8 voxels where there is none."""
+    mask = np.zeros((20, 24, 12), dtype=np.uint8)
+    mask[2:6, 3:6, 2] = mask[14:16, 4:6, 8:10] = 1
+    return save(tmp_path / "prediction.nii.gz", mask)
+
+
+def values_of(lesionlab: Lesionlab, *arguments: object) -> dict[str, object]:
+    result = lesionlab("score", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def test_the_counts_are_those_that_were_drawn(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+    values = values_of(lesionlab, reference, prediction)
+    counts = ("reference_lesions", "found", "missed", "predicted_lesions", "true", "spurious")
+    assert [values[name] for name in counts] == [2, 1, 1, 2, 1, 1]
+    assert (values["sensitivity"], values["ppv"], values["f1"]) == (0.5, 0.5, 0.5)
+    assert values["dice"] == pytest.approx(2 * 12 / (25 + 20))
+    assert values["voxelwise_ppv"] == pytest.approx(12 / 20)
+    assert values["reference_ml"] == pytest.approx(25 * VOXEL_MM3 / 1000)
+    definition = values["definition"]
+    assert isinstance(definition, dict)
+    assert definition.pop("label") == DEFINITIONS["paper"].label()
+    assert definition == DEFINITIONS["paper"].model_dump(mode="json")
+
+
+def test_detection_is_told_by_volume(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+    by_size = values_of(lesionlab, reference, prediction)["by_size"]
+    assert isinstance(by_size, dict)
+    drawn = [(size["up_to_mm3"], size["lesions"], size["hits"]) for size in by_size["reference"]]
+    assert drawn == [(3.0, 1, 0), (10.0, 0, 0), (50.0, 0, 0), (100.0, 1, 1), (None, 0, 0), (None, 2, 1)]
+    assert [size["share"] for size in by_size["reference"]] == [0.0, None, None, 1.0, None, 0.5]
+
+
+def test_a_definition_is_named_or_written_down(
+    lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path
+) -> None:
+    assert values_of(lesionlab, reference, prediction, "--definition", "msseg-2")["reference_lesions"] == 1
+    assert values_of(lesionlab, reference, prediction, "--definition", DEFINITIONS["isbi-2015"].label())["found"] == 1
+    own = tmp_path / "own.yaml"
+    own.write_text("name: strict\nmatching: {rule: any-overlap, minimum_overlap: 0.6}\n")
+    assert values_of(lesionlab, reference, prediction, "--definition", own)["found"] == 0
+
+
+def test_the_isbi_score_is_told_by_its_own_definition_alone(
+    lesionlab: Lesionlab, reference: Path, prediction: Path
+) -> None:
+    values = values_of(lesionlab, reference, prediction, "--definition", "isbi-2015")
+    expected = (24 / 45 / 8 + 0.6 / 8 + 0.5 / 4 + 0.5 / 4) * 4 / 3
+    assert values["isbi_score_without_corr"] == pytest.approx(expected)
+    assert "isbi_score_without_corr" not in values_of(lesionlab, reference, prediction)
+
+
+def test_people_get_tables(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+    result = lesionlab("score", reference, prediction, "--definition", "msseg-2")
+    assert result.exit_code == 0
+    for words in ("msseg-2@", "6-neighbourhood, over 3 mm³", "sensitivity", "50–100", "all"):
+        assert words in result.output
+
+
+def test_every_lesion_is_a_line_of_the_csv(
+    lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "lesions.csv"
+    values_of(lesionlab, reference, prediction, "--lesions", sheet, "--definition", "one-to-one-iou")
+    lines = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
+    assert [(line["side"], line["outcome"], line["matched"]) for line in lines] == [
+        ("reference", "found", "1"),
+        ("reference", "missed", ""),
+        ("prediction", "true", "1"),
+        ("prediction", "spurious", ""),
+    ]
+    single = lines[1]
+    assert float(single["volume_mm3"]) == pytest.approx(VOXEL_MM3)
+    place_mm = [float(single[axis]) for axis in ("x_mm", "y_mm", "z_mm")]
+    assert place_mm == pytest.approx([40 - 0.9 * 12, -50 + 0.9 * 14, -20 + 3 * 7], abs=1e-4)
+
+
+def test_nothing_in_either_mask_is_undefined_not_perfect(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    empty = save(tmp_path / "empty.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8))
+    values = values_of(lesionlab, empty, empty, "--definition", "isbi-2015")
+    names = ("sensitivity", "ppv", "f1", "dice", "voxelwise_ppv", "isbi_score_without_corr")
+    assert [values[name] for name in names] == [None] * len(names)
+
+
+def stored_as_0_and_255(path: Path, mask: nib.Nifti1Image) -> Path:
+    return save(path, np.asarray(mask.dataobj) * np.uint8(255))
+
+
+def stored_as_float(path: Path, mask: nib.Nifti1Image) -> Path:
+    return save(path, np.asarray(mask.dataobj).astype(np.float64))
+
+
+def stored_in_another_order(path: Path, mask: nib.Nifti1Image) -> Path:
+    turned = mask.as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
+    return save(path, np.asarray(turned.dataobj), turned.affine)
+
+
+@pytest.mark.parametrize("store", [stored_as_0_and_255, stored_as_float, stored_in_another_order])
+def test_however_the_same_prediction_is_stored_its_score_is_the_same(
+    lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path, store
+) -> None:
+    again = store(tmp_path / "again.nii.gz", nib.load(prediction))
+    for definition in DEFINITIONS:
+        straight = values_of(lesionlab, reference, prediction, "--definition", definition)
+        assert values_of(lesionlab, reference, again, "--definition", definition) == straight
+
+
+def test_masks_on_two_grids_are_refused_with_what_to_do(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+    smaller = save(tmp_path / "smaller.nii.gz", np.zeros((20, 24, 11), dtype=np.uint8))
+    beside = AFFINE.copy()
+    beside[0, 3] += 2
+    moved = save(tmp_path / "moved.nii.gz", np.zeros((20, 24, 12), dtype=np.uint8), beside)
+    for other, words in [(smaller, ("20 × 24 × 11", "20 × 24 × 12")), (moved, ("at another place",))]:
+        result = lesionlab("score", reference, other)
+        assert result.exit_code == 1
+        for word in (other.name, "0.9 × 0.9 × 3 mm", "nearest", *words):
+            assert word in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("isbi", ("isbi-2015@", "msseg-2@", "YAML")),
+        ("paper@0000000000000000", ("paper@", "found 'paper@0000000000000000'")),
+        ("no-such.yaml", ("no-such.yaml", "cannot be read")),
+    ],
+)
+def test_an_unknown_definition_is_refused_with_the_known_ones(
+    lesionlab: Lesionlab, reference: Path, name: str, words: tuple[str, ...]
+) -> None:
+    result = lesionlab("score", reference, reference, "--definition", name)
+    assert result.exit_code == 1
+    for word in words:
+        assert word in result.output
+
+
+def test_every_fault_of_a_written_definition_is_told(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text("connectivity: 8\nmatching: {rule: one-to-one, threshold: 2}\nminimum_overlap: 0.5\n")
+    result = lesionlab("score", reference, reference, "--definition", own)
+    assert result.exit_code == 1
+    for place in ("connectivity", "matching.one-to-one.threshold", "minimum_overlap"):
+        assert place in result.output
+
+
+def test_the_definitions_are_listed_with_what_they_count(lesionlab: Lesionlab) -> None:
+    result = lesionlab("score", "--definitions")
+    assert result.exit_code == 0
+    for name in DEFINITIONS:
+        assert name in result.output
+    assert "matched one to one, Dice at least 0.5" in result.output
+
+
+def test_a_file_that_cannot_be_written_is_named(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+    result = lesionlab("score", reference, reference, "--lesions", tmp_path / "nowhere" / "lesions.csv")
+    assert result.exit_code == 1
+    assert "nowhere" in result.output
+
+
+def test_scoring_waits_neither_for_torch_nor_for_ray(reference: Path) -> None:
+    code = (
+        "import sys; from jobs.cli import app; "
+        f"app(['score', {str(reference)!r}, {str(reference)!r}, '--json'], standalone_mode=False); "
+        "print({'torch', 'ray', 'ants', 'pandas'} & set(sys.modules), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(result.stdout)["found"] == 2
+    assert result.stderr.strip() == "set()"
