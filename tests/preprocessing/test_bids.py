@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids import find_studies, parse_name
+from lesionlab.preprocessing.bids import find_studies
+from lesionlab.preprocessing.bids_tree import parse_name
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 
@@ -30,7 +31,7 @@ def test_studies_are_found_with_and_without_sessions_in_the_order_of_their_names
 
 def test_other_images_of_the_session_do_not_disturb(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
-    for name in ("T1w.nii.gz", "ce-gadolinium_T1w.nii.gz", "ce-gadolinium_FLAIR.nii.gz", "FLAIR.json"):
+    for name in ("T1w.nii.gz", "ce-gadolinium_T1w.nii.gz", "ce-gadolinium_FLAIR.nii.gz", "T1w.json"):
         (image_path(root, "sub-01").parent / f"sub-01_{name}").touch()
     for name in ("label-brain_mask.nii.gz", "dseg.nii.gz", "label-lesion_mask.json"):
         (mask_path(root, "sub-01").parent / f"sub-01_{name}").touch()
@@ -82,10 +83,20 @@ def test_a_study_without_mask_or_image_is_named_with_what_is_missing(tmp_path):
     }
 
 
-def test_a_study_that_lacks_everything_tells_everything_at_once(tmp_path):
-    root = draw_dataset(tmp_path / "bids", "sub-01")
-    (root / "sub-02").mkdir()
+def test_a_study_with_the_wrong_names_only_tells_everything_at_once(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    for path in (image_path(root, "sub-02"), mask_path(root, "sub-02")):
+        path.rename(path.with_name(path.name.replace("sub-02", "sub-2")))
     assert [fault.split(":")[0] for fault in faults(root)["sub-02"]] == ["FLAIR", "mask"]
+
+
+def test_a_session_without_any_file_of_the_task_is_no_study_of_it(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    mask_path(root, "sub-02").unlink()
+    image_path(root, "sub-02").rename(image_path(root, "sub-02").with_name("sub-02_T2w.nii.gz"))
+    (root / "sub-03" / "ses-1").mkdir(parents=True)
+    assert [files.study for files in find_studies(root, TASK).studies] == ["sub-01"]
+    assert not faults(root)
 
 
 def test_a_mask_whose_study_has_no_folder_is_not_passed_over(tmp_path):
@@ -111,10 +122,14 @@ def test_a_file_of_another_study_is_not_taken(tmp_path, name):
     assert f"found {name}" in faults(root)["sub-01"][0]
 
 
-def test_a_label_that_is_no_label_is_refused(tmp_path):
+def test_names_that_are_no_labels_are_told_by_their_shape_for_they_may_be_a_patients(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
-    (root / "sub-Smith, John" / "anat").mkdir(parents=True)
-    assert "wanted letters and digits" in faults(root)["sub-Smith, John"][0]
+    (root / "sub-Smith, John 7" / "anat").mkdir(parents=True)
+    image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name("Smith John 7.nii.gz"))
+    told = faults(root)
+    assert "wanted letters and digits" in told["sub-xxxxx, xxxx 9"][0]
+    assert "found xxxxx xxxx 9.xxx.xx; add it" in told["sub-01"][0]
+    assert "Smith" not in str(told)
 
 
 def test_links_are_followed_inside_the_dataset_and_nowhere_else(tmp_path):
@@ -177,7 +192,9 @@ def test_what_is_no_dataset_is_refused(tmp_path, spoil, message):
 
 
 def test_an_empty_dataset_and_a_missing_one_are_told_apart(tmp_path):
-    with pytest.raises(DatasetError, match="this BIDS dataset is empty"):
+    with pytest.raises(
+        DatasetError, match=r"has no study for flair-single; wanted sub-\*/.*_FLAIR.nii.gz, and derivatives/manual/"
+    ):
         find_studies(draw_dataset(tmp_path / "bids"), TASK)
     with pytest.raises(DatasetError, match="there is no such folder"):
         find_studies(tmp_path / "nowhere", TASK)

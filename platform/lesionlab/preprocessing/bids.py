@@ -1,93 +1,80 @@
-"""A BIDS dataset in; the files of each study of a task out, and what is wrong with the studies that lack some.
+"""A BIDS dataset and a task in; the files of each study out, and what is wrong with the studies that lack some.
 
-Images are looked for in `sub-*/[ses-*/]anat`, reference masks in `derivatives/manual/sub-*/[ses-*/]anat`.
+Images are looked for in `sub-*/[ses-*/]anat`, reference masks in `derivatives/manual/sub-*/[ses-*/]anat`, a second
+grader's in `derivatives/grader2/…` under the same names. A study is a session; of the tasks that compare two visits it
+is the follow-up session, and the `space-` of its mask (`space-ses01`) says which session is the initial one.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import Dataset, Reference, StudyFiles
-from storage_schemas.base import Slug, StudyId
+from lesionlab.preprocessing.bids_masks import MASKS, SECOND_MASKS, DrawnMask, Spaces, drawn_mask, labelled_masks
+from lesionlab.preprocessing.bids_sidecars import BidsSidecars
+from lesionlab.preprocessing.bids_times import DatedScan, sources_against
+from lesionlab.preprocessing.bids_tree import BidsName, BidsTree, Visit
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles, dataset_of
+from lesionlab.preprocessing.paths import fault_of_file, hidden, is_study_id, only_one, place_of
+from lesionlab.preprocessing.tabular import read_table, site_of
+from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
-from storage_schemas.tasks import Task
-from storage_schemas.verdicts import Code, Finding
+from storage_schemas.tasks import ScanInput, Task
+from storage_schemas.verdicts import Finding
 
-MASKS = Path("derivatives/manual")
-DEFAULT_SITE: Slug = "site-1"
-
-_STUDY_ID: TypeAdapter[str] = TypeAdapter(StudyId)
-
-
-@dataclass(frozen=True)
-class BidsName:
-    """`sub-012_ce-gadolinium_T1w.nii.gz`, taken apart."""
-
-    entities: dict[str, str]
-    suffix: str
+DESCRIPTION = "dataset_description.json"
+LOOKED_FOR = f"a file {DESCRIPTION}"
+PARTICIPANTS = "participants.tsv"
 
 
 @dataclass(frozen=True)
-class _Role:
-    """One file that a study must have."""
+class _Bids:
+    """One dataset, and what of it each study needs."""
 
-    name: str
-    tree: Path
-    """Part of the dataset that it lies in."""
-    suffix: str
-    entity: str
-    """The BIDS entity that tells it from others of its suffix, and the value wanted (None: must be absent)."""
-    value: str | None
+    tree: BidsTree
+    sidecars: BidsSidecars
+    participants: Mapping[str, Mapping[str, str]]
+    task: Task
+    site: Slug
 
 
-def parse_name(name: str) -> BidsName | None:
-    """The entities and the suffix of a NIfTI file's name; None where it is not a BIDS name of one."""
-    stem = re.fullmatch(r"(.+)\.nii(\.gz)?", name)
-    if stem is None:
-        return None
-    *pairs, suffix = stem[1].split("_")
-    parsed = [re.fullmatch(r"([a-z]+)-([A-Za-z0-9+]+)", pair) for pair in pairs]
-    entities = {match[1]: match[2] for match in parsed if match}
-    if len(entities) < len(pairs) or not re.fullmatch(r"[A-Za-z0-9]+", suffix):
-        return None
-    return BidsName(entities, suffix)
+def is_bids(root: Path) -> bool:
+    """Whether this folder says that it is a BIDS dataset."""
+    return (root / DESCRIPTION).is_file()
 
 
 def find_studies(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """All studies in `root`, each session one study; those without exactly one file per role are faulty.
+    """All studies in `root`; those without exactly one file per role, or with faulty sidecars or times, are faulty.
 
-    The site of a study is that of its patient in `participants.tsv` (column `site`), else `site`, else `site-1`.
-    Files may be links, but never out of the dataset. Raises DatasetError where `root` is no BIDS dataset or has no
-    subject.
+    A session without any file of the task is no study of it; nor is, where two visits are compared, one without a mask
+    that has no earlier session. The site of a study is that of its patient in `participants.tsv` (column `site`), else
+    `site`, else `site-1`. Files may be links, but never out of the dataset. Raises DatasetError where `root` is no
+    BIDS dataset or holds no study of this task.
     """
     _check_dataset(root)
-    sites = _sites_of_patients(root)
-    studies: list[StudyFiles] = []
-    faulty: list[Exclusion] = []
-    for folder in _study_folders(root):
-        found = _study_files(root, folder, task, sites, site or DEFAULT_SITE)
-        if isinstance(found, StudyFiles):
-            studies.append(found)
-        else:
-            faulty.append(found)
-    if not studies and not faulty:
-        raise DatasetError(f"{root}: this BIDS dataset is empty; wanted folders sub-*/[ses-*/]anat")
-    return Dataset(tuple(studies), tuple(faulty))
+    tree = BidsTree(root)
+    bids = _Bids(tree, BidsSidecars(tree), _participants(tree), task, site or DEFAULT_SITE)
+    found = dataset_of(
+        study
+        for visits in tree.visits((Path(), MASKS)).values()
+        for visit in visits
+        if (study := _study(bids, visit, visits)) is not None
+    )
+    if not found.studies and not found.faulty:
+        raise DatasetError(f"{root}: this BIDS dataset has no study for {task.name}; {_wanted(task)}")
+    return found
 
 
 def _check_dataset(root: Path) -> None:
     if not root.is_dir():
         raise DatasetError(f"{root}: there is no such folder; give the top folder of a BIDS dataset")
-    description = root / "dataset_description.json"
-    if not description.is_file():
-        raise DatasetError(f"{root}: this is not a BIDS dataset: it has no {description.name}; give its top folder")
+    description = root / DESCRIPTION
+    if not is_bids(root):
+        raise DatasetError(f"{root}: this is not a BIDS dataset: it has no {DESCRIPTION}; give its top folder")
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -96,94 +83,139 @@ def _check_dataset(root: Path) -> None:
         raise DatasetError(f"{description}: wanted the field BIDSVersion; add it")
 
 
-def _sites_of_patients(root: Path) -> dict[str, Slug]:
-    """Site by participant_id, as far as participants.tsv tells; made a plain name (`Site A` becomes `site-a`)."""
-    table = root / "participants.tsv"
-    if not table.is_file():
+def _participants(tree: BidsTree) -> dict[str, dict[str, str]]:
+    """Rows of participants.tsv by participant_id; none where there is no such table."""
+    table = tree.root / PARTICIPANTS
+    if PARTICIPANTS not in tree.names(Path()):
         return {}
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-    except (ValueError, csv.Error) as error:
-        raise DatasetError(f"{table}: not readable as a table ({error}); save it as UTF-8 with tabs") from error
-    named = {row.get("participant_id") or "": row.get("site") or "n/a" for row in rows}
-    sites = {patient: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63] for patient, name in named.items()}
-    return {patient: site for patient, site in sites.items() if site and named[patient] != "n/a"}
+    if fault := fault_of_file(table, tree.resolved):
+        raise DatasetError(f"{table} {fault}")
+    records = read_table(table).records()
+    count = Counter(record.get("participant_id", "") for record in records)
+    if twice := [patient if is_study_id(patient) else hidden(patient) for patient in count if count[patient] > 1]:
+        raise DatasetError(f"{table}: wanted one row a patient, found more of {', '.join(twice)}; keep one")
+    return {record.get("participant_id", ""): record for record in records}
 
 
-def _study_folders(root: Path) -> list[Path]:
-    """Relative folders `sub-X` or `sub-X/ses-Y` that hold images or masks, or nothing at all."""
-    folders: set[Path] = set()
-    for base in (root, root / MASKS):
-        for subject in base.glob("sub-*/"):
-            sessions = [session.relative_to(base) for session in subject.glob("ses-*/")]
-            folders.update(sessions)
-            if not sessions or (subject / "anat").is_dir():
-                folders.add(subject.relative_to(base))
-    return sorted(folders)
-
-
-def _study_files(
-    root: Path, folder: Path, task: Task, sites: dict[str, Slug], default_site: Slug
-) -> StudyFiles | Exclusion:
-    study = "_".join(folder.parts)
-    try:
-        _STUDY_ID.validate_python(study)
-    except ValidationError:
-        wanted = "wanted letters and digits in the labels of sub- and ses-; rename it"
-        return Exclusion(study=study, findings=(Finding(code="bad-name", place="folder", what=wanted),))
+def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | Exclusion | None:
+    """One visit as a study; None where it has nothing to do with this task."""
+    if not is_study_id(visit.name):
+        what = "wanted letters and digits in the labels of sub- and ses-; rename it"
+        return Exclusion(study=visit.hidden_name, findings=(Finding(code="bad-name", place="folder", what=what),))
+    spaces = _spaces(bids.task, visit, visits)
+    if not _concerns(bids, visit, spaces):
+        return None
     findings: list[Finding] = []
-    files: list[Path] = []
-    for role in _roles(task):
-        place = root / role.tree / folder / "anat"
-        candidates = [path for path in sorted(place.glob("*.nii*")) if _fits(path.name, study, role)]
-        fault = _fault_of(candidates, root, place, study, role)
-        if fault:
-            findings.append(Finding(code=_code_of(candidates), place=role.name, what=fault))
-        else:
-            files.append(candidates[0])
-    if findings:
-        return Exclusion(study=study, findings=tuple(findings))
+    mask, second = _masks(bids, visit, spaces, findings)
+    initial = mask.native if mask else _only(spaces.native.values())
+    about_images: list[Finding] = []
+    scans: dict[str, DatedScan] = {}
+    for scan in bids.task.inputs:
+        taken_at = visit if scan.visit == "this" else initial
+        found = _scan(bids, taken_at, scan, about_images) if taken_at else None
+        if found:
+            scans[scan.role] = found
+    findings = [*about_images, *_against_time(bids, scans), *findings]
+    if mask is None or findings:
+        return Exclusion(study=visit.name, findings=tuple(findings))
+    participant = bids.participants.get(visit.subject, {})
     return StudyFiles(
-        study=study,
-        patient=folder.parts[0].removeprefix("sub-"),
-        site=sites.get(folder.parts[0], default_site),
-        images=dict(zip(task.roles, files, strict=False)),
-        reference=Reference(files[-1]),
+        study=visit.name,
+        patient=visit.subject.removeprefix("sub-"),
+        site=site_of(participant.get("site", "")) or bids.site,
+        images={role: scan.image for role, scan in scans.items()},
+        reference=mask.reference,
+        second=second.reference if second else None,
+        sidecars={role: scan.sidecar for role, scan in scans.items()},
+        participant=participant,
     )
 
 
-def _roles(task: Task) -> list[_Role]:
-    images = [_Role(scan.suffix, Path(), scan.suffix, "ce", scan.contrast_agent) for scan in task.inputs]
-    return [*images, _Role("mask", MASKS, "mask", "label", task.label)]
+def _spaces(task: Task, visit: Visit, visits: Sequence[Visit]) -> Spaces:
+    """The names that native space has for the masks of this visit."""
+    if not _is_paired(task):
+        return Spaces(dict.fromkeys([None, "orig", visit.space], visit))
+    return Spaces(
+        native={other.space: other for other in visits if other.before(visit)},
+        later=[other.space for other in visits if visit.before(other)],
+    )
 
 
-def _fits(name: str, study: str, role: _Role) -> bool:
-    """Whether this is the name of a file of this study in this role."""
-    parsed = parse_name(name)
-    if parsed is None or not name.startswith(f"{study}_") or ("ses" in parsed.entities) != ("_ses-" in study):
-        return False
-    return parsed.suffix == role.suffix and parsed.entities.get(role.entity) == role.value
+def _is_paired(task: Task) -> bool:
+    return any(scan.visit == "initial" for scan in task.inputs)
 
 
-def _code_of(candidates: list[Path]) -> Code:
-    return "ambiguous-file" if len(candidates) > 1 else "missing-file"
+def _concerns(bids: _Bids, visit: Visit, spaces: Spaces) -> bool:
+    """Whether the visit has a mask of the task; or an image of it, and, where two are compared, an earlier visit."""
+    if labelled_masks(bids.tree, MASKS, visit, bids.task.label):
+        return True
+    here = [scan for scan in bids.task.inputs if scan.visit == "this"]
+    names = [file.name for file in bids.tree.files(visit.anat)]
+    return bool(spaces.native) and any(_shows(name, scan) for name in names for scan in here)
 
 
-def _fault_of(candidates: list[Path], root: Path, place: Path, study: str, role: _Role) -> str | None:
-    """What is wrong with the files found for one role, if anything is."""
-    if not candidates:
-        names = sorted(path.name for path in place.glob("*.nii*"))
-        there = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "") or "no NIfTI file"
-        entity = f"{role.entity}-{role.value}_" if role.value else ""
-        example = place.relative_to(root) / f"{study}_{entity}{role.suffix}.nii.gz"
-        return f"wanted {example}, found {there}; add it or exclude the study"
-    if len(candidates) > 1:
-        return f"wanted one file, found {', '.join(path.name for path in candidates)}; keep one of them"
-    try:
-        target = candidates[0].resolve(strict=True)
-    except (OSError, RuntimeError):
-        return f"{candidates[0].name} is a link to a file that is not there; fetch its content (datalad get)"
-    if not target.is_relative_to(root.resolve()):
-        return f"{candidates[0].name} is a link out of the dataset; copy the file into it"
-    return None
+def _masks(
+    bids: _Bids, visit: Visit, spaces: Spaces, findings: list[Finding]
+) -> tuple[DrawnMask | None, DrawnMask | None]:
+    """The reference and the second grader's mask, if any, on the same image."""
+    if not spaces.native:
+        what = f"wanted a session before {visit.session or 'this one'}, found none; add it or exclude the study"
+        findings.append(Finding(code="missing-file", place="initial", what=f"{what} (sessions order by their labels)"))
+        return None, None
+    label = bids.task.label
+    mask = drawn_mask(bids.tree, MASKS, visit, label, spaces, "mask", findings)
+    if not labelled_masks(bids.tree, SECOND_MASKS, visit, label):
+        return mask, None
+    if mask:
+        spaces = Spaces({name: native for name, native in spaces.native.items() if native == mask.native})
+    return mask, drawn_mask(bids.tree, SECOND_MASKS, visit, label, spaces, "second mask", findings)
+
+
+def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -> DatedScan | None:
+    """The one image that a visit has in a role, and its sidecar."""
+    place = place_of(bids.task, scan.role)
+    files = {
+        file.path: file for file in bids.tree.files(visit.anat) if visit.owns(file.name) and _shows(file.name, scan)
+    }
+    missing = f"wanted {visit.anat / visit.name}_{_ending(scan)}, found {bids.tree.told(visit.anat)}"
+    path = only_one(list(files), bids.tree.resolved, place, f"{missing}; add it or exclude the study", findings)
+    return DatedScan(visit, path, bids.sidecars.of(files[path], place, findings)) if path else None
+
+
+def _shows(name: BidsName, scan: ScanInput) -> bool:
+    return name.suffix == scan.suffix and name.entities.get("ce") == scan.contrast_agent
+
+
+def _ending(scan: ScanInput) -> str:
+    return f"ce-{scan.contrast_agent}_{scan.suffix}.nii.gz" if scan.contrast_agent else f"{scan.suffix}.nii.gz"
+
+
+def _against_time(bids: _Bids, scans: Mapping[str, DatedScan]) -> list[Finding]:
+    """Where the dataset itself says that the initial image was not the first; no date is repeated."""
+    this = [scans[scan.role] for scan in bids.task.inputs if scan.visit == "this" and scan.role in scans]
+    return [
+        Finding(
+            code="visit-order",
+            place=scan.role,
+            what=f"{source} says that {first.visit.session} was after {second.visit.session}; wanted sessions whose "
+            "labels follow time; correct the labels or the times",
+        )
+        for scan in bids.task.inputs
+        if scan.visit == "initial" and (first := scans.get(scan.role))
+        for second in this
+        for source in sources_against(bids.tree, first, second)
+    ]
+
+
+def _wanted(task: Task) -> str:
+    folder = "sub-*/[ses-*/]anat"
+    images = " and ".join(
+        f"*_{_ending(scan)}{' of an earlier session' * (scan.visit == 'initial')}" for scan in task.inputs
+    )
+    return f"wanted {folder}/ with {images}, and {MASKS}/{folder}/*_label-{task.label}_mask.nii.gz"
+
+
+def _only(visits: Iterable[Visit]) -> Visit | None:
+    """The visit that is meant, where only one can be."""
+    found = set(visits)
+    return found.pop() if len(found) == 1 else None

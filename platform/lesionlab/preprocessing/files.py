@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from storage_schemas.base import Slug, StudyId
 from storage_schemas.manifests import Exclusion
+
+DEFAULT_SITE: Slug = "site-1"
+"""Of studies whose dataset names no site."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,12 @@ class Dataset:
 
     studies: tuple[StudyFiles, ...]
     faulty: tuple[Exclusion, ...]
+
+
+def dataset_of(found: Iterable[StudyFiles | Exclusion]) -> Dataset:
+    """The whole and the faulty studies of one dataset apart, each in the order in which they come."""
+    listed = list(found)
+    return Dataset(
+        studies=tuple(study for study in listed if isinstance(study, StudyFiles)),
+        faulty=tuple(study for study in listed if isinstance(study, Exclusion)),
+    )

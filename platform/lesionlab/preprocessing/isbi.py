@@ -1,0 +1,80 @@
+"""The ISBI 2015 longitudinal MS lesion challenge as released (Carass et al. 2017) in; the files of its studies out.
+
+    trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped
+    trainingXX/masks/trainingXX_TT_mask1.nii  _mask2.nii   two raters; 5 patients of 4, 4, 5, 4 and 4 timepoints
+
+Each timepoint is a study. Rater 1 is the reference; rater 2, who drew on his own, the second grader. `orig/` is not
+read, for its images lie on other grids than the masks; neither are the other contrasts. `.nii.gz` serves as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.paths import nifti_of, only_one, place_of
+from storage_schemas.base import Slug
+from storage_schemas.manifests import Exclusion
+from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
+
+LOOKED_FOR = "folders trainingXX with preprocessed/trainingXX_TT_flair_pp.nii"
+
+_PATIENT = re.compile(r"training\d{2}")
+_FILE = re.compile(r"(training\d{2})_(\d{2})_(flair_pp|mask[12])\.nii(\.gz)?")
+
+
+def is_isbi2015(root: Path) -> bool:
+    """Whether this folder holds patients of the release."""
+    return root.is_dir() and any((root / patient / "preprocessed").is_dir() for patient in _patients(root))
+
+
+def find_isbi2015(root: Path, task: Task, site: Slug | None = None) -> Dataset:
+    """All timepoints. Raises DatasetError where the task is not one of single FLAIR images."""
+    if task.roles != ("flair",):
+        raise DatasetError(
+            f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single FLAIR images with masks of all "
+            "lesions; choose flair-single or another dataset"
+        )
+    return dataset_of(_study(root, patient, timepoint, task, site) for patient, timepoint in _timepoints(root))
+
+
+def _patients(root: Path) -> list[str]:
+    return sorted(name for name in os.listdir(root) if _PATIENT.fullmatch(name))
+
+
+def _timepoints(root: Path) -> list[tuple[str, str]]:
+    """Patient and timepoint of every image and every mask, each once."""
+    folders = [root / patient / kind for patient in _patients(root) for kind in ("preprocessed", "masks")]
+    files = [(folder, _FILE.fullmatch(name)) for folder in folders if folder.is_dir() for name in os.listdir(folder)]
+    return sorted({(match[1], match[2]) for folder, match in files if match and match[1] == folder.parent.name})
+
+
+def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
+    study = f"sub-{patient}_ses-{timepoint}"
+    findings: list[Finding] = []
+
+    def found(kind: str, name: str, place: str, *, optional: bool = False) -> Path | None:
+        stem = f"{patient}_{timepoint}_{name}"
+        candidates = nifti_of(root / patient / kind, stem)
+        if optional and not candidates:
+            return None
+        missing = f"wanted {kind}/{stem}.nii, found no such file; add it or exclude the study"
+        return only_one(candidates, root.resolve(), place, missing, findings)
+
+    image = found("preprocessed", "flair_pp", place_of(task, "flair"))
+    mask = found("masks", "mask1", "mask")
+    second = found("masks", "mask2", "second mask", optional=True)
+    if image is None or mask is None or findings:
+        return Exclusion(study=study, findings=tuple(findings))
+    return StudyFiles(
+        study=study,
+        patient=patient,
+        site=site or DEFAULT_SITE,
+        images={"flair": image},
+        reference=Reference(mask),
+        second=Reference(second) if second else None,
+    )

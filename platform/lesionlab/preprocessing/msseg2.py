@@ -1,0 +1,71 @@
+"""The MSSEG-2 challenge as released (Commowick et al., MICCAI 2021) in; the files of its study pairs out.
+
+    013/flair_time01_on_middle_space.nii.gz  flair_time02_on_middle_space.nii.gz     both moved half-way to each other
+    013/ground_truth.nii.gz  ground_truth_expert1.nii.gz … _expert4.nii.gz           new lesions, on the same grid
+
+`training` and `testing` are a dataset each. The consensus is the reference; native space is the middle space. The
+experts' own masks are not read: the consensus is made of them (a lesion that three of the four drew, or that a fifth
+confirmed; of its voxels, those that half of its experts drew), so an expert would be scored in part against himself and
+look better than an independent second grader does. `.nii` serves as well.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.paths import hidden, is_study_id, nifti_of, only_one, place_of
+from storage_schemas.base import Slug
+from storage_schemas.manifests import Exclusion
+from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
+
+LOOKED_FOR = "folders of patients with flair_time01_on_middle_space.nii.gz"
+
+_IMAGES = {"initial": "flair_time01_on_middle_space", "follow-up": "flair_time02_on_middle_space"}
+_CONSENSUS = "ground_truth"
+
+
+def is_msseg2(root: Path) -> bool:
+    """Whether this folder holds patients of the release."""
+    return root.is_dir() and any(nifti_of(root / name, _IMAGES["initial"]) for name in os.listdir(root))
+
+
+def find_msseg2(root: Path, task: Task, site: Slug | None = None) -> Dataset:
+    """One pair a patient. Raises DatasetError where the task is not one of new lesions between two FLAIR images."""
+    if task.roles != tuple(_IMAGES):
+        raise DatasetError(
+            f"{root}: wanted data for {task.name}, found the MSSEG-2 release: pairs of FLAIR images with masks of new "
+            "lesions; choose flair-new, flair-new-pair or another dataset"
+        )
+    stems = (*_IMAGES.values(), _CONSENSUS)
+    patients = [name for name in sorted(os.listdir(root)) if any(nifti_of(root / name, stem) for stem in stems)]
+    return dataset_of(_study(root, patient, task, site) for patient in patients)
+
+
+def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
+    study = f"sub-{patient}_ses-02"
+    if not is_study_id(study):
+        what = "wanted letters and digits, as in 013; rename the patient's folder"
+        return Exclusion(
+            study=f"sub-{hidden(patient)}_ses-02", findings=(Finding(code="bad-name", place="folder", what=what),)
+        )
+    findings: list[Finding] = []
+
+    def found(stem: str, place: str) -> Path | None:
+        missing = f"wanted {patient}/{stem}.nii.gz, found no such file; add it or exclude the study"
+        return only_one(nifti_of(root / patient, stem), root.resolve(), place, missing, findings)
+
+    images = {role: found(stem, place_of(task, role)) for role, stem in _IMAGES.items()}
+    mask = found(_CONSENSUS, "mask")
+    if mask is None or findings:
+        return Exclusion(study=study, findings=tuple(findings))
+    return StudyFiles(
+        study=study,
+        patient=patient,
+        site=site or DEFAULT_SITE,
+        images={role: path for role, path in images.items() if path},
+        reference=Reference(mask),
+    )
