@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from jobs.door import PlainOption, console, run_alone
 from jobs.intake import (
@@ -70,7 +71,8 @@ def verify(
     verdicts = [outcome.verdict for outcome in outcomes]
     rows = [row for verdict in verdicts for row in verdict_rows(verdict)]
     if json_file:
-        json_file.write_text(json.dumps([verdict.model_dump() for verdict in verdicts], indent=2) + "\n", "utf-8")
+        documents = [verdict.model_dump() | {"verdict": verdict.verdict} for verdict in verdicts]
+        json_file.write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
     if csv_file:
         write_csv(csv_file, rows)
     console.print(table_of(verdicts))
@@ -81,14 +83,16 @@ def verify(
 
 def table_of(verdicts: list[StudyVerdict]) -> Table:
     """One row a finding; for people, at 80 columns and more."""
-    table = Table("study", "verdict", "where", "what", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, least in zip(table.columns, (12, 11, 9, 30), strict=True):
-        column.overflow, column.min_width = "fold", least
+    table = Table("study", "verdict", "finding", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    table.columns[0].max_width = 24
     for verdict in verdicts:
         style = _STYLES[verdict.verdict]
-        texts = [(finding.place, f"{finding.code}: {finding.what}") for finding in verdict.findings] or [("", "")]
-        for number, (where, what) in enumerate(texts):
-            table.add_row(*((verdict.study, verdict.verdict) if not number else ("", "")), where, what, style=style)
+        first, *others = [f"{finding.code}, {finding.text()}" for finding in verdict.findings] or [""]
+        table.add_row(verdict.study, verdict.verdict, Text(first), style=style)
+        for text in others:
+            table.add_row("", "", Text(text), style=style)
     return table
 
 

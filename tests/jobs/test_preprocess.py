@@ -1,0 +1,126 @@
+"""Ingestion as people run it: summary, resumption after whatever stopped it, and the same bytes however it ran."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from jobs.cohorts import manifest_of
+from jobs.intake import admit, recipe_of
+from jobs.pool import pool_map
+from lesionlab.preprocessing.cohort import preprocess_cohort
+from lesionlab.preprocessing.ingest import lost
+from lesionlab.store.objects import Store, open_store
+from tests.jobs.conftest import Lesionlab
+from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
+
+TEN = [f"sub-{number:02d}" for number in range(1, 11)]
+
+
+def contents(uri: str) -> dict[str, bytes]:
+    store = open_store(uri)
+    return {key: store.get(key) for key in store.list("")}
+
+
+def verdicts(store: Store) -> int:
+    return sum(key.endswith(".verdict.json") for key in store.list("studies"))
+
+
+def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
+    """The command, stopped by nobody yet, once it has finished a few studies."""
+    command = [sys.executable, "-m", "jobs.preprocess", str(dataset), "--cohort", "ms", "--store", uri, "--plain"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    deadline = time.monotonic() + 120
+    while verdicts(open_store(uri)) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_stopped_in_the_middle_and_run_again_leaves_the_same_bytes_as_undisturbed(
+    lesionlab: Lesionlab, tmp_path: Path, stop: signal.Signals
+) -> None:
+    dataset = draw_dataset(tmp_path / "bids", *TEN)
+    stopped, undisturbed = ((tmp_path / name).as_uri() for name in ("stopped", "undisturbed"))
+    process = started(dataset, stopped)
+    process.send_signal(stop)
+    _, told = process.communicate()
+    assert verdicts(open_store(stopped)) < len(TEN)
+    assert open_store(stopped).list("manifests") == []
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert "run the same command again" in told
+    for uri in (stopped, undisturbed):
+        assert lesionlab("preprocess", dataset, "--cohort", "ms", "--store", uri, "--plain").exit_code == 0
+    assert contents(stopped) == contents(undisturbed)
+
+
+def test_the_summary_counts_verdicts_and_says_where_the_tables_lie(
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str
+) -> None:
+    dataset = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    mask_path(dataset, "sub-01").unlink()
+    output = lesionlab("preprocess", dataset, "--cohort", "ms", "--exclude-faulty").output
+    assert "1 passed, 0 repaired, 1 quarantined" in output
+    tables = re.findall(r"manifests/\S+[.]parquet", output)
+    assert len(tables) == 2
+    assert all(open_store(file_store_uri).exists(table) for table in tables)
+
+
+def test_a_name_that_reads_like_a_patients_is_refused_and_not_repeated_unless_hashed(
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = draw_dataset(tmp_path / "bids", "sub-Smith", "sub-02")
+    refused = lesionlab("preprocess", dataset, "--cohort", "ms")
+    assert refused.exit_code == 1
+    assert "--hash-ids" in refused.output
+    assert "Smith" not in refused.output
+    monkeypatch.setenv("LESIONLAB_ID_SALT", "0123456789abcdef0123456789abcdef")
+    assert lesionlab("preprocess", dataset, "--cohort", "ms", "--hash-ids").exit_code == 0
+    assert not [key for key, data in contents(file_store_uri).items() if b"Smith" in key.encode() + data]
+    names = {entry.study for entry in manifest_of(open_store(file_store_uri), "ms").studies}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"sub-[0-9a-f]{12}", name) for name in names)
+
+
+def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    dataset = draw_dataset(tmp_path / "bids", "sub-01")
+    (dataset / "participants.tsv").write_text("participant_id\tpatient_name\nsub-01\tJohn Smith\n")
+    refused = lesionlab("preprocess", dataset, "--cohort", "ms")
+    assert refused.exit_code == 1
+    assert "participants.tsv column patient_name" in refused.output
+    scrubbed = lesionlab("preprocess", dataset, "--cohort", "ms", "--scrub")
+    assert scrubbed.exit_code == 0
+    assert "left behind" in scrubbed.output
+    assert "Smith" not in refused.output + scrubbed.output
+
+
+@pytest.mark.slow
+def test_studies_in_parallel_leave_the_same_bytes_as_one_after_the_other(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    dataset = draw_dataset(tmp_path / "bids", *TEN)
+    image_path(dataset, "sub-03").write_bytes(image_path(dataset, "sub-03").read_bytes()[:200])
+    parallel, plain = ((tmp_path / name).as_uri() for name in ("parallel", "plain"))
+    recipe = recipe_of("flair-single", 1.0, scrub=False)
+    preprocess_cohort(
+        open_store(parallel),
+        admit(dataset, recipe, None, hash_ids=False),
+        recipe,
+        cohort="ms",
+        exclude_faulty=True,
+        each=partial(pool_map, memory_bytes=2**30, lost=lost, workers=2),
+    )
+    options = ("--cohort", "ms", "--exclude-faulty", "--plain", "--store", plain)
+    assert lesionlab("preprocess", dataset, *options).exit_code == 0
+    assert contents(parallel) == contents(plain)

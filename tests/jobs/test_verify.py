@@ -1,0 +1,75 @@
+"""Verdicts for people: a table that can be read, files that a program can read, and no store touched."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lesionlab.store.objects import open_store
+from tests.jobs.conftest import Lesionlab
+from tests.preprocessing.drawn import SHAPE, draw_dataset, image_path, lesions, mask_path, save
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """One sound study, one with two faults, one without a mask."""
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
+    save(image_path(root, "sub-02"), np.zeros(SHAPE, dtype=np.int16))
+    save(mask_path(root, "sub-02"), lesions()[::2])
+    mask_path(root, "sub-03").unlink()
+    return root
+
+
+def test_sound_studies_pass_with_exit_code_0(lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str) -> None:
+    result = lesionlab("verify", draw_dataset(tmp_path / "bids", "sub-01", "sub-02"))
+    assert result.exit_code == 0
+    assert "2 passed, 0 repaired, 0 quarantined" in result.output
+    assert open_store(file_store_uri).list("") == []
+
+
+def test_every_fault_of_every_study_is_shown_with_its_code_and_the_exit_code_is_1(
+    lesionlab: Lesionlab, dataset: Path, file_store_uri: str
+) -> None:
+    result = lesionlab("verify", dataset)
+    assert result.exit_code == 1
+    for words in ("no-contrast", "grid-mismatch", "missing-file", "1 passed, 0 repaired, 2 quarantined"):
+        assert words in result.output
+    assert open_store(file_store_uri).list("") == []
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_fits_the_terminal_and_loses_no_word(
+    lesionlab: Lesionlab, dataset: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = [line for line in lesionlab("verify", dataset).output.splitlines() if not line.startswith("verifying")]
+    assert max(map(len, lines)) <= columns
+    shown = "".join("".join(lines).split())
+    assert "orexcludethestudy" in shown
+    assert "…" not in shown
+
+
+def test_json_and_csv_hold_what_the_table_shows(lesionlab: Lesionlab, dataset: Path, tmp_path: Path) -> None:
+    lesionlab("verify", dataset, "--json", tmp_path / "v.json", "--csv", tmp_path / "v.csv")
+    verdicts = json.loads((tmp_path / "v.json").read_text())
+    assert [(verdict["study"], verdict["verdict"]) for verdict in verdicts] == [
+        ("sub-01", "pass"),
+        ("sub-02", "quarantined"),
+        ("sub-03", "quarantined"),
+    ]
+    with (tmp_path / "v.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1 + sum(len(verdict["findings"]) for verdict in verdicts)
+    assert {row["verdict"] for row in rows if row["study"] == "sub-02"} == {"quarantined"}
+
+
+def test_the_same_image_under_two_patients_is_seen_without_a_store(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    image_path(root, "sub-02").write_bytes(image_path(root, "sub-01").read_bytes())
+    result = lesionlab("verify", root)
+    assert result.exit_code == 1
+    assert result.output.count("duplicate-image") == 2
