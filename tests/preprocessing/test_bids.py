@@ -146,6 +146,20 @@ def test_links_are_followed_inside_the_dataset_and_nowhere_else(tmp_path):
     assert "fetch its content (datalad get)" in faults(root)["sub-03"][0]
 
 
+def test_a_folder_with_the_name_of_an_image_is_none(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    image_path(root, "sub-01").unlink()
+    image_path(root, "sub-01").mkdir()
+    assert "is not a file" in faults(root)["sub-01"][0]
+
+
+def test_a_patient_with_two_rows_in_the_table_is_not_known_twice(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "participants.tsv").write_text("participant_id\tage\nsub-01\t40\nsub-01\t41\nJane Roe\t1\nJane Roe\t2\n")
+    with pytest.raises(DatasetError, match="wanted one row a patient, found more of sub-01, xxxx xxx; keep one"):
+        find_studies(root, TASK)
+
+
 def test_a_folder_that_leads_out_of_the_dataset_is_not_followed(tmp_path):
     elsewhere = draw_dataset(tmp_path / "elsewhere", "sub-02")
     root = draw_dataset(tmp_path / "bids", "sub-01")

@@ -112,7 +112,7 @@ def _in_another_space(visit: Visit, mask: BidsFile, spaces: Spaces, place: str) 
             f"{mask.path.name} lies on a visit whose label comes after that of {visit.session}; wanted an earlier one"
         )
         return Finding(code="visit-order", place=place, what=f"{what}; rename the sessions in order of time")
-    starts = " or ".join(f"from-{name or 'orig'}" for name in spaces.native)
+    starts = " or ".join(dict.fromkeys(f"from-{name or 'orig'}" for name in spaces.native))
     transform = f"{visit.subject}_{starts}_to-{space}_mode-image_xfm.txt"
     what = (
         f"{mask.path.name} lies in another space; wanted {_spaces_told(spaces)}, or beside it its transform {transform}"

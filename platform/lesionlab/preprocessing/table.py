@@ -47,7 +47,10 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
     count = Counter(record.get("study", "") for record in table.records())
     found: list[StudyFiles | Exclusion] = []
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
-        faults = _faults_of_line(record, len(cells) - len(table.columns), count)
+        faults = _faults_of_names(record, count)
+        if len(cells) != len(table.columns):
+            what = f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct it"
+            faults.insert(0, Finding(code="bad-name", place="row", what=what))
         found.append(_study(path.parent, line, record, faults, task, site or DEFAULT_SITE))
     return dataset_of(sorted(found, key=lambda study: study.study))
 
@@ -63,11 +66,9 @@ def _check_columns(path: Path, table: Table, task: Task) -> None:
         raise DatasetError(*(f"{path}: line 1: {fault}" for fault in faults))
 
 
-def _faults_of_line(record: Mapping[str, str], surplus: int, count: Mapping[str, int]) -> list[Finding]:
-    """What is wrong with the names in a row."""
+def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> list[Finding]:
+    """What is wrong with the study's name and the patient's label."""
     faults: list[tuple[str, str]] = []
-    if surplus:
-        faults.append(("row", f"has {abs(surplus)} cells {'more' if surplus > 0 else 'less'} than columns; correct it"))
     if not is_study_id(record.get("study", "")):
         faults.append(("study", "wanted sub-<letters and digits>, and _ses-<letters and digits> if need be; rename it"))
     elif count[record["study"]] > 1:

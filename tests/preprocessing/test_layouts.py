@@ -1,0 +1,231 @@
+"""Folders and tables as releases, hospitals, the simulation and real datasets have them in; their studies out."""
+
+from pathlib import Path
+
+import pytest
+
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.integrity import read_scans
+from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.simulation.cohort import simulate_cohort
+from storage_schemas.cohorts import CohortPlan
+from storage_schemas.tasks import TASKS
+from tests.preprocessing.drawn import draw_dataset
+from tests.preprocessing.drawn_layouts import (
+    ISBI_TIMEPOINTS,
+    MSSEG2_PATIENTS,
+    draw_isbi2015,
+    draw_msseg2,
+    draw_pairs,
+    draw_table,
+)
+
+SINGLE, PAIR = TASKS["flair-single"], TASKS["flair-new"]
+
+
+def faults(path: Path, task=SINGLE) -> dict[str, tuple[str, ...]]:
+    return {exclusion.study: exclusion.faults for exclusion in open_dataset(path, task).faulty}
+
+
+@pytest.mark.parametrize(
+    ("draw", "task", "studies"),
+    [
+        (lambda path: draw_dataset(path, "sub-01"), SINGLE, 1),
+        (lambda path: draw_pairs(path, "sub-01", "sub-02"), PAIR, 2),
+        (draw_isbi2015, SINGLE, 21),
+        (draw_msseg2, PAIR, 3),
+        (
+            lambda path: draw_table(
+                path / "paths.csv", [{"study": "sub-1", "patient": "1", "flair": "a.nii", "mask": "b-mask.nii.gz"}]
+            ),
+            SINGLE,
+            1,
+        ),
+    ],
+    ids=["BIDS", "BIDS pairs", "ISBI 2015", "MSSEG-2", "table"],
+)
+def test_each_layout_is_recognised_and_its_studies_can_be_read(tmp_path, draw, task, studies):
+    found = open_dataset(draw(tmp_path / "data"), task, site="clinic")
+    assert not found.faulty
+    assert len(found.studies) == studies
+    assert {files.site for files in found.studies} == {"clinic"}
+    scans = read_scans(found.studies[0], task)
+    assert list(scans.images) == list(task.roles)
+    assert scans.reference.voxels.any()
+
+
+def test_what_no_layout_fits_is_refused_with_what_was_looked_for(tmp_path):
+    (tmp_path / "sub-01").mkdir()
+    with pytest.raises(DatasetError) as refusal:
+        open_dataset(tmp_path, SINGLE)
+    told = str(refusal.value)
+    for wanted in ("dataset_description.json", "trainingXX", "flair_time01_on_middle_space", ".csv", "top folder"):
+        assert wanted in told
+
+
+def test_a_file_of_another_kind_and_a_path_to_nowhere_are_refused(tmp_path):
+    (tmp_path / "scan.nii").touch()
+    with pytest.raises(DatasetError, match="no dataset that is known here"):
+        open_dataset(tmp_path / "scan.nii", SINGLE)
+    with pytest.raises(DatasetError, match="there is no such folder or file"):
+        open_dataset(tmp_path / "nowhere", SINGLE)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_isbi_has_a_study_for_each_timepoint_and_two_raters(tmp_path, ending):
+    root = draw_isbi2015(tmp_path, ending)
+    found = open_dataset(root, SINGLE)
+    assert [files.study for files in found.studies] == [
+        f"sub-{patient}_ses-{timepoint:02d}"
+        for patient, timepoints in ISBI_TIMEPOINTS.items()
+        for timepoint in range(1, timepoints + 1)
+    ]
+    study = found.studies[10]
+    assert (study.study, study.patient) == ("sub-training03_ses-03", "training03")
+    assert dict(study.images) == {"flair": root / "training03" / "preprocessed" / f"training03_03_flair_pp{ending}"}
+    masks = root / "training03" / "masks"
+    assert study.reference.mask == masks / f"training03_03_mask1{ending}"
+    assert study.second is not None
+    assert study.second.mask == masks / f"training03_03_mask2{ending}"
+    scans = read_scans(study, SINGLE)
+    assert scans.second is not None
+    assert (scans.second.voxels != scans.reference.voxels).any()
+
+
+def test_isbi_timepoints_that_lack_something_are_named_and_a_second_rater_is_not_asked_for(tmp_path):
+    root = draw_isbi2015(tmp_path)
+    (root / "training01" / "masks" / "training01_01_mask1.nii").unlink()
+    (root / "training01" / "preprocessed" / "training01_02_flair_pp.nii").unlink()
+    (root / "training02" / "masks" / "training02_01_mask2.nii").unlink()
+    (root / "training02" / "masks" / "training02_02_mask1.nii.gz").touch()
+    assert faults(root) == {
+        "sub-training01_ses-01": (
+            "mask: wanted masks/training01_01_mask1.nii, found no such file; add it or exclude the study",
+        ),
+        "sub-training01_ses-02": (
+            "FLAIR: wanted preprocessed/training01_02_flair_pp.nii, found no such file; add it or exclude the study",
+        ),
+        "sub-training02_ses-02": (
+            "mask: wanted one file, found training02_02_mask1.nii, training02_02_mask1.nii.gz; keep one of them",
+        ),
+    }
+    seconds = {files.study: files.second for files in open_dataset(root, SINGLE).studies}
+    assert seconds["sub-training02_ses-01"] is None
+
+
+def test_msseg2_has_a_pair_for_each_patient_with_the_consensus_as_reference(tmp_path):
+    root = draw_msseg2(tmp_path)
+    found = open_dataset(root, TASKS["flair-new-pair"])
+    assert [files.study for files in found.studies] == [f"sub-{patient}_ses-02" for patient in MSSEG2_PATIENTS]
+    study = found.studies[1]
+    assert study.patient == "015"
+    assert [path.name for path in study.images.values()] == [
+        "flair_time01_on_middle_space.nii.gz",
+        "flair_time02_on_middle_space.nii.gz",
+    ]
+    assert study.reference.mask == root / "015" / "ground_truth.nii.gz"
+    assert study.second is None
+
+
+def test_msseg2_patients_that_lack_something_tell_all_of_it(tmp_path):
+    root = draw_msseg2(tmp_path)
+    (root / "015" / "ground_truth.nii.gz").unlink()
+    (root / "015" / "flair_time02_on_middle_space.nii.gz").unlink()
+    (root / "016").rename(root / "Smith, J")
+    told = faults(root, PAIR)
+    assert [fault.split(",")[0] for fault in told["sub-015_ses-02"]] == [
+        "follow-up: wanted 015/flair_time02_on_middle_space.nii.gz",
+        "mask: wanted 015/ground_truth.nii.gz",
+    ]
+    assert told["sub-xxxxx, x_ses-02"] == ("folder: wanted letters and digits, as in 013; rename the patient's folder",)
+
+
+@pytest.mark.parametrize(
+    ("draw", "task", "serves"),
+    [
+        (draw_isbi2015, "flair-new", "choose flair-single"),
+        (draw_isbi2015, "enhancing", "choose flair-single"),
+        (draw_msseg2, "flair-single", "choose flair-new"),
+        (draw_msseg2, "enhancing-difference", "choose flair-new"),
+    ],
+)
+def test_a_release_serves_its_own_tasks_only(tmp_path, draw, task, serves):
+    with pytest.raises(DatasetError, match=f"wanted data for {task}, found the .* release.*{serves}"):
+        open_dataset(draw(tmp_path), TASKS[task])
+
+
+@pytest.mark.parametrize("draw", [draw_isbi2015, draw_msseg2])
+def test_no_release_is_followed_out_of_its_folder(tmp_path, draw):
+    task = SINGLE if draw is draw_isbi2015 else PAIR
+    root = draw(tmp_path / "data")
+    elsewhere = sorted(root.iterdir())[0].rename(tmp_path / sorted(root.iterdir())[0].name)
+    (root / elsewhere.name).symlink_to(elsewhere)
+    told = faults(root, task)
+    assert told
+    assert all("a link out of the dataset" in fault for found in told.values() for fault in found)
+
+
+EVERY_TASK = {"flair-single": 8, "flair-new": 4, "flair-new-pair": 4, "enhancing": 8, "enhancing-difference": 8}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    plan = CohortPlan(
+        pathology="ms",
+        studies=4,
+        seed=5,
+        spacing_mm=5.0,
+        contrasts=("FLAIR", "T1w", "ce-gadolinium_T1w"),
+        timepoints=2,
+    )
+    root = tmp_path_factory.mktemp("simulated") / "bids"
+    simulate_cohort(plan, root)
+    return root
+
+
+@pytest.mark.parametrize("task", EVERY_TASK)
+def test_a_simulated_cohort_is_found_whole_for_every_task(simulated, task):
+    found = open_dataset(simulated, TASKS[task])
+    assert not found.faulty
+    assert len(found.studies) == EVERY_TASK[task]
+    for files in found.studies:
+        assert list(files.images) == list(TASKS[task].roles)
+        assert all("EchoTime" in sidecar for sidecar in files.sidecars.values())
+        assert files.participant["participant_id"] == f"sub-{files.patient}"
+    read_scans(found.studies[0], TASKS[task])
+
+
+REAL = {
+    ("ms-crosssectional", "flair-single"): ["sub-cs07_ses-01", "sub-cs19_ses-01"],
+    ("ms-longitudinal", "flair-new"): ["sub-long01_ses-02", "sub-long12_ses-02"],
+    ("ms-longitudinal", "flair-new-pair"): ["sub-long01_ses-02", "sub-long12_ses-02"],
+    ("glioma-brats2021", "flair-single"): [f"sub-brats0{n}_ses-01" for n in (1476, 1477, 1479, 1481)],
+    ("glioma-brats2021", "enhancing"): [f"sub-brats0{n}_ses-01" for n in (1476, 1477, 1479, 1481)],
+    ("glioma-brats2021", "enhancing-difference"): [f"sub-brats0{n}_ses-01" for n in (1476, 1477, 1479, 1481)],
+}
+
+
+@pytest.mark.parametrize(("name", "task"), REAL)
+def test_real_datasets_are_found_whole(real_data, name, task):
+    found = open_dataset(real_data / name, TASKS[task])
+    assert not found.faulty
+    assert [files.study for files in found.studies] == REAL[name, task]
+    for files in found.studies:
+        assert list(files.images) == list(TASKS[task].roles)
+        assert files.reference.transform is None
+        assert files.participant["participant_id"] == f"sub-{files.patient}"
+
+
+@pytest.mark.parametrize("patient", ["long01", "long12"])
+def test_a_real_mask_half_way_between_the_visits_comes_with_the_initial_visits_transform(real_data, tmp_path, patient):
+    root = tmp_path / "bids"
+    for path in (real_data / "ms-longitudinal").rglob("*"):
+        if path.is_file() and "space-ses01" not in path.name and "provenance" not in path.name:
+            copy = root / path.relative_to(real_data / "ms-longitudinal")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes() if path.suffix != ".gz" else b"")
+    studies = {files.patient: files for files in open_dataset(root, PAIR).studies}
+    reference = studies[patient].reference
+    assert reference.mask.name == f"sub-{patient}_ses-02_space-midway_label-newlesion_mask.nii.gz"
+    assert reference.transform is not None
+    assert reference.transform.name == f"sub-{patient}_from-ses01_to-midway_mode-image_xfm.txt"
