@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lesionlab.analysis.student import Outcome, paired_t, repeated_measures, significant, unpaired_t
+from lesionlab.analysis.student import Outcome, holm, paired_t, repeated_measures, significant, unpaired_t
 
 # Wahlig et al. 2023, tables 3, 5 and 6: each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader((Path(__file__).parent / "printed_p_values.csv").open()))
@@ -164,3 +164,26 @@ def test_fractions_of_few_lesions_give_a_p_or_a_note_and_never_a_warning(studies
         ]
     for outcome in outcomes:
         assert (outcome.note and outcome.p is None) or 0 <= outcome.p <= 1
+
+
+def test_welch_agrees_with_scipy_and_with_the_pooled_test_where_spreads_are_equal():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.5, 0.1, 12).tolist(), rng.normal(0.6, 0.3, 30).tolist()
+    assert unpaired_t(first, second, pooled=False).p == pytest.approx(
+        stats.ttest_ind(first, second, equal_var=False)[1]
+    )
+    even = ten_values(0.5, 0.03), ten_values(0.6, 0.03)
+    assert unpaired_t(*even, pooled=False).p == pytest.approx(unpaired_t(*even).p)
+
+
+def test_holm_adjusts_step_by_step():
+    assert holm([0.04, 0.01, 0.03], 3) == pytest.approx((0.06, 0.03, 0.06))
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12), st.integers(0, 5))
+def test_holm_finds_what_bonferroni_finds_and_never_less(ps, more):
+    family = len(ps) + more
+    for p, adjusted in zip(ps, holm(ps, family), strict=True):
+        assert (p is None) == (adjusted is None)
+        if p is not None and adjusted is not None:
+            assert p <= adjusted <= min(1.0, family * p) + 1e-12

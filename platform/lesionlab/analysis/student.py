@@ -38,6 +38,20 @@ def significant(p: float | None, family: int) -> bool:
     return p is not None and p <= ALPHA / family
 
 
+def holm(ps: Sequence[float | None], family: int) -> tuple[float | None, ...]:
+    """Adjusted p values after Holm (1979) over m = `family` comparisons, never above Bonferroni's.
+
+    A comparison without a p counts in m and gets none: it is taken for the least significant.
+    """
+    known = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    adjusted: list[float | None] = [None] * len(ps)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, (family - rank) * p))
+        adjusted[place] = highest
+    return tuple(adjusted)
+
+
 def paired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
     """Two-tailed paired t test of values − others, pair by pair."""
     differences = np.asarray(values, dtype=float) - np.asarray(others, dtype=float)
@@ -52,8 +66,8 @@ def paired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
     return Outcome(float(test.statistic), float(test.pvalue), mean)
 
 
-def unpaired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
-    """Two-tailed Student t test of two groups, variances pooled (as the paper's printed p values are)."""
+def unpaired_t(values: Sequence[float], others: Sequence[float], *, pooled: bool = True) -> Outcome:
+    """Two-tailed Student t test of two groups, variances pooled (as the paper's printed p values are), or Welch's."""
     first, second = np.asarray(values, dtype=float), np.asarray(others, dtype=float)
     if not len(first) or not len(second):
         return Outcome(None, None, None, "a group without values")
@@ -64,7 +78,7 @@ def unpaired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
         return Outcome(None, None, difference, "all values of each group are equal: no variance to test against")
     # From means and SDs: ttest_ind warns where one group is constant, though the pooled variance is sound.
     one, other = ((group.mean(), group.std(ddof=1), len(group)) for group in (first, second))
-    test = stats.ttest_ind_from_stats(*one, *other, equal_var=True)
+    test = stats.ttest_ind_from_stats(*one, *other, equal_var=pooled)
     return Outcome(float(test.statistic), float(test.pvalue), difference)
 
 
