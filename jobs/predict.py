@@ -14,7 +14,7 @@ from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.evaluation.study import export_prediction
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
-from lesionlab.imaging.volume import read_volume
+from lesionlab.imaging.volume import Volume, read_volume
 from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.training.loop import best_device
 from storage_schemas.tasks import TASKS, Task
@@ -47,9 +47,10 @@ def predict(
     """
     if not out.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"--out {out}: wanted a file name that ends in .nii or .nii.gz")
+    given = [(role, read_volume(path)) for role, path in map(role_and_path, images)]
     network, card = registered_network(connect(store), model)
     task = TASKS[card.task]
-    scans = {role: read_volume(path) for role, path in by_role(images, task).items()}
+    scans = by_role(given, task)
     native = scans[task.native].grid
     prepared = prepare_images(scans, task, card.spacing_mm)
     prediction = predict_native(
@@ -67,28 +68,29 @@ def predict(
     console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.name}@{card.version}", markup=False)
 
 
-def by_role(images: Sequence[str], task: Task) -> dict[str, Path]:
-    """`ROLE=PATH` taken apart, in the task's order; a single bare path will do where the task reads one image.
+def role_and_path(image: str) -> tuple[str, Path]:
+    """`ROLE=PATH` taken apart; the role of a bare path is empty."""
+    role, equals, path = image.partition("=")
+    return (role, Path(path)) if equals and not Path(image).exists() else ("", Path(image))
+
+
+def by_role(given: Sequence[tuple[str, Volume]], task: Task) -> dict[str, Volume]:
+    """The images in the task's order; one without a role will do where the task reads one image.
 
     Raises InputError with every role that is missing, named twice, or none of the task's.
     """
-    if len(task.roles) == len(images) == 1:
-        return {task.native: Path(images[0].removeprefix(f"{task.native}="))}
-    pairs = [image.partition("=") for image in images]
-    named = [role for role, equals, _ in pairs if equals]
-    wanted = " ".join(f"{role}=IMAGE" for role in task.roles)
-    faults = [f"image {role}: wanted a role before it, as in {wanted}" for role, equals, _ in pairs if not equals]
+    if [role for role, _ in given] == [""] and len(task.roles) == 1:
+        return {task.native: given[0][1]}
+    found = [role for role, _ in given]
+    wanted = f"task {task.name} wants {' '.join(f'{role}=IMAGE' for role in task.roles)}"
+    faults = [f"{role or 'an image without a role'}: {wanted}" for role in found if role not in task.roles]
     faults += [
-        f"{role}: task {task.name} reads no such image; wanted {wanted}" for role in named if role not in task.roles
-    ]
-    faults += [f"{role}: wanted one image, found {named.count(role)}" for role in task.roles if named.count(role) > 1]
-    faults += [
-        f"{role}: wanted by task {task.name}, not found; add {role}=IMAGE" for role in task.roles if role not in named
+        f"{role}: {wanted}, found {found.count(role)} of this role" for role in task.roles if found.count(role) != 1
     ]
     if faults:
         raise InputError(*faults)
-    paths = {role: Path(path) for role, _, path in pairs}
-    return {role: paths[role] for role in task.roles}
+    images = dict(given)
+    return {role: images[role] for role in task.roles}
 
 
 if __name__ == "__main__":

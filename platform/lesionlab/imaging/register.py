@@ -42,7 +42,7 @@ class Registered:
     """World of the fixed image to world of the moving one: applied after the deformation was added."""
     deformation_3IJK: Steps | None
     correlation_before: float
-    """With the fixed image over its head, by the headers alone; no data counts as 0, as air."""
+    """With the fixed image over its head, as far as the moving one has data there; by the headers alone."""
     correlation_after: float
     head_overlap: float
     """Dice of the two heads."""
@@ -71,7 +71,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         matrix = _read_matrix(transforms.affine)
         deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid) if transforms.field else None
     moved_IJK = warp(moving, grid, matrix, deformation_3IJK)
-    by_header_IJK = resample_linear(moving.voxels, moving.grid, grid)
+    by_header_IJK = resample_linear(moving.voxels, moving.grid, grid, outside=np.nan)
     return Registered(
         voxels_IJK=moved_IJK,
         matrix=matrix,
@@ -84,8 +84,14 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
 
 
 def correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask) -> float:
-    """Pearson's, over the marked voxels, no data counted as air (0); 0 where an image is flat, for nothing agrees."""
-    one, other = (np.nan_to_num(image_IJK[inside_IJK]).astype(np.float64) for image_IJK in (one_IJK, other_IJK))
+    """Pearson's, over the marked voxels where both have data (not NaN); 0 where one is flat, for then nothing agrees.
+
+    What one image does not show is the overlap's business: counted as air, a missing slice would look like a bad fit.
+    """
+    both_IJK = inside_IJK & np.isfinite(one_IJK) & np.isfinite(other_IJK)
+    one, other = (image_IJK[both_IJK].astype(np.float64) for image_IJK in (one_IJK, other_IJK))
+    if not one.size:
+        return 0.0
     one, other = one - one.mean(), other - other.mean()
     scale = float(np.sqrt((one @ one) * (other @ other)))
     return float(one @ other) / scale if scale else 0.0

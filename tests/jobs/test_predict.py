@@ -1,0 +1,122 @@
+"""One's own images by role in, wherever each of them lies; a mask on the native image's grid out."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from jobs.predict import by_role, role_and_path
+from lesionlab.errors import InputError
+from lesionlab.imaging.volume import Volume, write_volume
+from lesionlab.model.unet import build_unet
+from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.store.documents import create_document, move_pointer
+from lesionlab.store.objects import open_store
+from storage_schemas import keys
+from storage_schemas.models import Architecture, InferenceConfig, ModelCard
+from storage_schemas.tasks import TASKS, TaskName
+from tests.imaging.heads import THREE_MM
+from tests.jobs.conftest import Lesionlab
+from tests.preprocessing.pairs import gadolinium
+
+VERSION = "0123456789abcdef"
+
+
+def keep_model(store_uri: str, task: TaskName) -> None:
+    """A network that nobody trained, under the name `fresh`."""
+    store, channels = open_store(store_uri), TASKS[task].channel_names
+    architecture = Architecture(depth=1, base_channels=2)
+    weights = weights_bytes(build_unet(architecture, channels=len(channels), seed=0))
+    card = ModelCard(
+        name="fresh",
+        version=VERSION,
+        task=task,
+        architecture=architecture,
+        channels=channels,
+        spacing_mm=3.0,
+        patch_voxels=16,
+        inference=InferenceConfig(step_voxels=16, threshold=0.01),
+        weights_sha256=sha256_of(weights),
+        cohort="none",
+        training_studies=1,
+    )
+    store.put(keys.MODEL_WEIGHTS.build(name="fresh", version=VERSION), weights)
+    create_document(store, keys.MODEL_CARD.build(name="fresh", version=VERSION), card)
+    move_pointer(store, keys.CHAMPION.build(name="fresh"), VERSION)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[str, Path]:
+    """Before and after gadolinium; the patient moved between, and the grids differ."""
+    paths = {role: tmp_path / f"{role}.nii.gz" for role in gadolinium()}
+    for role, image in gadolinium().items():
+        write_volume(paths[role], image)
+    return paths
+
+
+def test_images_by_role_in_any_order_give_one_mask_on_the_native_grid(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
+) -> None:
+    keep_model(file_store_uri, "enhancing")
+    named = [f"{role}={path}" for role, path in images.items()]
+    masks = [tmp_path / "one.nii.gz", tmp_path / "other.nii.gz"]
+    for out, arguments in zip(masks, (named, named[::-1]), strict=True):
+        result = lesionlab("predict", *arguments, "--model", "fresh", "--out", out)
+        assert result.exit_code == 0, result.output
+    mask = nib.load(masks[0])
+    assert mask.shape == THREE_MM.shape
+    assert np.allclose(mask.affine, THREE_MM.affine)
+    assert masks[0].read_bytes() == masks[1].read_bytes()
+
+
+def test_images_that_do_not_show_one_head_are_refused_with_the_reason(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
+) -> None:
+    keep_model(file_store_uri, "enhancing")
+    noise = np.random.default_rng(0).uniform(0, 900, THREE_MM.shape).astype(np.float32)
+    write_volume(images["before"], Volume(noise, np.array(THREE_MM.affine)))
+    named = [f"{role}={path}" for role, path in images.items()]
+    result = lesionlab("predict", *named, "--model", "fresh", "--out", tmp_path / "mask.nii.gz")
+    assert result.exit_code == 1
+    assert "before: wanted a correlation with after" in result.output
+    assert not (tmp_path / "mask.nii.gz").exists()
+
+
+def test_images_without_their_role_are_refused_with_the_roles_that_are_wanted(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
+) -> None:
+    keep_model(file_store_uri, "enhancing")
+    result = lesionlab("predict", *images.values(), "--model", "fresh", "--out", tmp_path / "mask.nii.gz")
+    assert result.exit_code == 1
+    assert "an image without a role: task enhancing wants before=IMAGE after=IMAGE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("roles", "faults"),
+    [
+        (["initial"], ["follow-up: task"]),
+        (["initial", "follow-up", "initial"], ["initial: task"]),
+        (["initial", "followup"], ["followup: task", "follow-up: task"]),
+        (["", ""], ["an image without a role", "an image without a role", "initial: task", "follow-up: task"]),
+    ],
+    ids=["missing", "twice", "misspelt", "bare"],
+)
+def test_every_fault_of_the_roles_is_told_at_once(roles: list[str], faults: list[str]) -> None:
+    image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
+    with pytest.raises(InputError) as refusal:
+        by_role([(role, image) for role in roles], TASKS["flair-new"])
+    assert len(refusal.value.args) == len(faults)
+    assert all(told.startswith(fault) for told, fault in zip(refusal.value.args, faults, strict=True))
+
+
+def test_a_single_image_needs_no_role_but_may_have_it() -> None:
+    image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
+    assert by_role([("", image)], TASKS["flair-single"]) == by_role([("flair", image)], TASKS["flair-single"])
+
+
+def test_a_file_whose_name_holds_an_equals_sign_is_still_a_file(tmp_path: Path) -> None:
+    odd = tmp_path / "te=120.nii.gz"
+    odd.touch()
+    assert role_and_path(str(odd)) == ("", odd)
+    assert role_and_path(f"flair={odd}") == ("flair", odd)

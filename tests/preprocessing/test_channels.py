@@ -1,0 +1,126 @@
+"""Drawn images that do not lie in the same place in; the channels of each task on one grid out."""
+
+import numpy as np
+import pytest
+
+from lesionlab.errors import StudyRefused
+from lesionlab.imaging.intensity import head_mask
+from lesionlab.imaging.resample import resample_linear
+from lesionlab.imaging.volume import Volume
+from lesionlab.preprocessing.channels import PreparedImages, prepare_images
+from storage_schemas.tasks import TASKS
+from tests.imaging.heads import THREE_MM, places
+from tests.preprocessing.pairs import NEW_MM, RESOLVED_MM, gadolinium, spots, visits
+
+NEW_IJK, RESOLVED_IJK = spots(places(THREE_MM), NEW_MM), spots(places(THREE_MM), RESOLVED_MM)
+HEAD_IJK = head_mask(visits()["initial"].voxels)
+CALM_IJK = HEAD_IJK & ~NEW_IJK & ~RESOLVED_IJK
+
+
+def channels(task: str, images: dict[str, Volume]) -> np.ndarray:
+    return prepare_images(images, TASKS[task], 3.0).image_CIJK.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def pair() -> PreparedImages:
+    return prepare_images(visits(), TASKS["flair-new-pair"], 3.0)
+
+
+@pytest.fixture(scope="module")
+def subtraction_IJK(pair) -> np.ndarray:
+    initial_IJK, follow_up_IJK = pair.image_CIJK.astype(np.float32)
+    return follow_up_IJK - initial_IJK
+
+
+def test_new_lesions_are_bright_resolved_ones_dark_and_all_else_is_flat(subtraction_IJK):
+    assert np.median(subtraction_IJK[NEW_IJK]) > 1.5
+    assert np.median(subtraction_IJK[RESOLVED_IJK]) < -1.5
+    assert abs(np.median(subtraction_IJK[CALM_IJK])) < 0.1
+    assert np.percentile(np.abs(subtraction_IJK[CALM_IJK]), 90) < 0.5
+
+
+def test_the_subtraction_is_the_difference_of_the_two_channels_whatever_the_scanners_gain(subtraction_IJK):
+    difference_IJK = channels("flair-new", visits())[0]
+    shown_IJK = difference_IJK != 0  # by both visits; elsewhere nothing is known
+    assert shown_IJK[HEAD_IJK].mean() > 0.9
+    assert np.allclose(difference_IJK[shown_IJK], subtraction_IJK[shown_IJK], atol=0.02)
+    other_IJK = channels("flair-new", visits(gain=3.0))[0]
+    assert np.percentile(np.abs(other_IJK - difference_IJK)[HEAD_IJK], 95) < 0.2
+
+
+def test_the_native_image_is_never_moved(pair):
+    initial = visits()["initial"]
+    scale = {image.image: image for image in pair.normalisation}["initial"]
+    again_IJK = pair.image_CIJK[0].astype(np.float32) * scale.sd + scale.mean
+    assert pair.study_grid == initial.grid
+    assert np.allclose(again_IJK, resample_linear(initial.voxels, initial.grid, pair.study_grid), atol=1)
+
+
+def test_the_receipt_says_how_the_moved_image_came_there(pair):
+    receipt = pair.registrations[0]
+    assert (receipt.moving, receipt.fixed, receipt.kind) == ("follow-up", "initial", "syn")
+    assert receipt.correlation_before < 0.85
+    assert receipt.correlation_after > 0.95
+    assert list(pair.deformations) == [receipt.deformation.array] == ["deformation_follow-up"]
+
+
+def test_before_gadolinium_is_brought_rigidly_onto_after():
+    prepared = prepare_images(gadolinium(), TASKS["enhancing"], 3.0)
+    before_IJK, after_IJK = prepared.image_CIJK.astype(np.float32)
+    assert prepared.study_grid == THREE_MM
+    assert not prepared.deformations
+    assert np.median((after_IJK - before_IJK)[NEW_IJK]) > 1.5
+    difference_IJK = channels("enhancing-difference", gadolinium())[0]
+    shown_IJK = difference_IJK != 0
+    assert np.allclose(difference_IJK[shown_IJK], (after_IJK - before_IJK)[shown_IJK], atol=0.02)
+
+
+def test_where_the_follow_up_shows_nothing_no_change_is_claimed_and_its_own_channel_is_air():
+    """The follow-up ends 24 mm above the head's middle: all above is unknown, neither new nor resolved."""
+    images = visits(follow_up=THREE_MM)
+    whole = images["follow-up"]
+    images["follow-up"] = Volume(whole.voxels[:, :, :30], whole.affine)
+    difference_IJK = channels("flair-new", images)[0]
+    beyond_IJK = places(THREE_MM)[..., 2] > 46
+    assert HEAD_IJK[beyond_IJK].any()
+    assert not difference_IJK[beyond_IJK].any()
+    below_IJK = CALM_IJK & (places(THREE_MM)[..., 2] < 0)
+    assert abs(np.median(difference_IJK[below_IJK])) < 0.1
+    assert np.median(difference_IJK[NEW_IJK]) > 1.5
+    prepared = prepare_images(images, TASKS["flair-new-pair"], 3.0)
+    scale = prepared.normalisation[1]
+    assert np.allclose(prepared.image_CIJK[1][beyond_IJK], -scale.mean / scale.sd, atol=0.01)
+
+
+def test_a_registration_that_failed_keeps_the_study_out():
+    images = visits()
+    other = np.random.default_rng(0).uniform(0, 900, images["follow-up"].voxels.shape).astype(np.float32)
+    with pytest.raises(StudyRefused) as refusal:
+        prepare_images(images | {"follow-up": Volume(other, images["follow-up"].affine)}, TASKS["flair-new"], 3.0)
+    assert [(finding.code, finding.place) for finding in refusal.value.findings] == [
+        ("registration-failed", "follow-up")
+    ]
+
+
+def test_a_task_of_ones_own_is_a_value():
+    """Both FLAIR visits as they are, and the initial one less the follow-up: nothing but another declaration."""
+    declared = TASKS["flair-new"].model_dump()
+    declared["registrations"][0]["kind"] = "rigid"
+    declared["channels"] = [{"name": "resolved", "image": "initial", "minus": "follow-up"}]
+    task = type(TASKS["flair-new"]).model_validate(declared)
+    assert np.median(prepare_images(visits(), task, 3.0).image_CIJK[0][RESOLVED_IJK]) > 1.5
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [{"moving": "initial", "fixed": "follow-up", "kind": "rigid"}],
+        [{"moving": "initial", "fixed": "initial", "kind": "rigid"}],
+        [{"moving": "follow-up", "fixed": "initial", "kind": kind} for kind in ("rigid", "syn")],
+    ],
+    ids=["away from native", "native itself", "twice"],
+)
+def test_a_task_that_registers_otherwise_than_onto_its_native_image_is_refused(moves):
+    declared = TASKS["flair-new"].model_dump() | {"registrations": moves}
+    with pytest.raises(ValueError, match="registered once, and onto initial"):
+        type(TASKS["flair-new"]).model_validate(declared)
