@@ -150,6 +150,26 @@ def test_hashed_names_stand_in_for_labels_everywhere(
         assert is_nowhere(word, file_store_uri, result.output, caplog.text), word
 
 
+def test_names_of_files_that_only_a_table_knows_stay_outside(
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    root = draw_dataset(tmp_path / "data", "sub-01", "sub-02", "sub-03")
+    for study in ("sub-01", "sub-02", "sub-03"):
+        image_path(root, study).rename(root / f"{NAME}_{study}.nii.gz")
+        mask_path(root, study).rename(root / f"{NAME}_{study}_mask.nii.gz")
+    (root / f"{NAME}_xfm.txt").write_text("no transform")
+    (root / f"{NAME}_sub-02.nii.gz").write_bytes(b"no image")
+    rows = [f"sub-0{n},0{n},{NAME}_sub-0{n}.nii.gz,{NAME}_sub-0{n}_mask.nii.gz," for n in (1, 2, 3)]
+    table = ["study,patient,flair,mask,mask_transform", rows[0], rows[1], f"{rows[2]}{NAME}_xfm.txt"]
+    (root / "studies.csv").write_text("\n".join(table))
+    arguments = ("--cohort", "ms", "--spacing", 4, "--plain", "--exclude-faulty")
+    result = lesionlab("preprocess", root / "studies.csv", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "1 studies, 2 excluded" in result.output
+    assert is_nowhere(NAME, file_store_uri, result.output, caplog.text)
+
+
 def test_verify_repeats_no_identifier(lesionlab: Lesionlab, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = plant(tmp_path / "bids")
     result = lesionlab("verify", root, "--plain", "--json", tmp_path / "v.json", "--csv", tmp_path / "v.csv")

@@ -11,6 +11,7 @@ import pytest
 
 from lesionlab.errors import InputError
 from lesionlab.preprocessing.files import Dataset, Reference, StudyFiles
+from lesionlab.preprocessing.ingest import Recipe, bring_in
 from lesionlab.preprocessing.layouts import open_dataset
 from lesionlab.preprocessing.privacy import (
     id_salt,
@@ -119,6 +120,16 @@ def test_names_of_files_are_screened_but_for_their_labels(tmp_path):
     assert screened(replace(files, images={"flair": path})) == ["FLAIR file name"]
     plain = path.rename(tmp_path / "sub-19840512_FLAIR.nii.gz")
     assert screened(replace(files, images={"flair": plain})) == []
+
+
+def test_a_verdict_calls_a_file_that_cannot_be_read_by_its_role(tmp_path):
+    files = one_study(tmp_path)
+    (tmp_path / f"{NAME}_FLAIR.nii.gz").mkdir()
+    unreadable = replace(files, images={"flair": tmp_path / f"{NAME}_FLAIR.nii.gz"})
+    verdict = bring_in(unreadable, Recipe(TASK, 4.0, "0" * 16), (tmp_path / "store").as_uri()).verdict
+    assert verdict.verdict == "quarantined"
+    assert "flair: cannot be read" in verdict.findings[0].what
+    assert NAME not in verdict.model_dump_json()
 
 
 def test_scrubbing_leaves_no_finding_that_keeps_a_study_out(tmp_path):

@@ -52,9 +52,10 @@ def groups_of(facts: Iterable[StudyFacts], members: Mapping[str, Collection[str]
 
 
 def groups_by_site(facts: Sequence[StudyFacts]) -> dict[str, Group]:
-    """All studies, then those of each site, in the order of the sites' names."""
+    """All studies, then those of each site, in the order of the sites' names, where there are several."""
     sites = sorted({study.site for study in facts})
-    return groups_of(facts, {site: {study.study for study in facts if study.site == site} for site in sites})
+    members = {site: {study.study for study in facts if study.site == site} for site in sites}
+    return groups_of(facts, members if len(sites) > 1 else {})
 
 
 def characteristics(groups: Mapping[str, Group], title: str) -> CohortTable:
@@ -85,7 +86,7 @@ def scanners(groups: Mapping[str, Group], title: str) -> CohortTable:
         of_maker = [[study for study in group if study.manufacturer == maker] for group in studies]
         rows += _counted(maker, of_maker, lambda study: study.model, totals=[len(group) for group in studies])
     without = [[study for study in group if study.manufacturer is None] for group in studies]
-    rows += _counted(UNKNOWN.capitalize(), without, lambda study: study.model, totals=[len(group) for group in studies])
+    rows += _counted("Scanner", without, lambda study: study.model, totals=[len(group) for group in studies])
     return CohortTable(title, tuple(groups), tuple(rows))
 
 

@@ -1,0 +1,115 @@
+"""The facts of a cohort in; who was scanned, how and on what, as the paper's Tables 1 and 2, out."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cohorts import manifest_of
+from jobs.door import StoreOption, connect, console, load_spec, plain_name, run_alone
+from lesionlab.analysis.cohort_tables import (
+    CohortTable,
+    as_csv,
+    as_html,
+    as_markdown,
+    characteristics,
+    groups_by_site,
+    groups_of,
+    scanners,
+)
+from lesionlab.errors import InputError
+from lesionlab.store.documents import read_document
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows
+from lesionlab.studies.splits import split_key
+from storage_schemas import keys
+from storage_schemas.base import Slug
+from storage_schemas.facts import StudyFacts
+from storage_schemas.manifests import Manifest
+from storage_schemas.splits import Split
+
+
+def cohort_tables(store: Store, name: Slug, spec_name: str | None) -> dict[str, CohortTable]:
+    """Tables by file name: by site, and by the split of a study file where one is named.
+
+    Raises InputError where nothing is known of the cohort, or the study is not planned on it as it is now.
+    """
+    manifest = manifest_of(store, name)
+    key = keys.FACTS.build(cohort=name, digest=manifest.digest())
+    if not store.exists(key):
+        raise InputError(f"cohort {name}: it was brought in before facts were kept; run lesionlab preprocess again")
+    facts = read_rows(store, [key], StudyFacts)
+    tables = {"by-site": groups_by_site(facts)}
+    if spec_name:
+        split = split_of(store, manifest, spec_name)
+        first, *others = split.subsets
+        subsets = {f"subset {number}": studies for number, studies in enumerate(split.subsets, start=1)}
+        tables["by-subset"] = groups_of(facts, subsets | ({"unused": split.unused} if split.unused else {}))
+        if split.target.design == "rotation":
+            tables["train-test"] = groups_of(facts, {"training": set(chain(*others)), "testing (subset 1)": first})
+    about = f"Cohort {name}, {manifest.task}"
+    return {
+        f"{table}-{by}": make(groups, f"{about}: {title}")
+        for by, groups in tables.items()
+        for table, title, make in (
+            ("characteristics", "patients and acquisition", characteristics),
+            ("scanners", "scanner models", scanners),
+        )
+    }
+
+
+def split_of(store: Store, manifest: Manifest, spec_name: str) -> Split:
+    """Who is in which subset of this study file. Raises InputError where it is on another cohort, or has none."""
+    spec = load_spec(spec_name)
+    if spec.target.cohort != manifest.cohort:
+        raise InputError(
+            f"study {spec.name}: it is on cohort {spec.target.cohort}, not on {manifest.cohort}; name that"
+        )
+    key = split_key(manifest, spec.target)
+    if not store.exists(key):
+        raise InputError(
+            f"study {spec.name}: cohort {manifest.cohort}, as it is now, has no subsets yet; "
+            f"lesionlab sweep {spec_name} draws them"
+        )
+    return read_document(store, key, Split)
+
+
+def save_tables(tables: dict[str, CohortTable], folder: Path) -> None:
+    """Each table as .csv, .md and .html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        for ending, write in (("csv", as_csv), ("md", as_markdown), ("html", as_html)):
+            (folder / f"{name}.{ending}").write_text(write(table), encoding="utf-8")
+
+
+def cohort(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", callback=plain_name, help="A cohort that was preprocessed, such as demo-ms."),
+    ],
+    store: StoreOption,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Also by the subsets of this study file (or built-in study), once planned."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also save the tables here, as CSV, Markdown and HTML.")
+    ] = None,
+) -> None:
+    """Say who is in a cohort: sex, age, field strength, sequence times, scanners; what is not known is counted.
+
+    Example: lesionlab cohort demo-ms --out ./tables
+    """
+    tables = cohort_tables(connect(store), name, spec)
+    for table in tables.values():
+        console.print(as_markdown(table), markup=False)
+    if out:
+        save_tables(tables, out)
+        console.print(f"tables: {out}", markup=False)
+
+
+if __name__ == "__main__":
+    run_alone(cohort)
