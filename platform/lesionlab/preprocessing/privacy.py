@@ -83,9 +83,9 @@ def screen_dataset(path: Path) -> list[Finding]:
         return []
     place = "participants.tsv" if table.name == "participants.tsv" else "table"
     content = read_table(table)
-    findings = []
+    rows, findings = content.records(), []
     for name in dict.fromkeys(content.columns):
-        told = [cell for row in content.records() if not is_absent(cell := row.get(name, ""))]
+        told = [cell for row in rows if not is_absent(cell := row.get(name, ""))]
         if told and is_identifying_column(name):
             kinds = {"what tells who a patient is"}
         elif name in _NAMING or _MEASURE.search(name):
