@@ -1,0 +1,130 @@
+"""Two visits and two graders in; one study volume that holds all of it, in memory, store and cache, out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+
+from lesionlab.imaging.lesions import label_lesions
+from lesionlab.imaging.volume import Volume, matrix_of, read_volume
+from lesionlab.imaging.warp import warp
+from lesionlab.preprocessing.files import Reference, StudyFiles
+from lesionlab.preprocessing.study import StudyVolume, hash_sources, preprocess_study, store_study, study_digest
+from lesionlab.store.objects import open_store
+from lesionlab.studies.cache import open_cached
+from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.tasks import TASKS
+from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
+from tests.imaging.heads import THREE_MM
+from tests.preprocessing.pairs import new_lesions, visits, write_study
+from tests.preprocessing.test_reference import affine, itk_file
+
+TASK = TASKS["flair-new"]
+CODE = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> StudyFiles:
+    """The second grader saw one of the two lesions."""
+    mask = new_lesions()
+    half_ijk = mask.voxels.copy()
+    half_ijk[24:] = 0
+    return write_study(tmp_path_factory.mktemp("study"), visits(), mask, Volume(half_ijk, mask.affine))
+
+
+@pytest.fixture(scope="module")
+def volume(files) -> StudyVolume:
+    return preprocess_study(files, TASK, 3.0, CODE)
+
+
+@pytest.fixture
+def stored(tmp_path, volume) -> zarr.Group:
+    store_study(open_store((tmp_path / "store").as_uri()), volume)
+    key = STUDY_VOLUME.build(site="clinic", study="sub-01_ses-b", digest=volume.entry.volume)
+    return zarr.open_group(tmp_path / "store" / key, mode="r")
+
+
+def test_the_card_tells_of_registration_and_second_grader(volume):
+    card = volume.card
+    assert [(one.moving, one.fixed, one.kind) for one in card.registrations] == [("follow-up", "initial", "syn")]
+    assert card.second_grader
+    assert volume.entry.second_grader
+    assert card.channels == ("subtraction",)
+    assert [one.image for one in card.normalisation] == ["initial", "follow-up"]
+    assert [source.role for source in card.sources] == ["initial", "follow-up", "reference", "second"]
+    assert card.native_grid == THREE_MM
+
+
+def test_from_the_store_alone_and_the_follow_up_the_registered_image_comes_again(files, volume, stored):
+    card = StudyVolumeCard.model_validate(stored.attrs[ATTRIBUTE])
+    receipt = card.registrations[0]
+    again_IJK = warp(
+        read_volume(files.images["follow-up"]),
+        card.study_grid,
+        np.array(receipt.matrix),
+        stored[receipt.deformation.array][:],
+    )
+    initial, follow_up = card.normalisation
+    native_IJK = read_volume(files.images["initial"]).voxels
+    difference_IJK = (again_IJK - follow_up.mean) / follow_up.sd - (native_IJK - initial.mean) / initial.sd
+    assert np.allclose(stored["image"][0], np.nan_to_num(difference_IJK), atol=0.01)
+
+
+def test_both_graders_masks_reach_store_and_cache(tmp_path, volume, stored):
+    assert [label_lesions(stored[name][:]).count for name in ("native_label", "second_label")] == [2, 1]
+    cached = open_cached(open_store((tmp_path / "store").as_uri()), volume.entry, tmp_path / "cache")
+    assert np.array_equal(cached.second_label_ijk, volume.second_label_ijk)
+    assert np.array_equal(cached.native_label_ijk, volume.native_label_ijk)
+
+
+def test_with_one_grader_there_is_no_second_mask(tmp_path, files):
+    alone = preprocess_study(replace(files, second=None), TASK, 6.0, CODE)
+    store = open_store((tmp_path / "store").as_uri())
+    assert not store_study(store, alone).second_grader
+    assert open_cached(store, alone.entry, tmp_path / "cache").second_label_ijk is None
+
+
+def test_every_image_counts_where_the_same_image_is_looked_for(volume):
+    assert len({volume.entry.image_sha256, *volume.entry.further_images_sha256}) == 2
+
+
+def test_every_file_that_is_read_decides_the_digest(tmp_path, files):
+    transform = itk_file(tmp_path / "a.txt", np.eye(4))
+    both = replace(
+        files,
+        reference=replace(files.reference, transform=transform),
+        second=Reference(files.reference.mask, itk_file(tmp_path / "b.txt", affine((1, 0, 0), (0, 0, 0)))),
+    )
+    assert [source.role for source in hash_sources(both)] == [
+        "initial",
+        "follow-up",
+        "reference",
+        "reference-transform",
+        "second",
+        "second-transform",
+    ]
+    swapped = {"initial": files.images["follow-up"], "follow-up": files.images["initial"]}
+    digests = {
+        study_digest(one, TASK, 3.0, CODE)
+        for one in (
+            files,
+            both,
+            replace(files, second=None),
+            replace(files, images=swapped),
+            replace(both, second=replace(both.second, transform=None)),
+            replace(both, reference=replace(both.reference, transform=both.second.transform)),
+        )
+    }
+    assert len(digests) == 6
+
+
+def test_a_mask_of_another_space_is_the_label_in_native_space(tmp_path, files, volume):
+    matrix = affine((4, -3, 5), (3, -2, 6))  # places of the mask's space to native places
+    moved = Volume(new_lesions().voxels, np.linalg.inv(matrix) @ matrix_of(THREE_MM))
+    elsewhere = write_study(tmp_path, visits(), moved)
+    elsewhere = replace(
+        elsewhere, reference=replace(elsewhere.reference, transform=itk_file(tmp_path / "a.txt", matrix))
+    )
+    there = preprocess_study(elsewhere, TASKS["flair-new"], 6.0, CODE)
+    assert np.array_equal(there.native_label_ijk, volume.native_label_ijk)
