@@ -18,6 +18,7 @@ STAGES = [
     "analyse",
     "run",
     "demo",
+    "cohort",
     "models",
     "evaluate",
     "predict",
