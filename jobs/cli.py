@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from jobs.door import command
 
 PANELS = {
-    "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "analyse"),
+    "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "analyse", "rescore"),
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),
     "Models": ("models", "evaluate", "predict"),

@@ -18,8 +18,11 @@ import pytest
 import zarr
 
 from jobs.analyse import current_plan
+from lesionlab.evaluation.rescoring import own_rows, rescored_rows
 from lesionlab.store.objects import Store, open_store
+from lesionlab.studies.code import SCORES, code_version
 from storage_schemas import keys
+from storage_schemas.definitions import MetricDefinition
 from tests.jobs.conftest import Lesionlab
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -127,6 +130,44 @@ def test_a_registered_model_is_tested_on_a_whole_cohort(lesionlab: Lesionlab, st
     result = lesionlab("evaluate", "tiny-ms", "--model", "tiny-glioma", "--store", store.uri)
     assert result.exit_code == 0, result.output
     assert result.output.count("sub-") == 4
+
+
+def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_stay(
+    lesionlab: Lesionlab, store: Store, tmp_path: Path
+) -> None:
+    before = {key: store.get(key) for key in store.list("")}
+    renamed = tmp_path / "renamed.yaml"
+    renamed.write_text("name: renamed\n")
+    options = ("--definition", renamed, "--definition", "isbi-2015", "--store", store.uri)
+    result = lesionlab("rescore", "tiny", *options)
+    assert result.exit_code == 0, result.output
+    assert "0 of" in result.output
+    assert "ISBI 2015 score" in result.output
+    assert {key: store.get(key) for key in before} == before
+    # The paper's definition under another name counts what the runs themselves counted.
+    again = MetricDefinition(name="renamed")
+    runs = [run for run in current_plan(store, "tiny").runs if run.cell]
+    rescored = rescored_rows(store, runs, again, code_version(SCORES))
+    own = [row.model_copy(update={"definition": again.label()}) for row in own_rows(store, runs)]
+    assert rescored == own
+    lesions = {key for key in store.list("rescored/") if keys.RESCORED_LESION_ROWS.parse(key)}
+    assert len(lesions) == 2 * len(runs)
+
+
+def test_what_was_rescored_once_is_read_not_scored_again(lesionlab: Lesionlab, store: Store) -> None:
+    options = ("--definition", "msseg-2", "--store", store.uri)
+    first = lesionlab("rescore", "tiny", *options).stdout
+    predictions = {key: store.get(key) for key in store.list("runs/") if "/predictions/" in key}
+    try:
+        for key in predictions:
+            store.delete(key)
+        assert lesionlab("rescore", "tiny", *options).stdout == first
+        missing = lesionlab("rescore", "tiny", "--definition", "one-to-one-iou", "--store", store.uri)
+        assert missing.exit_code == 1
+        assert "stored no prediction" in missing.output
+    finally:
+        for key, data in predictions.items():
+            store.put(key, data)
 
 
 def test_weights_that_were_altered_stop_the_prediction(

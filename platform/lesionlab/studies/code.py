@@ -15,6 +15,9 @@ PREPROCESSING = ("lesionlab.imaging", "lesionlab.preprocessing")
 RUNS = ("lesionlab.imaging", "lesionlab.model", "lesionlab.training", "lesionlab.evaluation")
 """Code that decides the weights and rows of a run."""
 
+SCORES = ("lesionlab.imaging", "lesionlab.evaluation")
+"""Code that decides the rows of a prediction that is there already."""
+
 
 def code_version(packages: Iterable[str]) -> Digest:
     """Digest of every Python source of these packages: a changed line is another version, its results are made anew."""

@@ -1,0 +1,67 @@
+"""The stored predictions of a run in; their study rows and lesion rows by other definitions out, beside its own.
+
+Nothing is trained or predicted anew, and the run's own rows stay as they are: the new ones lie under the digests of
+their definition and of the code that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lesionlab.evaluation.study import read_prediction, rows_of
+from lesionlab.store.arrays import read_array
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.keys import KeyPattern
+from storage_schemas.results import LesionRow, StudyColumns, StudyRow
+from storage_schemas.runs import RunSpec
+
+
+def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefinition], code: Digest) -> None:
+    """Score the predictions of a finished run by those of the definitions that it was not scored by yet.
+
+    Raises MissingObject where the run has no rows, or stored no prediction, or a study volume is gone.
+    """
+    left = [by for by in definitions if not store.exists(_key(keys.RESCORED_STUDY_ROWS, run, by, code))]
+    if not left:
+        return
+    studies: dict[Digest, list[StudyRow]] = {by.digest(): [] for by in left}
+    lesions: dict[Digest, list[LesionRow]] = {by.digest(): [] for by in left}
+    volumes = {entry.study: entry.volume for entry in run.test}
+    for row in own_rows(store, [run]):
+        volume = keys.STUDY_VOLUME.build(site=row.site, study=row.study, digest=volumes[row.study])
+        reference_ijk = read_array(store, volume, "native_label")
+        prediction = read_prediction(store, run.run_id, row.study)
+        for by in left:
+            columns = _columns(row, by)
+            grid = prediction.card.native_grid
+            counted = rows_of(columns, reference_ijk, prediction.mask_ijk, grid, by, row.inference_s)
+            studies[by.digest()].append(counted[0])
+            lesions[by.digest()].extend(counted[1])
+    for by in left:
+        write_rows(store, _key(keys.RESCORED_LESION_ROWS, run, by, code), lesions[by.digest()], LesionRow)
+        # Last: these are what says that a run was scored.
+        write_rows(store, _key(keys.RESCORED_STUDY_ROWS, run, by, code), studies[by.digest()], StudyRow)
+
+
+def own_rows(store: Store, runs: Sequence[RunSpec]) -> list[StudyRow]:
+    """The rows that the runs were finished with, by their own definition."""
+    parts = [keys.STUDY_ROWS.build(study_name=run.study_name, run_id=run.run_id) for run in runs]
+    return read_rows(store, parts, StudyRow)
+
+
+def rescored_rows(store: Store, runs: Sequence[RunSpec], by: MetricDefinition, code: Digest) -> list[StudyRow]:
+    """The rows of runs that `rescore_run` has been through."""
+    return read_rows(store, [_key(keys.RESCORED_STUDY_ROWS, run, by, code) for run in runs], StudyRow)
+
+
+def _key(pattern: KeyPattern, run: RunSpec, by: MetricDefinition, code: Digest) -> str:
+    return pattern.build(study_name=run.study_name, definition=by.digest(), code=code, run_id=run.run_id)
+
+
+def _columns(row: StudyRow, by: MetricDefinition) -> StudyColumns:
+    same = row.model_dump(include=set(StudyColumns.model_fields))
+    return StudyColumns.model_validate(same | {"definition": by.label()})
