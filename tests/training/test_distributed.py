@@ -81,7 +81,7 @@ def assert_same_as_one_worker(weights, tmp_path, frozen_epochs="0"):
     alone = SoloWorker(torch.device("cpu"))
     train(run, network, taken_over(network), studies, open_store("memory://"), alone, tmp_path / "cache")
     for name, tensor in load(weights).items():
-        torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
 def test_two_workers_train_what_one_trains_and_ray_leaves_nothing_behind(tmp_path, file_store_uri):
