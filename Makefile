@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo test test-slow bench check format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,9 @@ test: $(READY) ## the default suite: everything that is not marked slow
 
 test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray on S3
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: $(READY) ## ingestion beside the plain script, on simulated pairs (ARGS="--studies 8 --spacing 1")
+	@$(BIN)/python -m tests.benchmarks.ingestion $(ARGS)
 
 check: $(READY) ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -46,7 +46,7 @@ def pool_map(
 
     Raises InputError where no machine has room for even one.
     """
-    with ray_session(workers if workers is None else max(workers, 1)):
+    with ray_session(workers):
         room = min(free_places(memory_bytes), workers or len(items))
         task: Any = ray.remote(lambda item: work(item)).options(  # Ray takes functions only, no partial ones
             num_cpus=1,
