@@ -13,7 +13,7 @@ from lesionlab.errors import InputError
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.runs import Plan
+from storage_schemas.studies import Plan
 
 
 def current_plan(store: Store, study_name: str) -> Plan:

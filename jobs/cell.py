@@ -6,25 +6,31 @@ Enters: the run, the store's URI, the node's cache folder. Leaves in the store: 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from lesionlab.evaluation.study import evaluate_study, share, store_prediction
+from lesionlab.errors import StoreError
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, share, store_prediction
 from lesionlab.model.transfer import adopt, fresh_receipt
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
-from lesionlab.studies.cache import open_cached
+from lesionlab.studies.cache import CachedVolume, open_cached
 from lesionlab.studies.ledger import close_run
 from lesionlab.studies.registry import find_model, model_weights
 from lesionlab.training.loop import TrainingOutcome, Worker, train
 from storage_schemas import keys
+from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard, TensorReceipt
 from storage_schemas.results import LesionRow, RunRow, StudyRow
 from storage_schemas.runs import RunSpec
 
 TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
+Judge = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
+"""Tests one study, which stands at this place of the test subset, from 1."""
+
 UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
 
 
@@ -34,22 +40,26 @@ def task_of(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
 
 
 def run_cell(worker: Worker, task: dict[str, str]) -> None:
-    """Train (unless the cell is a default model), test, and declare complete."""
+    """Train (unless the cell is a default model or a grader), test, and declare complete."""
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
 
-    network, receipt = starting_network(run, store)
     outcome = UNTRAINED
-    if run.train:
-        volumes = [open_cached(store, entry, cache) for entry in run.train]
-        outcome = train(run, network, receipt, volumes, store, worker, cache)
+    if run.cell is not None and run.cell.arm == "grader":
+        judge = second_grader(run)
+    else:
+        network, receipt = starting_network(run, store)
+        if run.train:
+            volumes = [open_cached(store, entry, cache) for entry in run.train]
+            outcome = train(run, network, receipt, volumes, store, worker, cache)
+            if worker.rank == 0:
+                store_model(run, network, receipt, store)
+        judge = model(run, network, worker)
 
     started = time.monotonic()
-    tested = worker.gather(test_share(run, network, store, worker, cache))
+    tested = worker.gather(test_share(run, judge, store, worker, cache))
     if worker.rank != 0:
         return
-    if run.train:
-        store_model(run, network, receipt, store)
     store_rows(run, [study for part in tested for study in part], store)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
     close_run(
@@ -84,13 +94,36 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorRece
     return network, adopt(network, card, model_weights(store, card), run.channels, run.parent.adaptation)
 
 
-def test_share(run: RunSpec, network: UNet, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
+def model(run: RunSpec, network: UNet, worker: Worker) -> Judge:
+    """Tests studies by what the network predicts."""
+
+    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+        return evaluate_study(run, network, volume, entry, position, worker.device)
+
+    return judge
+
+
+def second_grader(run: RunSpec) -> Judge:
+    """Tests studies by the second grader's masks, as if a model had drawn them."""
+
+    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+        if volume.second_label_ijk is None:
+            raise StoreError(
+                f"{entry.study}: the manifest promises a second grader's mask, its volume {entry.volume} has none; "
+                "preprocess the cohort again"
+            )
+        return evaluate_mask(run, volume.second_label_ijk, volume, entry, position, inference_s=0.0)
+
+    return judge
+
+
+def test_share(run: RunSpec, judge: Judge, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
     """Test this worker's share of the studies and store its predictions; every study is one worker's, once."""
     positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
     tested: list[TestedStudy] = []
     for entry in share(run.test, worker.rank, worker.world_size):
         volume = open_cached(store, entry, cache)
-        evaluation = evaluate_study(run, network, volume, entry, positions[entry.study], worker.device)
+        evaluation = judge(volume, entry, positions[entry.study])
         store_prediction(store, evaluation)
         tested.append((evaluation.row, evaluation.lesions))
     return tested

@@ -17,7 +17,7 @@ from rich.console import Console
 from lesionlab.errors import LesionlabError, SpecError
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
-from storage_schemas.runs import StudySpec
+from storage_schemas.studies import StudySpec
 
 SPECS = Path(__file__).parent / "specs"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -11,40 +12,31 @@ import typer
 from jobs.cohorts import manifest_of
 from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, notes, run_alone
 from jobs.execute import execute
-from lesionlab.errors import SpecError
+from jobs.sources import card_of
 from lesionlab.evaluation.study import export_prediction, read_prediction
 from lesionlab.store.documents import create_document, move_pointer
 from lesionlab.store.objects import Store
+from lesionlab.studies.cells import trainings
 from lesionlab.studies.ledger import completed
-from lesionlab.studies.plan import make_plan, pretraining, trainings
-from lesionlab.studies.registry import find_model
+from lesionlab.studies.plan import make_plan
+from lesionlab.studies.registry import source_model
+from lesionlab.studies.splits import kept_split
 from storage_schemas import keys
-from storage_schemas.models import ModelCard
-from storage_schemas.runs import Plan, RunSpec, Source, StudySpec
+from storage_schemas.runs import RunSpec
+from storage_schemas.studies import Plan, StudySpec
 
 
 def resolve_plan(spec: StudySpec, store: Store) -> Plan:
-    """The study's runs, from the cohorts and models that the store holds now.
+    """The study's runs, from the cohort, the split and the models that the store holds now.
 
     Raises InputError where a cohort or a default model is missing, SpecError where one does not fit.
     """
-    cohorts = {spec.target.cohort, *(source.cohort for source in spec.sources if source.cohort)}
-    manifests = {name: manifest_of(store, name) for name in sorted(cohorts)}
-    parents = {source.model: _parent(spec, source, store) for source in spec.sources}
-    return make_plan(spec, manifests, parents)
-
-
-def _parent(spec: StudySpec, source: Source, store: Store) -> ModelCard:
-    """A source with a cohort means the model that today's cohort, code and settings make; one without, the champion."""
-    if source.cohort is None:
-        return find_model(store, source.model)
-    version = pretraining(spec, source, manifest_of(store, source.cohort)).run_id
-    if not store.exists(keys.MODEL_CARD.build(name=source.model, version=version)):
-        raise SpecError(
-            f"source {source.model}: version {version} is not registered yet; train it first: lesionlab pretrain "
-            f"(with the study file of {spec.name})"
-        )
-    return find_model(store, f"{source.model}@{version}")
+    manifest = manifest_of(store, spec.target.cohort)
+    parents = {
+        (source.model, depth): source_model(store, card_of(spec, source, depth, store))
+        for source, depth in product(spec.sources, spec.network_depths)
+    }
+    return make_plan(spec, manifest, kept_split(store, manifest, spec.target), parents)
 
 
 def sweep_study(spec: StudySpec, store: Store, cache: Path, *, plain: bool) -> Plan:

@@ -14,14 +14,16 @@ from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorReceipt
 from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
-from storage_schemas.runs import Plan, RunSpec, StudySpec
+from storage_schemas.runs import RunSpec
+from storage_schemas.splits import Split
+from storage_schemas.studies import Plan, StudySpec
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 from storage_schemas.volumes import PredictionCard, StudyVolumeCard
 
 FOLDER = Path(__file__).parent / "json"
 
 EXPORTED: tuple[type[Document], ...] = (
-    *(StudySpec, Plan, RunSpec, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
+    *(StudySpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
     *(StudyRow, LesionRow, RunRow, EffectRow, TensorReceipt, StudyVerdict, VerdictRow, StudyFacts),
 )
 

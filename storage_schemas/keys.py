@@ -56,6 +56,8 @@ CURRENT_MANIFEST = KeyPattern("manifests/{cohort}/current.json")
 VERDICTS = KeyPattern("manifests/{cohort}/{digest}-verdicts.parquet")
 FACTS = KeyPattern("manifests/{cohort}/{digest}-facts.parquet")
 
+SPLIT = KeyPattern("splits/{cohort}/{digest}.json")
+
 MODEL_WEIGHTS = KeyPattern("models/{name}/{version}/weights.safetensors")
 MODEL_CARD = KeyPattern("models/{name}/{version}/card.json")
 MODEL_RECEIPT = KeyPattern("models/{name}/{version}/receipt.parquet")

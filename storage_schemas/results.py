@@ -30,11 +30,24 @@ class CellColumns(Document):
     source: Slug | None
     """Default model that it started from; null for de novo."""
     training_size: Annotated[int, Field(ge=0)]
-    """Target studies trained on; 0 for the default model."""
+    """Target studies to train on, as the design asks; 0 for the default model and the grader."""
+    trained_on: Annotated[int, Field(ge=0)]
+    """Target studies trained on; fewer than asked only where a fold of a site or patient design has no more."""
     fold: Annotated[int, Field(ge=1)]
-    """Subset that was tested, from 1."""
+    """Turn of the design, from 1: the subset that was tested; of train-on-one-site the one that was trained on."""
     seed: int
     depth: int
+    """Down-sampling blocks of the network; of a grader's rows the study's own."""
+    learning_rate: float | None = None
+    """Where the study varies it; null: as its StudySpec says."""
+    budget: str | None = None
+    """`30 epochs` or `2000 steps`, where the study varies it."""
+    freezing: str | None = None
+    """`encoder frozen for 5 epochs`, where the study varies it; null: nothing frozen, or as its StudySpec says."""
+    train_site: Slug | None = None
+    """The one site that was trained on, where the design is train-on-one-site."""
+    test_site: Slug | None = None
+    """The one site that was tested, where the subsets are sites and not the ones trained on."""
 
 
 class StudyColumns(CellColumns):
@@ -127,4 +140,6 @@ class EffectRow(Document):
     family: Annotated[int, Field(ge=1)]
     """m of the Bonferroni correction: comparisons of the same kind in one column of one table."""
     significant: bool
+    setting: str = ""
+    """What the compared models share and others of the study do not, such as `depth 3`; empty where nothing varies."""
     note: str = ""

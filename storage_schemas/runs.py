@@ -1,4 +1,4 @@
-"""The study as a value: StudySpec (what a person writes in YAML), and Plan and RunSpec (what it becomes, cell by cell).
+"""The run as a value: how a network is trained (TrainingConfig), which cell of a design it is, and RunSpec, all of it.
 
 Every default is the paper's (Wahlig et al. 2023) or, where it is silent, the one that DECISIONS.md argues for.
 """
@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug
-from storage_schemas.cohorts import CohortPlan
-from storage_schemas.definitions import MetricDefinition, NamedOrFull
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName
 from storage_schemas.results import Arm, CellColumns
@@ -37,6 +36,28 @@ class Freezing(Document):
     part: Literal["encoder", "all-but-head"]
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Frozen for so many epochs; None: to the end."""
+
+    def text(self) -> str:
+        """`encoder frozen for 5 epochs`, `all but the head frozen`."""
+        part = {"encoder": "encoder", "all-but-head": "all but the head"}[self.part]
+        return f"{part} frozen" + (f" for {_count(self.epochs, 'epoch')}" if self.epochs else "")
+
+
+class Budget(Document):
+    """How long a training lasts: so many epochs, or so many optimiser steps whatever its training size."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Budget:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("wanted either epochs or steps")
+        return self
+
+    def text(self) -> str:
+        """`30 epochs`, `2000 steps`."""
+        return _count(self.epochs, "epoch") if self.epochs else _count(self.steps or 0, "step")
 
 
 class TrainingConfig(Document):
@@ -87,116 +108,49 @@ class TrainingConfig(Document):
         return self
 
 
-class Cohort(Document):
-    """Where the studies of one cohort come from."""
-
-    simulate: CohortPlan | None = None
-    """How to simulate it; None: a BIDS dataset must be given at run time."""
-
-
-class Target(Document):
-    """The labelled studies of the question, in equal subsets that take turns as test set."""
-
-    cohort: Slug
-    subsets: Annotated[int, Field(ge=2)] = 6
-    subset_size: Annotated[int, Field(ge=1)] = 10
-    split_seed: int = 0
-    """Of the random assignment of studies to subsets."""
-
-
-class Source(Document):
-    """A default model: trained once on another pathology, registered under its name."""
-
-    model: Slug
-    cohort: Slug | None = None
-    """Trained from this cohort where the registry does not have it; None: it must be registered already."""
-    training: TrainingConfig | None = None
-    """None: as the study's own trainings."""
-    adaptation: Adaptation | None = None
-    """How its weights are fitted to the study's networks; None: they must fit as they are."""
-
-    @model_validator(mode="after")
-    def _training_needs_a_cohort(self) -> Source:
-        if self.training is not None and self.cohort is None:
-            raise ValueError(f"source {self.model}: training is given but no cohort to train it on")
-        return self
-
-
-class StudySpec(Document):
-    """A whole study. Raises ValueError with every contradiction that it holds."""
-
-    name: Slug
-    title: str
-    task: TaskName
-    spacing_mm: Annotated[float, Field(gt=0)] = 1.0
-    """Isotropic study grid."""
-    cohorts: dict[Slug, Cohort]
-    target: Target
-    sources: tuple[Source, ...] = ()
-    training_sizes: Annotated[tuple[int, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    architecture: Architecture = Architecture()
-    training: TrainingConfig = TrainingConfig()
-    inference: InferenceConfig = InferenceConfig()
-    metric: NamedOrFull = MetricDefinition()
-    unit_of_analysis: Literal["fold-averaged", "per-study"] = "fold-averaged"
-    """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study."""
-
-    @model_validator(mode="after")
-    def _holds_together(self) -> StudySpec:
-        faults = []
-        size, most = self.target.subset_size, self.target.subset_size * (self.target.subsets - 1)
-        for n in self.training_sizes:
-            if n % size or not size <= n <= most:
-                faults.append(
-                    f"training_sizes: wanted whole subsets of {size}, from {size} to {most} studies; found {n}"
-                )
-        if len(set(self.training_sizes)) < len(self.training_sizes):
-            faults.append(f"training_sizes: found one twice in {list(self.training_sizes)}")
-        if len(set(self.seeds)) < len(self.seeds):
-            faults.append(f"seeds: found one twice in {list(self.seeds)}")
-        names = [source.model for source in self.sources]
-        if len(set(names)) < len(names):
-            faults.append(f"sources: found one model twice in {names}")
-        for name in [self.target.cohort, *(s.cohort for s in self.sources if s.cohort)]:
-            if name not in self.cohorts:
-                faults.append(f"cohorts: {name!r} is used but not described; described are {sorted(self.cohorts)}")
-        scale = 2**self.architecture.depth
-        for owner, training in [
-            ("training", self.training),
-            *((f"source {s.model}", s.training) for s in self.sources),
-        ]:
-            if training is not None and training.patch_voxels % scale:
-                faults.append(
-                    f"{owner}: patch_voxels must be a multiple of {scale} for a U-Net of depth "
-                    f"{self.architecture.depth}; found {training.patch_voxels}"
-                )
-            if training is not None and training.patch_voxels < self.inference.step_voxels:
-                faults.append(
-                    f"inference: step_voxels must not exceed the patch of {owner} ({training.patch_voxels}), "
-                    f"or windows leave gaps; found {self.inference.step_voxels}"
-                )
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
-
 class Cell(Document):
-    """One cell of the design: what varies between the runs of one study."""
+    """One cell of the design: what varies between the runs of one study; None: as the StudySpec says for all."""
 
     arm: Arm
     source: Slug | None
     training_size: Annotated[int, Field(ge=0)]
     fold: Annotated[int, Field(ge=1)]
     seed: int
+    depth: Annotated[int, Field(ge=1)] = 4
+    """Of the network; the paper's 4 goes without saying."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    budget: Budget | None = None
+    freezing: Freezing | None = None
+    train_site: Slug | None = None
+    """The one site that is trained on, where the design is train-on-one-site."""
+    test_site: Slug | None = None
+    """The one site that is tested, where the subsets are sites and not the ones trained on."""
+
+    def model(self) -> str:
+        """How people call its arm: `fine-tuned from glioma`."""
+        return {
+            "de-novo": "de novo",
+            "fine-tuned": f"fine-tuned from {self.source}",
+            "default": f"default model {self.source}",
+            "grader": "second grader",
+        }[self.arm]
 
     def title(self) -> str:
-        """How people call this cell: `fine-tuned from glioma, 10 studies, fold 2`."""
-        who = f"{self.arm} from {self.source}" if self.arm == "fine-tuned" else self.arm
-        if self.arm == "default":
-            return f"default model {self.source}, fold {self.fold}"
-        studies = "1 study" if self.training_size == 1 else f"{self.training_size} studies"
-        return f"{who}, {studies}, fold {self.fold}" + (f", seed {self.seed}" if self.seed else "")
+        """How people call this cell: `fine-tuned from glioma, 10 studies, depth 3, fold 2`."""
+        parts = [self.model()]
+        if self.training_size:
+            parts.append("1 study" if self.training_size == 1 else f"{self.training_size} studies")
+        if self.depth != 4 and self.arm != "grader":
+            parts.append(f"depth {self.depth}")
+        if self.learning_rate is not None:
+            parts.append(f"learning rate {self.learning_rate:g}")
+        parts += [axis.text() for axis in (self.budget, self.freezing) if axis is not None]
+        if self.train_site:
+            parts.append(f"trained on {self.train_site}")
+        parts.append(f"fold {self.fold}" + (f" (tested on {self.test_site})" if self.test_site else ""))
+        if self.seed:
+            parts.append(f"seed {self.seed}")
+        return ", ".join(parts)
 
 
 class Parent(Document):
@@ -218,6 +172,8 @@ class RunSpec(Document):
     cell: Cell | None
     """None: a default model in the making, which is tested on nothing."""
     cohort: Slug
+    manifest: Digest
+    """Of that cohort, as it was when the run was planned."""
     train: tuple[ManifestEntry, ...]
     test: tuple[ManifestEntry, ...]
     parent: Parent | None
@@ -245,16 +201,17 @@ class RunSpec(Document):
             arm=self.cell.arm,
             source=self.cell.source,
             training_size=self.cell.training_size,
+            trained_on=len(self.train),
             fold=self.cell.fold,
             seed=self.cell.seed,
             depth=self.architecture.depth,
+            learning_rate=self.cell.learning_rate,
+            budget=self.cell.budget.text() if self.cell.budget else None,
+            freezing=self.cell.freezing.text() if self.cell.freezing else None,
+            train_site=self.cell.train_site,
+            test_site=self.cell.test_site,
         )
 
 
-class Plan(Document):
-    """A StudySpec resolved against the store: which studies, which weights, every run."""
-
-    spec: StudySpec
-    manifest: Digest
-    """Of the target cohort."""
-    runs: tuple[RunSpec, ...]
+def _count(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{number} {thing}s"

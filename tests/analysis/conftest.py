@@ -13,11 +13,13 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.base import digest_of
-from storage_schemas.cohorts import CohortPlan
+from storage_schemas.cohorts import Cohort, CohortPlan
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelName
 from storage_schemas.results import StudyRow
-from storage_schemas.runs import Cell, Cohort, Parent, Plan, RunSpec, Source, StudySpec, Target
+from storage_schemas.runs import Cell, Parent, RunSpec
+from storage_schemas.splits import Target
+from storage_schemas.studies import Plan, Source, StudySpec
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import (
     ATTRIBUTE,
@@ -110,6 +112,7 @@ def plan(spec: StudySpec, manifest: Manifest) -> Plan:
             spacing_mm=spec.spacing_mm,
             cell=cell,
             cohort=spec.target.cohort,
+            manifest=manifest.digest(),
             train=tuple(entry for subset in before for entry in subset),
             test=subsets[cell.fold - 1],
             parent=parent if cell.source else None,
@@ -121,7 +124,7 @@ def plan(spec: StudySpec, manifest: Manifest) -> Plan:
             code_version="c" * 16,
         )
 
-    return Plan(spec=spec, manifest=manifest.digest(), runs=tuple(run(cell) for cell in cells))
+    return Plan(spec=spec, manifest=manifest.digest(), split="e" * 16, runs=tuple(run(cell) for cell in cells))
 
 
 @pytest.fixture(scope="session")

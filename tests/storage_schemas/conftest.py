@@ -36,6 +36,7 @@ def run() -> RunSpec:
         spacing_mm=1.0,
         cell=Cell(arm="fine-tuned", source="glioma", training_size=1, fold=1, seed=0),
         cohort="ms",
+        manifest="0" * 16,
         train=(entry("sub-1"),),
         test=(entry("sub-2"),),
         parent=Parent(model=ModelName(name="glioma", version="0" * 16), weights_sha256="0" * 64),

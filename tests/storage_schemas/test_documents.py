@@ -13,7 +13,7 @@ from storage_schemas.base import Document, canonical_json
 from storage_schemas.export import EXPORTED, FOLDER, schema_files
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelName
-from storage_schemas.runs import StudySpec
+from storage_schemas.studies import StudySpec
 
 
 def subclasses(base: type[Document]) -> list[type[Document]]:

@@ -15,9 +15,9 @@ from storage_schemas.runs import (
     MetricDefinition,
     Parent,
     RunSpec,
-    StudySpec,
     TrainingConfig,
 )
+from storage_schemas.studies import StudySpec
 
 
 def test_the_defaults_are_the_papers(study: dict[str, Any]) -> None:
@@ -76,6 +76,7 @@ DECISIVE: dict[str, Any] = {
     "spacing_mm": 2.0,
     "cell": Cell(arm="de-novo", source=None, training_size=1, fold=1, seed=0),
     "cohort": "other",
+    "manifest": "1" * 16,
     "train": (),
     "test": (),
     "parent": None,

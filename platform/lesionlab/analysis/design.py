@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from storage_schemas.manifests import Manifest
 from storage_schemas.results import EffectRow
-from storage_schemas.runs import Plan, RunSpec, StudySpec
+from storage_schemas.runs import RunSpec
+from storage_schemas.studies import Plan, StudySpec
 
 
 @dataclass(frozen=True)

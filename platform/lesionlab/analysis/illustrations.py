@@ -13,7 +13,7 @@ from lesionlab.analysis.slices import CHOICE, StudySlice, read_slice, representa
 from lesionlab.analysis.tables import PerformanceTable
 from lesionlab.store.objects import Store
 from storage_schemas.results import StudyRow
-from storage_schemas.runs import Plan
+from storage_schemas.studies import Plan
 
 
 @dataclass(frozen=True)

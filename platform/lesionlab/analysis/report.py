@@ -34,7 +34,8 @@ from storage_schemas import keys
 from storage_schemas.base import Digest, digest_of
 from storage_schemas.manifests import Manifest
 from storage_schemas.results import EffectRow, StudyRow
-from storage_schemas.runs import Cell, Plan
+from storage_schemas.runs import Cell
+from storage_schemas.studies import Plan
 from storage_schemas.tasks import TASKS
 
 

@@ -1,64 +1,50 @@
-"""From a study file to runs: StudySpec, manifests and registered models in; cells, and from them RunSpecs, out.
+"""From a study file to runs: StudySpec, the target's manifest and split, and registered models in; RunSpecs out.
 
-Enumeration is a list of values: nothing is computed, so a plan costs no GPU second.
+Nothing is computed, so a plan costs no GPU second; whatever a run would fail at is said here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.errors import SpecError
+from lesionlab.studies.cells import cells
 from lesionlab.studies.code import RUNS, code_version
-from lesionlab.studies.splits import Fold, rotate, rotating_subsets
+from lesionlab.studies.registry import SourceModel
+from lesionlab.studies.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Manifest
-from storage_schemas.models import ModelCard, ModelName
-from storage_schemas.runs import Cell, Parent, Plan, RunSpec, Source, StudySpec
-from storage_schemas.tasks import TASKS
+from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.models import Adaptation, ModelName
+from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
+from storage_schemas.splits import Split
+from storage_schemas.studies import Plan, Source, StudySpec
+from storage_schemas.tasks import TASKS, TaskName
+
+Parents = Mapping[tuple[Slug, int], SourceModel]
+"""The model that a source means at a depth of the study."""
 
 
-def cells(spec: StudySpec) -> tuple[Cell, ...]:
-    """Every cell of the design, in the order of the paper's tables: default models, then size by size.
-
-    Default models are tested untrained on subset 1, as in the paper; all others once on every subset.
-    """
-    untrained = [
-        Cell(arm="default", source=source.model, training_size=0, fold=1, seed=spec.seeds[0]) for source in spec.sources
-    ]
-    origins = [None, *(source.model for source in spec.sources)]
-    folds = range(1, spec.target.subsets + 1)
-    trained = [
-        Cell(arm="fine-tuned" if origin else "de-novo", source=origin, training_size=size, fold=fold, seed=seed)
-        for size, origin, fold, seed in product(spec.training_sizes, origins, folds, spec.seeds)
-    ]
-    return (*untrained, *trained)
-
-
-def trainings(spec: StudySpec) -> int:
-    """How many networks the sweep trains; default models, which it only tests, not counted."""
-    return sum(cell.arm != "default" for cell in cells(spec))
-
-
-def pretraining(spec: StudySpec, source: Source, manifest: Manifest) -> RunSpec:
-    """The run that makes a source's default model from every study of its cohort.
+def pretraining(spec: StudySpec, source: Source, depth: int, manifest: Manifest) -> RunSpec:
+    """The run that makes a source's default model of one depth from every study of its cohort.
 
     Raises SpecError where the cohort was prepared for another task or spacing, or is empty.
     """
-    _fits(spec, manifest)
+    task = source.task or spec.task
+    _fits(spec, task, manifest)
     if not manifest.studies:
         raise SpecError(f"cohort {manifest.cohort}: no study to train {source.model} on; preprocess its dataset again")
     return RunSpec(
         study_name=source.model,
-        task=spec.task,
-        channels=TASKS[spec.task].channel_names,
+        task=task,
+        channels=TASKS[task].channel_names,
         spacing_mm=spec.spacing_mm,
         cell=None,
         cohort=manifest.cohort,
+        manifest=manifest.digest(),
         train=manifest.studies,
         test=(),
         parent=None,
-        architecture=spec.architecture,
+        architecture=spec.architecture_at(depth),
         training=source.training or spec.training,
         inference=spec.inference,
         metric=spec.metric,
@@ -67,54 +53,76 @@ def pretraining(spec: StudySpec, source: Source, manifest: Manifest) -> RunSpec:
     )
 
 
-def make_plan(spec: StudySpec, manifests: Mapping[Slug, Manifest], parents: Mapping[Slug, ModelCard]) -> Plan:
+def make_plan(spec: StudySpec, manifest: Manifest, split: Split, parents: Parents) -> Plan:
     """Resolve every cell to a complete run.
 
-    `manifests` holds the manifests of the target and of all source cohorts, `parents` the card of every source.
-    Raises SpecError where they do not fit the spec, DatasetError where the target cannot be split without a leak.
+    Raises SpecError, all faults at once, where the target's manifest, its split or the sources' models do not fit the
+    spec, and DatasetError where a fold would leak.
     """
-    target = manifests[spec.target.cohort]
-    _fits(spec, target)
-    _sources_are_apart(spec, manifests)
-    subsets = rotating_subsets(target, spec.target)
-    channels = TASKS[spec.task].channel_names
-    for card in parents.values():
-        _can_start_from(spec, card)
+    _fits(spec, spec.task, manifest)
+    subsets = subsets_of(split, manifest)
+    faults = [
+        *_misfits(spec, parents),
+        *_shared_with_sources(spec, manifest, parents),
+        *_sizes_out_of_reach(spec, subsets),
+        *_lacking_second_masks(spec, subsets),
+    ]
+    if faults:
+        raise SpecError(*faults)
     version = code_version(RUNS)
     runs = []
     for cell in cells(spec):
-        if cell.arm == "default":
-            fold = Fold(train=(), test=subsets[cell.fold - 1])
-        else:
-            fold = rotate(subsets, cell.training_size, cell.fold)
+        fold = _fold(spec, cell, subsets)
         runs.append(
             RunSpec(
                 study_name=spec.name,
                 task=spec.task,
-                channels=channels,
+                channels=TASKS[spec.task].channel_names,
                 spacing_mm=spec.spacing_mm,
                 cell=cell,
-                cohort=target.cohort,
+                cohort=manifest.cohort,
+                manifest=manifest.digest(),
                 train=fold.train,
                 test=fold.test,
-                parent=_parent(parents[cell.source]) if cell.source else None,
-                architecture=spec.architecture,
-                training=spec.training,
+                parent=_parent(spec, cell, parents),
+                architecture=spec.architecture_at(cell.depth),
+                training=_training(spec, cell, parents),
                 inference=spec.inference,
                 metric=spec.metric,
                 seed=cell.seed,
                 code_version=version,
             )
         )
-    return Plan(spec=spec, manifest=target.digest(), runs=tuple(runs))
+    return Plan(spec=spec, manifest=manifest.digest(), split=split.digest(), runs=tuple(runs))
 
 
-def _parent(card: ModelCard) -> Parent:
-    return Parent(model=ModelName(name=card.name, version=card.version), weights_sha256=card.weights_sha256)
+def _fold(spec: StudySpec, cell: Cell, subsets: Sequence[Subset]) -> Fold:
+    if cell.training_size:
+        return fold_of(subsets, spec.target, cell.training_size, cell.fold)
+    return Fold(train=(), test=subsets[cell.fold - 1])
 
 
-def _fits(spec: StudySpec, manifest: Manifest) -> None:
-    wanted, found = (spec.task, spec.spacing_mm), (manifest.task, manifest.spacing_mm)
+def _parent(spec: StudySpec, cell: Cell, parents: Parents) -> Parent | None:
+    if cell.source is None:
+        return None
+    card = parents[cell.source, cell.depth].card
+    adaptation = next(source.adaptation for source in spec.sources if source.model == cell.source)
+    name = ModelName(name=card.name, version=card.version)
+    return Parent(model=name, weights_sha256=card.weights_sha256, adaptation=adaptation)
+
+
+def _training(spec: StudySpec, cell: Cell, parents: Parents) -> TrainingConfig:
+    if cell.arm in ("fine-tuned", "de-novo"):
+        return spec.training_of(cell.arm, (cell.learning_rate, cell.budget, cell.freezing))
+    if cell.source is None:
+        return spec.training
+    # A network sees in windows as large as the patches that it was trained on.
+    patch_voxels = parents[cell.source, cell.depth].card.patch_voxels
+    return spec.training.model_copy(update={"patch_voxels": patch_voxels})
+
+
+def _fits(spec: StudySpec, task: TaskName, manifest: Manifest) -> None:
+    wanted, found = (task, spec.spacing_mm), (manifest.task, manifest.spacing_mm)
     if wanted != found:
         raise SpecError(
             f"cohort {manifest.cohort}: study {spec.name} wants {wanted[0]} at {wanted[1]} mm, "
@@ -122,32 +130,72 @@ def _fits(spec: StudySpec, manifest: Manifest) -> None:
         )
 
 
-def _can_start_from(spec: StudySpec, card: ModelCard) -> None:
-    pairs = {
-        "task": (spec.task, card.task),
-        "channels": (TASKS[spec.task].channel_names, card.channels),
-        "spacing_mm": (spec.spacing_mm, card.spacing_mm),
-        "architecture": (spec.architecture, card.architecture),
-    }
-    faults = [f"{name}: wanted {wanted}, found {found}" for name, (wanted, found) in pairs.items() if wanted != found]
-    if faults:
-        raise SpecError(
-            f"default model {card.name}@{card.version} does not fit study {spec.name}: "
-            + "; ".join(faults)
-            + "; change the study file or pretrain another model"
-        )
-
-
-def _sources_are_apart(spec: StudySpec, manifests: Mapping[Slug, Manifest]) -> None:
-    """A study that a default model was trained on must never test it."""
-    target = manifests[spec.target.cohort]
+def _misfits(spec: StudySpec, parents: Parents) -> Iterable[str]:
+    """What is declared may differ, and nothing else."""
+    channels = TASKS[spec.task].channel_names
     for source in spec.sources:
-        if source.cohort is None:
-            continue
-        images = {entry.image_sha256 for entry in target.studies}
-        shared = [entry.study for entry in manifests[source.cohort].studies if entry.image_sha256 in images]
-        if shared:
-            raise SpecError(
-                f"source {source.model}: its cohort {source.cohort} shares images with the target {target.cohort} "
-                f"({', '.join(shared)}); a model must not be tested on what it was trained on"
-            )
+        for depth in spec.network_depths:
+            card = parents[source.model, depth].card
+            wanted = {"task": source.task or spec.task, "spacing_mm": spec.spacing_mm}
+            found = {"task": card.task, "spacing_mm": card.spacing_mm}
+            faults = [
+                f"{name}: wanted {wanted[name]}, found {found[name]}" for name in wanted if wanted[name] != found[name]
+            ]
+            faults += (source.adaptation or Adaptation()).misfits(card, spec.architecture_at(depth), channels)
+            if card.architecture.depth != depth and spec.default_tested_on != "nothing":
+                faults.append(
+                    "levels that start fresh have nothing to be tested untrained; set default_tested_on: nothing"
+                )
+            if faults:
+                yield (
+                    f"default model {card.name}@{card.version} does not fit study {spec.name} at depth {depth}: "
+                    + "; ".join(faults)
+                    + "; declare the difference in the study file, or pretrain another model"
+                )
+
+
+def _shared_with_sources(spec: StudySpec, manifest: Manifest, parents: Parents) -> Iterable[str]:
+    """A study that a default model, or what that one started from, was trained on must never test it.
+
+    Images are compared by their voxels. Patients are compared where both cohorts name them from one register: labels
+    of different datasets mean nothing to each other, since every dataset has a sub-01.
+    """
+    for source in spec.sources:
+        runs = {run.run_id: run for depth in spec.network_depths for run in parents[source.model, depth].made_by}
+        for run in runs.values():
+            shared = [entry.study for entry in manifest.studies if _seen(entry, run, spec)]
+            if shared:
+                yield (
+                    f"source {source.model}: cohort {run.cohort}, which trained it, shares images or patients with "
+                    f"the target {manifest.cohort} ({', '.join(shared)}); a model is not tested on what trained it"
+                )
+
+
+def _seen(entry: ManifestEntry, run: RunSpec, spec: StudySpec) -> bool:
+    register, other = (
+        spec.cohorts[name].patient_register if name in spec.cohorts else None
+        for name in (spec.target.cohort, run.cohort)
+    )
+    same_register = register is not None and register == other
+    return any(
+        entry.image_sha256 == seen.image_sha256 or (same_register and entry.patient == seen.patient)
+        for seen in run.train
+    )
+
+
+def _sizes_out_of_reach(spec: StudySpec, subsets: Sequence[Subset]) -> Iterable[str]:
+    for size in spec.training_sizes:
+        found = max(len(fold_of(subsets, spec.target, size, fold).train) for fold in spec.fold_numbers)
+        if found < size:
+            yield f"training_sizes: wanted {size} studies, but no fold of {spec.target.design} has more than {found}"
+
+
+def _lacking_second_masks(spec: StudySpec, subsets: Sequence[Subset]) -> Iterable[str]:
+    graded = [cell.fold for cell in cells(spec) if cell.arm == "grader"]
+    lacking = [entry.study for fold in graded for entry in subsets[fold - 1] if not entry.second_grader]
+    if lacking:
+        yield (
+            f"grader_tested_on: wanted a second grader's mask of every tested study, found none of "
+            f"{', '.join(lacking)}; add these masks, draw subset 1 from those that have one "
+            "(second_grader_first: true), or set grader_tested_on: nothing"
+        )

@@ -1,81 +1,126 @@
-"""Rotating subsets: a manifest in; equal, patient-disjoint subsets, and who trains and who tests in each fold, out.
+"""A Split in; who trains and who tests in each fold, out. Subsets and folds count from 1.
 
 The rotation is the paper's (Wahlig et al. 2023, figure S3): train on k consecutive subsets, test on the next one, wrap
-around, until every subset was the test set. Fold f tests subset f; subsets and folds count from 1.
+around, until every subset was the test set.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import chain, zip_longest
 
 from lesionlab.errors import DatasetError
+from lesionlab.store.documents import create_document, read_document
+from lesionlab.store.objects import Store
+from lesionlab.studies.draw import draw_split
+from storage_schemas import keys
+from storage_schemas.base import digest_of
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.runs import Target
+from storage_schemas.splits import Split, Target
 
 Subset = tuple[ManifestEntry, ...]
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One turn of a design: the numbers of the subsets that are trained on, in order, and of those that are tested."""
+
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Fold:
-    """One turn of the rotation."""
+    """One turn with its studies."""
 
     train: Subset
     test: Subset
 
 
-def rotating_subsets(manifest: Manifest, target: Target) -> tuple[Subset, ...]:
-    """Share out the studies into equal subsets, at random but the same for the same studies and `split_seed`.
+def turn(target: Target, training_size: int, fold: int) -> Turn:
+    """Fold `fold` (from 1) of the design at this training size.
 
-    Studies beyond `subsets × subset_size` stay unused. Raises DatasetError, with every fault, where there are too few
-    studies, where a patient has more than one, or where one image stands under two patients.
+    Raises ValueError for a fold that does not exist, or a size that is no whole number of a rotation's subsets.
     """
-    faults = shared_patients_or_images(manifest.studies)
-    wanted = target.subsets * target.subset_size
-    if len(manifest.studies) < wanted:
-        faults.append(
-            f"wanted {wanted} studies ({target.subsets} subsets of {target.subset_size}), "
-            f"found {len(manifest.studies)}; add studies or ask for fewer or smaller subsets"
-        )
-    if faults:
-        raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
-    entries = sorted(manifest.studies, key=lambda entry: entry.study)
-    order = np.random.default_rng(target.split_seed).permutation(len(entries))
-    drawn = [entries[i] for i in order[:wanted]]
-    size = target.subset_size
-    return tuple(tuple(drawn[start : start + size]) for start in range(0, wanted, size))
-
-
-def rotate(subsets: Sequence[Subset], training_size: int, fold: int) -> Fold:
-    """Fold `fold` (from 1) at this training size: the `training_size` studies before subset `fold`, and subset `fold`.
-
-    Raises ValueError for a fold that does not exist or a size that is no whole number of subsets.
-    """
-    count, size = len(subsets), len(subsets[0])
+    count, size = target.fold_count, target.subset_size
     if not 1 <= fold <= count:
         raise ValueError(f"fold: wanted 1 to {count}, found {fold}")
+    others = tuple(number for number in range(1, count + 1) if number != fold)
+    if target.design == "train-on-one-site":
+        return Turn(train=(fold,), test=others)
+    if target.design != "rotation":
+        return Turn(train=others, test=(fold,))
     if training_size % size or not size <= training_size <= size * (count - 1):
         raise ValueError(
             f"training_size: wanted a multiple of {size} up to {size * (count - 1)}, found {training_size}"
         )
-    tested = fold - 1
-    turns = training_size // size
-    train = tuple(entry for back in range(turns, 0, -1) for entry in subsets[(tested - back) % count])
-    return Fold(train=train, test=subsets[tested])
+    return Turn(
+        train=tuple((fold - 1 - back) % count + 1 for back in range(training_size // size, 0, -1)), test=(fold,)
+    )
 
 
-def shared_patients_or_images(entries: Sequence[ManifestEntry]) -> list[str]:
-    """Faults that would let a fold leak: patients with several studies, images that several studies share."""
-    by_patient: dict[str, list[str]] = defaultdict(list)
-    by_image: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        by_patient[entry.patient].append(entry.study)
-        by_image[entry.image_sha256].append(entry.study)
-    several = [
-        f"patient {patient} has {', '.join(names)}; keep one" for patient, names in by_patient.items() if names[1:]
+def fold_of(subsets: Sequence[Subset], target: Target, training_size: int, fold: int) -> Fold:
+    """The studies of one turn.
+
+    A rotation trains on whole subsets. The other designs take one study of each training subset in turn, until there
+    are `training_size`, or all where there are fewer. Raises ValueError as `turn` does, and DatasetError where a
+    patient or an image would stand on both sides.
+    """
+    numbers = turn(target, training_size, fold)
+    trained = [subsets[number - 1] for number in numbers.train]
+    if target.design == "rotation":
+        pool = list(chain.from_iterable(trained))
+    else:
+        pool = [entry for round_ in zip_longest(*trained) for entry in round_ if entry is not None]
+    turned = Fold(
+        train=tuple(pool[:training_size]),
+        test=tuple(chain.from_iterable(subsets[number - 1] for number in numbers.test)),
+    )
+    if faults := leaks(turned.train, turned.test):
+        raise DatasetError(*(f"fold {fold}: {fault}" for fault in faults))
+    return turned
+
+
+def leaks(train: Iterable[ManifestEntry], test: Iterable[ManifestEntry]) -> list[str]:
+    """A fault for every tested study whose patient or whose image is trained on."""
+    patients, images = {}, {}
+    for entry in train:
+        patients[entry.patient] = images[entry.image_sha256] = entry.study
+    return [
+        f"{entry.study} is tested, but {study} of the same {what} is trained on"
+        for entry in test
+        for what, study in (
+            ("patient", patients.get(entry.patient)),
+            ("image", images.get(entry.image_sha256)),
+        )
+        if study is not None
     ]
-    same = [f"{' and '.join(names)} are the same image; keep one" for names in by_image.values() if names[1:]]
-    return several + same
+
+
+def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
+    """The split's subsets with all that the manifest knows. Raises DatasetError where it is of another manifest."""
+    if split.manifest != manifest.digest():
+        raise DatasetError(
+            f"cohort {manifest.cohort}: the split was drawn from manifest {split.manifest}, found {manifest.digest()}; "
+            "draw it again"
+        )
+    entries = {entry.study: entry for entry in manifest.studies}
+    return tuple(tuple(entries[study] for study in subset) for subset in split.subsets)
+
+
+def kept_split(store: Store, manifest: Manifest, target: Target) -> Split:
+    """The split that the store keeps for this manifest and target; drawn and put there where it has none.
+
+    So a split outlives the code that drew it. Raises DatasetError as `draw_split` does.
+    """
+    key = split_key(manifest, target)
+    if not store.exists(key):
+        create_document(store, key, draw_split(manifest, target))
+    return read_document(store, key, Split)
+
+
+def split_key(manifest: Manifest, target: Target) -> str:
+    """Where the store keeps the split: named by what it is drawn from and how."""
+    request = digest_of({"manifest": manifest.digest(), "target": target.digest()})
+    return keys.SPLIT.build(cohort=manifest.cohort, digest=request)

@@ -1,0 +1,133 @@
+"""The built-in study files are the paper's designs: 264 trainings, resolved against manifests without a voxel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from jobs.door import load_spec
+from lesionlab.studies.cells import cells, trainings
+from lesionlab.studies.draw import draw_split
+from lesionlab.studies.plan import make_plan, pretraining
+from lesionlab.studies.registry import SourceModel
+from storage_schemas.manifests import Manifest
+from storage_schemas.models import InferenceConfig, ModelCard
+from storage_schemas.studies import Plan, StudySpec
+from storage_schemas.tasks import TASKS
+from tests.studies.drawn import entry, manifest
+
+PAPER = {"wahlig2023-flair-single": (180, 60), "wahlig2023-flair-new": (60, 60), "wahlig2023-enhancing": (24, 40)}
+"""Trainings, and studies of the target."""
+
+
+def resolved(spec: StudySpec, target: Manifest) -> Plan:
+    """Planned as if every source were registered at every depth of the study."""
+    parents = {
+        (source.model, depth): SourceModel(
+            ModelCard(
+                name=source.model,
+                version=f"{depth:016x}",
+                task=spec.task,
+                architecture=spec.architecture_at(depth),
+                channels=TASKS[spec.task].channel_names,
+                spacing_mm=spec.spacing_mm,
+                patch_voxels=spec.training.patch_voxels,
+                inference=InferenceConfig(),
+                weights_sha256="0" * 64,
+                cohort="elsewhere",
+                training_studies=1,
+            ),
+            made_by=(),
+        )
+        for source, depth in product(spec.sources, spec.network_depths)
+    }
+    return make_plan(spec, target, draw_split(target, spec.target), parents)
+
+
+def target_of(spec: StudySpec, studies: int) -> Manifest:
+    """So many patients, ten of them read twice."""
+    entries = (entry(number, second_grader=number < 10) for number in range(studies))
+    return manifest(*entries, cohort=spec.target.cohort, task=spec.task)
+
+
+def test_the_three_tasks_are_264_trainings_with_ids_of_their_own() -> None:
+    plans = [resolved(spec := load_spec(name), target_of(spec, studies)) for name, (_, studies) in PAPER.items()]
+    trained = [run.run_id for plan in plans for run in plan.runs if run.train]
+    assert len(trained) == len(set(trained)) == 180 + 60 + 24 == 264
+    assert [trainings(plan.spec) for plan in plans] == [count for count, _ in PAPER.values()]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_study_is_tested_exactly_once_per_arm_size_depth_and_seed(name: str) -> None:
+    spec, (count, studies) = load_spec(name), PAPER[name]
+    plan = resolved(spec, target_of(spec, studies))
+    tested = Counter(
+        (run.cell.arm, run.cell.training_size, run.cell.depth, run.cell.seed, e.study)
+        for run in plan.runs
+        for e in run.test
+        if run.cell and run.train
+    )
+    assert set(tested.values()) == {1}
+    # Each training tests the ten studies of its fold.
+    assert len(tested) == count * 10
+
+
+def test_subset_one_tests_the_default_models_and_the_second_grader() -> None:
+    spec = load_spec("wahlig2023-flair-single")
+    plan = resolved(spec, target_of(spec, 60))
+    untrained = [run for run in plan.runs if run.cell and not run.train]
+    assert Counter(run.cell.arm for run in untrained if run.cell) == {"default": 3, "grader": 1}
+    assert {run.test for run in untrained} == {untrained[0].test}
+    assert all(e.second_grader for e in untrained[0].test)
+
+
+def test_the_isbi_design_fine_tunes_six_models_for_each_of_five_patients() -> None:
+    spec = load_spec("wahlig2023-isbi")
+    timepoints = [(patient, time) for patient, count in enumerate((4, 4, 5, 4, 4)) for time in range(count)]
+    isbi = manifest(
+        *(entry(10 * patient + time, patient=f"training0{patient + 1}") for patient, time in timepoints),
+        cohort=spec.target.cohort,
+    )
+    assert trainings(spec) == 6 * 5
+    plan = resolved(spec, isbi)
+    assert len({run.run_id for run in plan.runs}) == len(plan.runs) == 30 + 30
+    for run in plan.runs:
+        left_out = {e.patient for e in run.test}
+        assert len(left_out) == 1
+        if run.train:
+            assert len(run.train) == 21 - len(run.test)
+            assert left_out.isdisjoint(e.patient for e in run.train)
+    direct = Counter((run.cell.source, e.study) for run in plan.runs for e in run.test if not run.train)
+    assert len(direct) == 6 * 21
+    assert set(direct.values()) == {1}
+
+
+def test_each_source_of_the_isbi_design_means_one_cell_of_the_flair_study() -> None:
+    there = cells(load_spec("wahlig2023-flair-single"))
+    meant = [
+        [cell.title() for cell in there if source.trained_in and source.trained_in.means(cell)]
+        for source in load_spec("wahlig2023-isbi").sources
+    ]
+    assert [titles[0] for titles in meant] == [
+        f"{who}, {size} studies, {rate}fold 1"
+        for size in (10, 30, 50)
+        for who, rate in (("de novo", ""), ("fine-tuned from mixed-flair", "learning rate 1e-05, "))
+    ]
+    assert {len(titles) for titles in meant} == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "studies"),
+    [("wahlig2023-flair-single", 293 + 34), ("wahlig2023-flair-new", 198), ("wahlig2023-enhancing", 463)],
+)
+def test_default_models_come_from_cohorts_as_large_as_the_papers_at_each_depth(name: str, studies: int) -> None:
+    spec = load_spec(name)
+    (source,) = spec.sources
+    cohort = spec.cohorts[source.cohort or ""].simulate
+    assert cohort is not None
+    assert cohort.studies == studies
+    drawn = manifest(entry(1000), cohort=source.cohort or "", task=spec.task)
+    made = {pretraining(spec, source, depth, drawn).run_id for depth in spec.network_depths}
+    assert len(made) == len(spec.network_depths)
