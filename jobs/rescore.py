@@ -61,19 +61,14 @@ def finished(store: Store, plan: Plan) -> list[RunSpec]:
 def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
     """Print sensitivity and PPV of every condition by every definition, the study's own first."""
     table = Table(title="mean ± standard error over the tested studies", title_justify="left")
-    table.add_column("model")
-    for label in rows:
-        name = label.partition("@")[0]
-        table.add_column(f"{name}\nsensitivity", justify="right")
-        table.add_column(f"{name}\nPPV", justify="right")
+    for column in ("model", "definition", "sensitivity", "PPV"):
+        table.add_column(column, justify="left" if column in ("model", "definition") else "right")
     for condition in planned_conditions(plan):
-        means = (
-            mean_se(summary)
-            for judged in rows.values()
-            for summary in summarise(judged, [condition])
-            if summary.metric in ("sensitivity", "ppv")
-        )
-        table.add_row(condition.title(), *means)
+        for number, (label, judged) in enumerate(rows.items(), start=1):
+            means = {summary.metric: mean_se(summary) for summary in summarise(judged, [condition])}
+            who = condition.title() if number == 1 else ""
+            name = label.partition("@")[0]
+            table.add_row(who, name, means["sensitivity"], means["ppv"], end_section=number == len(rows))
     console.print(table)
 
 

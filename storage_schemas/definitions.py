@@ -92,9 +92,8 @@ def definition_named(name: str) -> MetricDefinition:
 
     With a digest, the very definition of a stored row is meant: a later one of the same name is refused.
     """
-    slug, _, digest = name.partition("@")
-    known = DEFINITIONS.get(slug)
-    if known is None or (digest and digest != known.digest()):
+    known = DEFINITIONS.get(name.partition("@")[0])
+    if known is None or name not in (known.name, known.label()):
         raise ValueError(f"wanted one of {', '.join(d.label() for d in DEFINITIONS.values())}; found {name!r}")
     return known
 

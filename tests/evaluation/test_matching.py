@@ -69,7 +69,9 @@ PREDICTION = draw(
         ("one-to-one-iou", 6, (3, 2, 2, 2)),
         ("one-to-one-iou", 18, (2, 2, 2, 2)),
         ("one-to-one-iou", 26, (1, 0, 2, 0)),
-        # Dice 6/12 of all nine with the three, 8/17 with the block.
+        # Dice 6/6 and 8/12; by edges 6/8 and 8/12; by corners 6/12 with the three, 8/17 with the block.
+        ("one-to-one-dice", 6, (3, 2, 2, 2)),
+        ("one-to-one-dice", 18, (2, 2, 2, 2)),
         ("one-to-one-dice", 26, (1, 1, 2, 1)),
     ],
 )

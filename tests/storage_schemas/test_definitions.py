@@ -1,0 +1,100 @@
+"""A definition is what its numbers are: named ones are found by name, and a changed number is another version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from storage_schemas.definitions import (
+    DEFINITIONS,
+    AnyOverlap,
+    MetricDefinition,
+    MostlyInside,
+    OneToOne,
+    definition_named,
+)
+from storage_schemas.studies import StudySpec
+
+
+def test_the_paper_s_definition_is_the_default_one() -> None:
+    assert DEFINITIONS["paper"] == MetricDefinition()
+    assert MetricDefinition().matching == AnyOverlap(minimum_overlap=0.0)
+    assert (MetricDefinition().connectivity, MetricDefinition().minimum_volume_mm3) == (26, 0.0)
+
+
+def test_every_named_definition_is_another_one_under_its_own_name() -> None:
+    assert all(name == definition.name for name, definition in DEFINITIONS.items())
+    assert len({definition.digest() for definition in DEFINITIONS.values()}) == len(DEFINITIONS)
+
+
+def test_the_numbers_of_msseg_2_are_those_of_the_challenge() -> None:
+    """animaSegPerfAnalyzer's defaults: -x 0.10, -y 0.70, -z 0.65, -v 3."""
+    by = DEFINITIONS["msseg-2"]
+    assert by.matching == MostlyInside(covered_above=0.10, most_outside=0.70, share_of_cover=0.65)
+    assert (by.connectivity, by.minimum_volume_mm3, by.drop_at_minimum) == (6, 3.0, True)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_a_definition_is_found_by_name_and_by_the_label_of_a_row(name: str) -> None:
+    assert definition_named(name) == definition_named(DEFINITIONS[name].label()) == DEFINITIONS[name]
+
+
+@pytest.mark.parametrize("name", ["", "msseg", "msseg-2@", "x@y", "msseg-2@0000000000000000", "MSSEG-2"])
+def test_a_name_that_no_definition_has_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ValueError, match=r"wanted one of paper@.*msseg-2@"):
+        definition_named(name)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"connectivity": 18},
+        {"minimum_volume_mm3": 3.0},
+        {"drop_at_minimum": True},
+        {"matching": AnyOverlap(minimum_overlap=0.1)},
+        {"matching": OneToOne()},
+        {"matching": OneToOne(measure="dice")},
+        {"matching": OneToOne(threshold=0.4)},
+    ],
+)
+def test_a_changed_number_is_another_version(update: dict[str, Any]) -> None:
+    assert MetricDefinition().model_copy(update=update).label() != MetricDefinition().label()
+
+
+def test_a_rule_knows_no_number_of_another_rule() -> None:
+    with pytest.raises(ValidationError, match="minimum_overlap"):
+        MetricDefinition.model_validate({"matching": {"rule": "one-to-one", "minimum_overlap": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("msseg-2", DEFINITIONS["msseg-2"]),
+        ({"name": "own", "connectivity": 6}, MetricDefinition(name="own", connectivity=6)),
+        (
+            {"name": "own", "matching": {"rule": "any-overlap", "minimum_overlap": 0.2}},
+            MetricDefinition(name="own", matching=AnyOverlap(minimum_overlap=0.2)),
+        ),
+    ],
+)
+def test_a_study_file_names_a_definition_or_writes_it_down(study: dict[str, Any], written: Any, meant: object) -> None:
+    spec = StudySpec.model_validate(study | {"metric": written})
+    assert spec.metric == meant
+    # Stored, it is whole: a later change of the named one changes no study.
+    assert spec.model_dump(mode="json")["metric"]["connectivity"] == spec.metric.connectivity
+    jsonschema.validate(study | {"metric": written}, StudySpec.model_json_schema())
+
+
+def test_a_study_file_that_names_no_definition_uses_the_paper_s(study: dict[str, Any]) -> None:
+    assert StudySpec.model_validate(study).metric == DEFINITIONS["paper"]
+
+
+def test_an_unknown_name_in_a_study_file_is_a_fault_with_its_place(study: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        StudySpec.model_validate(study | {"metric": "misseg"})
+    (fault,) = caught.value.errors()
+    assert fault["loc"] == ("metric",)
+    assert "msseg-2@" in fault["msg"]
