@@ -70,7 +70,7 @@ def fit_reml(values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array]) -
     )
     products, _ = whitened(best.x)
     precision_FF, right_F = products[:-1, :-1], products[:-1, -1]
-    estimates_F = np.linalg.solve(precision_FF, right_F)
+    estimates_F = np.asarray(np.linalg.solve(precision_FF, right_F), dtype=np.float64)
     variance = max(float(products[-1, -1] - right_F @ estimates_F), 0.0) / spare
     return Fit(
         estimates_F, variance * np.linalg.inv(precision_FF), best.x * np.sqrt(variance), float(np.sqrt(variance))
