@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +9,8 @@ import typer
 
 from jobs.cohorts import manifest_of
 from jobs.door import StoreOption, connect, console, load_spec, plain_name, run_alone
-from lesionlab.analysis.cohort_tables import (
-    CohortTable,
-    as_csv,
-    as_html,
-    as_markdown,
-    characteristics,
-    groups_by_site,
-    groups_of,
-    scanners,
-)
+from lesionlab.analysis.cohort_tables import cohort_tables
+from lesionlab.analysis.sheets import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
@@ -32,7 +23,7 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Split
 
 
-def cohort_tables(store: Store, name: Slug, spec_name: str | None) -> dict[str, CohortTable]:
+def tables_of(store: Store, name: Slug, spec_name: str | None) -> dict[str, Sheet]:
     """Tables by file name: by site, and by the split of a study file where one is named.
 
     Raises InputError where nothing is known of the cohort, or the study is not planned on it as it is now.
@@ -41,24 +32,8 @@ def cohort_tables(store: Store, name: Slug, spec_name: str | None) -> dict[str, 
     key = keys.FACTS.build(cohort=name, digest=manifest.digest())
     if not store.exists(key):
         raise InputError(f"cohort {name}: it was brought in before facts were kept; run lesionlab preprocess again")
-    facts = read_rows(store, [key], StudyFacts)
-    tables = {"by-site": groups_by_site(facts)}
-    if spec_name:
-        split = split_of(store, manifest, spec_name)
-        first, *others = split.subsets
-        subsets = {f"subset {number}": studies for number, studies in enumerate(split.subsets, start=1)}
-        tables["by-subset"] = groups_of(facts, subsets | ({"unused": split.unused} if split.unused else {}))
-        if split.target.design == "rotation":
-            tables["train-test"] = groups_of(facts, {"training": set(chain(*others)), "testing (subset 1)": first})
-    about = f"Cohort {name}, {manifest.task}"
-    return {
-        f"{table}-{by}": make(groups, f"{about}: {title}")
-        for by, groups in tables.items()
-        for table, title, make in (
-            ("characteristics", "patients and acquisition", characteristics),
-            ("scanners", "scanner models", scanners),
-        )
-    }
+    split = split_of(store, manifest, spec_name) if spec_name else None
+    return cohort_tables(read_rows(store, [key], StudyFacts), f"Cohort {name}, {manifest.task}", split)
 
 
 def split_of(store: Store, manifest: Manifest, spec_name: str) -> Split:
@@ -77,12 +52,11 @@ def split_of(store: Store, manifest: Manifest, spec_name: str) -> Split:
     return read_document(store, key, Split)
 
 
-def save_tables(tables: dict[str, CohortTable], folder: Path) -> None:
+def save_tables(tables: dict[str, Sheet], folder: Path) -> None:
     """Each table as .csv, .md and .html."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        for ending, write in (("csv", as_csv), ("md", as_markdown), ("html", as_html)):
-            (folder / f"{name}.{ending}").write_text(write(table), encoding="utf-8")
+    for name, text in files_of(tables).items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def cohort(
@@ -103,7 +77,7 @@ def cohort(
 
     Example: lesionlab cohort demo-ms --out ./tables
     """
-    tables = cohort_tables(connect(store), name, spec)
+    tables = tables_of(connect(store), name, spec)
     for table in tables.values():
         console.print(as_markdown(table), markup=False)
     if out:

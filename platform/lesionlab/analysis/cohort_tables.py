@@ -1,4 +1,4 @@
-"""Facts on studies, and groups of them, in; the paper's Tables 1 and 2 (Wahlig et al. 2023) as text, CSV and HTML out.
+"""Facts on studies, and groups of them, in; the paper's Tables 1 and 2 (Wahlig et al. 2023) out.
 
 A group is a column: all studies, those of a site, a subset of the split. What is not known is counted, never left out.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import chain
 from statistics import mean, median, stdev
 
-from lesionlab.analysis.tables import csv_text
+from lesionlab.analysis.sheets import NONE, Sheet, columns
 from storage_schemas.facts import StudyFacts
+from storage_schemas.splits import Split
 
 ALL = "all"
 UNKNOWN = "not known"
-NONE = "–"
 
 NOMINAL_FIELDS_T = (0.064, 0.2, 0.3, 0.5, 0.55, 1.0, 1.5, 3.0, 4.7, 7.0)
 """Scanners state what they measure: 2.89 T is a 3 T machine."""
@@ -35,13 +35,16 @@ class Row:
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class CohortTable:
-    """A table with a column for each group."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+def cohort_tables(facts: Sequence[StudyFacts], about: str, split: Split | None = None) -> dict[str, Sheet]:
+    """Both tables by file name: by site, and by the subsets of a split where there is one."""
+    return {
+        f"{table}-{by}": make(groups, f"{about}: {title}")
+        for by, groups in _groupings(facts, split).items()
+        for table, title, make in (
+            ("characteristics", "patients and acquisition", characteristics),
+            ("scanners", "scanner models", scanners),
+        )
+    }
 
 
 def groups_of(facts: Iterable[StudyFacts], members: Mapping[str, Collection[str]]) -> dict[str, Group]:
@@ -58,7 +61,7 @@ def groups_by_site(facts: Sequence[StudyFacts]) -> dict[str, Group]:
     return groups_of(facts, members if len(sites) > 1 else {})
 
 
-def characteristics(groups: Mapping[str, Group], title: str) -> CohortTable:
+def characteristics(groups: Mapping[str, Group], title: str) -> Sheet:
     """Table 1: sex and age of the patients, field strength, echo and repetition time and 2-D or 3-D of the studies.
 
     A patient with several studies counts once, with the first of them by name.
@@ -74,10 +77,10 @@ def characteristics(groups: Mapping[str, Group], title: str) -> CohortTable:
         *_measured("TR (ms)", studies, lambda study: study.repetition_time_ms, _median_range),
         *_counted("Acquisition", studies, lambda study: study.acquisition, ("3D", "2D")),
     ]
-    return CohortTable(title, tuple(groups), tuple(rows))
+    return _sheet(title, groups, rows)
 
 
-def scanners(groups: Mapping[str, Group], title: str) -> CohortTable:
+def scanners(groups: Mapping[str, Group], title: str) -> Sheet:
     """Table 2: how many studies come from which scanner."""
     studies = list(groups.values())
     makers = sorted({study.manufacturer for group in studies for study in group if study.manufacturer})
@@ -87,57 +90,23 @@ def scanners(groups: Mapping[str, Group], title: str) -> CohortTable:
         rows += _counted(maker, of_maker, lambda study: study.model, totals=[len(group) for group in studies])
     without = [[study for study in group if study.manufacturer is None] for group in studies]
     rows += _counted("Scanner", without, lambda study: study.model, totals=[len(group) for group in studies])
-    return CohortTable(title, tuple(groups), tuple(rows))
+    return _sheet(title, groups, rows)
 
 
-def as_markdown(table: CohortTable) -> str:
-    """Columns of equal width, so that it is read as easily on a screen."""
-    lines = [["", "", *table.columns], *([row.subject, row.level, *row.cells] for row in _told_once(table.rows))]
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*escaped, strict=True)]
-
-    def line_of(cells: Sequence[str]) -> str:
-        texts = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(texts)} |"
-
-    rule = [("-" * width) if column < 2 else ("-" * (width - 1) + ":") for column, width in enumerate(widths)]
-    return "\n".join([table.title, "", line_of(escaped[0]), line_of(rule), *map(line_of, escaped[1:]), ""])
+def _groupings(facts: Sequence[StudyFacts], split: Split | None) -> dict[str, dict[str, Group]]:
+    groupings = {"by-site": groups_by_site(facts)}
+    if split:
+        first, *others = split.subsets
+        subsets = {f"subset {number}": studies for number, studies in enumerate(split.subsets, start=1)}
+        groupings["by-subset"] = groups_of(facts, subsets | ({"unused": split.unused} if split.unused else {}))
+        if split.target.design == "rotation":
+            groupings["train-test"] = groups_of(facts, {"training": set(chain(*others)), "testing (subset 1)": first})
+    return groupings
 
 
-def as_csv(table: CohortTable) -> str:
-    """One line a row, every cell as it is shown."""
-    return csv_text(
-        [
-            {"subject": row.subject, "level": row.level, **dict(zip(table.columns, row.cells, strict=True))}
-            for row in table.rows
-        ]
-    )
-
-
-def as_html(table: CohortTable) -> str:
-    """A `<table>` on its own, to be put into a page."""
-
-    def line_of(cells: Sequence[str], heads: int) -> str:
-        tags = ["th" if column < heads else "td" for column in range(len(cells))]
-        return "<tr>" + "".join(f"<{t}>{escape(c)}</{t}>" for t, c in zip(tags, cells, strict=True)) + "</tr>"
-
-    head = ["", "", *table.columns]
-    body = [line_of([row.subject, row.level, *row.cells], 2) for row in _told_once(table.rows)]
-    return "\n".join(
-        [
-            "<table>",
-            f"<caption>{escape(table.title)}</caption>",
-            f"<thead>{line_of(head, len(head))}</thead>",
-            "<tbody>",
-            *body,
-            "</tbody>",
-            "</table>",
-            "",
-        ]
-    )
+def _sheet(title: str, groups: Mapping[str, Group], rows: Sequence[Row]) -> Sheet:
+    texts = tuple((row.subject, row.level, *row.cells) for row in rows)
+    return Sheet(title, columns("Characteristic", "Value", *groups), texts, heads=2)
 
 
 _SEXES = {"F": "female", "M": "male", "O": "other"}
@@ -216,12 +185,3 @@ def _field(study: StudyFacts) -> str | None:
         return None
     nominal = min(NOMINAL_FIELDS_T, key=lambda known: abs(known - field))
     return f"{nominal if abs(nominal - field) <= SAME_FIELD * nominal else field:g} T"
-
-
-def _told_once(rows: Sequence[Row]) -> list[Row]:
-    """The subject stands on the first of its rows only."""
-    subjects = [row.subject for row in rows]
-    return [
-        Row("" if index and subjects[index - 1] == row.subject else row.subject, row.level, row.cells)
-        for index, row in enumerate(rows)
-    ]

@@ -1,0 +1,151 @@
+"""A table as people read it in; the same table as CSV, Markdown and HTML out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+from itertools import groupby
+
+NONE = "–"
+"""What stands where there is nothing to tell."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, and the group of columns that it stands in."""
+
+    title: str
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        """`PPV: p default`; the title alone where there is no group."""
+        return f"{self.group}: {self.title}" if self.group else self.title
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Texts in rows and columns."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    heads: int = 1
+    """So many columns, from the left, say what a row is about. Of the first of them a repeated text is shown once."""
+    notes: tuple[str, ...] = ()
+    """What one must know to read it, one sentence each."""
+    sortable: bool = False
+    """Whether the page may sort it; then every row says all that it is about."""
+
+
+def columns(*titles: str, group: str = "") -> tuple[Column, ...]:
+    """Columns of one group."""
+    return tuple(Column(title, group) for title in titles)
+
+
+def as_csv(sheet: Sheet) -> str:
+    """Every cell as it is shown, also repeated ones; without the notes."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.name for column in sheet.columns])
+    writer.writerows(sheet.rows)
+    return text.getvalue()
+
+
+def as_markdown(sheet: Sheet) -> str:
+    """Columns of equal width, so that it is read as easily on a screen."""
+    lines = [[column.name for column in sheet.columns], *_told_once(sheet)]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*escaped, strict=True)]
+
+    def line_of(cells: Sequence[str]) -> str:
+        texts = [
+            cell.ljust(width) if place < sheet.heads else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(texts)} |"
+
+    rule = [("-" * width) if place < sheet.heads else ("-" * (width - 1) + ":") for place, width in enumerate(widths)]
+    notes = [line for note in sheet.notes for line in ("", note)]
+    return "\n".join([sheet.title, "", line_of(escaped[0]), line_of(rule), *map(line_of, escaped[1:]), *notes, ""])
+
+
+def as_html(sheet: Sheet) -> str:
+    """A `<table>` and its notes, to be put into a page."""
+    attributes = ' class="sortable"' if sheet.sortable else ""
+    body = [
+        _row([("th" if place < sheet.heads else "td", cell) for place, cell in enumerate(row)])
+        for row in _told_once(sheet)
+    ]
+    notes = [f"<li>{escape(note)}</li>" for note in sheet.notes]
+    return "\n".join(
+        [
+            f"<table{attributes}>",
+            f"<caption>{escape(sheet.title)}</caption>",
+            f"<thead>{_head(sheet)}</thead>",
+            "<tbody>",
+            *body,
+            "</tbody>",
+            "</table>",
+            *(['<ul class="notes">', *notes, "</ul>"] if notes else []),
+            "",
+        ]
+    )
+
+
+def as_page(sheet: Sheet) -> str:
+    """The same as a file of its own."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(sheet.title)}</title>\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n{as_html(sheet)}</body>\n</html>\n"
+    )
+
+
+FORMATS: Mapping[str, Callable[[Sheet], str]] = {"csv": as_csv, "md": as_markdown, "html": as_page}
+"""By the ending of the file's name."""
+
+
+def files_of(sheets: Mapping[str, Sheet]) -> dict[str, str]:
+    """Each sheet in each format, by file name."""
+    return {f"{name}.{ending}": write(sheet) for name, sheet in sheets.items() for ending, write in FORMATS.items()}
+
+
+_STYLE = (
+    "body{font:15px/1.4 sans-serif}table{border-collapse:collapse}caption{text-align:left}"
+    "th,td{padding:.2em .6em;text-align:left}td{text-align:right}thead{border-bottom:1px solid}"
+)
+
+
+def _head(sheet: Sheet) -> str:
+    """One line, or two where columns stand in groups."""
+    if not any(column.group for column in sheet.columns):
+        return _row([("th", column.title) for column in sheet.columns])
+    above, below = "", ""
+    for group, members in groupby(sheet.columns, key=lambda column: column.group):
+        titles = [column.title for column in members]
+        if group:
+            above += f'<th colspan="{len(titles)}" class="group">{escape(group)}</th>'
+            below += "".join(f"<th>{escape(title)}</th>" for title in titles)
+        else:
+            above += "".join(f'<th rowspan="2">{escape(title)}</th>' for title in titles)
+    return f"<tr>{above}</tr><tr>{below}</tr>"
+
+
+def _row(cells: Sequence[tuple[str, str]]) -> str:
+    return "<tr>" + "".join(f"<{tag}{_mark(cell)}>{escape(cell)}</{tag}>" for tag, cell in cells) + "</tr>"
+
+
+def _mark(cell: str) -> str:
+    """Starred p values stand out."""
+    return ' class="star"' if cell.endswith("*") else ""
+
+
+def _told_once(sheet: Sheet) -> list[tuple[str, ...]]:
+    """A text of the first column stands on the first of its rows only."""
+    if sheet.sortable:
+        return list(sheet.rows)
+    before = [("",), *sheet.rows]
+    return [("", *row[1:]) if row[0] == last[0] else row for row, last in zip(sheet.rows, before, strict=False)]
