@@ -16,7 +16,7 @@ from jobs.door import console
 from lesionlab.errors import InputError
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion
-from lesionlab.evaluation.sizes import SizeClass, detection_by_size
+from lesionlab.imaging.sizes import SizeClass, detection_by_size
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition
 
 LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap", "matched")

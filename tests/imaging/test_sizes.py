@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionlab.evaluation.lesionwise import ScoredLesion, score
-from lesionlab.evaluation.sizes import BOUNDS_MM3, detection_by_size
+from lesionlab.imaging.sizes import BOUNDS_MM3, detection_by_size
 from storage_schemas.definitions import MetricDefinition
 
 
