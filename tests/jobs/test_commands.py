@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.jobs.conftest import Lesionlab
 
 STAGES = [
     "simulate",
+    "verify",
     "preprocess",
     "plan",
     "pretrain",
@@ -45,5 +47,27 @@ def test_a_job_module_is_the_same_entry_point(lesionlab: Lesionlab) -> None:
     assert as_module.stdout == lesionlab("plan", "demo").output
 
 
-def test_the_plan_ends_with_the_number_of_trainings(lesionlab: Lesionlab) -> None:
-    assert lesionlab("plan", "demo").output.splitlines()[-1] == "12 trainings"
+@pytest.mark.parametrize(
+    ("spec", "trainings"),
+    [
+        ("demo", 12),
+        ("wahlig2023-flair-single", 180),
+        ("wahlig2023-flair-new", 60),
+        ("wahlig2023-enhancing", 24),
+        ("wahlig2023-isbi", 30),
+    ],
+)
+def test_the_plan_ends_with_the_number_of_trainings(lesionlab: Lesionlab, spec: str, trainings: int) -> None:
+    assert lesionlab("plan", spec).output.splitlines()[-1] == f"{trainings} trainings"
+
+
+@pytest.mark.parametrize(("name", "start"), [("rotation.svg", b"<?xml"), ("rotation.png", b"\x89PNG")])
+def test_the_plan_draws_the_rotation_into_a_file(lesionlab: Lesionlab, tmp_path: Path, name: str, start: bytes) -> None:
+    assert lesionlab("plan", "demo", "--figure", tmp_path / name).exit_code == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_picture_of_another_kind_is_refused(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    result = lesionlab("plan", "demo", "--figure", tmp_path / "rotation.pdf")
+    assert result.exit_code == 1
+    assert "ends in .svg or .png" in result.output

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from storage_schemas.models import Architecture, ModelName
 from storage_schemas.runs import (
+    Budget,
     Cell,
     Elastic,
+    Freezing,
     InferenceConfig,
     MetricDefinition,
     Parent,
@@ -49,6 +51,130 @@ def test_every_contradiction_is_reported_at_once(study: dict[str, Any]) -> None:
         "training: patch_voxels must be a multiple of 16 for a U-Net of depth 4; found 40",
     ):
         assert fault in message
+
+
+def faults_of(study: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        StudySpec.model_validate(study)
+    return str(caught.value)
+
+
+def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, Any]) -> None:
+    message = faults_of(
+        study
+        | {
+            "folds": [2, 2, 4],
+            "depths": [3, 3, 6],
+            "learning_rates": {"fine-tuned": [1e-5, 1e-5], "de-novo": [1e-4]},
+            "budgets": [{"steps": 10}, {"steps": 10}],
+            "freezings": [None, None],
+            "de_novo": False,
+            "training": {"freezing": {"part": "encoder"}, "warmup_steps": 20},
+            "sources": [{"model": "glioma", "cohort": "ms", "adaptation": {"head": "reinitialise"}}],
+        }
+    )
+    for fault in (
+        "folds: wanted 1 to 3, found 4",
+        "folds: found one twice in [2, 2, 4]",
+        "depths: found one twice in [3, 3, 6]",
+        "learning_rates of fine-tuned: found one twice",
+        "budgets: found one twice",
+        "freezings: found one twice",
+        "learning_rates: de-novo has some, but de_novo is false",
+        "freezings: training has a freezing too",
+        "training: patch_voxels must be a multiple of 64 for a U-Net of depth 6; found 96",
+        "source glioma: ms is the target; a model is not tested on what trained it",
+        "with a head that starts anew there is no default model to test",
+        "fine-tuned training: ",
+        "warmup_steps: wanted at most the 10 steps in all, found 20",
+    ):
+        assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"sources": [], "de_novo": False}, "nothing to do: wanted sources, de_novo or a grader"),
+        ({"sources": [], "freezings": [{"part": "encoder"}]}, "there is no source to fine-tune from"),
+        ({"sources": [{"model": "a", "cohort": "glioma", "trained_in": {}}]}, "Field required"),
+        ({"budgets": [{"steps": 10, "epochs": 2}]}, "wanted either epochs or steps"),
+        ({"budgets": [{}]}, "wanted either epochs or steps"),
+        ({"task": "enhancing", "sources": [{"model": "a", "task": "flair-single"}]}, "declare adaptation.channels"),
+        (
+            {"sources": [{"model": "a", "adaptation": {"channels": {"flair": {"copy_of": "t1"}}}}]},
+            "where each of flair comes from, among flair of flair-single; found flair from t1",
+        ),
+        (
+            {"sources": [{"model": "a", "cohort": "glioma"}, {"model": "b", "cohort": "glioma", "task": "enhancing"}]},
+            "cohort glioma is also prepared for another task",
+        ),
+    ],
+    ids=["nothing", "no source", "half a reference", "two budgets", "no budget", "task", "channels", "two tasks"],
+)
+def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
+    assert fault in faults_of(study | changes)
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        ({"design": "leave-one-site-out"}, "wants the names of two sites at least"),
+        ({"design": "train-on-one-site", "sites": ["a", "a"]}, "sites: found one twice"),
+        ({"design": "leave-one-patient-out"}, "wants their number, found none"),
+        ({"patients": 5, "sites": ["a", "b"]}, "only leave-one-patient-out uses them, found rotation"),
+        ({"design": "leave-one-patient-out", "patients": 5, "stratify": ["site"]}, "only a rotation draws its subsets"),
+    ],
+    ids=["no sites", "a site twice", "no patients", "another design's", "stratified patients"],
+)
+def test_a_split_design_that_contradicts_itself_is_refused(
+    study: dict[str, Any], target: dict[str, Any], fault: str
+) -> None:
+    assert fault in faults_of(study | {"target": {"cohort": "ms"} | target})
+
+
+def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) -> None:
+    cell = Cell(
+        arm="fine-tuned",
+        source="glioma",
+        training_size=10,
+        fold=2,
+        seed=1,
+        depth=3,
+        learning_rate=1e-5,
+        budget=Budget(steps=2000),
+        freezing=Freezing(part="encoder", epochs=5),
+        test_site="north",
+    )
+    assert cell.title() == (
+        "fine-tuned from glioma, 10 studies, depth 3, learning rate 1e-05, 2000 steps, encoder frozen for 5 epochs, "
+        "fold 2 (tested on north), seed 1"
+    )
+    columns = run.model_copy(update={"cell": cell}).columns()
+    assert (columns.learning_rate, columns.budget, columns.freezing) == (1e-5, "2000 steps", cell.freezing.text())
+    assert (columns.test_site, columns.train_site) == ("north", None)
+    assert (columns.training_size, columns.trained_on) == (10, len(run.train))
+
+
+def test_a_plain_cell_has_a_plain_title() -> None:
+    plain = {"training_size": 1, "fold": 1, "seed": 0}
+    assert Cell(arm="de-novo", source=None, **plain).title() == "de novo, 1 study, fold 1"
+    assert (
+        Cell(arm="default", source="glioma", **plain | {"training_size": 0}).title() == "default model glioma, fold 1"
+    )
+    assert Cell(arm="grader", source=None, **plain | {"training_size": 0}).title() == "second grader, fold 1"
+
+
+def test_a_study_file_survives_its_own_json(study: dict[str, Any]) -> None:
+    spec = StudySpec.model_validate(
+        study
+        | {
+            "depths": [3, 4],
+            "learning_rates": {"fine-tuned": [1e-5]},
+            "budgets": [{"epochs": 30}, {"steps": 100}],
+            "freezings": [None, {"part": "encoder", "epochs": 2}],
+        }
+    )
+    assert StudySpec.model_validate_json(spec.canonical_json()) == spec
 
 
 def test_a_source_whose_patches_do_not_fit_the_network_is_named(study: dict[str, Any]) -> None:

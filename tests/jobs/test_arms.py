@@ -1,0 +1,211 @@
+"""Whole studies, small: all arms at two depths, and one study that goes on from a model of another."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from jobs.cohorts import bring_in, dataset_of
+from jobs.pretrain import pretrain_sources
+from jobs.sources import finished_run
+from jobs.sweep import resolve_plan, sweep_study
+from lesionlab.errors import InputError, SpecError
+from lesionlab.evaluation.lesionwise import score
+from lesionlab.evaluation.study import read_prediction
+from lesionlab.store.arrays import read_array, read_attributes
+from lesionlab.store.documents import read_document
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import read_rows
+from lesionlab.studies.registry import find_model, models
+from storage_schemas import keys
+from storage_schemas.cohorts import CohortPlan
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.models import TensorReceipt
+from storage_schemas.results import StudyRow
+from storage_schemas.splits import Split
+from storage_schemas.studies import Plan, StudySpec, TrainedIn
+from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
+
+TRAINING = {"patch_voxels": 16, "patches_per_study": 2, "augmentations": 1, "epochs": 1, "batch_size": 2}
+
+
+def spec(**changes: Any) -> StudySpec:
+    return StudySpec.model_validate(
+        {
+            "name": "arms",
+            "title": "all arms at two depths",
+            "task": "flair-single",
+            "spacing_mm": 4.0,
+            "cohorts": {"arms-ms": {}, "arms-glioma": {}, "others": {}},
+            "target": {"cohort": "arms-ms", "subsets": 2, "subset_size": 2, "second_grader_first": True},
+            "sources": [{"model": "arms-glioma", "cohort": "arms-glioma"}],
+            "default_tested_on": "all-subsets",
+            "grader_tested_on": "first-subset",
+            "training_sizes": [2],
+            "depths": [1, 2],
+            "learning_rates": {"fine-tuned": [1e-4]},
+            "architecture": {"depth": 1, "base_channels": 2},
+            "training": TRAINING,
+            "inference": {"step_voxels": 16},
+        }
+        | changes
+    )
+
+
+def going_on(**changes: Any) -> StudySpec:
+    """A study that starts from one model of the other one, and leaves one patient out."""
+    taken = {"study": "arms", "arm": "fine-tuned", "training_size": 2, "fold": 1, "depth": 1}
+    return spec(
+        name="going-on",
+        target={"cohort": "others", "design": "leave-one-patient-out", "patients": 2},
+        sources=[{"model": "arms-ft-2", "trained_in": taken}],
+        training_sizes=[1],
+        depths=[],
+        grader_tested_on="nothing",
+        de_novo=False,
+    ).model_copy(update=changes)
+
+
+def second_mask_of(mask_ijk: np.ndarray) -> np.ndarray:
+    """What another grader might have drawn: nothing in one half of the head."""
+    mask_ijk[: mask_ijk.shape[0] // 2] = 0
+    return mask_ijk
+
+
+def read_twice(bids: Path, studies: int) -> None:
+    """Give the first studies of the dataset a second grader's masks."""
+    manual, second = bids / "derivatives" / "manual", bids / "derivatives" / "grader2"
+    shutil.copytree(manual, second)
+    for patient in sorted(second.glob("sub-*"))[studies:]:
+        shutil.rmtree(patient)
+    for path in second.rglob("*_mask.nii.gz"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(second_mask_of(np.asanyarray(image.dataobj).copy()), image.affine, image.header), path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Three simulated cohorts, preprocessed."""
+    folder = tmp_path_factory.mktemp("arms")
+    store = open_store((folder / "store").as_uri())
+    plans = {
+        "arms-ms": CohortPlan(pathology="ms", studies=4, seed=1, spacing_mm=4.0),
+        "arms-glioma": CohortPlan(pathology="glioma", studies=2, seed=2, spacing_mm=4.0),
+        "others": CohortPlan(pathology="ms", studies=2, seed=3, spacing_mm=4.0),
+    }
+    for name, plan in plans.items():
+        bids = dataset_of(name, plan, folder)
+        if name == "arms-ms":
+            read_twice(bids, studies=2)
+        bring_in(spec(), name, bids, store, exclude_faulty=False, plain=True)
+    return store
+
+
+@pytest.fixture(scope="module")
+def plan(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The study, pretrained and swept."""
+    cache = tmp_path_factory.mktemp("cache")
+    pretrain_sources(spec(), store, cache, plain=True)
+    return sweep_study(spec(), store, cache, plain=True)
+
+
+def masks_of(store: Store, key: str) -> dict[str, Any]:
+    card = StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE])
+    arrays = {name: read_array(store, key, name) for name in ("native_label", "second_label")}
+    return arrays | {"affine": card.native_grid.affine}
+
+
+def rows_of(store: Store, plan: Plan) -> list[StudyRow]:
+    parts = [keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id) for run in plan.runs]
+    return read_rows(store, parts, StudyRow)
+
+
+def test_every_arm_has_its_rows_at_each_depth(store: Store, plan: Plan) -> None:
+    found = Counter((row.arm, row.depth, row.learning_rate, row.trained_on) for row in rows_of(store, plan))
+    assert found == {
+        ("grader", 1, None, 0): 2,
+        **{("default", depth, None, 0): 4 for depth in (1, 2)},
+        **{("de-novo", depth, None, 2): 4 for depth in (1, 2)},
+        **{("fine-tuned", depth, 1e-4, 2): 4 for depth in (1, 2)},
+    }
+
+
+def test_each_depth_has_its_own_default_model_and_a_bare_name_means_the_main_one(store: Store, plan: Plan) -> None:
+    made = [card for card in models(store) if card.name == "arms-glioma"]
+    assert sorted(card.architecture.depth for card in made) == [1, 2]
+    assert find_model(store, "arms-glioma").architecture.depth == 1
+    for run in plan.runs:
+        if run.parent:
+            parent = next(card for card in made if card.version == run.parent.model.version)
+            assert parent.architecture == run.architecture
+
+
+def test_the_second_graders_masks_are_scored_as_if_a_model_had_drawn_them(store: Store, plan: Plan) -> None:
+    (run,) = (run for run in plan.runs if run.cell and run.cell.arm == "grader")
+    rows = {row.study: row for row in rows_of(store, plan) if row.arm == "grader"}
+    for entry in run.test:
+        volume = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+        group = masks_of(store, volume)
+        expected = score(
+            group["native_label"], second_mask_of(group["native_label"].copy()), group["affine"], MetricDefinition()
+        )
+        row = rows[entry.study]
+        assert (row.found, row.spurious, row.predicted_lesions) == (expected.found, 0, len(expected.prediction))
+        assert np.array_equal(read_prediction(store, run.run_id, entry.study).mask_ijk, group["second_label"])
+    assert not store.exists(keys.RUN_CARD.build(run_id=run.run_id))
+
+
+def test_the_split_lies_in_the_store_under_the_digest_that_the_plan_names(store: Store, plan: Plan) -> None:
+    (key,) = store.list("splits/arms-ms/")
+    split = read_document(store, key, Split)
+    assert plan.split == split.digest()
+    tested = {run.cell.fold: [e.study for e in run.test] for run in plan.runs if run.cell and run.train}
+    assert [tested[fold] for fold in (1, 2)] == [list(subset) for subset in split.subsets]
+
+
+def test_a_model_of_a_finished_study_is_registered_under_its_new_name_and_fine_tuned(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    (taken,) = pretrain_sources(going_on(), store, tmp_path, plain=True)
+    assert (taken.name, taken.parent.name if taken.parent else None) == ("arms-ft-2", "arms-glioma")
+    further = sweep_study(going_on(), store, tmp_path, plain=True)
+    assert Counter(row.arm for row in rows_of(store, further)) == {"default": 2, "fine-tuned": 2}
+    for run in further.runs:
+        assert run.parent is not None
+        assert run.parent.model.version == taken.version
+    receipt = keys.RUN_RECEIPT.build(run_id=next(run.run_id for run in further.runs if run.train))
+    assert {tensor.origin for tensor in read_rows(store, [receipt], TensorReceipt)} == {"source"}
+
+
+def test_a_model_of_another_study_is_not_tested_on_what_trained_it(store: Store, plan: Plan, tmp_path: Path) -> None:
+    again = {"cohort": "arms-ms", "design": "leave-one-patient-out", "patients": 4}
+    leaking = going_on(target=spec(target=again).target)
+    pretrain_sources(leaking, store, tmp_path, plain=True)
+    with pytest.raises(SpecError, match="cohort arms-ms, which trained it, shares images"):
+        resolve_plan(leaking, store)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fault"),
+    [
+        ({"arm": "de-novo", "training_size": 2, "fold": 1}, r"wanted one cell, found 2 \(.*depth 1.*; .*depth 2"),
+        ({"arm": "de-novo", "training_size": 50, "fold": 1}, "wanted one cell, found 0; "),
+    ],
+    ids=["several", "none"],
+)
+def test_a_model_that_is_not_told_apart_or_not_there_is_refused(
+    store: Store, plan: Plan, wanted: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(SpecError, match=fault):
+        finished_run(store, TrainedIn(study="arms", **wanted))
+
+
+def test_a_study_that_was_never_swept_is_named(store: Store) -> None:
+    with pytest.raises(InputError, match="study nobody: no sweep"):
+        finished_run(store, TrainedIn(study="nobody", arm="de-novo", training_size=2, fold=1))
