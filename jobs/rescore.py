@@ -65,7 +65,9 @@ def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
         table.add_column(column, justify="left" if column in ("model", "definition") else "right")
     for condition in planned_conditions(plan):
         for number, (label, judged) in enumerate(rows.items(), start=1):
-            means = {summary.metric: mean_se(summary) for summary in summarise(judged, [condition])}
+            means = {
+                summary.metric: mean_se(summary) for summary in summarise(judged, [condition], plan.spec.undefined)
+            }
             who = condition.title() if number == 1 else ""
             name = label.partition("@")[0]
             table.add_row(who, name, means["sensitivity"], means["ppv"], end_section=number == len(rows))
@@ -108,7 +110,7 @@ def show_changes(plan: Plan, own: Rows, other: Rows, by: MetricDefinition) -> No
 
 def effects(plan: Plan, rows: Rows) -> tuple[EffectRow, ...]:
     """Every comparison of the study."""
-    return compare(rows, (run.cell for run in plan.runs if run.cell), plan.spec.unit_of_analysis)
+    return compare(rows, (run.cell for run in plan.runs if run.cell), plan.spec.unit_of_analysis, plan.spec.undefined)
 
 
 def planned_conditions(plan: Plan) -> Sequence[Condition]:
