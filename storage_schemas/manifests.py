@@ -36,6 +36,11 @@ class ManifestEntry(Document):
     second_grader: bool = False
     """Whether the volume holds another grader's mask too."""
 
+    @property
+    def images(self) -> frozenset[Sha256]:
+        """All its images, by their voxels."""
+        return frozenset({self.image_sha256, *self.further_images_sha256})
+
 
 class Exclusion(Document):
     """One study that did not pass, with everything that was found."""

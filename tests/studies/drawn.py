@@ -14,6 +14,7 @@ def entry(
     site: str = "a",
     load_ml: float = 1.5,
     second_grader: bool = False,
+    further: tuple[int, ...] = (),
 ) -> ManifestEntry:
     """Study `number`; its patient and its image are its own unless said otherwise."""
     return ManifestEntry(
@@ -22,6 +23,7 @@ def entry(
         site=site,
         volume=f"{number:016x}",
         image_sha256=f"{number if image is None else image:064x}",
+        further_images_sha256=tuple(f"{other:064x}" for other in further),
         lesions=3,
         lesion_volume_ml=load_ml,
         second_grader=second_grader,

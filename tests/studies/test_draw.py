@@ -117,6 +117,16 @@ def test_too_few_studies_too_few_second_masks_and_a_shared_image_are_reported_at
     assert "wanted 4 studies with a second grader's mask for subset 1, found 0" in message
 
 
+def test_two_pairs_of_one_patient_may_share_the_middle_visit_and_no_others_may() -> None:
+    pairs = (entry(1, patient="p1", image=10, further=(11,)), entry(2, patient="p1", image=11, further=(12,)))
+    of_others = (entry(3, image=20, further=(21,)), entry(4, image=22, further=(23,)))
+    split = draw_split(manifest(*pairs, *of_others), target(subsets=2, subset_size=2))
+    assert {"sub-0001", "sub-0002"} in [set(subset) for subset in split.subsets]
+    stranger = entry(5, image=30, further=(12,))
+    with pytest.raises(DatasetError, match="sub-0002 and sub-0005 are the same image"):
+        draw_split(manifest(*pairs, *of_others, stranger), target(subsets=2, subset_size=2))
+
+
 def test_patients_that_fit_no_subsets_are_refused() -> None:
     pairs = manifest(*(entry(number, patient=f"p{number // 2}") for number in range(6)))
     with pytest.raises(DatasetError, match="could not be shared out into 2 subsets of 3"):

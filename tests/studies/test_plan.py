@@ -261,6 +261,12 @@ def test_a_patient_label_means_one_person_only_within_one_register() -> None:
         planned(one_register, made_by=(trained_on(twin),))
 
 
+def test_another_visit_of_a_patient_on_whom_a_source_was_trained_never_tests_it() -> None:
+    visit = manifest(entry(2000, patient="p5"))
+    with pytest.raises(SpecError, match="cohort ms, which trained it, shares images or patients"):
+        planned(made_by=(trained_on(visit),))
+
+
 SITES = {"cohort": "ms", "sites": ["a", "b", "c"]}
 
 

@@ -101,10 +101,11 @@ def test_all_folds_together_test_every_study_once(size: int) -> None:
 
 def test_a_patient_and_an_image_on_both_sides_are_named_at_once() -> None:
     train = (entry(1, patient="anna"), entry(2))
-    test = (entry(3, patient="anna"), entry(4, image=2), entry(5))
+    test = (entry(3, patient="anna"), entry(4, image=2), entry(5, further=(1,)), entry(6))
     assert leaks(train, test) == [
         "sub-0003 is tested, but sub-0001 of the same patient is trained on",
         "sub-0004 is tested, but sub-0002 of the same image is trained on",
+        "sub-0005 is tested, but sub-0001 of the same image is trained on",
     ]
     with pytest.raises(DatasetError, match="fold 2: sub-0003 is tested"):
         fold_of((train, test), Target(cohort="ms", subsets=2, subset_size=2), 2, fold=2)

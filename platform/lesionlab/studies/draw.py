@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from lesionlab.errors import DatasetError
+from storage_schemas.base import Sha256
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.splits import Split, Target
 
@@ -74,11 +75,21 @@ def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
 
 
 def shared_images(entries: Iterable[ManifestEntry]) -> list[str]:
-    """A fault for every image that stands under several studies, whatever their patients are called."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """A fault for every two studies that share an image.
+
+    Those of one patient may, unless they share all: of three visits two pairs are made, with the middle one in common.
+    """
+    seen: dict[Sha256, ManifestEntry] = {}
+    faults = []
     for entry in entries:
-        found[entry.image_sha256].append(entry.study)
-    return [f"{' and '.join(names)} are the same image; keep one" for names in found.values() if names[1:]]
+        others = {seen[image].study: seen[image] for image in sorted(entry.images) if image in seen}
+        faults += [
+            f"{study} and {entry.study} are the same image; keep one"
+            for study, other in others.items()
+            if other.patient != entry.patient or other.images == entry.images
+        ]
+        seen |= dict.fromkeys(entry.images, entry)
+    return faults
 
 
 def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:

@@ -157,8 +157,8 @@ def _misfits(spec: StudySpec, parents: Parents) -> Iterable[str]:
 def _shared_with_sources(spec: StudySpec, manifest: Manifest, parents: Parents) -> Iterable[str]:
     """A study that a default model, or what that one started from, was trained on must never test it.
 
-    Images are compared by their voxels. Patients are compared where both cohorts name them from one register: labels
-    of different datasets mean nothing to each other, since every dataset has a sub-01.
+    Images are compared by their voxels. Patients are compared within one cohort, and where two cohorts name them from
+    one register: labels of different datasets mean nothing to each other, since every dataset has a sub-01.
     """
     for source in spec.sources:
         runs = {run.run_id: run for depth in spec.network_depths for run in parents[source.model, depth].made_by}
@@ -176,11 +176,8 @@ def _seen(entry: ManifestEntry, run: RunSpec, spec: StudySpec) -> bool:
         spec.cohorts[name].patient_register if name in spec.cohorts else None
         for name in (spec.target.cohort, run.cohort)
     )
-    same_register = register is not None and register == other
-    return any(
-        entry.image_sha256 == seen.image_sha256 or (same_register and entry.patient == seen.patient)
-        for seen in run.train
-    )
+    same_people = run.cohort == spec.target.cohort or (register is not None and register == other)
+    return any(entry.images & seen.images or (same_people and entry.patient == seen.patient) for seen in run.train)
 
 
 def _sizes_out_of_reach(spec: StudySpec, subsets: Sequence[Subset]) -> Iterable[str]:

@@ -83,19 +83,18 @@ def fold_of(subsets: Sequence[Subset], target: Target, training_size: int, fold:
 
 
 def leaks(train: Iterable[ManifestEntry], test: Iterable[ManifestEntry]) -> list[str]:
-    """A fault for every tested study whose patient or whose image is trained on."""
-    patients, images = {}, {}
+    """A fault for every tested study whose patient, or one of whose images, is trained on."""
+    patients: dict[str, str] = {}
+    images: dict[str, str] = {}
     for entry in train:
-        patients[entry.patient] = images[entry.image_sha256] = entry.study
-    return [
-        f"{entry.study} is tested, but {study} of the same {what} is trained on"
-        for entry in test
-        for what, study in (
-            ("patient", patients.get(entry.patient)),
-            ("image", images.get(entry.image_sha256)),
-        )
-        if study is not None
-    ]
+        patients[entry.patient] = entry.study
+        images |= dict.fromkeys(entry.images, entry.study)
+    faults = []
+    for entry in test:
+        shared = {f"{patients[entry.patient]} of the same patient"} if entry.patient in patients else set()
+        shared |= {f"{images[image]} of the same image" for image in entry.images if image in images}
+        faults += [f"{entry.study} is tested, but {other} is trained on" for other in sorted(shared)]
+    return faults
 
 
 def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
