@@ -131,7 +131,7 @@ class EffectRow(Document):
     n_other: int | None
     """Values of the second group of an unpaired test."""
     undefined: Annotated[int, Field(ge=0)]
-    """Values or pairs left out because the metric was undefined."""
+    """Values or pairs for which the metric was undefined: left out, or counted as 0 where the study says so."""
     difference: float | None
     statistic: float | None
     p: Fraction | None
@@ -143,3 +143,7 @@ class EffectRow(Document):
     setting: str = ""
     """What the compared models share and others of the study do not, such as `depth 3`; empty where nothing varies."""
     note: str = ""
+    p_holm: Fraction | None = None
+    """Adjusted after Holm over the same family; beside the paper's Bonferroni."""
+    p_welch: Fraction | None = None
+    """Of an unpaired test without pooled variances, not corrected; beside the paper's pooled test."""

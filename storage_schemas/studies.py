@@ -15,6 +15,7 @@ from storage_schemas.base import Digest, Document, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
+from storage_schemas.results import Fraction
 from storage_schemas.runs import Budget, Cell, Freezing, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
 from storage_schemas.tasks import TASKS, TaskName
@@ -23,6 +24,9 @@ TrainedArm = Literal["fine-tuned", "de-novo"]
 
 TestedOn = Literal["first-subset", "all-subsets", "nothing"]
 """What models that are not trained on the target are tested on; the paper: subset 1."""
+
+Undefined = Literal["exclude", "worst"]
+"""What a value that is undefined counts for: nothing, and every mean says how many it left out; or 0."""
 
 Variant = tuple[float | None, Budget | None, Freezing | None]
 """Learning rate, budget and freezing of one training; None: as StudySpec.training says."""
@@ -75,6 +79,16 @@ class Source(Document):
         return self
 
 
+class Goal(Document):
+    """What the models are to reach, so that the answer can say how many labelled studies that takes."""
+
+    metric: Literal["sensitivity", "ppv", "dice"] = "sensitivity"
+    target: Fraction | None = None
+    """None: the second grader's mean; where none was scored, de novo's mean at the largest training size."""
+    annotation_minutes: Annotated[float, Field(gt=0)] | None = None
+    """A person's time for one study; None: the answer counts studies and no hours."""
+
+
 class StudySpec(Document):
     """A whole study. Raises ValueError with every contradiction that it holds."""
 
@@ -115,6 +129,11 @@ class StudySpec(Document):
     metric: NamedOrFull = MetricDefinition()
     unit_of_analysis: Literal["fold-averaged", "per-study"] = "fold-averaged"
     """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study."""
+
+    undefined: Undefined = "exclude"
+    """Of sensitivity without a reference lesion and PPV without a predicted one, in every mean and test."""
+    goal: Goal | None = None
+    """None: the default goal for sensitivity and for PPV, without hours."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> StudySpec:

@@ -6,15 +6,15 @@ import pytest
 
 from lesionlab.analysis.answer import answer
 from lesionlab.analysis.comparisons import compare
-from lesionlab.analysis.conditions import cells_of, conditions
+from lesionlab.analysis.conditions import conditions, places
 from lesionlab.analysis.summary import summarise
 from lesionlab.analysis.tables import performance_tables
 
 
 def answer_to(rows, planned, simulated=False):
-    planned = frozenset(planned)
+    planned = list(planned)
     tables = performance_tables(summarise(rows, conditions(planned)), compare(rows, planned, "fold-averaged"))
-    return answer(tables, len(planned - cells_of(rows)), len(planned), simulated)
+    return answer(tables, len(places(planned) - places(rows)), len(planned), simulated)
 
 
 def drawn(table_of, tuned, fresh, **changes):
@@ -46,7 +46,7 @@ MIXED = [0.25, 0.1, 0.2, 0.18, 0.13, 0.16]
 def test_the_verdict_follows_the_test(table_of, tuned, fresh, said):
     rows = drawn(table_of, tuned, fresh)
     rows = [row.model_copy(update={"ppv": value}) for row, value in zip(rows, [*MIXED, *LOW], strict=True)]
-    verdict = answer_to(rows, cells_of(rows)).verdicts[0]
+    verdict = answer_to(rows, rows).verdicts[0]
     assert verdict.startswith("With 4 labelled studies, fine-tuning from drawn-glioma ")
     assert said in verdict
 
@@ -54,13 +54,13 @@ def test_the_verdict_follows_the_test(table_of, tuned, fresh, said):
 def test_a_difference_that_was_not_shown_is_not_called_none(table_of):
     rows = drawn(table_of, LOW, MIXED)
     assert "Not significant means not shown; it does not mean that there is no difference." in (
-        answer_to(rows, cells_of(rows)).cautions
+        answer_to(rows, rows).cautions
     )
 
 
 def test_the_numbers_in_the_answer_are_the_means(table_of):
     rows = drawn(table_of, HIGH, LOW, ppv=0.5)
-    finding = answer_to(rows, cells_of(rows)).findings[0]
+    finding = answer_to(rows, rows).findings[0]
     assert "fine-tuned from drawn-glioma found 0.76 ± 0.02 of the lesions with PPV 0.50 ± 0.00" in finding
     assert "de novo found 0.17 ± 0.02 of the lesions" in finding
     assert "sensitivity +0.60 (p < 0.001, n = 6, significant)" in finding
@@ -68,14 +68,14 @@ def test_the_numbers_in_the_answer_are_the_means(table_of):
 
 def test_one_study_cannot_answer(table_of):
     rows = table_of({("fine-tuned", 4): {(1, 1): 0.9}, ("de-novo", 4): {(1, 1): 0.1}})
-    found = answer_to(rows, cells_of(rows))
+    found = answer_to(rows, rows)
     assert "cannot say" in found.verdicts[0]
     assert "one pair only" in found.verdicts[0]
 
 
 def test_one_arm_alone_cannot_answer(rows):
     alone = [row for row in rows if row.arm == "fine-tuned"]
-    assert "does not have both arms" in answer_to(alone, cells_of(alone)).verdicts[0]
+    assert "does not have both arms" in answer_to(alone, alone).verdicts[0]
 
 
 def test_the_largest_size_that_can_be_tested_speaks(rows, cells):

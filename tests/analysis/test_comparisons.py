@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from lesionlab.analysis.comparisons import compare
-from lesionlab.analysis.conditions import cells_of
 
 
 def pick(effects, test, metric="sensitivity", size=None, model=""):
@@ -58,7 +57,7 @@ def test_fine_tuned_and_de_novo_are_paired_by_study(table_of):
             ("de-novo", 4): {(2, 1): 0.4, (1, 1): 0.1, (1, 2): 0.6},
         }
     )
-    effect = pick(compare(rows, cells_of(rows), "per-study"), "paired-t", size=4)
+    effect = pick(compare(rows, rows, "per-study"), "paired-t", size=4)
     wanted = stats.ttest_rel([0.5, 0.7, 0.9], [0.1, 0.6, 0.4])
     assert (effect.n, effect.difference) == (3, pytest.approx(1 / 3))
     assert (effect.statistic, effect.p) == (pytest.approx(wanted.statistic), pytest.approx(wanted.pvalue))
@@ -72,7 +71,7 @@ def test_a_pair_with_an_undefined_value_is_left_out_and_counted(table_of):
             ("de-novo", 4): {(1, 1): 0.1, (1, 2): 0.6, (2, 1): 0.4},
         }
     )
-    effects = compare(rows, cells_of(rows), "per-study")
+    effects = compare(rows, rows, "per-study")
     assert [(e.n, e.undefined) for e in effects if e.metric == "sensitivity"] == [(2, 1), (2, 1)]
 
 
@@ -84,14 +83,14 @@ FOLDS = {
 
 def test_fold_averaged_tests_compare_positions(table_of):
     rows = table_of(FOLDS)
-    effect = pick(compare(rows, cells_of(rows), "fold-averaged"), "unpaired-t", size=4)
+    effect = pick(compare(rows, rows, "fold-averaged"), "unpaired-t", size=4)
     wanted = stats.ttest_ind([0.6, 0.75], [0.2, 0.3])
     assert (effect.n, effect.n_other, effect.p) == (2, 2, pytest.approx(wanted.pvalue))
 
 
 def test_per_study_tests_compare_studies(table_of):
     rows = table_of(FOLDS)
-    effect = pick(compare(rows, cells_of(rows), "per-study"), "unpaired-t", size=4)
+    effect = pick(compare(rows, rows, "per-study"), "unpaired-t", size=4)
     wanted = stats.ttest_ind([0.5, 0.6, 0.7, 0.9], [0.2, 0.3])
     assert (effect.n, effect.n_other, effect.p) == (4, 2, pytest.approx(wanted.pvalue))
 
@@ -101,15 +100,15 @@ def test_several_seeds_are_averaged_before_a_test(table_of):
     low = table_of(tuned | {("de-novo", 4): {(1, 1): 0.1, (1, 2): 0.5, (2, 1): 0.4}})
     high = table_of({("de-novo", 4): {(1, 1): 0.3, (1, 2): 0.7, (2, 1): 0.4}}, seed=1)
     mean = table_of(tuned | {("de-novo", 4): {(1, 1): 0.2, (1, 2): 0.6, (2, 1): 0.4}})
-    two_seeds = pick(compare(low + high, cells_of(low + high), "per-study"), "paired-t", size=4)
-    one_seed = pick(compare(mean, cells_of(mean), "per-study"), "paired-t", size=4)
+    two_seeds = pick(compare(low + high, low + high, "per-study"), "paired-t", size=4)
+    one_seed = pick(compare(mean, mean, "per-study"), "paired-t", size=4)
     assert (two_seeds.n, two_seeds.p) == (3, pytest.approx(one_seed.p))
 
 
 def test_each_fine_tuned_model_meets_its_own_default_and_de_novo_meets_every_one(rows, cells):
     twin = {"source": "drawn-metastases"}
     other = [row.model_copy(update=twin) for row in rows if row.source]
-    effects = compare(rows + other, cells_of(rows + other), "fold-averaged")
+    effects = compare(rows + other, rows + other, "fold-averaged")
     unpaired = {(e.comparison, e.training_size) for e in effects if e.test == "unpaired-t"}
     assert unpaired == {
         (f"{model} against default model {source}", size)
@@ -129,9 +128,8 @@ def test_the_order_of_rows_changes_nothing(rows, cells, unit):
 def test_other_names_of_studies_and_sites_change_nothing(rows, cells):
     renamed = [row.model_copy(update={"study": f"sub-{900 - int(row.study[4:])}", "site": "east"}) for row in rows]
     for one, other in zip(compare(renamed, cells, "per-study"), compare(rows, cells, "per-study"), strict=True):
-        assert one.model_dump(exclude={"statistic", "p", "p_bonferroni", "difference"}) == other.model_dump(
-            exclude={"statistic", "p", "p_bonferroni", "difference"}
-        )
+        numbers = {"statistic", "p", "p_bonferroni", "p_holm", "p_welch", "difference"}
+        assert one.model_dump(exclude=numbers) == other.model_dump(exclude=numbers)
         assert one.p == pytest.approx(other.p, rel=1e-9)
 
 
@@ -146,7 +144,7 @@ def test_a_common_shift_of_a_study_changes_no_paired_result(table_of):
         }
     )
     for test, size in (("paired-t", 4), ("rm-anova", None)):
-        one, other = (pick(compare(r, cells_of(r), "per-study"), test, size=size) for r in (plain, moved))
+        one, other = (pick(compare(r, r, "per-study"), test, size=size) for r in (plain, moved))
         assert one.p == pytest.approx(other.p)
 
 
@@ -159,7 +157,7 @@ NOTHING_DEFINED = {
 @pytest.mark.parametrize("unit", ["fold-averaged", "per-study"])
 def test_a_metric_that_is_never_defined_has_notes_only(table_of, unit):
     rows = table_of(NOTHING_DEFINED)
-    effects = [e for e in compare(rows, cells_of(rows), unit) if e.metric == "sensitivity"]
+    effects = [e for e in compare(rows, rows, unit) if e.metric == "sensitivity"]
     assert all(e.p is None and e.note and not e.significant and e.undefined for e in effects)
 
 

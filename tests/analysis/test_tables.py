@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lesionlab.analysis.comparisons import compare
-from lesionlab.analysis.conditions import Condition, cells_of, conditions
+from lesionlab.analysis.conditions import Condition, conditions
 from lesionlab.analysis.summary import Summary, summarise
 from lesionlab.analysis.tables import as_text, key_of, mean_se, p_text, performance_csv, performance_tables, summary_csv
 
@@ -41,8 +41,8 @@ def test_every_trained_model_meets_the_default_and_fine_tuned_lines_carry_the_me
 
 def test_each_default_model_has_a_table_of_its_own(rows):
     both = rows + [row.model_copy(update={"source": "other"}) for row in rows if row.source]
-    effects = compare(both, cells_of(both), "fold-averaged")
-    tables = performance_tables(summarise(both, conditions(cells_of(both))), effects)
+    effects = compare(both, both, "fold-averaged")
+    tables = performance_tables(summarise(both, conditions(both)), effects)
     assert [(table.source, len(table.lines)) for table in tables] == [("drawn-glioma", 5), ("other", 5)]
     assert {line.condition.source for line in tables[1].lines} == {"other", None}
 
@@ -79,15 +79,14 @@ def test_the_screen_shows_every_line_within_its_width(tables, effects):
 
 def test_the_key_explains_only_what_was_compared(rows):
     alone = [row for row in rows if row.arm == "de-novo"]
-    key = " ".join(key_of(compare(alone, cells_of(alone), "per-study"), "per-study"))
+    key = " ".join(key_of(compare(alone, alone, "per-study"), "per-study"))
     assert "p default" not in key
     assert "p method" not in key
 
 
 def test_nothing_to_average_is_an_empty_field_never_nan(table_of):
     rows = table_of({("de-novo", 4): {(1, 1): None, (1, 2): None}})
-    planned = cells_of(rows)
-    summaries = summarise(rows, conditions(planned))
-    sheet = performance_csv(performance_tables(summaries, compare(rows, planned, "per-study"))) + summary_csv(summaries)
+    summaries = summarise(rows, conditions(rows))
+    sheet = performance_csv(performance_tables(summaries, compare(rows, rows, "per-study"))) + summary_csv(summaries)
     assert "nan" not in sheet.lower()
     assert "sensitivity,,,0,2" in sheet

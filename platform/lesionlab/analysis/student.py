@@ -85,9 +85,12 @@ def unpaired_t(values: Sequence[float], others: Sequence[float], *, pooled: bool
 def repeated_measures(values_SM: NDArray[np.float64]) -> Outcome:
     """One-way repeated-measures ANOVA: does the mean differ between the models, each study its own control?
 
-    `values_SM` holds one row per study and one column per model, all defined. Sphericity is not corrected for.
+    `values_SM` holds one row per study and one column per model; with a value missing (NaN) there is no test, where
+    AnovaRM would return NaN in silence. Sphericity is not corrected for.
     """
     studies, models = values_SM.shape
+    if np.isnan(values_SM).any():
+        return Outcome(None, None, None, "a study lacks a value under one of the models")
     if models < 2:
         return Outcome(None, None, None, "fewer than two models to compare")
     if studies < 2:

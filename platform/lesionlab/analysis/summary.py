@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from lesionlab.analysis.conditions import METRICS, Condition, Metric, values_by_study
-from storage_schemas.results import StudyRow
+from lesionlab.analysis.conditions import METRICS, Condition, Metric, rows_by_condition, values_by_study
+from lesionlab.analysis.rows import Row
+from storage_schemas.studies import Undefined
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,28 @@ class Summary:
     n: int
     """Studies with a value."""
     undefined: int
-    """Tested studies without one: they are left out of the mean."""
+    """Tested studies for which the metric was undefined: left out of the mean, or counted as 0 by policy "worst"."""
 
 
-def summarise(rows: Sequence[StudyRow], conditions: Iterable[Condition]) -> tuple[Summary, ...]:
+def summarise(
+    rows: Iterable[Row], conditions: Iterable[Condition], undefined: Undefined = "exclude"
+) -> tuple[Summary, ...]:
     """Mean ± SE for every condition and metric, conditions in the order given; a study counts once over its seeds."""
+    by_condition = rows_by_condition(rows)
     return tuple(
-        _summary(condition, metric, list(values_by_study(rows, condition, metric).values()))
+        _summary(by_condition.get(condition, []), condition, metric, undefined)
         for condition in conditions
         for metric in METRICS
     )
 
 
-def _summary(condition: Condition, metric: Metric, values: Sequence[float | None]) -> Summary:
-    kept = [value for value in values if value is not None]
+def _summary(rows: Sequence[Row], condition: Condition, metric: Metric, undefined: Undefined) -> Summary:
+    kept = [value for value in values_by_study(rows, condition, metric, undefined).values() if value is not None]
     return Summary(
         condition=condition,
         metric=metric,
         mean=fmean(kept) if kept else None,
         se=stdev(kept) / sqrt(len(kept)) if len(kept) > 1 else None,
         n=len(kept),
-        undefined=len(values) - len(kept),
+        undefined=sum(value is None for value in values_by_study(rows, condition, metric).values()),
     )

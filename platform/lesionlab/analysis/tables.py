@@ -1,21 +1,28 @@
 """Summaries and effects in; the paper's Table 3 out, as data, as text for the screen and as CSV.
 
-One table per default model: its own row, then fine-tuned and de novo at each size. Dice is ours.
+One table per setting and default model: its own row, then fine-tuned and de novo at each size. Dice is ours.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import StringIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lesionlab.analysis.comparisons import Unit, versus
-from lesionlab.analysis.conditions import METRICS, Condition, Metric
+from lesionlab.analysis.comparisons import (
+    Unit,
+    grader_with_defaults,
+    pairs_of_methods,
+    pairs_with_default,
+    pairs_with_grader,
+    versus,
+)
+from lesionlab.analysis.conditions import METRICS, Condition, Group, Metric, groups
 from lesionlab.analysis.student import ALPHA
 from lesionlab.analysis.summary import Summary
 from storage_schemas.results import EffectRow, StudyRow
@@ -33,6 +40,7 @@ class Measure:
     against_default: EffectRow | None
     between_methods: EffectRow | None
     """Fine-tuned against de novo at this size; on the fine-tuned line, as in the paper."""
+    against_grader: EffectRow | None = None
 
 
 @dataclass(frozen=True)
@@ -45,24 +53,18 @@ class Line:
 
 @dataclass(frozen=True)
 class PerformanceTable:
-    """All models that belong to one default model; `source` is None where the study has none."""
+    """All models of one setting that belong to one default model; `source` is None where the study has none."""
 
     source: str | None
     lines: tuple[Line, ...]
+    setting: str = ""
+    """As EffectRow.setting: `depth 3`; empty where the study has one setting."""
 
 
 def performance_tables(summaries: Sequence[Summary], effects: Sequence[EffectRow]) -> tuple[PerformanceTable, ...]:
-    """One table per default model, models in the order of the summaries."""
-    models = list(dict.fromkeys(summary.condition for summary in summaries))
-    named = list(dict.fromkeys(model.source for model in models if model.source))
-    sources: list[str | None] = [*named] or [None]
-    return tuple(
-        PerformanceTable(
-            source,
-            tuple(_line(model, source, summaries, effects) for model in models if model.source in (None, source)),
-        )
-        for source in sources
-    )
+    """One table per setting and default model, models in the paper's order."""
+    found = groups(summary.condition for summary in summaries)
+    return tuple(_table(group, source, summaries, effects) for group in found for source in _sources(group))
 
 
 def mean_se(summary: Summary) -> str:
@@ -87,8 +89,8 @@ def p_words(effect: EffectRow) -> str:
 
 
 def short_name(condition: Condition) -> str:
-    """As in the paper's tables: `Default`, `FT`, `DN`."""
-    return {"default": "Default", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
+    """As in the paper's tables: `Default`, `Grader 2`, `FT`, `DN`."""
+    return {"default": "Default", "grader": "Grader 2", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
 
 
 def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
@@ -165,21 +167,44 @@ def csv_text(records: Sequence[Mapping[str, object]]) -> str:
     return sheet.getvalue()
 
 
-def _line(model: Condition, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow]) -> Line:
-    default, fresh = Condition("default", source, 0), Condition("de-novo", None, model.training_size)
+def _sources(group: Group) -> list[str | None]:
+    named = list(dict.fromkeys(model.source for model in group.conditions if model.source))
+    return [*named] or [None]
 
-    def effect(test: str, metric: Metric, other: Condition) -> EffectRow | None:
-        wanted = (test, metric, versus(model, other), model.training_size)
-        return next((e for e in effects if (e.test, e.metric, e.comparison, e.training_size) == wanted), None)
+
+def _table(
+    group: Group, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow]
+) -> PerformanceTable:
+    models = [model for model in group.conditions if model.source in (None, source)]
+    own = [effect for effect in effects if effect.setting == group.setting]
+    return PerformanceTable(source, tuple(_line(model, models, summaries, own) for model in models), group.setting)
+
+
+def _line(
+    model: Condition, models: Sequence[Condition], summaries: Sequence[Summary], effects: Sequence[EffectRow]
+) -> Line:
+    partners = {
+        "against_default": _partner(model, [*pairs_with_default(models), *grader_with_defaults(models)]),
+        "between_methods": _partner(model, pairs_of_methods(models)),
+        "against_grader": _partner(model, pairs_with_grader(models)),
+    }
+
+    def effect(metric: Metric, other: Condition | None) -> EffectRow | None:
+        wanted = (metric, other and versus(model, other), model.training_size)
+        return next((e for e in effects if (e.metric, e.comparison, e.training_size) == wanted), None)
 
     return Line(
         model,
         {
-            s.metric: Measure(s, effect("unpaired-t", s.metric, default), effect("paired-t", s.metric, fresh))
+            s.metric: Measure(s, **{name: effect(s.metric, other) for name, other in partners.items()})
             for s in summaries
             if s.condition == model
         },
     )
+
+
+def _partner(model: Condition, pairs: Sequence[tuple[Condition, Condition]]) -> Condition | None:
+    return next((other for first, other in pairs if first == model), None)
 
 
 def _rich_table(table: PerformanceTable) -> Table:
@@ -188,7 +213,9 @@ def _rich_table(table: PerformanceTable) -> Table:
         box=SIMPLE_HEAD,
         collapse_padding=True,
         pad_edge=False,
-        title=f"Default model: {table.source}" if table.source else None,
+        title="; ".join(
+            [f"Default model: {table.source}"] * bool(table.source) + [table.setting] * bool(table.setting)
+        ),
     )
     sheet.add_column("Model")
     sheet.add_column("N", justify="right")
@@ -207,7 +234,9 @@ def _with_n(summary: Summary) -> str:
 
 
 def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
-    record: dict[str, object] = {"default_model": table.source} | _model_columns(line.condition)
+    record: dict[str, object] = {"setting": table.setting, "default_model": table.source} | _model_columns(
+        line.condition
+    )
     for metric in METRICS:
         measure = line.measures[metric]
         summary = measure.summary
@@ -217,7 +246,11 @@ def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
             f"{metric}_n": summary.n,
             f"{metric}_undefined": summary.undefined,
         }
-        for name, effect in (("default", measure.against_default), ("method", measure.between_methods)):
+        for name, effect in (
+            ("default", measure.against_default),
+            ("grader", measure.against_grader),
+            ("method", measure.between_methods),
+        ):
             record |= {
                 f"{metric}_p_{name}": effect.p if effect else None,
                 f"{metric}_p_{name}_significant": effect.significant if effect else None,
@@ -226,4 +259,4 @@ def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
 
 
 def _model_columns(condition: Condition) -> dict[str, object]:
-    return {"arm": condition.arm, "source": condition.source, "training_size": condition.training_size}
+    return asdict(condition)

@@ -1,0 +1,65 @@
+"""What the statistics need of one tested study: who, under which model, tested when, and with what result.
+
+StudyRow has all of this; so has a row of a table that was made elsewhere. No lesion counts, no volumes.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from storage_schemas.results import Arm
+
+
+class Row(Protocol):
+    """One tested study under one model; names and units as in StudyRow. A metric that is undefined is None."""
+
+    @property
+    def study(self) -> str: ...
+
+    @property
+    def patient(self) -> str: ...
+
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def arm(self) -> Arm: ...
+
+    @property
+    def source(self) -> str | None: ...
+
+    @property
+    def training_size(self) -> int: ...
+
+    @property
+    def fold(self) -> int: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def learning_rate(self) -> float | None: ...
+
+    @property
+    def budget(self) -> str | None: ...
+
+    @property
+    def freezing(self) -> str | None: ...
+
+    @property
+    def train_site(self) -> str | None: ...
+
+    @property
+    def sensitivity(self) -> float | None: ...
+
+    @property
+    def ppv(self) -> float | None: ...
+
+    @property
+    def dice(self) -> float | None: ...
