@@ -17,10 +17,14 @@ from storage_schemas.results import Arm
 TEXT_POINTS = 9
 PNG_DOTS_PER_INCH = 200
 
-FILL: dict[Arm, str] = {"default": "#d9d9d9", "fine-tuned": "#5b8db8", "de-novo": "#f6c79b"}
-"""Apart in grey by their hatches, and fine-tuned by its tone."""
-HATCH: dict[Arm, str] = {"default": "", "fine-tuned": "///", "de-novo": "..."}
-HATCH_INK: dict[Arm, str] = {"default": "#595959", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
+INK = "#222222"
+
+FILL: dict[Arm, str] = {"default": "#8fbf8f", "grader": "#f08c2e", "fine-tuned": "#5b8db8", "de-novo": "#f6dcc0"}
+"""Apart in grey by their hatches, and by their tone."""
+HATCH: dict[Arm, str] = {"default": "", "grader": "xxx", "fine-tuned": "///", "de-novo": "..."}
+HATCH_INK: dict[Arm, str] = {"default": "#3f6b3f", "grader": "#7a3d00", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
+LINE_STYLE: dict[Arm, str] = {"default": ":", "grader": "-.", "fine-tuned": "-", "de-novo": "--"}
+MARKER: dict[Arm, str] = {"default": "s", "grader": "D", "fine-tuned": "o", "de-novo": "^"}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

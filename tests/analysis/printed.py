@@ -1,0 +1,53 @@
+"""The numbers of Tables 3, 5 and 6 of Wahlig et al. 2023, as they would come out of the statistics."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from lesionlab.analysis.comparisons import versus
+from lesionlab.analysis.conditions import METRICS, Condition
+from lesionlab.analysis.summary import Summary
+from lesionlab.analysis.tables import PerformanceTable, performance_tables
+from storage_schemas.results import EffectRow
+
+PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))
+OTHER = {"default": Condition("default", "mixed", 0), "grader2": Condition("grader", None, 0)}
+SOURCE = {"Default": "mixed", "FT": "mixed", "DN": None, "Grader 2": None}
+ARM = {"Default": "default", "FT": "fine-tuned", "DN": "de-novo", "Grader 2": "grader"}
+
+
+def printed_table(name: str) -> PerformanceTable:
+    """The PerformanceTable whose means and p values are those in print."""
+    lines = [line for line in PRINTED if line["table"] == name]
+    means, effects = {}, []
+    for line in lines:
+        model = Condition(ARM[line["model"]], SOURCE[line["model"]], int(line["studies"] or 0))
+        other = OTHER.get(line["against"], Condition("de-novo", None, model.training_size))
+        means[model, line["metric"]] = float(line["mean"]), float(line["se"])
+        means[other, line["metric"]] = float(line["other_mean"]), float(line["other_se"])
+        effects.append(
+            EffectRow(
+                metric=line["metric"],
+                test="paired-t" if line["against"] == "method" else "unpaired-t",
+                comparison=versus(model, other),
+                training_size=model.training_size,
+                n=10,
+                n_other=None,
+                undefined=0,
+                difference=None,
+                statistic=None,
+                p=0.0001 if line["less_than"] == "1" else float(line["p"]),
+                p_bonferroni=None,
+                family=int(line["m"]),
+                significant=line["starred"] == "1",
+            )
+        )
+    models = dict.fromkeys(model for model, _ in means)
+    summaries = [
+        Summary(model, metric, *means.get((model, metric), (None, None)), 60, 0)
+        for model in models
+        for metric in METRICS
+    ]
+    (table,) = performance_tables(summaries, effects)
+    return table
