@@ -1,0 +1,71 @@
+"""Default models of each task come from simulated cohorts or from given ones, and are registered with their cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lesionlab.simulation.cohort import simulate_cohort
+from lesionlab.store.objects import open_store
+from lesionlab.studies.registry import models
+from storage_schemas.cohorts import CohortPlan
+from storage_schemas.tasks import TASKS, TaskName
+from tests.jobs.conftest import Lesionlab
+
+COHORTS: dict[TaskName, dict[str, Any]] = {
+    "flair-single": {"pathology": ["glioma", "leukodystrophy", "small-vessel"], "studies": 3},
+    "flair-new": {"pathology": "glioma", "studies": 1, "timepoints": 2},
+    "enhancing": {"pathology": "metastases", "studies": 1, "contrasts": ["T1w", "ce-gadolinium_T1w"]},
+}
+
+
+def study_file(folder: Path, task: TaskName, simulate: dict[str, Any] | None) -> Path:
+    """A study whose target nobody has: pretraining does not ask for it."""
+    study = {
+        "name": "small",
+        "title": f"a default model for {task}",
+        "task": task,
+        "spacing_mm": 4.0,
+        "cohorts": {"target": {}, "elsewhere": {"simulate": simulate} if simulate else {}},
+        "target": {"cohort": "target", "subsets": 2, "subset_size": 1},
+        "sources": [{"model": "elsewhere", "cohort": "elsewhere"}],
+        "training_sizes": [1],
+        "architecture": {"depth": 1, "base_channels": 2},
+        "training": {"patch_voxels": 16, "patches_per_study": 2, "augmentations": 1, "epochs": 1, "batch_size": 2},
+        "inference": {"step_voxels": 16},
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    return path
+
+
+@pytest.mark.parametrize("task", COHORTS)
+def test_a_default_model_of_each_task_from_a_simulated_cohort(
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, task: TaskName
+) -> None:
+    spec = study_file(tmp_path, task, COHORTS[task] | {"seed": 1, "spacing_mm": 4.0})
+    result = lesionlab("pretrain", spec, "--plain", "--work", tmp_path / "work")
+    assert result.exit_code == 0, result.output
+    (card,) = models(open_store(file_store_uri))
+    assert (card.name, card.task, card.channels) == ("elsewhere", task, TASKS[task].channel_names)
+    assert card.training_studies == COHORTS[task]["studies"]
+    assert f"registered elsewhere@{card.version}: depth 1" in result.output
+
+
+def test_a_given_cohort_stands_in_for_the_simulated_one_and_is_asked_for_where_there_is_none(
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str
+) -> None:
+    spec = study_file(tmp_path, "flair-single", None)
+    result = lesionlab("pretrain", spec, "--plain")
+    assert result.exit_code == 1
+    assert "give --bids elsewhere=PATH" in result.output
+
+    simulate_cohort(CohortPlan(pathology="glioma", studies=2, seed=5, spacing_mm=4.0), tmp_path / "own")
+    for options in (["--bids", f"elsewhere={tmp_path / 'own'}"], []):  # the second time it is in the store
+        result = lesionlab("pretrain", spec, "--plain", *options)
+        assert result.exit_code == 0, result.output
+    (card,) = models(open_store(file_store_uri))
+    assert card.training_studies == 2
