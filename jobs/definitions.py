@@ -11,14 +11,7 @@ from rich.table import Table
 
 from jobs.door import console, validation_faults
 from lesionlab.errors import SpecError
-from storage_schemas.definitions import (
-    DEFINITIONS,
-    AnyOverlap,
-    MetricDefinition,
-    MostlyInside,
-    OneToOne,
-    definition_named,
-)
+from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named
 
 
 def load_definition(name: str) -> MetricDefinition:
@@ -41,10 +34,7 @@ def load_definition(name: str) -> MetricDefinition:
 
 def in_words(definition: MetricDefinition) -> str:
     """`6-neighbourhood, over 3 mm³; …`: what counts as a lesion, and what as a hit."""
-    volume = f"{definition.minimum_volume_mm3:g} mm³"
-    least = f"over {volume}" if definition.drop_at_minimum else f"from {volume}"
-    size = f", {least}" if definition.minimum_volume_mm3 else ""
-    return f"{definition.connectivity}-neighbourhood{size}; {_rule(definition.matching)}"
+    return f"{definition.lesion_in_words()}; {definition.hit_in_words()}"
 
 
 def show_definitions(asked: bool) -> None:
@@ -58,14 +48,3 @@ def show_definitions(asked: bool) -> None:
         table.add_row(definition.name, in_words(definition))
     console.print(table)
     raise typer.Exit()
-
-
-def _rule(rule: AnyOverlap | MostlyInside | OneToOne) -> str:
-    if isinstance(rule, AnyOverlap):
-        return f"at least {rule.minimum_overlap:.0%} covered" if rule.minimum_overlap else "any shared voxel"
-    if isinstance(rule, OneToOne):
-        return f"matched one to one, {'IoU' if rule.measure == 'iou' else 'Dice'} at least {rule.threshold:g}"
-    return (
-        f"more than {rule.covered_above:.0%} covered, and the lesions that make up {rule.share_of_cover:.0%} of that "
-        f"each at most {rule.most_outside:.0%} outside"
-    )

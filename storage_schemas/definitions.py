@@ -71,6 +71,24 @@ class MetricDefinition(Document):
         """How rows name this definition."""
         return f"{self.name}@{self.digest()}"
 
+    def lesion_in_words(self) -> str:
+        """What counts as a lesion: `6-neighbourhood, over 3 mm³`."""
+        volume = f"{self.minimum_volume_mm3:g} mm³"
+        least = f"over {volume}" if self.drop_at_minimum else f"from {volume}"
+        return f"{self.connectivity}-neighbourhood" + (f", {least}" if self.minimum_volume_mm3 else "")
+
+    def hit_in_words(self) -> str:
+        """What counts as a hit: `any shared voxel`."""
+        rule = self.matching
+        if isinstance(rule, AnyOverlap):
+            return f"at least {rule.minimum_overlap:.0%} covered" if rule.minimum_overlap else "any shared voxel"
+        if isinstance(rule, OneToOne):
+            return f"matched one to one, {'IoU' if rule.measure == 'iou' else 'Dice'} at least {rule.threshold:g}"
+        return (
+            f"more than {rule.covered_above:.0%} covered, and the lesions that make up {rule.share_of_cover:.0%} of "
+            f"that each at most {rule.most_outside:.0%} outside"
+        )
+
 
 DEFINITIONS: dict[str, MetricDefinition] = {
     definition.name: definition

@@ -85,3 +85,4 @@ RESCORED_LESION_ROWS = KeyPattern("rescored/{study_name}/{definition}/{code}/les
 REPORT = KeyPattern("reports/{study_name}/{digest}/report.html")
 REPORT_TABLE = KeyPattern("reports/{study_name}/{digest}/tables/{table}")
 REPORT_FIGURE = KeyPattern("reports/{study_name}/{digest}/figures/{figure}")
+REPORT_STUDY = KeyPattern("reports/{study_name}/{digest}/studies/{page}")

@@ -57,10 +57,16 @@ def test_grouped_columns_stand_under_their_group():
 
 
 @pytest.mark.parametrize("write", [as_markdown, as_html])
-def test_what_a_row_is_about_is_told_once_and_starred_p_values_stand_out(write):
+def test_what_a_row_is_about_is_told_once(write):
     text = write(SHEET)
     assert text.count("10 " if write is as_markdown else ">10<") == 1
-    assert write is as_markdown or text.count('class="star"') == 2
+
+
+def test_numbers_stand_right_and_starred_p_values_stand_out():
+    page = as_html(SHEET)
+    assert page.count('class="n star"') == 2
+    assert '<td class="n">–</td>' in page
+    assert '<th scope="row">FT</th>' in page
 
 
 def test_a_table_that_the_page_may_sort_says_everything_in_every_row():

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from lesionlab.analysis.comparisons import pairs_of_methods
 from lesionlab.analysis.conditions import Condition, Metric
-from lesionlab.analysis.drawing import FILL, HATCH, HATCH_INK, INK, TEXT_POINTS, new_figure
+from lesionlab.analysis.drawing import FILL, HATCH, HATCH_INK, INK, TEXT_POINTS, new_figure, quiet_axes
 from lesionlab.analysis.tables import Line, Measure, PerformanceTable
 from storage_schemas.results import Arm
 
@@ -98,11 +98,8 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
     axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
     axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    axes.tick_params(axis="y", labelsize=TEXT_POINTS)
     axes.tick_params(axis="x", length=0)
-    axes.grid(axis="y", color="#e3e3e3", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    quiet_axes(axes)
     axes.spines["left"].set_bounds(0, 1)
 
 

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -30,6 +31,14 @@ MARKER: dict[Arm, str] = {"default": "s", "grader": "D", "fine-tuned": "o", "de-
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure whose parts make room for each other."""
     return Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01))
+
+
+def quiet_axes(axes: Axes) -> None:
+    """No box, thin horizontal lines behind the data, small numbers."""
+    axes.tick_params(axis="y", labelsize=TEXT_POINTS)
+    axes.grid(axis="y", color="#e3e3e3", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def as_svg(figure: Figure, name: str) -> bytes:

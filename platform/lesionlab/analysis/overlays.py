@@ -1,4 +1,4 @@
-"""Study slices in; one figure out: FLAIR, the reference on it, and every model's prediction beside the reference."""
+"""Study slices in; one figure out: the image, the reference on it, and each prediction beside the reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 
 from lesionlab.analysis.conditions import Condition
 from lesionlab.analysis.drawing import TEXT_POINTS, new_figure
-from lesionlab.analysis.slices import Outline, StudySlice
+from lesionlab.analysis.planes import Outline
+from lesionlab.analysis.slices import StudySlice
 from lesionlab.analysis.tables import short_name
 
 REFERENCE: dict[str, Any] = {"colors": "#00e5ff", "linestyles": "solid", "linewidths": 0.7}
@@ -33,7 +34,7 @@ def overlay_figure(slices: Sequence[StudySlice]) -> Figure:
     grid = figure.subplots(len(slices), 2 + len(models), squeeze=False)
     for axes_of_row, study in zip(grid, slices, strict=True):
         _draw_row(axes_of_row, study)
-    for axes, title in zip(grid[0], ["FLAIR", "Reference", *map(_title, models)], strict=True):
+    for axes, title in zip(grid[0], [slices[0].image, "Reference", *map(_title, models)], strict=True):
         axes.set_title(title, fontsize=TEXT_POINTS)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, fontsize=TEXT_POINTS, frameon=False)
     return figure
@@ -101,7 +102,7 @@ def _box_mm(study: StudySlice) -> tuple[float, float, float, float]:
 
 
 def _title(model: Condition) -> str:
-    return short_name(model) if model.arm == "default" else f"{short_name(model)}, N = {model.training_size}"
+    return f"{short_name(model)}, N = {model.training_size}" if model.trained else short_name(model)
 
 
 def _legend() -> list[Line2D]:

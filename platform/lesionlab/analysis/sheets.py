@@ -75,17 +75,17 @@ def as_markdown(sheet: Sheet) -> str:
 
 def as_html(sheet: Sheet) -> str:
     """A `<table>` and its notes, to be put into a page."""
-    attributes = ' class="sortable"' if sheet.sortable else ""
+    numeric = _numeric_columns(sheet)
     body = [
-        _row([("th" if place < sheet.heads else "td", cell) for place, cell in enumerate(row)])
+        "<tr>" + "".join(_cell(text, place < sheet.heads, numeric[place]) for place, text in enumerate(row)) + "</tr>"
         for row in _told_once(sheet)
     ]
     notes = [f"<li>{escape(note)}</li>" for note in sheet.notes]
     return "\n".join(
         [
-            f"<table{attributes}>",
+            '<table class="sortable">' if sheet.sortable else "<table>",
             f"<caption>{escape(sheet.title)}</caption>",
-            f"<thead>{_head(sheet)}</thead>",
+            f"<thead>{_head(sheet, numeric)}</thead>",
             "<tbody>",
             *body,
             "</tbody>",
@@ -119,28 +119,43 @@ _STYLE = (
 )
 
 
-def _head(sheet: Sheet) -> str:
+def _head(sheet: Sheet, numeric: Sequence[bool]) -> str:
     """One line, or two where columns stand in groups."""
+    titled = [
+        (column.group, f"{_class('n' * number)}>{escape(column.title)}</th>")
+        for column, number in zip(sheet.columns, numeric, strict=True)
+    ]
     if not any(column.group for column in sheet.columns):
-        return _row([("th", column.title) for column in sheet.columns])
+        return "<tr>" + "".join(f'<th scope="col"{title}' for _, title in titled) + "</tr>"
     above, below = "", ""
-    for group, members in groupby(sheet.columns, key=lambda column: column.group):
-        titles = [column.title for column in members]
+    for group, members in groupby(titled, key=lambda title: title[0]):
+        titles = [title for _, title in members]
         if group:
-            above += f'<th colspan="{len(titles)}" class="group">{escape(group)}</th>'
-            below += "".join(f"<th>{escape(title)}</th>" for title in titles)
+            above += f'<th scope="colgroup" colspan="{len(titles)}" class="group">{escape(group)}</th>'
+            below += "".join(f'<th scope="col"{title}' for title in titles)
         else:
-            above += "".join(f'<th rowspan="2">{escape(title)}</th>' for title in titles)
+            above += "".join(f'<th scope="col" rowspan="2"{title}' for title in titles)
     return f"<tr>{above}</tr><tr>{below}</tr>"
 
 
-def _row(cells: Sequence[tuple[str, str]]) -> str:
-    return "<tr>" + "".join(f"<{tag}{_mark(cell)}>{escape(cell)}</{tag}>" for tag, cell in cells) + "</tr>"
+def _cell(text: str, head: bool, numeric: bool) -> str:
+    """Numbers stand right, starred p values stand out."""
+    classes = _class("n" * numeric, "star" * text.endswith("*"))
+    return f'<th scope="row"{classes}>{escape(text)}</th>' if head else f"<td{classes}>{escape(text)}</td>"
 
 
-def _mark(cell: str) -> str:
-    """Starred p values stand out."""
-    return ' class="star"' if cell.endswith("*") else ""
+def _class(*names: str) -> str:
+    given = " ".join(name for name in names if name)
+    return f' class="{given}"' if given else ""
+
+
+def _numeric_columns(sheet: Sheet) -> list[bool]:
+    """Which columns hold numbers, p values, means with their error; an empty column does not."""
+    told = [[row[place] for row in sheet.rows if row[place]] for place in range(len(sheet.columns))]
+    return [bool(texts) and all(text == NONE or text[0] in _FIRST_OF_NUMBERS for text in texts) for texts in told]
+
+
+_FIRST_OF_NUMBERS = "0123456789<≤>+−"
 
 
 def _told_once(sheet: Sheet) -> list[tuple[str, ...]]:

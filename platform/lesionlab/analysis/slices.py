@@ -1,27 +1,21 @@
-"""Rows, volumes and predictions of a study in the store in; the paper's Figure 3B out: what each model sees and misses.
-
-i j k native voxel axes as stored; R A S the same axes turned to right, front, top; row, column: as displayed.
-"""
+"""Rows, volumes and predictions of a study in the store in; the paper's Figures 3B to 5B out: what each arm sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.analysis.conditions import Condition, rows_of
-from lesionlab.imaging.resample import resample_linear
-from lesionlab.imaging.volume import grid_of, matrix_of, spacing_of
+from lesionlab.analysis.planes import Outline, Picture, Plane, fullest_plane
 from lesionlab.store.arrays import group_exists, read_array, read_attributes
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import StudyRow
-from storage_schemas.volumes import ATTRIBUTE, Grid, StudyVolumeCard
+from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
 CHOICE = (
     "of the test studies that most of these models were tested on, those with the smallest, the median and the largest "
@@ -29,8 +23,14 @@ CHOICE = (
 )
 """What `representative_studies` does, in words."""
 
-Picture = NDArray[np.float32]
-Outline = NDArray[np.bool_]
+CHANNEL_TITLES = {
+    "flair": "FLAIR",
+    "subtraction": "Follow-up − initial",
+    "follow-up": "FLAIR, follow-up",
+    "after": "T1 with gadolinium",
+    "enhancement": "T1, after − before",
+}
+"""Of each task the last channel: what the lesions are seen on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,12 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class StudySlice:
-    """One axial native slice, seen from below (the patient's right is on the left, front is up)."""
+    """One axial native slice, displayed."""
 
     study: str
     caption: str
+    image: str
+    """What the picture is of."""
     picture: Picture
     reference: Outline
     spacing_mm: tuple[float, float]
@@ -55,11 +57,33 @@ class StudySlice:
     panels: tuple[Panel, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class ShownVolume:
+    """What of a study volume is shown: the image that its lesions are seen on, and the reference mask."""
+
+    card: StudyVolumeCard
+    image_IJK: Picture
+    reference_ijk: NDArray[np.uint8]
+
+    @property
+    def image_title(self) -> str:
+        """What the image is."""
+        return CHANNEL_TITLES.get(self.card.channels[-1], self.card.channels[-1])
+
+
+def read_volume(store: Store, entry: ManifestEntry) -> ShownVolume:
+    """The volume that a manifest lists. Raises MissingObject where it is not in the store."""
+    key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    card = StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE])
+    image_IJK = read_array(store, key, "image")[-1].astype(np.float32)
+    return ShownVolume(card, image_IJK, read_array(store, key, "native_label"))
+
+
 def shown_models(models: Sequence[Condition]) -> tuple[Condition, ...]:
-    """The default model, then de novo and fine-tuned at the smallest and at the largest size."""
-    sizes = [model.training_size for model in models if model.arm != "default"]
+    """Every untrained model, then de novo and fine-tuned at the smallest and at the largest size."""
+    sizes = [model.training_size for model in models if model.trained]
     ends = {min(sizes), max(sizes)} if sizes else set()
-    chosen = [model for model in models if model.arm == "default" or model.training_size in ends]
+    chosen = [model for model in models if not model.trained or model.training_size in ends]
     return tuple(sorted(chosen, key=lambda model: (model.training_size, model.arm)))
 
 
@@ -82,74 +106,32 @@ def representative_studies(rows: Sequence[StudyRow], models: Sequence[Condition]
 
 def read_slice(store: Store, entry: ManifestEntry, rows: Sequence[StudyRow], models: Sequence[Condition]) -> StudySlice:
     """The axial slice with the most reference lesion of one study, with every model's prediction on it."""
-    key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
-    card = StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE])
-    reference_ijk = read_array(store, key, "native_label")
-    plane = _fullest_axial_plane(reference_ijk, card.native_grid)
-    image_IJK = read_array(store, key, "image")[0].astype(np.float32)
-    picture_ijk = resample_linear(image_IJK, card.study_grid, plane.grid, outside=float(image_IJK.min()))
+    volume = read_volume(store, entry)
+    plane = fullest_plane(volume.reference_ijk, volume.card.native_grid)
     own = [row for row in rows if row.study == entry.study]
     return StudySlice(
         study=entry.study,
         caption=f"{own[0].reference_lesions} lesions, {own[0].reference_ml:.1f} ml\nslice at z = {plane.z_mm:.0f} mm",
-        picture=plane.display(picture_ijk),
-        reference=plane.cut(reference_ijk),
+        image=volume.image_title,
+        picture=plane.picture(volume.image_IJK, volume.card.study_grid),
+        reference=plane.cut(volume.reference_ijk),
         spacing_mm=plane.spacing_mm,
         panels=tuple(_panel(store, rows_of(model, own), model, plane) for model in models),
     )
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """One layer of a native grid, across the voxel axis that runs most nearly up and down."""
-
-    axis: int
-    index: int
-    grid: Grid
-    """Of this layer alone: one voxel thick."""
-
-    @property
-    def z_mm(self) -> float:
-        """World height of its centre."""
-        return float((matrix_of(self.grid) @ [*((np.array(self.grid.shape) - 1) / 2), 1])[2])
-
-    @property
-    def spacing_mm(self) -> tuple[float, float]:
-        """Of rows and columns as displayed."""
-        spacing = spacing_of(matrix_of(self.grid))
-        right, front = (spacing[axis] for axis in _axes_to_ras(self.grid)[:2])
-        return front, right
-
-    def display(self, layer_ijk: NDArray[Any]) -> NDArray[Any]:
-        """The layer as radiologists look at it."""
-        layer_RAS = nib.orientations.apply_orientation(layer_ijk, nib.io_orientation(matrix_of(self.grid)))
-        return np.ascontiguousarray(layer_RAS[::-1, ::-1, 0].T)
-
-    def cut(self, mask_ijk: NDArray[np.uint8]) -> Outline:
-        """This layer of a native mask, displayed."""
-        return self.display(np.take(mask_ijk, [self.index], axis=self.axis)).astype(bool)
-
-
-def _axes_to_ras(grid: Grid) -> list[int]:
-    """The voxel axes that run most nearly left to right, back to front, and up."""
-    return [int(axis) for axis in np.argsort(nib.io_orientation(matrix_of(grid))[:, 0])]
-
-
-def _fullest_axial_plane(mask_ijk: NDArray[np.uint8], grid: Grid) -> _Plane:
-    axis = _axes_to_ras(grid)[2]
-    index = int(np.argmax(mask_ijk.sum(axis=tuple({0, 1, 2} - {axis}))))
-    shape, step = list(grid.shape), np.eye(4)
-    shape[axis], step[axis, 3] = 1, index
-    return _Plane(axis, index, grid_of(tuple(shape), matrix_of(grid) @ step))
-
-
-def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: _Plane) -> Panel:
+def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: Plane) -> Panel:
     """`rows` are those of this model and study: one per seed, of which the first is shown."""
     if not rows:
         return Panel(model, None, "not tested\non this study")
     row = min(rows, key=lambda row: row.seed)
-    key = keys.PREDICTION.build(run_id=row.run_id, study=row.study)
-    if not group_exists(store, key):
+    mask_ijk = read_prediction(store, row)
+    if mask_ijk is None:
         return Panel(model, None, "no prediction\nin the store")
-    caption = f"found {row.found} of {row.reference_lesions}\nspurious {row.spurious}"
-    return Panel(model, plane.cut(read_array(store, key, "mask")), caption)
+    return Panel(model, plane.cut(mask_ijk), f"found {row.found} of {row.reference_lesions}\nspurious {row.spurious}")
+
+
+def read_prediction(store: Store, row: StudyRow) -> NDArray[np.uint8] | None:
+    """The native mask that a run predicted for a study, (i, j, k); None where the store has none."""
+    key = keys.PREDICTION.build(run_id=row.run_id, study=row.study)
+    return read_array(store, key, "mask") if group_exists(store, key) else None
