@@ -177,6 +177,7 @@ def table_of(rows: list[StudyRow]) -> Callable[..., list[StudyRow]]:
                     "fold": fold,
                     "position": position,
                     "study": f"sub-{fold}{position:02d}",
+                    "patient": f"{fold}{position:02d}",
                     "seed": seed,
                     "sensitivity": value,
                 }

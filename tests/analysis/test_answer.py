@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from lesionlab.analysis.answer import answer
+from lesionlab.analysis.answer import LEAST_PATIENTS, answer
+from lesionlab.analysis.beside import Options, beside
 from lesionlab.analysis.comparisons import compare
 from lesionlab.analysis.conditions import conditions, places
 from lesionlab.analysis.summary import summarise
 from lesionlab.analysis.tables import performance_tables
+from storage_schemas.studies import Goal
 
 
-def answer_to(rows, planned, simulated=False):
-    planned = list(planned)
-    tables = performance_tables(summarise(rows, conditions(planned)), compare(rows, planned, "fold-averaged"))
-    return answer(tables, len(places(planned) - places(rows)), len(planned), simulated)
+def answer_to(rows, planned, simulated=False, undefined="exclude", goal=None, null_repetitions=0):
+    effects = compare(rows, planned, "fold-averaged", undefined)
+    tables = performance_tables(summarise(rows, conditions(planned), undefined), effects)
+    ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions))
+    return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
 
 
 def drawn(table_of, tuned, fresh, **changes):
@@ -73,6 +76,26 @@ def test_one_study_cannot_answer(table_of):
     assert "one pair only" in found.verdicts[0]
 
 
+@pytest.mark.parametrize("patients", [LEAST_PATIENTS - 1, LEAST_PATIENTS])
+def test_a_verdict_needs_so_many_patients_that_a_sign_test_could_speak(table_of, patients):
+    rows = [row for row in drawn(table_of, HIGH, LOW) if row.study in {f"sub-1{p:02d}" for p in (1, 2, 3)}]
+    more = [row for row in drawn(table_of, HIGH, LOW) if row.study.startswith("sub-2")]
+    rows += [row for row in more if int(row.study[4:]) - 200 <= patients - 3]
+    found = answer_to(rows, rows)
+    assert ("had significantly higher sensitivity" in found.verdicts[0]) == (patients == LEAST_PATIENTS)
+    if patients < LEAST_PATIENTS:
+        assert len(found.verdicts) == 1
+        assert "both arms were tested on 5 patients, and a verdict needs 6 at least" in found.verdicts[0]
+        assert any("Fewer than 6 patients: no verdict." in line for line in found.findings)
+
+
+def test_many_studies_of_few_patients_make_no_verdict(table_of):
+    rows = [row.model_copy(update={"patient": str(row.fold)}) for row in drawn(table_of, HIGH, LOW)]
+    found = answer_to(rows, rows)
+    assert "tested on 2 patients" in found.verdicts[0]
+    assert any(line.startswith("The 6 test studies are of 2 patients") for line in found.cautions)
+
+
 def test_one_arm_alone_cannot_answer(rows):
     alone = [row for row in rows if row.arm == "fine-tuned"]
     assert "does not have both arms" in answer_to(alone, alone).verdicts[0]
@@ -85,12 +108,54 @@ def test_the_largest_size_that_can_be_tested_speaks(rows, cells):
     assert found.cautions[0] == "Preliminary: 6 of 13 cells have no results yet."
 
 
-def test_means_over_different_studies_are_not_compared_and_their_n_is_said(rows, cells):
+def test_a_mean_over_other_studies_than_the_pairs_says_its_n(rows, cells):
     some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
-    assert any("By the means alone" in line for line in answer_to(rows, cells).findings)
-    found = answer_to(some, cells)
-    assert not any("By the means alone" in line for line in found.findings)
-    assert any("8 labelled studies" in line and "(n = 12)" in line for line in found.findings)
+    assert any("8 labelled studies" in line and "(n = 12)" in line for line in answer_to(some, cells).findings)
+
+
+def test_the_answer_says_how_many_labelled_studies_the_goal_takes(rows, cells):
+    found = answer_to(rows, cells, goal=Goal(target=0.45, annotation_minutes=30))
+    assert "fine-tuned from drawn-glioma reaches it at N at most 4" in found.verdicts[1]
+    assert "fine-tuning saves at least" in found.verdicts[1]
+    assert "hours of annotation at 30 minutes a study" in found.verdicts[1]
+
+
+def test_each_setting_has_a_verdict_of_its_own(rows):
+    deeper = [row.model_copy(update={"depth": 5}) for row in rows]
+    verdicts = answer_to(rows + deeper, rows + deeper).verdicts
+    assert [verdict.split(":")[0] for verdict in verdicts[:2]] == ["Depth 4", "Depth 5"]
+    assert verdicts[0].removeprefix("Depth 4: ") == verdicts[1].removeprefix("Depth 5: ")
+
+
+def test_the_largest_models_are_set_beside_the_second_grader(rows):
+    graded = [
+        row.model_copy(update={"arm": "grader", "source": None, "sensitivity": 0.9, "ppv": 0.9})
+        for row in rows
+        if row.arm == "default"
+    ]
+    findings = answer_to(rows + graded, rows + graded).findings
+    assert any(line.startswith("Grader 2: found 0.90") for line in findings)
+    assert [line.partition(": ")[0] for line in findings if "against Grader 2" in line] == [
+        "Fine-tuned from drawn-glioma, 8 studies, against Grader 2",
+        "De novo, 8 studies, against Grader 2",
+    ]
+
+
+def test_a_method_that_is_wrong_too_often_is_named(rows, cells):
+    """Networks that share a fold's chance: one fold of the fine-tuned networks is far better, the others worse."""
+    shift = {1: 0.3, 2: -0.15, 3: -0.15}
+    uneven = [
+        row.model_copy(update={"sensitivity": min(1.0, max(0.0, row.sensitivity + shift[row.fold]))})
+        if row.arm == "fine-tuned"
+        else row
+        for row in rows
+    ]
+    said = [line for line in answer_to(uneven, cells, null_repetitions=40).cautions if "by this method" in line]
+    assert any("sensitivity" in line and "paired t, fine-tuned against de novo" in line for line in said)
+
+
+def test_without_a_budget_control_the_answer_says_so(rows, cells):
+    assert any(line.startswith("Budget control: not run.") for line in answer_to(rows, cells).cautions)
 
 
 def test_undefined_values_are_pointed_out(rows, cells):
@@ -98,6 +163,14 @@ def test_undefined_values_are_pointed_out(rows, cells):
     assert (
         "PPV of de novo, 4 studies: undefined in 4 of 12 studies (no lesion predicted), which are left out of its mean."
         in answer_to(silent, cells).cautions
+    )
+
+
+def test_undefined_values_that_count_as_0_are_said_to(rows, cells):
+    silent = [row.model_copy(update={"ppv": None}) if row.arm == "de-novo" and row.fold == 1 else row for row in rows]
+    found = answer_to(silent, cells, undefined="worst")
+    assert "PPV of de novo, 4 studies: undefined in 4 of 12 studies (no lesion predicted), which count as 0." in (
+        found.cautions
     )
 
 

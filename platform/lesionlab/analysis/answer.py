@@ -1,4 +1,5 @@
-"""Tables and what is missing in; the study's answer in plain words out, as cautious as the numbers are.
+"""Tables, what stands beside them and what is missing in; the study's answer in plain words out, as cautious as the
+numbers are.
 
 Every sentence is computed: what was not tested is not claimed, what cannot be answered is said to be open.
 """
@@ -8,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lesionlab.analysis.beside import Beside
+from lesionlab.analysis.cautions import cautions
 from lesionlab.analysis.comparisons import pairs_of_methods
 from lesionlab.analysis.conditions import Condition, Metric, count_of
-from lesionlab.analysis.tables import Line, PerformanceTable, mean_se, p_words
+from lesionlab.analysis.tables import Line, Measure, PerformanceTable, mean_se, p_words
 from storage_schemas.results import EffectRow
 
-SMALL_N = 30
-"""Below this many test studies the answer says that they are few."""
+LEAST_PATIENTS = 6
+"""For a verdict. With fewer, not even a sign test could find a difference at 5 % where every patient speaks for the
+same arm (2 · 0.5⁵ = 0.06): a significant t test would rest on the normal distribution alone."""
 
 _JUDGED: tuple[tuple[Metric, str], ...] = (("sensitivity", "sensitivity"), ("ppv", "PPV"))
 
@@ -32,42 +36,58 @@ class Answer:
         return "\n".join([*self.verdicts, *(f"  {line}" for line in (*self.findings, *self.cautions))])
 
 
-def answer(tables: Sequence[PerformanceTable], missing: int, planned: int, simulated: bool) -> Answer:
-    """The answer from one table per default model; `missing` of the `planned` cells have no results yet."""
-    cautions = []
-    if missing:
-        cautions.append(f"Preliminary: {missing} of {planned} cells have no results yet.")
-    for table in tables:
-        cautions += _cautions(table)
-    if simulated:
-        cautions.append("The studies are simulated: this tests the method, and says nothing about patients.")
+def answer(tables: Sequence[PerformanceTable], beside: Beside, missing: int, planned: int, simulated: bool) -> Answer:
+    """The answer from all tables of a study; `missing` of the `planned` cells have no results yet."""
+    curves = [
+        (learned.patients >= LEAST_PATIENTS, _in_setting(learned.setting, learned.text()))
+        for learned in beside.learning
+    ]
     return Answer(
-        verdicts=tuple(_verdict(table) for table in tables),
-        findings=tuple(line for table in tables for line in _findings(table)),
-        cautions=tuple(dict.fromkeys(cautions)),
+        verdicts=(*(_verdict(table, beside) for table in tables), *(text for enough, text in curves if enough)),
+        findings=tuple(_in_setting(table.setting, line) for table in tables for line in _findings(table))
+        + tuple(f"{text} Fewer than {LEAST_PATIENTS} patients: no verdict." for enough, text in curves if not enough)
+        + tuple(f"Budget control: {control.text()}" for control in beside.budget),
+        cautions=cautions(tables, beside, missing, planned, simulated),
     )
 
 
-def _verdict(table: PerformanceTable) -> str:
+def _verdict(table: PerformanceTable, beside: Beside) -> str:
     lines, pairs = _pairs(table)
+    helps = f"whether fine-tuning{_from(table)} helps"
     if not pairs:
-        return (
-            "These data cannot say whether fine-tuning helps: the study does not have both arms, "
-            "fine-tuned and de novo, at one size."
+        return _in_setting(
+            table.setting,
+            f"These data cannot say {helps}: the study does not have both arms, fine-tuned and de novo, at one size.",
         )
     testable = [tuned for tuned, _ in pairs if any(_test(lines[tuned], metric).p is not None for metric, _ in _JUDGED)]
     if not testable:
         reasons = dict.fromkeys(_test(lines[pairs[-1][0]], metric).note for metric, _ in _JUDGED)
-        return (
-            f"These data cannot say whether fine-tuning from {table.source} helps: at no training size could it be "
-            f"tested against de novo training ({'; '.join(reasons)})."
+        return _in_setting(
+            table.setting,
+            f"These data cannot say {helps}: at no training size could it be tested against de novo training "
+            f"({'; '.join(reasons)}).",
         )
     largest = testable[-1]
+    patients = _patients(_test(lines[largest], "sensitivity"), beside)
+    if patients < LEAST_PATIENTS:
+        return _in_setting(
+            table.setting,
+            f"These data cannot say {helps}: both arms were tested on {patients} "
+            f"{'patient' if patients == 1 else 'patients'}, and a verdict needs {LEAST_PATIENTS} at least.",
+        )
     n = max(_test(lines[largest], metric).n for metric, _ in _JUDGED)
-    return (
-        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning from {table.source} "
-        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')})."
+    return _in_setting(
+        table.setting,
+        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning{_from(table)} "
+        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')}).",
     )
+
+
+def _patients(effect: EffectRow, beside: Beside) -> int:
+    """Patients with a pair of values, of whichever metric has more of them."""
+    same = (effect.setting, effect.comparison, effect.training_size)
+    found = [paired for paired in beside.sizes if (paired.setting, paired.comparison, paired.training_size) == same]
+    return max((paired.size.patients for paired in found), default=0)
 
 
 def _judgement(tuned: Line) -> str:
@@ -94,15 +114,24 @@ def _findings(table: PerformanceTable) -> list[str]:
         tested = effects[0][1].n
         findings.append(
             f"{count_of(tuned.training_size, 'labelled study')}: "
-            f"fine-tuned from {tuned.source} {_both(lines[tuned], tested)}; de novo {_both(lines[fresh], tested)}. "
+            f"{tuned.model} {_both(lines[tuned], tested)}; {fresh.model} {_both(lines[fresh], tested)}. "
             f"Difference: {', '.join(f'{name} {_difference(effect)}' for name, effect in effects)}."
         )
-    findings += [
-        f"{line.condition.title().capitalize()}, untrained on the target: {_both(line, 0)}."
-        for line in table.lines
-        if line.condition.arm == "default"
+    for line in table.lines:
+        if not line.condition.trained:
+            untrained = ", untrained on the target" if line.condition.arm == "default" else ""
+            findings.append(f"{_capital(line.condition.title())}{untrained}: {_both(line, 0)}.")
+    largest = max((line.condition.training_size for line in table.lines), default=0)
+    graded = [line for line in table.lines if line.condition.training_size == largest and _graded(line)]
+    return findings + [
+        f"{_capital(line.condition.title())}, against Grader 2: {', '.join(_graded(line))}." for line in graded
     ]
-    return findings + _saving(lines, pairs)
+
+
+def _graded(line: Line) -> list[str]:
+    """`sensitivity +0.02 (p = 0.614, n = 10, not significant)` of each metric that has a test against Grader 2."""
+    measures: list[tuple[str, Measure]] = [(name, line.measures[metric]) for metric, name in _JUDGED]
+    return [f"{name} {_difference(m.against_grader)}" for name, m in measures if m.against_grader is not None]
 
 
 def _both(line: Line, tested: int) -> str:
@@ -121,54 +150,6 @@ def _difference(effect: EffectRow) -> str:
     return f"{effect.difference:+.2f} ({p_words(effect)}, n = {effect.n}, {judged})"
 
 
-def _saving(lines: dict[Condition, Line], pairs: Sequence[tuple[Condition, Condition]]) -> list[str]:
-    """Whether fewer labelled studies do, by the means alone; only where all means are over equally many studies."""
-    models = [model for pair in pairs for model in pair]
-    behind = {lines[model].measures[metric].summary.n for model in models for metric, _ in _JUDGED}
-    if len(pairs) < 2 or len(behind) > 1 or min(behind) < 2:
-        return []
-    *_, (_, full) = pairs
-
-    def reaches(tuned: Condition) -> bool:
-        return all(_mean(lines[tuned], metric) >= _mean(lines[full], metric) for metric, _ in _JUDGED)
-
-    enough = next((tuned for tuned, _ in pairs[:-1] if reaches(tuned)), None)
-    de_novo = f"de novo training with {count_of(full.training_size, 'study')}"
-    if enough is None:
-        return [f"With fewer studies, fine-tuning from {pairs[0][0].source} did not reach both means of {de_novo}."]
-    return [
-        f"By the means alone (no test), fine-tuning from {enough.source} with "
-        f"{count_of(enough.training_size, 'study')} did at least as well in sensitivity and PPV as {de_novo}."
-    ]
-
-
-def _mean(line: Line, metric: Metric) -> float:
-    mean = line.measures[metric].summary.mean
-    assert mean is not None, "a model with at least two values has a mean"
-    return mean
-
-
-def _cautions(table: PerformanceTable) -> list[str]:
-    lines, pairs = _pairs(table)
-    cautions = []
-    tests = [_test(lines[tuned], metric) for tuned, _ in pairs for metric, _ in _JUDGED]
-    n = max((test.n for test in tests), default=0)
-    if 0 < n < SMALL_N:
-        cautions.append(f"Few test studies (n = {n}): intervals are wide, and single studies weigh much.")
-    if any(test.p is not None and not test.significant for test in tests):
-        cautions.append("Not significant means not shown; it does not mean that there is no difference.")
-    for line in table.lines:
-        for metric, name in _JUDGED:
-            summary = line.measures[metric].summary
-            if summary.undefined:
-                why = "no lesion predicted" if metric == "ppv" else "no lesion in the reference"
-                cautions.append(
-                    f"{name} of {line.condition.title()}: undefined in {summary.undefined} of "
-                    f"{summary.undefined + summary.n} studies ({why}), which are left out of its mean."
-                )
-    return cautions
-
-
 def _pairs(table: PerformanceTable) -> tuple[dict[Condition, Line], list[tuple[Condition, Condition]]]:
     """Lines by model, and the fine-tuned and de novo models that meet, by size."""
     lines = {line.condition: line for line in table.lines}
@@ -179,3 +160,16 @@ def _test(tuned: Line, metric: Metric) -> EffectRow:
     effect = tuned.measures[metric].between_methods
     assert effect is not None, "every fine-tuned model with a de novo partner has a paired test"
     return effect
+
+
+def _from(table: PerformanceTable) -> str:
+    return f" from {table.source}" if table.source else ""
+
+
+def _in_setting(setting: str, sentence: str) -> str:
+    return f"{_capital(setting)}: {sentence}" if setting else sentence
+
+
+def _capital(text: str) -> str:
+    """The first letter alone, so that names keep theirs."""
+    return text[:1].upper() + text[1:]

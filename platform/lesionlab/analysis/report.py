@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.answer import Answer, answer
+from lesionlab.analysis.beside import Beside, Options, beside
 from lesionlab.analysis.comparisons import compare
 from lesionlab.analysis.conditions import conditions
 from lesionlab.analysis.design import describe, provenance
@@ -59,6 +60,7 @@ class Analysis:
     missing: tuple[Cell, ...]
     summaries: tuple[Summary, ...]
     effects: tuple[EffectRow, ...]
+    beside: Beside
     tables: tuple[PerformanceTable, ...]
     key: tuple[str, ...]
     answer: Answer
@@ -92,8 +94,10 @@ def analyse(store: Store, plan: Plan) -> Analysis:
     ]
     planned = tuple(run.cell for run in runs if run.cell)
     missing = tuple(run.cell for run in runs if run.cell and run not in done)
-    summaries = summarise(rows, conditions(planned))
-    effects = compare(rows, planned, plan.spec.unit_of_analysis)
+    undefined = plan.spec.undefined
+    summaries = summarise(rows, conditions(planned), undefined)
+    effects = compare(rows, planned, plan.spec.unit_of_analysis, undefined)
+    ours = beside(rows, planned, effects, Options(undefined, plan.spec.goal))
     tables = performance_tables(summaries, effects)
     return Analysis(
         rows=tuple(rows),
@@ -101,9 +105,10 @@ def analyse(store: Store, plan: Plan) -> Analysis:
         missing=missing,
         summaries=summaries,
         effects=effects,
+        beside=ours,
         tables=tables,
         key=key_of(effects, plan.spec.unit_of_analysis),
-        answer=answer(tables, len(missing), len(planned), _simulated(plan)),
+        answer=answer(tables, ours, len(missing), len(planned), _simulated(plan)),
     )
 
 
