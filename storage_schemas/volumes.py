@@ -85,7 +85,7 @@ class RegistrationReceipt(Document):
     """World of the fixed image to world of the moving one, RAS+ mm: where to look up a voxel."""
     deformation: Deformation | None
     correlation_before: float
-    """Of the two images over the fixed one's head, where both have data; by their headers alone."""
+    """Of the two images' edges over the fixed one's head, where both have data; by their headers alone."""
     correlation_after: float
     head_overlap: Annotated[float, Field(ge=0, le=1)]
     """Dice of the two heads after registration."""

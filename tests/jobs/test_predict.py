@@ -79,7 +79,7 @@ def test_images_that_do_not_show_one_head_are_refused_with_the_reason(
     named = [f"{role}={path}" for role, path in images.items()]
     result = lesionlab("predict", *named, "--model", "fresh", "--out", tmp_path / "mask.nii.gz")
     assert result.exit_code == 1
-    assert "before: wanted a correlation with after" in result.output
+    assert "before: wanted edges that correlate with those of after" in result.output
     assert not (tmp_path / "mask.nii.gz").exists()
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lesionlab.errors import ImageError
+from lesionlab.imaging.agreement import edge_correlation, head_overlap
 from lesionlab.imaging.antspy import load_ants
 from lesionlab.imaging.intensity import HeadMask, head_mask
 from lesionlab.imaging.itk import placement, world_displacements, world_matrix
@@ -42,7 +43,7 @@ class Registered:
     """World of the fixed image to world of the moving one: applied after the deformation was added."""
     deformation_3IJK: Steps | None
     correlation_before: float
-    """With the fixed image over its head, as far as the moving one has data there; by the headers alone."""
+    """Of both images' edges over the fixed one's head, as far as the moving one has data; by the headers alone."""
     correlation_after: float
     head_overlap: float
     """Dice of the two heads."""
@@ -65,7 +66,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
     ImageError where ANTs gives up or an image has no head, LesionlabError where ANTs cannot be made repeatable.
     """
     fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid)
-    head_IJK = head_mask(fixed_IJK)
+    head_IJK, spacing_mm = head_mask(fixed_IJK), spacing_of(matrix_of(grid))[0]
     with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
         transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
         matrix = _read_matrix(transforms.affine)
@@ -76,25 +77,11 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         voxels_IJK=moved_IJK,
         matrix=matrix,
         deformation_3IJK=deformation_3IJK,
-        correlation_before=correlation(fixed_IJK, by_header_IJK, head_IJK),
-        correlation_after=correlation(fixed_IJK, moved_IJK, head_IJK),
-        head_overlap=_overlap(head_IJK, moved_IJK),
+        correlation_before=edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm),
+        correlation_after=edge_correlation(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
+        head_overlap=head_overlap(head_IJK, moved_IJK),
         warped_sha256=hashlib.sha256(np.ascontiguousarray(moved_IJK, dtype="<f4").data).hexdigest(),
     )
-
-
-def correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask) -> float:
-    """Pearson's, over the marked voxels where both have data (not NaN); 0 where one is flat, for then nothing agrees.
-
-    What one image does not show is the overlap's business: counted as air, a missing slice would look like a bad fit.
-    """
-    both_IJK = inside_IJK & np.isfinite(one_IJK) & np.isfinite(other_IJK)
-    one, other = (image_IJK[both_IJK].astype(np.float64) for image_IJK in (one_IJK, other_IJK))
-    if not one.size:
-        return 0.0
-    one, other = one - one.mean(), other - other.mean()
-    scale = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / scale if scale else 0.0
 
 
 def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path) -> Transforms:
@@ -146,12 +133,3 @@ def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     origin_mm, spacing_mm, direction = placement(grid_of(cut_IJK.shape, affine))
     return ants.from_numpy(cut_IJK, origin=origin_mm, spacing=spacing_mm, direction=direction)
-
-
-def _overlap(head_IJK: HeadMask, moved_IJK: Image) -> float:
-    """Dice of the fixed head and that of the moved image; 0 where nothing of it is left in the grid."""
-    if not (moved_IJK > 0).any():
-        return 0.0
-    moved_head_IJK = head_mask(moved_IJK)
-    common = int(np.count_nonzero(head_IJK & moved_head_IJK))
-    return 2 * common / int(np.count_nonzero(head_IJK) + np.count_nonzero(moved_head_IJK))
