@@ -11,16 +11,18 @@ from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
+from lesionlab.studies.splits import split_key
 from storage_schemas import keys
 from storage_schemas.base import digest_of
 from storage_schemas.cohorts import Cohort, CohortPlan
+from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelName
-from storage_schemas.results import StudyRow
+from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
-from storage_schemas.splits import Target
+from storage_schemas.splits import Split, Target
 from storage_schemas.studies import Plan, Source, StudySpec
-from storage_schemas.verdicts import Finding
+from storage_schemas.verdicts import Finding, VerdictRow
 from storage_schemas.volumes import (
     ATTRIBUTE,
     PREDICTION_ATTRIBUTE,
@@ -93,7 +95,14 @@ def manifest(spec: StudySpec) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def plan(spec: StudySpec, manifest: Manifest) -> Plan:
+def split(spec: StudySpec, manifest: Manifest) -> Split:
+    names = [entry.study for entry in manifest.studies]
+    subsets = tuple(tuple(names[start : start + SUBSET_SIZE]) for start in range(0, len(names), SUBSET_SIZE))
+    return Split(manifest=manifest.digest(), target=spec.target, subsets=subsets, unused=())
+
+
+@pytest.fixture(scope="session")
+def plan(spec: StudySpec, manifest: Manifest, split: Split) -> Plan:
     subsets = [manifest.studies[start : start + SUBSET_SIZE] for start in range(0, len(manifest.studies), SUBSET_SIZE)]
     cells = [Cell(arm="default", source="drawn-glioma", training_size=0, fold=1, seed=0)] + [
         Cell(arm=arm, source=source, training_size=size, fold=fold, seed=0)
@@ -124,7 +133,7 @@ def plan(spec: StudySpec, manifest: Manifest) -> Plan:
             code_version="c" * 16,
         )
 
-    return Plan(spec=spec, manifest=manifest.digest(), split="e" * 16, runs=tuple(run(cell) for cell in cells))
+    return Plan(spec=spec, manifest=manifest.digest(), split=split.digest(), runs=tuple(run(cell) for cell in cells))
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +181,7 @@ def table_of(rows: list[StudyRow]) -> Callable[..., list[StudyRow]]:
             rows[0].model_copy(
                 update={
                     "arm": arm,
-                    "source": None if arm == "de-novo" else "drawn-glioma",
+                    "source": None if arm in ("de-novo", "grader") else "drawn-glioma",
                     "training_size": size,
                     "fold": fold,
                     "position": position,
@@ -219,20 +228,65 @@ def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, 
     return card, {"image": image[None].astype(np.float16), "native_label": native_label}
 
 
+def draw_lesions(row: StudyRow) -> list[LesionRow]:
+    """Of the one lesion of the study and the one of the prediction, as if their overlap were not enough for a hit."""
+    columns = {name: getattr(row, name) for name in StudyColumns.model_fields}
+    reference = LesionRow(
+        **columns, side="reference", lesion=1, outcome="missed", volume_mm3=80, x_mm=7, y_mm=-1, z_mm=3.2, overlap=0.4
+    )
+    return [
+        reference,
+        reference.model_copy(
+            update={
+                "side": "prediction",
+                "outcome": "spurious",
+                "volume_mm3": 128.0,
+                "x_mm": 5.0,
+                "y_mm": 1.0,
+                "z_mm": 2.0,
+            }
+        ),
+    ]
+
+
 @pytest.fixture(scope="session")
-def draw_store(plan: Plan, manifest: Manifest, rows: list[StudyRow]) -> Callable[[], Store]:
+def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow]) -> Callable[[], Store]:
     """Makes stores in memory with all that a finished study leaves: manifest, volumes, rows and predictions."""
 
     def build() -> Store:
         store = open_store("memory://")
-        write_document(store, keys.MANIFEST.build(cohort=manifest.cohort, digest=manifest.digest()), manifest)
+        cohort = {"cohort": manifest.cohort, "digest": manifest.digest()}
+        write_document(store, keys.MANIFEST.build(**cohort), manifest)
+        write_document(store, split_key(manifest, plan.spec.target), split)
+        facts = [
+            StudyFacts(study=e.study, patient=e.patient, site=e.site, field_strength_t=3) for e in manifest.studies
+        ]
+        write_rows(store, keys.FACTS.build(**cohort), facts, StudyFacts)
+        verdicts = [
+            VerdictRow(
+                study=excluded.study,
+                patient="013",
+                site="north",
+                verdict="quarantined",
+                code=finding.code,
+                place=finding.place,
+                repaired=finding.repaired,
+                what=finding.what,
+            )
+            for excluded in manifest.excluded
+            for finding in excluded.findings
+        ]
+        write_rows(store, keys.VERDICTS.build(**cohort), verdicts, VerdictRow)
         for entry in manifest.studies:
             card, arrays = draw_study(entry, plan.spec)
             key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
             write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
         for run in plan.runs:
             own = [row for row in rows if row.run_id == run.run_id]
-            write_rows(store, keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id), own, StudyRow)
+            place = {"study_name": plan.spec.name, "run_id": run.run_id}
+            write_rows(store, keys.STUDY_ROWS.build(**place), own, StudyRow)
+            lesions = [lesion for row in own for lesion in draw_lesions(row)]
+            write_rows(store, keys.LESION_ROWS.build(**place), lesions, LesionRow)
             for entry in run.test:
                 mask = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
                 mask[4:6, 8:10, 3:5] = 1

@@ -18,6 +18,7 @@ from lesionlab.analysis.student import Outcome, holm, paired_t, repeated_measure
 
 # Wahlig et al. 2023, tables 3, 5 and 6: each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader((Path(__file__).parent / "printed_p_values.csv").open()))
+TABLES = ("table3", "table5", "table6")
 UNPAIRED = [row for row in PRINTED if row["against"] != "method"]
 
 
@@ -51,8 +52,10 @@ def test_unpaired_p_values_are_those_printed_in_the_paper(row):
     assert row["less_than"] == "1" or most >= printed - 0.0005
 
 
-def test_all_printed_unpaired_p_values_are_checked():
+def test_all_printed_p_values_and_stars_are_checked():
     assert len(UNPAIRED) == 74
+    stars = {table: sum(row["starred"] == "1" for row in PRINTED if row["table"] == table) for table in TABLES}
+    assert (len(PRINTED), stars) == (100, {"table3": 33, "table5": 18, "table6": 8})
 
 
 @pytest.mark.parametrize("row", PRINTED, ids=name)
@@ -124,6 +127,7 @@ DEGENERATE = {
     "anova: one study": lambda: repeated_measures(np.array([[0.1, 0.2, 0.3]])),
     "anova: one model": lambda: repeated_measures(np.array([[0.1], [0.2]])),
     "anova: no model": lambda: repeated_measures(np.empty((0, 0))),
+    "anova: a value missing": lambda: repeated_measures(np.array([[0.1, 0.2], [0.3, np.nan], [0.2, 0.5]])),
     "anova: all equal": lambda: repeated_measures(np.full((4, 3), 0.5)),
     "anova: same difference in every study": lambda: repeated_measures(
         np.array([[0.1], [0.5], [0.4]]) + np.array([[0.0, 0.1, 0.3]])

@@ -33,6 +33,10 @@ class Aim:
     n: int | None
     """Studies that the mean is over; None where it was declared."""
 
+    def text(self) -> str:
+        """`Grader 2 (0.63, n = 10)`, `0.63 (the declared target)`."""
+        return f"{self.mean:.2f} ({self.name})" if self.n is None else f"{self.name} ({self.mean:.2f}, n = {self.n})"
+
 
 @dataclass(frozen=True)
 class ArmCurve:
@@ -77,9 +81,8 @@ class Learning:
         """`Sensitivity of Grader 2 (0.63, n = 10): fine-tuned from glioma reaches it at N = 14 [at most 10, 22]; …`."""
         if self.aim is None:
             return f"{_NAMES[self.metric]}: no goal to reach; declare one (goal: target)."
-        over = "" if self.aim.n is None else f", n = {self.aim.n}"
         reached = [_reaches(arm) for arm in self.arms if arm.crossing is not None]
-        aim = f"{_NAMES[self.metric]} of {self.aim.name} ({self.aim.mean:.2f}{over})"
+        aim = f"{_NAMES[self.metric]} of {self.aim.text()}"
         if not reached:
             return f"{aim}: no results to compare with it yet."
         return f"{aim}: {'; '.join(reached)}{self._saved()} (over {count_of(self.studies, 'test study')})."
