@@ -30,7 +30,7 @@ from jobs.progress import steps
 from lesionlab.preprocessing.cohort import judge, tally, verdict_rows
 from lesionlab.preprocessing.costs import READING, study_cost
 from lesionlab.preprocessing.ingest import check_study
-from storage_schemas.verdicts import StudyVerdict, VerdictRow
+from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
 
 _STYLES = {"pass": "green", "repaired": "yellow", "quarantined": "bold red"}
 
@@ -89,11 +89,17 @@ def table_of(verdicts: list[StudyVerdict]) -> Table:
     table.columns[0].max_width = 24
     for verdict in verdicts:
         style = _STYLES[verdict.verdict]
-        first, *others = [f"{finding.code}, {finding.text()}" for finding in verdict.findings] or [""]
+        first, *others = [_words(finding, verdict) for finding in verdict.findings] or [""]
         table.add_row(verdict.study, verdict.verdict, Text(first), style=style)
         for text in others:
             table.add_row("", "", Text(text), style=style)
     return table
+
+
+def _words(finding: Finding, verdict: StudyVerdict) -> str:
+    """Code and text; what was put right is marked where other findings stand beside it."""
+    mark = " (repaired)" if finding.repaired and verdict.verdict == "quarantined" else ""
+    return f"{finding.code}, {finding.text()}{mark}"
 
 
 def write_csv(path: Path, rows: list[VerdictRow]) -> None:

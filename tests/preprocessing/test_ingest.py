@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,13 @@ def test_a_check_gives_the_verdict_and_the_images_that_an_ingestion_gives(root, 
     checked = check_study(opened(root), RECIPE, registration=registration)
     assert (checked.verdict, checked.images) == (made.verdict, made.images)
     assert checked.entry is None
+
+
+def test_what_the_privacy_gate_refuses_is_read_too_so_that_every_fault_is_told_at_once(root, store):
+    files = opened(root)
+    told = replace(files, sidecars={"flair": {"PatientName": "somebody"}})
+    save(mask_path(root, "sub-01"), lesions()[::2])
+    found = [finding.code for finding in check_study(told, RECIPE, registration=False).verdict.findings]
+    assert found == ["identifier", "grid-mismatch"]
+    assert codes(told, store) == found
+    assert store.list("studies") == stored_verdicts(store)

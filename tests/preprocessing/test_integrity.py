@@ -87,8 +87,8 @@ def test_another_spacing_is_told_with_both_spacings_and_what_to_do(one):
     save(one.reference.mask, lesions(), OBLIQUE @ np.diag([1, 1, 0.75, 1]))
     (finding,) = refused(one)
     assert finding.text() == (
-        "mask: has voxels of 2 × 2 × 3 mm, but the flair of 2 × 2 × 4 mm; "
-        "resample the mask onto the flair or exclude the study"
+        "mask: has voxels of 2 × 2 × 3 mm, but the FLAIR of 2 × 2 × 4 mm; "
+        "resample the mask onto the FLAIR or exclude the study"
     )
     assert finding.code == "grid-mismatch"
 
@@ -96,7 +96,7 @@ def test_another_spacing_is_told_with_both_spacings_and_what_to_do(one):
 def test_another_shape_is_told_with_both_shapes(one):
     save(one.reference.mask, lesions()[:, :, :-1])
     (finding,) = refused(one)
-    assert finding.text().startswith("mask: has the shape (24, 28, 11), but the flair (24, 28, 12);")
+    assert finding.text().startswith("mask: has the shape (24, 28, 11), but the FLAIR (24, 28, 12);")
 
 
 def test_another_place_is_told_by_how_far(one):
@@ -104,7 +104,7 @@ def test_another_place_is_told_by_how_far(one):
     affine[:3, 3] += 3.0
     save(one.reference.mask, lesions(), affine)
     (finding,) = refused(one)
-    assert finding.text().startswith("mask: its corners lie up to 5.2 mm from those of the flair;")
+    assert finding.text().startswith("mask: its corners lie up to 5.2 mm from those of the FLAIR;")
 
 
 @pytest.mark.parametrize("sides", ["RAS", "LPI", "ASR", "SRP", "IPL"])
@@ -219,9 +219,9 @@ def test_a_transform_between_two_worlds_of_one_header_is_refused(one, tmp_path):
     image = nib.load(one.images["flair"])
     image.set_qform(nib.affines.from_matvec(np.eye(3), [3, 0, 0]) @ OBLIQUE, code=1)
     nib.save(image, one.images["flair"])
-    assert told(read_scans(one, ONE).findings) == [("flair", "sform-qform-conflict", True)]
+    assert told(read_scans(one, ONE).findings) == [("FLAIR", "sform-qform-conflict", True)]
     conflict = "sform-qform-conflict"
-    assert told(refused(files)) == [("flair", conflict, True), ("mask", conflict, False)]
+    assert told(refused(files)) == [("FLAIR", conflict, True), ("mask", conflict, False)]
 
 
 # Images
@@ -236,14 +236,14 @@ def test_two_visits_of_the_same_voxels_are_one_visit_however_it_was_saved(pair):
 @pytest.mark.parametrize("value", [0, -5, 7])
 def test_an_image_of_one_value_is_refused(one, value):
     save(one.images["flair"], np.full(SHAPE, value, dtype=np.int16))
-    assert told(refused(one)) == [("flair", "no-contrast", False)]
+    assert told(refused(one)) == [("FLAIR", "no-contrast", False)]
 
 
 def test_a_spike_in_the_air_that_would_be_infinite_in_the_volume_is_refused(one):
     voxels = head(0).astype(np.float32)
     voxels[0, 0, 0] = 1e9
     save(one.images["flair"], voxels)
-    assert told(refused(one)) == [("flair", "implausible-values", False)]
+    assert told(refused(one)) == [("FLAIR", "implausible-values", False)]
 
 
 def test_every_fault_of_every_file_is_told_at_once_and_none_tells_where_the_files_lie(pair, tmp_path):
@@ -274,7 +274,7 @@ def test_a_damaged_mask_does_not_hide_that_it_lies_on_another_grid(one):
 def test_an_image_that_cannot_be_placed_does_not_hide_that_its_mask_is_empty(one):
     set_fields(one.images["flair"], sform_code=0, qform_code=0)
     save(one.reference.mask, lesions() * 0)
-    assert told(refused(one)) == [("flair", "bad-affine", False), ("mask", "mask-empty", False)]
+    assert told(refused(one)) == [("FLAIR", "bad-affine", False), ("mask", "mask-empty", False)]
 
 
 # Registrations

@@ -19,6 +19,7 @@ from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
 from lesionlab.imaging.resample import turned, turned_grid
 from lesionlab.imaging.volume import Examined, Volume, examine_image, examine_mask, matrix_of, spacing_of
 from lesionlab.preprocessing.files import Reference, StudyFiles
+from lesionlab.preprocessing.paths import place_of
 from lesionlab.preprocessing.reference import bring_to_native
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
@@ -34,7 +35,7 @@ another patient's head, 0.63 where a head lies back to front or upside down. rig
 and more where it is right, also with a large enhancing tumour; at most 0.66 for another patient's head.
 """
 LEAST_OVERLAP = 0.85
-"""Dice of the two heads: 0.92 and more where it is right; 0.83 and less where it got stuck or half a head is missing."""
+"""Dice of the two heads: 0.92 and more where it is right, 0.83 and less where it got stuck or half a head is missing."""
 WORST_LOSS = 0.02
 """Of correlation, to the images as their headers place them: a registration that makes it worse has failed."""
 
@@ -54,7 +55,7 @@ class Scans:
 def read_scans(files: StudyFiles, task: Task) -> Scans:
     """Read and check one study. Raises StudyRefused with all that was found, in each of its files."""
     findings: list[Finding] = []
-    examined = {role: examine_image(path, role) for role, path in files.images.items()}
+    examined = {role: examine_image(path, place_of(task, role)) for role, path in files.images.items()}
     images = {role: one.volume for role, one in examined.items() if one.volume is not None}
     heads: dict[str, HeadMask] = {}
     for role, one in examined.items():
@@ -64,7 +65,7 @@ def read_scans(files: StudyFiles, task: Task) -> Scans:
                 heads[role] = head_mask(images[role].voxels)
                 z_score(images[role].voxels, heads[role])
             except ImageError as error:
-                findings.append(Finding(code=error.code, place=role, what=str(error)))
+                findings.append(Finding(code=error.code, place=place_of(task, role), what=str(error)))
     findings += twin_findings(images)
     native, head = examined[task.native], heads.get(task.native)
     reference = _read_mask(files.reference, "mask", native, head, task, findings)
@@ -152,7 +153,7 @@ def _bring_home(
     if examined.grid is None or native.grid is None:
         return None
     if reference.transform is None:
-        mismatch = grid_finding(examined.grid, native.grid, place, task.native)
+        mismatch = grid_finding(examined.grid, native.grid, place, place_of(task, task.native))
         findings += [mismatch] if mismatch else []
         if examined.volume is None or (mismatch and not mismatch.repaired):
             return None
