@@ -193,7 +193,7 @@ def findings_of(refusal: InputError) -> Findings:
 
 
 def _all_at_once(files: StudyFiles, task: Task, done: StudyOutcome | Findings) -> StudyOutcome | Findings:
-    """A study that the privacy gate kept out was not read yet: its images' faults are told beside, not one visit later."""
+    """A study that the privacy gate kept out was not read yet: the faults of its images are told with it."""
     if isinstance(done, StudyOutcome) or not any(f.code == "identifier" and not f.repaired for f in done):
         return done
     return done + attempt(files, lambda: read_scans(files, task).findings)

@@ -35,7 +35,7 @@ another patient's head, 0.63 where a head lies back to front or upside down. rig
 and more where it is right, also with a large enhancing tumour; at most 0.66 for another patient's head.
 """
 LEAST_OVERLAP = 0.85
-"""Dice of the two heads: 0.92 and more where it is right, 0.83 and less where it got stuck or half a head is missing."""
+"""Dice of the two heads: 0.92 and more where it is right, 0.83 and less where it got stuck or half a head lacks."""
 WORST_LOSS = 0.02
 """Of correlation, to the images as their headers place them: a registration that makes it worse has failed."""
 
