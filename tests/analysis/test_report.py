@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
 
+from lesionlab.analysis.analysis import analyse, analysis_digest
 from lesionlab.analysis.report import write_report
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
@@ -40,19 +42,28 @@ def remove_run(store, plan, run):
     store.delete(keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id))
 
 
-def test_report_tables_and_figures_lie_under_one_analysis(store, plan, result):
+def test_report_tables_figures_and_study_pages_lie_under_one_analysis(store, plan, manifest, result):
     folder = f"reports/{plan.spec.name}/{result.digest}/"
-    assert [key.removeprefix(folder) for key in store.list(folder)] == [
-        "figures/performance-drawn-glioma.png",
-        "figures/performance-drawn-glioma.svg",
-        "figures/slices-drawn-glioma.png",
-        "figures/slices-drawn-glioma.svg",
-        "report.html",
-        "tables/effects.csv",
-        "tables/performance.csv",
-        "tables/studies.csv",
-        "tables/summary.csv",
+    files = [key.removeprefix(folder) for key in store.list(folder)]
+    pair = "fine-tuned-from-drawn-glioma-against-de-novo"
+    figures = ["rotation", "performance-drawn-glioma", "slices-drawn-glioma", f"learning-{pair}", "lesion-volumes"]
+    assert {f"figures/{name}.{ending}" for name in figures for ending in ("png", "svg")} == {
+        name for name in files if name.startswith("figures/")
+    }
+    tables = ["table-3-drawn-glioma", "characteristics-by-site", "scanners-train-test", "sites", "lesion-volumes"]
+    assert {f"tables/{name}.{ending}" for name in tables for ending in ("csv", "md", "html")} <= set(files)
+    assert {f"tables/{name}.csv" for name in ("effects", "performance", "studies", "summary")} <= set(files)
+    assert [f"studies/{entry.study}.html" for entry in manifest.studies] == [
+        name for name in files if name.startswith("studies/")
     ]
+
+
+def test_every_file_of_the_report_is_in_the_page_with_its_hash(store, plan, result, html):
+    folder = f"reports/{plan.spec.name}/{result.digest}/"
+    for key in store.list(folder):
+        if not key.endswith("/report.html"):
+            assert key.removeprefix(folder) in html
+            assert sha256(store.get(key)).hexdigest() in html
 
 
 def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
@@ -63,13 +74,16 @@ def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
 
 
 def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, result):
+    def digest():
+        return analysis_digest(plan, analyse(drawn_store, plan))
+
     run = plan.runs[3]
     key = keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
     own = [row for row in rows if row.run_id == run.run_id]
     write_rows(drawn_store, key, [row.model_copy(update={"inference_s": 99.0}) for row in reversed(own)], StudyRow)
-    assert write_report(drawn_store, plan) == result
+    assert digest() == result.digest
     write_rows(drawn_store, key, [row.model_copy(update={"spurious": 40}) for row in own], StudyRow)
-    assert write_report(drawn_store, plan).digest != result.digest
+    assert digest() != result.digest
 
 
 class Page(HTMLParser):
@@ -79,11 +93,12 @@ class Page(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.loads, self.tables = [], [], 0
+        self.open, self.loads, self.links, self.tables = [], [], [], 0
 
     def handle_starttag(self, tag, attrs):
         self.tables += tag == "table"
-        self.loads += [value for name, value in attrs if name in ("src", "href", "xlink:href", "data", "action")]
+        there = self.links if tag == "a" else self.loads
+        there += [value for name, value in attrs if name in ("src", "href", "xlink:href", "data", "action")]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -96,17 +111,56 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_complete_and_loads_nothing_from_outside(html):
+def assert_complete(html):
+    """Returns the page, whose links are still to be followed."""
     page = Page()
     page.feed(html)
     assert page.open == []
-    assert page.tables == 4
     assert all(value.startswith(("#", "data:")) for value in page.loads)
     assert not re.search(r"@import|url\((?!#)", html)
+    return page
+
+
+def test_the_page_is_complete_and_loads_nothing_from_outside(html):
+    assert assert_complete(html).tables > 10
+
+
+def test_links_lead_to_the_pages_of_the_studies_and_back(store, result, html):
+    folder = result.key.rpartition("/")[0]
+    links = {link for link in assert_complete(html).links if not link.startswith("#")}
+    assert len(links) == 12
+    for link in links:
+        back = assert_complete(store.get(f"{folder}/{link}").decode()).links
+        assert back == ["../report.html#studies"]
+    assert {link[1:] for link in assert_complete(html).links if link.startswith("#")} | {"studies"} <= set(
+        re.findall(r'<section id="([a-z]+)"', html)
+    )
+
+
+def test_lesion_and_hit_are_told_in_words(html):
+    assert "share a face, an edge or a corner; a lesion may be as small as one voxel" in html
+    assert "any shared voxel with the other mask" in html
+
+
+def test_what_is_ours_is_apart_from_what_is_the_papers(html):
+    paper, ours = html.split('<section id="beside">')
+    assert "Form: Table 3 of Wahlig et al. 2023" in paper
+    assert "Mixed models" not in paper.split('id="performance"')[1]
+    assert "Mixed models" in ours
+
+
+def test_a_cohort_without_facts_says_that_tables_1_and_2_are_missing(drawn_store, plan, manifest, html):
+    assert "Tables 1 and 2 are missing" not in html
+    for pattern in (keys.FACTS, keys.VERDICTS):
+        drawn_store.delete(pattern.build(cohort=manifest.cohort, digest=manifest.digest()))
+    without = drawn_store.get(write_report(drawn_store, plan).key).decode()
+    assert "Tables 1 and 2 are missing" in without
+    # The manifest itself still knows why a study was excluded.
+    assert "<td>&lt;empty&gt; &amp; not binary: values 0, 1, 7</td>" in without
 
 
 def test_what_people_wrote_is_escaped(html):
-    assert "mask: &lt;empty&gt; &amp; not binary: values 0, 1, 7" in html
+    assert "<td>mask</td><td>&lt;empty&gt; &amp; not binary: values 0, 1, 7</td>" in html
     assert "<empty>" not in html
 
 

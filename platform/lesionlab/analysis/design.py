@@ -1,4 +1,4 @@
-"""A plan in; its design, settings and provenance as a reader of the report wants them, out."""
+"""A plan in; its design and settings as a reader of the report wants them, out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,8 @@ from pydantic import JsonValue
 
 from storage_schemas.manifests import Manifest
 from storage_schemas.results import EffectRow
-from storage_schemas.runs import RunSpec
+from storage_schemas.splits import Split
 from storage_schemas.studies import Plan, StudySpec
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One turn of the rotation: which studies are tested, and by size what was trained on."""
-
-    number: int
-    tested: tuple[str, ...]
-    trained: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -27,60 +18,29 @@ class Design:
     """What the report says about how the study was made."""
 
     studies: int
-    sizes: tuple[int, ...]
-    folds: tuple[Fold, ...]
+    subsets: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name and studies, in the order of the folds that test them."""
+    unused: tuple[str, ...]
+    """Studies that the split left over."""
     cohorts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     families: tuple[str, ...]
 
 
-def describe(plan: Plan, manifest: Manifest, effects: Sequence[EffectRow]) -> Design:
+def describe(plan: Plan, manifest: Manifest, split: Split, effects: Sequence[EffectRow]) -> Design:
     """The design of a plan, as it was carried out."""
     return Design(
         studies=len(manifest.studies),
-        sizes=tuple(sorted(plan.spec.training_sizes)),
-        folds=_folds(plan),
+        subsets=tuple(zip(_subset_names(plan.spec, len(split.subsets)), split.subsets, strict=True)),
+        unused=split.unused,
         cohorts=tuple((name, _cohort(plan.spec, name)) for name in sorted(plan.spec.cohorts)),
         settings=tuple(_settings(plan.spec)),
         families=tuple(dict.fromkeys(f"m = {e.family} for {e.test}" for e in effects if e.test != "rm-anova")),
     )
 
 
-def provenance(plan: Plan, digest: str) -> tuple[tuple[str, str], ...]:
-    """Hashes of everything that this analysis rests on."""
-    parents = {run.parent.model.name: run.parent for run in plan.runs if run.parent}
-    return (
-        ("Analysis", digest),
-        ("Plan", plan.digest()),
-        (f"Manifest of {plan.spec.target.cohort}", plan.manifest),
-        *(
-            (f"Default model {name}", f"version {parent.model.version}, weights sha256 {parent.weights_sha256}")
-            for name, parent in sorted(parents.items())
-        ),
-        ("Code that trained and tested", ", ".join(sorted({run.code_version for run in plan.runs}))),
-    )
-
-
-def _folds(plan: Plan) -> tuple[Fold, ...]:
-    runs = [run for run in plan.runs if run.cell]
-    tested = {run.cell.fold: tuple(entry.study for entry in run.test) for run in runs if run.cell}
-    subset_of = {study: fold for fold, studies in tested.items() for study in studies}
-    return tuple(
-        Fold(
-            number=fold,
-            tested=tested[fold],
-            trained=tuple(_trained_on(runs, fold, size, subset_of) for size in sorted(plan.spec.training_sizes)),
-        )
-        for fold in sorted(tested)
-    )
-
-
-def _trained_on(runs: Iterable[RunSpec], fold: int, size: int, subset_of: Mapping[str, int]) -> str:
-    run = next((r for r in runs if r.cell and (r.cell.fold, r.cell.training_size) == (fold, size)), None)
-    if run is None:
-        return "not planned"
-    subsets = sorted({subset_of[entry.study] for entry in run.train})
-    return f"subset{'s' if len(subsets) > 1 else ''} {', '.join(map(str, subsets))}"
+def _subset_names(spec: StudySpec, count: int) -> list[str]:
+    return [str(site) for site in spec.target.sites] or [str(number) for number in range(1, count + 1)]
 
 
 def _cohort(spec: StudySpec, name: str) -> str:
@@ -96,12 +56,22 @@ def _cohort(spec: StudySpec, name: str) -> str:
 
 def _settings(spec: StudySpec) -> Iterable[tuple[str, str]]:
     yield "spacing_mm", f"{spec.spacing_mm:g}"
+    yield from ((name, text) for name, text in _axes(spec) if text)
     for part in (spec.architecture, spec.training, spec.inference):
         yield from _flat(part.model_dump(mode="json"))
     for source in spec.sources:
         if source.training:
             own, shared = (dict(_flat(t.model_dump(mode="json"))) for t in (source.training, spec.training))
             yield from ((f"{name} ({source.model})", value) for name, value in own.items() if value != shared[name])
+
+
+def _axes(spec: StudySpec) -> Iterable[tuple[str, str]]:
+    """What the study varies beside arm, size and fold; empty where it does not."""
+    yield "depths", ", ".join(map(str, spec.depths))
+    yield "learning_rates", "; ".join(f"{arm}: {', '.join(map(str, r))}" for arm, r in spec.learning_rates.items())
+    yield "budgets", ", ".join(budget.text() for budget in spec.budgets)
+    yield "freezings", ", ".join(freezing.text() if freezing else "none" for freezing in spec.freezings)
+    yield "seeds", ", ".join(map(str, spec.seeds))
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterable[tuple[str, str]]:

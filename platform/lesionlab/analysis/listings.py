@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.analysis.conditions import METRICS, Condition, condition_of, method, rows_by_condition
 from lesionlab.analysis.numbers import fixed, or_dash, probability, signed
-from lesionlab.analysis.sheets import Column, Sheet, columns
+from lesionlab.analysis.sheets import Column, Sheet, columns, compact
 from lesionlab.analysis.summary import summarise
 from lesionlab.analysis.tables import mean_se
 from lesionlab.imaging.sizes import detection_by_size
@@ -51,14 +51,15 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
 
 def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
     """Every comparison of the paper's protocol."""
-    several = len({effect.setting for effect in effects}) > 1
-    titles = ("Metric", "Test", *(["Setting"] if several else []), "Comparison", "N", "n", "Undefined", "Difference")
-    return Sheet(
+    sheet = Sheet(
         title,
-        columns(*titles, "Statistic", "p", "p × m", "m", "Significant", "Note"),
+        columns(
+            *("Metric", "Test", "Setting", "Comparison", "N", "n", "Undefined", "Difference"),
+            *("Statistic", "p", "p × m", "m", "Significant", "Note"),
+        ),
         tuple(
             (
-                *(effect.metric, effect.test, *([effect.setting] if several else []), effect.comparison),
+                *(effect.metric, effect.test, effect.setting, effect.comparison),
                 or_dash(effect.training_size),
                 str(effect.n) if effect.n_other is None else f"{effect.n} / {effect.n_other}",
                 str(effect.undefined),
@@ -72,9 +73,14 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
             )
             for effect in effects
         ),
-        heads=4 if several else 3,
+        heads=4,
+        notes=(
+            "A difference is the first model's mean minus the second's, in the unit of the test; m is the number of "
+            "comparisons of the same kind planned in one column of the table.",
+        ),
         sortable=True,
     )
+    return compact(sheet)
 
 
 def sites_sheet(rows: Sequence[StudyRow], models: Sequence[Condition], title: str) -> Sheet:
@@ -159,9 +165,14 @@ def hashes_sheet(hashes: Iterable[tuple[str, str, str]], title: str) -> Sheet:
 
 
 def varying_axes(models: Sequence[Condition]) -> dict[str, str]:
-    """Attribute and title of every further axis on which trained models differ."""
-    trained = [model for model in models if model.trained] or list(models)
-    return {axis: title for axis, title in _AXES.items() if len({getattr(model, axis) for model in trained}) > 1}
+    """Attribute and title of every further axis on which the models differ; untrained ones have but a depth."""
+    trained = [model for model in models if model.trained]
+    networks = [model for model in models if model.arm != "grader"]
+    return {
+        axis: title
+        for axis, title in _AXES.items()
+        if len({getattr(model, axis) for model in (networks if axis == "depth" else trained)}) > 1
+    }
 
 
 _VERDICTS = {"quarantined": "excluded", "repaired": "repaired", "pass": "passed"}

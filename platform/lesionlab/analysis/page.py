@@ -1,18 +1,20 @@
-"""Everything that a report shows in; one self-contained HTML page out. The template holds the words that never vary."""
+"""Everything that a page shows in; one self-contained HTML page out. The templates hold the words that never vary."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lesionlab.analysis.conditions import method
-from lesionlab.analysis.tables import mean_se, p_text, short_name
-from storage_schemas.results import StudyRow
+from lesionlab.analysis.numbers import fixed, or_dash
+from lesionlab.analysis.sheets import Sheet, as_html
+
+Template = Literal["report.html.j2", "study.html.j2"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ def inline_png(png: bytes, label: str) -> Markup:
     return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(label, b64encode(png).decode())
 
 
-def page(content: Mapping[str, Any]) -> str:
+def page(template: Template, content: Mapping[str, Any]) -> str:
     """The page. Raises jinja2.UndefinedError where the content lacks something."""
-    return _environment().get_template("report.html.j2").render(content)
+    return _environment().get_template(template).render(content)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("lesionlab.analysis"),
@@ -50,22 +53,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "fixed": _fixed,
-        "signed": lambda value: "–" if value is None else f"{value:+.3f}".replace("-", "−"),
-        "probability": lambda p: "–" if p is None else "<0.001" if p < 0.0005 else f"{p:.3f}",
-        "or_dash": lambda value: "–" if value is None else value,
-        "model_name": _model_name,
-        "mean_se": mean_se,
-        "p_text": p_text,
-        "short_name": short_name,
-    }
+    environment.filters |= {"fixed": fixed, "or_dash": or_dash, "sheet": _sheet}
     return environment
 
 
-def _fixed(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def _model_name(row: StudyRow) -> str:
-    return method(row.arm, row.source)
+def _sheet(sheet: Sheet) -> Markup:
+    return Markup(as_html(sheet))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from lesionlab.analysis.conditions import Condition, Metric
 from lesionlab.analysis.sheets import NONE, Sheet, columns
-from lesionlab.analysis.tables import Measure, PerformanceTable, mean_se, p_text, short_name
+from lesionlab.analysis.tables import Measure, PerformanceTable, key_of, mean_se, p_text, short_name
 from storage_schemas.results import Arm, EffectRow
-from storage_schemas.studies import Source
-from storage_schemas.tasks import TaskName
+from storage_schemas.studies import Source, StudySpec
+from storage_schemas.tasks import TASKS, TaskName
+
+PAPER = "Wahlig et al. 2023"
 
 PAPER_METRICS: dict[Metric, str] = {"sensitivity": "Lesionwise sensitivity", "ppv": "Lesionwise PPV"}
 OWN_METRICS: dict[Metric, str] = {"dice": "Dice"}
@@ -28,6 +31,40 @@ _ALTERNATE_DEPTHS = {3: "S1", 5: "S2"}
 def number_in_paper(task: TaskName, depth: int) -> str:
     """Which table of the paper has these models: `3`, `S1`."""
     return _ALTERNATE_DEPTHS.get(depth, _NUMBERS[task]) if task == "flair-single" else _NUMBERS[task]
+
+
+def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable], effects: Sequence[EffectRow]) -> dict[str, Sheet]:
+    """Every table of a study by file name, in the paper's form."""
+    sheets = {}
+    task = TASKS[spec.task].title
+    if spec.target.design == "leave-one-patient-out" and len(spec.sources) > 1:
+        sheets["table-4"] = transfer_sheet(tables, spec.sources, f"Performance, {task}. Form: Table 4 of {PAPER}")
+    for table in tables:
+        own = [effect for effect in effects if effect.setting == table.setting]
+        number = number_in_paper(spec.task, _depth(table))
+        title = f"Performance, {task}{about(table)}. Form: Table {number} of {PAPER}"
+        key = key_of(own, spec.unit_of_analysis)
+        sheets[f"table-{number}{ending(table)}"] = performance_sheet(table, PAPER_METRICS, title, key)
+    return sheets
+
+
+def dice_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
+    """The same of Dice, which the paper has in its Table 4 alone."""
+    return {
+        f"ours-dice{ending(table)}": performance_sheet(table, OWN_METRICS, f"Dice{about(table)}") for table in tables
+    }
+
+
+def about(table: PerformanceTable) -> str:
+    """What tells a table from the others of its study: `; default model glioma; depth 3`."""
+    parts = ([f"default model {table.source}"] if table.source else []) + ([table.setting] if table.setting else [])
+    return "".join(f"; {part}" for part in parts)
+
+
+def ending(table: PerformanceTable) -> str:
+    """What tells the files of one table from those of another: `-glioma-depth-3`."""
+    parts = (part for part in (table.source, table.setting) if part)
+    return "".join("-" + re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
 
 
 def performance_sheet(
@@ -93,6 +130,12 @@ _BLOCKS: dict[Arm, str] = {
     "default": "None: tested as they are",
     "fine-tuned": "Leave one patient out: fine-tuned on the others",
 }
+
+
+def _depth(table: PerformanceTable) -> int:
+    """Of the trained networks; all of a table share it."""
+    models = [line.condition for line in table.lines]
+    return next((model.depth for model in models if model.trained), models[0].depth)
 
 
 def _model(condition: Condition, table: PerformanceTable) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from io import StringIO
 from itertools import groupby
@@ -44,6 +45,17 @@ class Sheet:
 def columns(*titles: str, group: str = "") -> tuple[Column, ...]:
     """Columns of one group."""
     return tuple(Column(title, group) for title in titles)
+
+
+def compact(sheet: Sheet) -> Sheet:
+    """The same without the columns that say nothing in any row."""
+    kept = [place for place in range(len(sheet.columns)) if any(row[place] for row in sheet.rows)]
+    return replace(
+        sheet,
+        columns=tuple(sheet.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in sheet.rows),
+        heads=sum(place < sheet.heads for place in kept),
+    )
 
 
 def as_csv(sheet: Sheet) -> str:
@@ -152,10 +164,10 @@ def _class(*names: str) -> str:
 def _numeric_columns(sheet: Sheet) -> list[bool]:
     """Which columns hold numbers, p values, means with their error; an empty column does not."""
     told = [[row[place] for row in sheet.rows if row[place]] for place in range(len(sheet.columns))]
-    return [bool(texts) and all(text == NONE or text[0] in _FIRST_OF_NUMBERS for text in texts) for texts in told]
+    return [bool(texts) and all(text == NONE or _NUMBER.match(text) for text in texts) for texts in told]
 
 
-_FIRST_OF_NUMBERS = "0123456789<≤>+−"
+_NUMBER = re.compile(r"[<≤>+−]?\s?\d")
 
 
 def _told_once(sheet: Sheet) -> list[tuple[str, ...]]:

@@ -96,15 +96,19 @@ def short_name(condition: Condition) -> str:
 def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
     """What one must know to read the table, one sentence each; only what holds for these effects."""
     paired = next((e.family for e in effects if e.test == "paired-t"), None)
-    unpaired = next((e.family for e in effects if e.test == "unpaired-t"), None)
+    unpaired = {
+        name: next((e.family for e in effects if e.test == "unpaired-t" and f"against {other}" in e.comparison), None)
+        for name, other in (("default", "default model"), ("Grader 2", "Grader 2"))
+    }
     lines = [
         "Mean ± standard error over the tested studies. FT: fine-tuned, DN: de novo, N: labelled training studies."
     ]
-    if unpaired:
-        lines.append(
-            f"p default: two-tailed unpaired t against the default model, {unit}; "
-            f"*: p ≤ {ALPHA}/{unpaired} (Bonferroni, m = {unpaired})."
-        )
+    lines += [
+        f"p {name}: two-tailed unpaired t against {'the default model' if name == 'default' else name}, {unit}; "
+        f"*: p ≤ {ALPHA}/{family} (Bonferroni, m = {family})."
+        for name, family in unpaired.items()
+        if family
+    ]
     if paired:
         lines.append(
             f"p method: two-tailed paired t, FT against DN at the same N; "
@@ -112,8 +116,9 @@ def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
         )
     for effect in effects:
         if effect.test == "rm-anova" and effect.p is not None and effect.metric != "dice":
+            setting = f" ({effect.setting})" if effect.setting else ""
             lines.append(
-                f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models: "
+                f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models{setting}: "
                 f"F = {effect.statistic:.2f}, {p_words(effect)} ({effect.note}; n = {effect.n})."
             )
     lines.append("–: cannot be computed; the note of that comparison (effects.csv) says why.")

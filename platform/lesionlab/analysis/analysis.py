@@ -1,0 +1,55 @@
+"""A plan and the store in; every number of its report out, before anything is drawn or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lesionlab.analysis.beside import NULL_REPETITIONS, Options
+from lesionlab.analysis.statistics import Statistics, statistics
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows
+from storage_schemas import keys
+from storage_schemas.base import Digest, digest_of
+from storage_schemas.results import StudyRow
+from storage_schemas.runs import Cell
+from storage_schemas.studies import Plan
+
+
+@dataclass(frozen=True)
+class Analysis(Statistics):
+    """The numbers of one plan."""
+
+    rows: tuple[StudyRow, ...]
+    """In the order of the plan's runs, then by position."""
+    planned: tuple[Cell, ...]
+    missing: tuple[Cell, ...]
+
+
+def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> Analysis:
+    """From the rows that the plan's runs have left so far. Raises StoreError where they cannot be read."""
+    runs = [run for run in plan.runs if run.cell is not None]
+    parts = {run.run_id: keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id) for run in runs}
+    done = [run for run in runs if store.exists(parts[run.run_id])]
+    rows = [
+        row
+        for run in done
+        for row in sorted(read_rows(store, [parts[run.run_id]], StudyRow), key=lambda row: row.position)
+    ]
+    planned = tuple(run.cell for run in runs if run.cell)
+    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions)
+    found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
+    missing = tuple(run.cell for run in runs if run.cell and run not in done)
+    return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
+
+
+def analysis_digest(plan: Plan, analysis: Analysis) -> Digest:
+    """Of the plan, all results and how much chance was spent; seconds are left out, so that equal runs give one
+    report."""
+    contents = sorted(row.model_copy(update={"inference_s": 0.0}).canonical_json() for row in analysis.rows)
+    repetitions = analysis.beside.options.null_repetitions
+    return digest_of({"plan": plan.digest(), "rows": contents, "null_repetitions": repetitions})
+
+
+def is_simulated(plan: Plan) -> bool:
+    """Whether the labelled studies are simulated."""
+    return plan.spec.cohorts[plan.spec.target.cohort].simulate is not None

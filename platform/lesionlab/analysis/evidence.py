@@ -1,0 +1,84 @@
+"""A plan and the store in; what its report shows beside the study rows out: who, how split, every lesion."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lesionlab.analysis.conditions import Condition, condition_of, conditions
+from lesionlab.store.documents import read_document
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows
+from lesionlab.studies.splits import split_key
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.facts import StudyFacts
+from storage_schemas.manifests import Manifest
+from storage_schemas.results import LesionRow
+from storage_schemas.splits import Split
+from storage_schemas.studies import Plan
+from storage_schemas.verdicts import VerdictRow
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the store holds of the labelled studies of a plan."""
+
+    manifest: Manifest
+    split: Split
+    facts: tuple[StudyFacts, ...]
+    """Of the studies that passed; none where the cohort was brought in before facts were kept."""
+    verdicts: tuple[VerdictRow, ...]
+    """Every finding at the door; of older cohorts those of excluded studies only."""
+    lesions: Mapping[Digest, Sequence[LesionRow]]
+    """By run, of every run that has results."""
+
+
+def read_evidence(store: Store, plan: Plan) -> Evidence:
+    """Read it. Raises MissingObject where the store lacks the manifest or the split."""
+    cohort = plan.spec.target.cohort
+    manifest = read_document(store, keys.MANIFEST.build(cohort=cohort, digest=plan.manifest), Manifest)
+    facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
+    parts = {
+        run.run_id: keys.LESION_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
+        for run in plan.runs
+        if run.cell
+    }
+    return Evidence(
+        manifest=manifest,
+        split=read_document(store, split_key(manifest, plan.spec.target), Split),
+        facts=tuple(read_rows(store, [facts], StudyFacts)) if store.exists(facts) else (),
+        verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
+        lesions={
+            run_id: tuple(read_rows(store, [part], LesionRow)) for run_id, part in parts.items() if store.exists(part)
+        },
+    )
+
+
+def lesions_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[LesionRow]]:
+    """Of every model that has results, all its lesions, models in the paper's order."""
+    found: dict[Condition, list[LesionRow]] = defaultdict(list)
+    for run in plan.runs:
+        if run.cell and run.run_id in evidence.lesions:
+            found[condition_of(run.cell)] += evidence.lesions[run.run_id]
+    return {model: found[model] for model in conditions(run.cell for run in plan.runs if run.cell) if model in found}
+
+
+def _verdicts(store: Store, manifest: Manifest, key: str) -> list[VerdictRow]:
+    if store.exists(key):
+        return read_rows(store, [key], VerdictRow)
+    return [
+        VerdictRow(
+            study=excluded.study,
+            patient="",
+            site="unknown",
+            verdict="quarantined",
+            code=finding.code,
+            place=finding.place,
+            repaired=finding.repaired,
+            what=finding.what,
+        )
+        for excluded in manifest.excluded
+        for finding in excluded.findings
+    ]
