@@ -1,4 +1,4 @@
-"""The rows of a study in; statistics, tables, figures and one report, out."""
+"""The rows of a study, or of a table that was made elsewhere, in; statistics, tables, figures and one report, out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_of
 from jobs.door import StoreOption, connect, console, plain_name, run_alone
+from lesionlab.analysis.beside import NULL_REPETITIONS, Options
 from lesionlab.analysis.report import ReportResult, write_report
 from lesionlab.errors import InputError
 from lesionlab.store.documents import read_document, read_pointer
@@ -38,24 +40,71 @@ def save_report(store: Store, result: ReportResult, out: Path) -> Path:
     return out / "report.html"
 
 
+def analyse_study(study: str, uri: str, out: Path | None, null_repetitions: int) -> None:
+    """Analyse a study that was swept, and write its report into the store."""
+    place = connect(uri)
+    result = write_report(place, current_plan(place, study), null_repetitions)
+    console.print(result.table_text, markup=False)
+    console.print(result.answer, markup=False)
+    console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}", markup=False)
+
+
 def analyse(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", callback=plain_name, help="Name of a study that was swept, such as demo.")
-    ],
     store: StoreOption,
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="STUDY", callback=plain_name, help="Name of a study that was swept, such as demo."),
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Analyse this table (CSV) in place of a study; its columns stand above."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also copy report, tables and figures to this folder.")
     ] = None,
+    unit: UnitOption = "fold-averaged",
+    undefined: UndefinedOption = "exclude",
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC=MEAN", help="With --rows: what the arms are to reach, such as sensitivity=0.63."),
+    ] = None,
+    annotation_minutes: Annotated[
+        float | None, typer.Option(min=0, help="With --rows: a person's minutes for one study, to count hours saved.")
+    ] = None,
+    null_repetitions: Annotated[
+        int,
+        typer.Option(min=0, help="Simulated studies without an effect, to see how often each method finds one."),
+    ] = NULL_REPETITIONS,
 ) -> None:
-    """Compare the arms of a study and write the report.
+    """Compare the arms of a study and write the report; or analyse a table of results that were made elsewhere.
 
     Example: lesionlab analyse demo --out ./demo-report
+
+    Example: lesionlab analyse --rows results.csv --out ./results
+
+    The table has one line for each study that a model was tested on. Columns, in any order: study, patient, site,
+    arm (fine-tuned or FT, de-novo or DN, default, grader or Grader 2), training_size, fold (from 1), sensitivity, ppv
+    (from 0 to 1, empty where undefined); and, where there are several of them, source (the default model), seed,
+    depth, learning_rate, budget, freezing, train_site; and dice, and position (in the test subset).
+    First lines of such a table:
+
+    study,patient,site,arm,training_size,fold,sensitivity,ppv
+
+    sub-01,p01,north,Default,0,1,0.35,0.95
+
+    sub-01,p01,north,FT,10,1,0.55,0.66
+
+    sub-01,p01,north,DN,10,1,0.48,
     """
-    place = connect(store)
-    result = write_report(place, current_plan(place, study))
-    console.print(result.table_text, markup=False)
-    console.print(result.answer, markup=False)
-    console.print(f"report: {save_report(place, result, out) if out else f'{store}/{result.key}'}", markup=False)
+    if (study is None) == (rows is None):
+        raise typer.BadParameter("wanted the name of a study, or a table: --rows FILE")
+    if rows is not None:
+        options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
+        analyse_table(rows, unit, options, out)
+    elif study is not None:
+        if target or annotation_minutes or (unit, undefined) != ("fold-averaged", "exclude"):
+            raise typer.BadParameter("what a study declares in its file is not said here; these options go with --rows")
+        analyse_study(study, store, out, null_repetitions)
 
 
 if __name__ == "__main__":
