@@ -84,8 +84,7 @@ def test_a_file_that_is_no_affine_is_refused(tmp_path):
         bring_to_native(Volume(np.ones((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "a.txt", SLICES)
 
 
-@pytest.mark.parametrize("patient", ["long01", "long12"])
-@pytest.mark.parametrize("label", ["newlesion", "resolved", "brain"])
+@pytest.mark.parametrize(("patient", "label"), [("long01", "newlesion"), ("long01", "brain"), ("long12", "resolved")])
 def test_published_masks_of_the_half_way_space_come_to_where_their_authors_put_them(real_data, patient, label):
     visit = real_data / "ms-longitudinal" / f"sub-{patient}" / "ses-01" / "anat"
     drawn = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
