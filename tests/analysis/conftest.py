@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from lesionlab.analysis.report import ReportResult, write_report
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
@@ -302,3 +303,14 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
 def drawn_store(draw_store: Callable[[], Store]) -> Store:
     """A finished study that the test may change."""
     return draw_store()
+
+
+NULL_REPETITIONS = 1
+"""The null test costs the most, and has tests of its own."""
+
+
+@pytest.fixture(scope="session")
+def written(draw_store: Callable[[], Store], plan: Plan) -> tuple[Store, ReportResult]:
+    """A finished study with its report, for tests that only read."""
+    store = draw_store()
+    return store, write_report(store, plan, NULL_REPETITIONS)

@@ -15,17 +15,18 @@ from lesionlab.analysis.report import write_report
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.results import StudyRow
+from tests.analysis.conftest import NULL_REPETITIONS
 
 
 @pytest.fixture(scope="module")
-def store(draw_store):
+def store(written):
     """Shared by the tests that only read; the others draw their own."""
-    return draw_store()
+    return written[0]
 
 
 @pytest.fixture(scope="module")
-def result(store, plan):
-    return write_report(store, plan)
+def result(written):
+    return written[1]
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,13 @@ def test_every_file_of_the_report_is_in_the_page_with_its_hash(store, plan, resu
 def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
     folder = f"reports/{plan.spec.name}/"
     first = {key: store.get(key) for key in store.list(folder)}
-    assert write_report(drawn_store, plan) == result
+    assert write_report(drawn_store, plan, NULL_REPETITIONS) == result
     assert {key: drawn_store.get(key) for key in drawn_store.list(folder)} == first
 
 
 def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, result):
     def digest():
-        return analysis_digest(plan, analyse(drawn_store, plan))
+        return analysis_digest(plan, analyse(drawn_store, plan, NULL_REPETITIONS))
 
     run = plan.runs[3]
     key = keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
@@ -153,7 +154,7 @@ def test_a_cohort_without_facts_says_that_tables_1_and_2_are_missing(drawn_store
     assert "Tables 1 and 2 are missing" not in html
     for pattern in (keys.FACTS, keys.VERDICTS):
         drawn_store.delete(pattern.build(cohort=manifest.cohort, digest=manifest.digest()))
-    without = drawn_store.get(write_report(drawn_store, plan).key).decode()
+    without = drawn_store.get(write_report(drawn_store, plan, NULL_REPETITIONS).key).decode()
     assert "Tables 1 and 2 are missing" in without
     # The manifest itself still knows why a study was excluded.
     assert "<td>&lt;empty&gt; &amp; not binary: values 0, 1, 7</td>" in without
@@ -198,7 +199,7 @@ def test_csv_files_agree_with_the_rows(store, plan, rows, result):
 def test_missing_cells_are_counted_and_named_and_do_not_stop_the_analysis(drawn_store, plan):
     for run in plan.runs[5:8]:
         remove_run(drawn_store, plan, run)
-    result = write_report(drawn_store, plan)
+    result = write_report(drawn_store, plan, NULL_REPETITIONS)
     html = drawn_store.get(result.key).decode()
     assert "3 of 13 cells have no results yet" in result.answer
     assert "Preliminary: 3 of 13 cells have no results yet" in html
@@ -208,14 +209,14 @@ def test_missing_cells_are_counted_and_named_and_do_not_stop_the_analysis(drawn_
 def test_a_study_without_any_result_says_that_it_cannot_answer(drawn_store, plan):
     for run in plan.runs:
         remove_run(drawn_store, plan, run)
-    result = write_report(drawn_store, plan)
+    result = write_report(drawn_store, plan, NULL_REPETITIONS)
     assert result.answer.startswith("These data cannot say whether fine-tuning from drawn-glioma helps")
     assert "13 of 13 cells have no results yet" in drawn_store.get(result.key).decode()
 
 
 def test_a_missing_prediction_leaves_an_empty_panel_not_an_error(drawn_store, plan):
     drawn_store.delete_prefix("runs/")
-    assert write_report(drawn_store, plan).digest
+    assert write_report(drawn_store, plan, NULL_REPETITIONS).digest
 
 
 def test_a_study_without_default_models_still_has_its_table(drawn_store, plan):
@@ -225,6 +226,6 @@ def test_a_study_without_default_models_still_has_its_table(drawn_store, plan):
             "runs": tuple(run for run in plan.runs if run.parent is None),
         }
     )
-    result = write_report(drawn_store, alone)
+    result = write_report(drawn_store, alone, NULL_REPETITIONS)
     assert result.answer.startswith("These data cannot say whether fine-tuning helps")
     assert [line["arm"] for line in records(drawn_store, alone, result, "performance.csv")] == ["de-novo", "de-novo"]

@@ -55,4 +55,6 @@ def as_png(figure: Figure) -> bytes:
 def _saved(figure: Figure, **options: Any) -> bytes:
     data = BytesIO()
     figure.savefig(data, **options)
+    # Its parts have found their places, which hold for the other format too.
+    figure.set_layout_engine("none")
     return data.getvalue()
