@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 
 from lesionlab.analysis.conditions import Condition
 from lesionlab.analysis.drawing import TEXT_POINTS, new_figure
@@ -16,8 +17,10 @@ from lesionlab.analysis.planes import Outline
 from lesionlab.analysis.slices import StudySlice
 from lesionlab.analysis.tables import short_name
 
-REFERENCE: dict[str, Any] = {"colors": "#00e5ff", "linestyles": "solid", "linewidths": 0.7}
-PREDICTION: dict[str, Any] = {"colors": "#ff2a55", "linestyles": "dashed", "linewidths": 1.8}
+REFERENCE: dict[str, Any] = {"colors": "#5cf0ff", "linestyles": "solid", "linewidths": 0.8}
+PREDICTION: dict[str, Any] = {"colors": "#ff4d6d", "linestyles": "dashed", "linewidths": 1.8}
+_CASING = 0.9
+"""Points of black around both, so that they are seen on bright lesions too, and in grey."""
 
 PANEL_IN = 1.5
 SCALE_BAR_MM = 50
@@ -69,7 +72,8 @@ def _outline(axes: Axes, mask: Outline, extent: tuple[float, float, float, float
     """Along the voxels' edges: the mask is drawn finer first, so that a single voxel stays a square."""
     if mask.any() and not mask.all():
         fine = np.kron(mask, np.ones((_FINER, _FINER)))
-        axes.contour(fine, levels=[0.5], extent=extent, origin="upper", **look)
+        casing = [Stroke(linewidth=look["linewidths"] + _CASING, foreground="black", alpha=0.75), Normal()]
+        axes.contour(fine, levels=[0.5], extent=extent, origin="upper", **look).set_path_effects(casing)
 
 
 def _draw_scale(axes: Axes, box: tuple[float, float, float, float]) -> None:

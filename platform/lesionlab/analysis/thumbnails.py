@@ -25,6 +25,7 @@ _SVG = Markup(
     '<svg class="cut" viewBox="0 0 {width:.4g} {height:.4g}" role="img" aria-label="{label}">'
     '<g transform="scale({column:.4g},{row:.4g})">'
     '<image width="{columns}" height="{rows}" preserveAspectRatio="none" href="data:image/png;base64,{png}"/>'
+    '<path class="casing" d="{prediction}{reference}"/>'
     '<path class="prediction" d="{prediction}"/><path class="reference" d="{reference}"/></g></svg>'
 )
 
