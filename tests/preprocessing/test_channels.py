@@ -41,7 +41,7 @@ def test_new_lesions_are_bright_resolved_ones_dark_and_all_else_is_flat(subtract
 
 def test_the_subtraction_is_the_difference_of_the_two_channels_whatever_the_scanners_gain(subtraction_IJK):
     difference_IJK = channels("flair-new", visits())[0]
-    shown_IJK = difference_IJK != 0  # by both visits; elsewhere nothing is known
+    shown_IJK = difference_IJK != 0  # the head, as far as both visits show it
     assert shown_IJK[HEAD_IJK].mean() > 0.9
     assert np.allclose(difference_IJK[shown_IJK], subtraction_IJK[shown_IJK], atol=0.02)
     other_IJK = channels("flair-new", visits(gain=3.0))[0]
@@ -71,6 +71,7 @@ def test_before_gadolinium_is_brought_rigidly_onto_after():
     assert not prepared.deformations
     assert np.median((after_IJK - before_IJK)[NEW_IJK]) > 1.5
     difference_IJK = channels("enhancing-difference", gadolinium())[0]
+    assert not difference_IJK[~HEAD_IJK].any()
     shown_IJK = difference_IJK != 0
     assert np.allclose(difference_IJK[shown_IJK], (after_IJK - before_IJK)[shown_IJK], atol=0.02)
 
@@ -124,3 +125,14 @@ def test_a_task_that_registers_otherwise_than_onto_its_native_image_is_refused(m
     declared = TASKS["flair-new"].model_dump() | {"registrations": moves}
     with pytest.raises(ValueError, match="registered once, and onto initial"):
         type(TASKS["flair-new"]).model_validate(declared)
+
+
+def test_the_air_around_stripped_heads_is_no_change_however_dark_their_contrasts_make_it():
+    """Air lies -mean/sd below the head: the further, the brighter and more even the head is."""
+    images = gadolinium()
+    before = images["before"]
+    even = Volume(np.where(before.voxels > 100, 300 + before.voxels / 4, 0).astype(np.float32), before.affine)
+    prepared = prepare_images(images | {"before": even}, TASKS["enhancing-difference"], 3.0)
+    one, other = (image.mean / image.sd for image in prepared.normalisation)
+    assert abs(one - other) > 0.9  # nearly as much as a lesion
+    assert not prepared.image_CIJK[0][~head_mask(images["after"].voxels)].any()

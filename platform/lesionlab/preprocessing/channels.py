@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError, StudyRefused
-from lesionlab.imaging.intensity import Standardised, head_mask, z_score
+from lesionlab.imaging.intensity import HeadMask, Standardised, head_mask, z_score
 from lesionlab.imaging.register import Registered, register
 from lesionlab.imaging.resample import resample_linear, study_grid
 from lesionlab.imaging.volume import Image, Volume
@@ -41,8 +41,9 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
 
     Mean and SD of every image are those of the same voxels: the native image's head, as far as all images show it. So
     equal tissue has equal values, which a difference rests on. Where an image has no data its channel has the value of
-    air, as beyond the border of any scan; a difference is 0 where either image has none, for nothing is known to have
-    changed there. Raises StudyRefused where a registration failed or an image has no contrast.
+    air, as beyond the border of any scan. A difference is 0 outside those voxels: where one image has no data nothing
+    is known to have changed, and air, which is -mean/sd in each image, would differ by as much as a lesion does.
+    Raises StudyRefused where a registration failed or an image has no contrast.
     """
     grid = study_grid(images[task.native].grid, spacing_mm)
     moves = {move.moving: move for move in task.registrations}
@@ -61,9 +62,10 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
             deformations[receipt.deformation.array] = found.deformation_3IJK
     if failed := registration_findings(receipts):
         raise StudyRefused(failed)
-    scaled = _scaled(aligned_IJK, task.native)
+    shown_IJK = head_mask(aligned_IJK[task.native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
+    scaled = _scaled(aligned_IJK, shown_IJK)
     return PreparedImages(
-        image_CIJK=np.stack([_channel(channel, scaled) for channel in task.channels]),
+        image_CIJK=np.stack([_channel(channel, scaled, shown_IJK) for channel in task.channels]),
         study_grid=grid,
         normalisation=tuple(Normalisation(image=role, mean=image.mean, sd=image.sd) for role, image in scaled.items()),
         registrations=tuple(receipts),
@@ -93,21 +95,20 @@ def _receipt(move: Registration, found: Registered) -> RegistrationReceipt:
     )
 
 
-def _scaled(aligned_IJK: Mapping[str, Image], native: str) -> dict[str, Standardised]:
+def _scaled(aligned_IJK: Mapping[str, Image], shown_IJK: HeadMask) -> dict[str, Standardised]:
     """Each image z-scored over the head that all of them show; NaN stays where there is no data."""
     scaled = {}
-    common_IJK = head_mask(aligned_IJK[native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
     for role, image_IJK in aligned_IJK.items():
         try:
-            scaled[role] = z_score(image_IJK, common_IJK)
+            scaled[role] = z_score(image_IJK, shown_IJK)
         except ImageError as error:
             raise StudyRefused([Finding(code=error.code, place=role, what=str(error))]) from error
     return scaled
 
 
-def _channel(channel: Channel, scaled: Mapping[str, Standardised]) -> NDArray[np.float16]:
+def _channel(channel: Channel, scaled: Mapping[str, Standardised], shown_IJK: HeadMask) -> NDArray[np.float16]:
     image = scaled[channel.image]
-    values_IJK, unknown = image.voxels_IJK, -image.mean / image.sd
-    if channel.minus is not None:
-        values_IJK, unknown = values_IJK - scaled[channel.minus].voxels_IJK, 0.0
-    return np.where(np.isnan(values_IJK), np.float32(unknown), values_IJK).astype(np.float16)
+    if channel.minus is None:
+        return np.where(np.isnan(image.voxels_IJK), -image.mean / image.sd, image.voxels_IJK).astype(np.float16)
+    change_IJK = image.voxels_IJK - scaled[channel.minus].voxels_IJK
+    return np.where(shown_IJK, change_IJK, 0).astype(np.float16)
