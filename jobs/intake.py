@@ -19,7 +19,7 @@ from lesionlab.preprocessing.cohort import Each
 from lesionlab.preprocessing.costs import StudyCost
 from lesionlab.preprocessing.files import Dataset
 from lesionlab.preprocessing.ingest import Recipe, lost
-from lesionlab.preprocessing.layouts import LAYOUTS, open_dataset
+from lesionlab.preprocessing.layouts.recognise import LAYOUTS, open_dataset
 from lesionlab.preprocessing.privacy import (
     SALT_VARIABLE,
     id_salt,

@@ -11,7 +11,7 @@ import pytest
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, without_copies
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, lost
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows

@@ -11,7 +11,7 @@ import pytest
 from lesionlab.errors import StoreUnreachable
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, attempt, bring_in, check_study
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import SHAPE, draw_dataset, image_path, lesions, mask_path, save

@@ -12,7 +12,7 @@ import pytest
 from lesionlab.errors import InputError
 from lesionlab.preprocessing.files import Dataset, Reference, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, bring_in
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.preprocessing.privacy import (
     id_salt,
     pseudonymised,

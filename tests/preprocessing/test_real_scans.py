@@ -12,8 +12,8 @@ from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.register import register
 from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
 from lesionlab.imaging.volume import Volume, matrix_of, read_mask, read_volume
-from lesionlab.preprocessing.bids import find_studies
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.bids import find_studies
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.preprocessing.study import StudyVolume, preprocess_study
 from storage_schemas.tasks import TASKS
 

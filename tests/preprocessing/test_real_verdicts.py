@@ -6,7 +6,7 @@ import pytest
 
 from lesionlab.preprocessing.files import Reference, StudyFiles
 from lesionlab.preprocessing.integrity import read_scans
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from storage_schemas.tasks import TASKS
 
 DRAWN_VOXELS = {

@@ -13,8 +13,8 @@ from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.resample import resample_linear
 from lesionlab.imaging.volume import Volume, read_volume
-from lesionlab.preprocessing.bids import StudyFiles, find_studies
 from lesionlab.preprocessing.channels import prepare_images
+from lesionlab.preprocessing.layouts.bids import StudyFiles, find_studies
 from lesionlab.preprocessing.study import (
     StudyVolume,
     preprocess_study,

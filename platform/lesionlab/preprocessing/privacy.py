@@ -30,8 +30,8 @@ from lesionlab.preprocessing.identifiers import (
     sign_in_label,
     sign_in_value,
 )
+from lesionlab.preprocessing.layouts.tabular import read_table
 from lesionlab.preprocessing.paths import hidden, place_of
-from lesionlab.preprocessing.tabular import read_table
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding

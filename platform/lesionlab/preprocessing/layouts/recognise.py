@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing import bids, isbi, msseg2, table
 from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.layouts import bids, isbi, msseg2, table
 from storage_schemas.base import Slug
 from storage_schemas.tasks import Task
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesionlab.preprocessing.bids import find_studies
+from lesionlab.preprocessing.layouts.bids import find_studies
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import draw_dataset, image_path
 

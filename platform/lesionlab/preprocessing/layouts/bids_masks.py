@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lesionlab.preprocessing.bids_tree import BidsFile, BidsTree, Visit
 from lesionlab.preprocessing.files import Reference
+from lesionlab.preprocessing.layouts.bids_tree import BidsFile, BidsTree, Visit
 from lesionlab.preprocessing.paths import fault_of_file
 from storage_schemas.verdicts import Finding
 

@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids_masks import MASKS, SECOND_MASKS, DrawnMask, Spaces, drawn_mask, labelled_masks
-from lesionlab.preprocessing.bids_sidecars import BidsSidecars
-from lesionlab.preprocessing.bids_times import DatedScan, sources_against
-from lesionlab.preprocessing.bids_tree import BidsName, BidsTree, Visit
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles, dataset_of
+from lesionlab.preprocessing.layouts.bids_masks import (
+    MASKS,
+    SECOND_MASKS,
+    DrawnMask,
+    Spaces,
+    drawn_mask,
+    labelled_masks,
+)
+from lesionlab.preprocessing.layouts.bids_sidecars import BidsSidecars
+from lesionlab.preprocessing.layouts.bids_times import DatedScan, sources_against
+from lesionlab.preprocessing.layouts.bids_tree import BidsName, BidsTree, Visit
+from lesionlab.preprocessing.layouts.tabular import read_table, site_of
 from lesionlab.preprocessing.paths import fault_of_file, hidden, is_study_id, only_one, place_of
-from lesionlab.preprocessing.tabular import read_table, site_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task

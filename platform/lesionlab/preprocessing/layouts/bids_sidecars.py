@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lesionlab.preprocessing.bids_tree import FOLDERS_KEPT, BidsFile, BidsName, BidsTree
+from lesionlab.preprocessing.layouts.bids_tree import FOLDERS_KEPT, BidsFile, BidsName, BidsTree
 from lesionlab.preprocessing.paths import fault_of_file
 from storage_schemas.verdicts import Finding
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids_tree import BidsTree, Visit
+from lesionlab.preprocessing.layouts.bids_tree import BidsTree, Visit
+from lesionlab.preprocessing.layouts.tabular import read_table
 from lesionlab.preprocessing.paths import fault_of_file
-from lesionlab.preprocessing.tabular import read_table
 
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "SeriesDate", "StudyDate", "ContentDate")
 """Sidecar keys that hold a date; `AcquisitionTime` is a time of day and says nothing of the order of visits."""

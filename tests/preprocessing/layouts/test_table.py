@@ -7,9 +7,9 @@ import pytest
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.integrity import read_scans
-from lesionlab.preprocessing.table import find_in_table
+from lesionlab.preprocessing.layouts.table import find_in_table
 from storage_schemas.tasks import TASKS
-from tests.preprocessing.drawn_layouts import draw_table, write_table
+from tests.preprocessing.layouts.drawn_layouts import draw_table, write_table
 
 SINGLE, PAIR = TASKS["flair-single"], TASKS["flair-new"]
 

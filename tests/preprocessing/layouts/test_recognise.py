@@ -6,12 +6,12 @@ import pytest
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.integrity import read_scans
-from lesionlab.preprocessing.layouts import open_dataset
+from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.simulation.cohort import simulate_cohort
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import draw_dataset
-from tests.preprocessing.drawn_layouts import (
+from tests.preprocessing.layouts.drawn_layouts import (
     ISBI_TIMEPOINTS,
     MSSEG2_PATIENTS,
     draw_isbi2015,

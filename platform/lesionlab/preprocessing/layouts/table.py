@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids_sidecars import read_sidecar
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
+from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_of
 from lesionlab.preprocessing.paths import fault_of_file, is_study_id, place_of
-from lesionlab.preprocessing.tabular import Table, read_table, site_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import TASKS, Task

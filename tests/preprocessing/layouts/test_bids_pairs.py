@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids import find_studies
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import read_scans
+from lesionlab.preprocessing.layouts.bids import find_studies
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import OBLIQUE, head, lesions, save
-from tests.preprocessing.drawn_layouts import draw_pairs, draw_transform, flair_of, new_lesions_of
+from tests.preprocessing.layouts.drawn_layouts import draw_pairs, draw_transform, flair_of, new_lesions_of
 
 PAIR = TASKS["flair-new"]
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.bids import find_studies
-from lesionlab.preprocessing.bids_tree import parse_name
+from lesionlab.preprocessing.layouts.bids import find_studies
+from lesionlab.preprocessing.layouts.bids_tree import parse_name
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 
