@@ -129,3 +129,20 @@ def test_models_that_differ_in_freezing_or_rate_say_so():
 )
 def test_which_table_of_the_paper_it_is(task, depth, number):
     assert number_in_paper(task, depth) == number
+
+
+@pytest.mark.parametrize("depth", [3, 5])
+def test_the_default_stands_before_the_grader_whose_rows_say_another_depth(depth):
+    models = [
+        Condition("grader", None, 0),
+        Condition("default", "mixed", 0, depth),
+        Condition("de-novo", None, 10, depth),
+    ]
+    (table,) = performance_tables(
+        [Summary(model, metric, 0.5, 0.1, 8, 0) for model in models for metric in METRICS], []
+    )
+    assert [row[:2] for row in performance_sheet(table, PAPER_METRICS, "").rows] == [
+        ("Default", ""),
+        ("Grader 2", ""),
+        ("10", "DN"),
+    ]

@@ -26,18 +26,19 @@ def beside_sheets(beside: Beside) -> dict[str, Sheet]:
 
 
 def learning_sheet(learning: Sequence[Learning]) -> Sheet:
-    """Where each arm reaches what it is to reach."""
+    """Where each arm reaches what it is to reach; nothing where there is no aim."""
     return Sheet(
         "Labelled studies that each arm needs",
         columns("Setting", "Metric", "Arm", "Aim", "Aim's mean", "Reached at N [95 % interval]"),
         tuple(
             (
                 *(learned.setting, learned.metric, arm.model),
-                learned.aim.name if learned.aim else NONE,
-                fixed(learned.aim.mean if learned.aim else None, 2),
+                learned.aim.name,
+                fixed(learned.aim.mean, 2),
                 arm.crossing.text() if arm.crossing else NONE,
             )
             for learned in learning
+            if learned.aim is not None
             for arm in learned.arms
         ),
         heads=3,

@@ -139,7 +139,7 @@ def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
         return condition.arm == "grader" or condition.depth == to.depth
 
     found = list(dict.fromkeys(setting(condition) for condition in trained or every))
-    return tuple(Group(to.words(found), tuple(c for c in every if belongs(c, to))) for to in found)
+    return tuple(Group(to.words(found), _in_table([c for c in every if belongs(c, to)])) for to in found)
 
 
 def rows_of(condition: Condition, rows: Iterable[R]) -> list[R]:
@@ -215,6 +215,11 @@ def _rates_are_shared(trained: Sequence[Condition]) -> bool:
         rates[condition.arm].add(condition.learning_rate)
     first, *others = rates.values() or ({None},)
     return len(first) > 1 and all(other == first for other in others)
+
+
+def _in_table(together: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Of one setting: untrained first, the default before the grader, whatever depth the grader's rows say."""
+    return tuple(sorted(together, key=lambda c: (c.training_size, _TABLE_ORDER.index(c.arm))))
 
 
 def _ordered(found: Iterable[Condition]) -> tuple[Condition, ...]:

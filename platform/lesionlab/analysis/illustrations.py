@@ -61,7 +61,7 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
     for (setting, comparison), panels in groupby(
         analysis.beside.learning, key=lambda one: (one.setting, one.comparison)
     ):
-        drawn = [panel for panel in panels if any(arm.points for arm in panel.arms)]
+        drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
         if drawn:
             yield _learning(setting, comparison, drawn)
     yield from _volumes(models_on_pages(plan, analysis.rows), lesions_by_model(plan, evidence))

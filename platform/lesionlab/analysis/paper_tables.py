@@ -37,12 +37,14 @@ def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable], effects: S
     """Every table of a study by file name, in the paper's form."""
     sheets = {}
     task = TASKS[spec.task].title
-    if spec.target.design == "leave-one-patient-out" and len(spec.sources) > 1:
+    transfers = spec.target.design == "leave-one-patient-out" and len(spec.sources) > 1
+    if transfers:
         sheets["table-4"] = transfer_sheet(tables, spec.sources, f"Performance, {task}. Form: Table 4 of {PAPER}")
     for table in tables:
         own = [effect for effect in effects if effect.setting == table.setting]
-        number = number_in_paper(spec.task, _depth(table))
-        title = f"Performance, {task}{about(table)}. Form: Table {number} of {PAPER}"
+        number = "4-tests" if transfers else number_in_paper(spec.task, _depth(table))
+        form = f"Tests beside Table 4 of {PAPER}" if transfers else f"Form: Table {number} of {PAPER}"
+        title = f"Performance, {task}{about(table)}. {form}"
         key = key_of(own, spec.unit_of_analysis)
         sheets[f"table-{number}{ending(table)}"] = performance_sheet(table, PAPER_METRICS, title, key)
     return sheets
