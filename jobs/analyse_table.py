@@ -14,9 +14,10 @@ from lesionlab.analysis.beside_tables import beside_sheets
 from lesionlab.analysis.comparisons import Unit
 from lesionlab.analysis.conditions import Metric
 from lesionlab.analysis.external import TableRow, read_table
+from lesionlab.analysis.screen import as_text
 from lesionlab.analysis.sheets import files_of
 from lesionlab.analysis.statistics import Statistics, statistics
-from lesionlab.analysis.tables import as_text, csv_text, effects_csv, performance_csv, summary_csv
+from lesionlab.analysis.tables import csv_text, effects_csv, performance_csv, summary_csv
 from lesionlab.errors import InputError
 from storage_schemas.studies import Goal, Undefined
 

@@ -6,8 +6,9 @@ import pytest
 
 from lesionlab.analysis.comparisons import compare
 from lesionlab.analysis.conditions import Condition, conditions
+from lesionlab.analysis.screen import as_text
 from lesionlab.analysis.summary import Summary, summarise
-from lesionlab.analysis.tables import as_text, key_of, mean_se, p_text, performance_csv, performance_tables, summary_csv
+from lesionlab.analysis.tables import key_of, mean_se, p_text, performance_csv, performance_tables, summary_csv
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from lesionlab.analysis.hashes import all_hashes
 from lesionlab.analysis.illustrations import Illustration, illustrate
 from lesionlab.analysis.listings import hashes_sheet
 from lesionlab.analysis.page import PageFigure, page
+from lesionlab.analysis.screen import as_text
 from lesionlab.analysis.sheets import files_of
 from lesionlab.analysis.study_pages import models_on_pages, study_pages
-from lesionlab.analysis.tables import as_text, effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.tables import effects_csv, performance_csv, studies_csv, summary_csv
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest

@@ -1,4 +1,4 @@
-"""Summaries and effects in; the paper's Table 3 out, as data, as text for the screen and as CSV.
+"""Summaries and effects in; the paper's Table 3 out, as data and as CSV.
 
 One table per setting and default model: its own row, then fine-tuned and de novo at each size. Dice is ours.
 """
@@ -9,10 +9,6 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from lesionlab.analysis.comparisons import (
     Unit,
@@ -28,8 +24,6 @@ from lesionlab.analysis.summary import Summary
 from storage_schemas.results import EffectRow, StudyRow
 
 METRIC_TITLES: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice (our addition)"}
-
-_SCREEN_COLUMNS = 96
 
 
 @dataclass(frozen=True)
@@ -125,17 +119,6 @@ def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def as_text(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
-    """The tables and their key for a screen or a log, in plain characters."""
-    sheet = StringIO()
-    console = Console(file=sheet, width=_SCREEN_COLUMNS, color_system=None, force_terminal=False)
-    for table in tables:
-        console.print(_rich_table(table))
-    for line in key:
-        console.print(line, markup=False, highlight=False)
-    return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()) + "\n"
-
-
 def performance_csv(tables: Sequence[PerformanceTable]) -> str:
     """The tables in full precision, one line per model and default model."""
     return csv_text([_record(table, line) for table in tables for line in table.lines])
@@ -210,32 +193,6 @@ def _line(
 
 def _partner(model: Condition, pairs: Sequence[tuple[Condition, Condition]]) -> Condition | None:
     return next((other for first, other in pairs if first == model), None)
-
-
-def _rich_table(table: PerformanceTable) -> Table:
-    """Dice without its p values: they are in the CSV and in the report, the screen is narrow."""
-    sheet = Table(
-        box=SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-        title="; ".join(
-            [f"Default model: {table.source}"] * bool(table.source) + [table.setting] * bool(table.setting)
-        ),
-    )
-    sheet.add_column("Model")
-    sheet.add_column("N", justify="right")
-    for title in ("Sensitivity", "p\ndefault", "p\nmethod", "PPV", "p\ndefault", "p\nmethod", "Dice"):
-        sheet.add_column(title, justify="right", no_wrap=True)
-    for line in table.lines:
-        texts = [short_name(line.condition), str(line.condition.training_size)]
-        for measure in (line.measures["sensitivity"], line.measures["ppv"]):
-            texts += [_with_n(measure.summary), p_text(measure.against_default), p_text(measure.between_methods)]
-        sheet.add_row(*texts, _with_n(line.measures["dice"].summary))
-    return sheet
-
-
-def _with_n(summary: Summary) -> str:
-    return mean_se(summary) + (f" (n={summary.n})" if summary.undefined else "")
 
 
 def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
