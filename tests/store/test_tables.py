@@ -17,10 +17,15 @@ from lesionlab.errors import StoreError
 from lesionlab.store.objects import open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas.base import Document
+from storage_schemas.facts import StudyFacts
 from storage_schemas.models import TensorReceipt
 from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
+from storage_schemas.verdicts import VerdictRow
 
-ROW_TYPES: tuple[type[Document], ...] = (StudyRow, LesionRow, RunRow, EffectRow, TensorReceipt)
+ROW_TYPES: tuple[type[Document], ...] = (
+    *(StudyRow, LesionRow, RunRow, EffectRow),
+    *(TensorReceipt, VerdictRow, StudyFacts),
+)
 KEY = "results/s/part-1.parquet"
 
 # Text that careless readers take for something else, and text outside ASCII.
@@ -29,7 +34,7 @@ NAMED = {
     "study_name": st.just("small"),
     "run_id": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
     "study": st.sampled_from(["sub-1", "sub-012_ses-01"]),
-    "site": st.sampled_from(["a", "site-b"]),
+    **dict.fromkeys(("site", "train_site", "test_site"), st.sampled_from(["a", "site-b"])),
     "source": st.sampled_from(["glioma", "nan", "none"]),
 }
 
@@ -92,7 +97,8 @@ def test_only_columns_that_may_be_null_are_nullable() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [], StudyRow)
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
-    assert [field.name for field in schema if field.nullable] == ["source", "sensitivity", "ppv", "dice"]
+    axes = ["learning_rate", "budget", "freezing", "train_site", "test_site"]
+    assert [field.name for field in schema if field.nullable] == ["source", *axes, "sensitivity", "ppv", "dice"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
