@@ -25,8 +25,8 @@ import numpy as np
 
 from jobs.intake import admit, recipe_of
 from jobs.pool import ONE_THREAD, pool_map
+from lesionlab.imaging.agreement import edge_correlation
 from lesionlab.imaging.intensity import head_mask
-from lesionlab.imaging.register import correlation
 from lesionlab.preprocessing.cohort import Work, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import StudyFiles
@@ -53,7 +53,7 @@ class Measured:
         rate = studies / self.seconds * 3600
         return (
             f"{name:<18} {self.seconds:7.0f} s  {rate:7.1f} studies/h  "
-            f"peak {self.peak_gib:.2f} GiB a study  correlation {self.correlation:.4f}"
+            f"peak {self.peak_gib:.2f} GiB a study  edge correlation {self.correlation:.4f}"
         )
 
 
@@ -111,7 +111,7 @@ def script(dataset: Path, folder: Path, spacing_mm: float) -> Measured:
     for file in sorted(out.glob("*.npz")):
         images = np.load(file)
         moved = np.where(images["moved"] == 0, np.nan, images["moved"])  # ANTs' value for no data
-        correlations.append(correlation(images["fixed"], moved, head_mask(images["fixed"])))
+        correlations.append(edge_correlation(images["fixed"], moved, head_mask(images["fixed"]), spacing_mm))
     return Measured(seconds, json.loads(told.splitlines()[-1])["peak_kib"] / 2**20, float(np.mean(correlations)))
 
 
