@@ -76,6 +76,10 @@ def open_copy(study, cache, copy=0, seed=0, training=TRAINING):
     return open_augmented(study, study.entry.volume, copy, training, seed, cache)
 
 
+def names_of_copies(cache):
+    return {path.name for path in (cache / "augmented").iterdir() if path.is_dir()}
+
+
 def test_a_copy_is_the_same_on_every_node_and_opened_not_made_again(tmp_path):
     study = draw_study(1)
     first = open_copy(study, tmp_path / "one")
@@ -87,22 +91,28 @@ def test_a_copy_is_the_same_on_every_node_and_opened_not_made_again(tmp_path):
     assert (first.image_CIJK.dtype, first.label_IJK.dtype) == (np.float16, np.uint8)
     with pytest.raises(ValueError, match="read-only"):
         first.label_IJK[0] = 1
-    assert len([path for path in (tmp_path / "one" / "augmented").iterdir() if path.is_dir()]) == 1
+    assert len(names_of_copies(tmp_path / "one")) == 1
 
 
 def test_whatever_decides_a_copy_gives_it_a_name_of_its_own(tmp_path):
     study = draw_study(1)
     other_elastic = TRAINING.model_copy(update={"elastic": Elastic(sd_mm=1)})
     other_patch = TRAINING.model_copy(update={"patch_voxels": 8})
-    names = {
-        open_copy(study, tmp_path).digest,
-        open_copy(draw_study(2), tmp_path).digest,
-        open_copy(study, tmp_path, copy=1).digest,
-        open_copy(study, tmp_path, seed=1).digest,
-        open_copy(study, tmp_path, training=other_elastic).digest,
-        open_copy(study, tmp_path, training=other_patch).digest,
-    }
-    assert len(names) == 6
+    open_copy(study, tmp_path)
+    open_copy(draw_study(2), tmp_path)
+    open_copy(study, tmp_path, copy=1)
+    open_copy(study, tmp_path, seed=1)
+    open_copy(study, tmp_path, training=other_elastic)
+    open_copy(study, tmp_path, training=other_patch)
+    assert len(names_of_copies(tmp_path)) == 6
+
+
+def test_a_study_that_newer_code_prepared_anew_is_drawn_alike(tmp_path):
+    study = draw_study(1)
+    before, after = (open_augmented(study, digest, 0, TRAINING, 0, tmp_path) for digest in ("1" * 16, "2" * 16))
+    assert len(names_of_copies(tmp_path)) == 2
+    np.testing.assert_array_equal(after.image_CIJK, before.image_CIJK)
+    np.testing.assert_array_equal(after.places.exclusive_S3, before.places.exclusive_S3)
 
 
 def test_all_copies_of_a_study_are_deformed_each_in_its_own_way(tmp_path):
@@ -114,12 +124,12 @@ def test_all_copies_of_a_study_are_deformed_each_in_its_own_way(tmp_path):
 def test_several_may_want_the_same_copy_at_once_and_leavings_do_not_matter(tmp_path):
     study = draw_study(1)
     expected = open_copy(study, tmp_path / "other")
-    copies = tmp_path / "cache" / "augmented"
-    leavings = copies / f"{expected.digest}.draft"
+    (name,) = names_of_copies(tmp_path / "other")
+    leavings = tmp_path / "cache" / "augmented" / f"{name}.draft"
     leavings.mkdir(parents=True)
     (leavings / "image_CIJK.npy").write_bytes(b"half")
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: open_copy(study, tmp_path / "cache"), range(4)))
     for copy in opened:
         np.testing.assert_array_equal(copy.image_CIJK, expected.image_CIJK)
-    assert [path.name for path in copies.iterdir() if path.is_dir()] == [expected.digest]
+    assert names_of_copies(tmp_path / "cache") == {name}

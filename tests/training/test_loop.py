@@ -167,11 +167,14 @@ def test_every_patch_is_seen_once_an_epoch_in_an_order_of_its_own(tmp_path):
     run = make_run(studies)
     copies = augmented_copies(run, studies, CPU, tmp_path)
     first, again, second = (epoch_patches(run, epoch, copies) for epoch in (0, 0, 1))
-    places = [[(patch.volume.digest, *patch.start) for patch in patches] for patches in (first, again, second)]
+    places = [
+        [(patch.volume.study, patch.volume.copy, *patch.start) for patch in patches]
+        for patches in (first, again, second)
+    ]
     assert places[0] == places[1]
     assert sorted(places[0]) != sorted(places[2])
     assert len(places[0]) == 2 * 2 * 4
-    assert {digest for digest, *_ in places[0]} == {copy.digest for copy in copies}
+    assert {place[:2] for place in places[0]} == {(copy.study, copy.copy) for copy in copies}
 
 
 @pytest.mark.parametrize(("patches", "size"), [(8, 4), (10, 4), (3, 8)])

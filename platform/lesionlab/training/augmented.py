@@ -1,7 +1,8 @@
 """Study volumes in; their elastically deformed copies, memory-mapped on this node and ready to be cut, out.
 
 A copy is made once per node and shared by all trials on it through the page cache: content-addressed by everything that
-decides it, made under a lock and renamed when whole, so that several processes may want the same one at once.
+decides it, made under a lock and renamed when whole, so that several processes may want the same one at once. What is
+drawn follows from the study's name and not from its content, so that newer code that prepares it draws alike.
 
 On disk a voxel takes 2 bytes a channel (float16) and 1 for the label: 22 MB for a 182×218×182 head of one channel, so
 50 studies × 3 copies are 3.2 GB, and a node that sees all 60 studies of the paper holds 3.9 GB. The folder may be
@@ -22,11 +23,11 @@ from numpy.typing import NDArray
 from lesionlab.store.files import locked, sync_folder
 from lesionlab.training.augment import deform
 from lesionlab.training.patches import Places, find_places
-from storage_schemas.base import Digest, digest_of
+from storage_schemas.base import Digest, StudyId, digest_of
 from storage_schemas.runs import TrainingConfig
 from storage_schemas.volumes import StudyVolumeCard
 
-RECIPE = 1
+RECIPE = 2
 """Version of what this module, `augment` and `find_places` do; a change of it makes new copies."""
 
 
@@ -45,7 +46,8 @@ class StudyArrays(Protocol):
 class AugmentedVolume:
     """One deformed copy: `image_CIJK` and `label_IJK` are read-only memory maps."""
 
-    digest: Digest
+    study: StudyId
+    copy: int
     image_CIJK: NDArray[np.float16]
     label_IJK: NDArray[np.uint8]
     places: Places
@@ -70,9 +72,11 @@ def open_augmented(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_suffix(".lock")):
             if not folder.exists():  # another process may have made it while this one waited
-                _make(folder, volume, training, np.random.default_rng(int(digest, 16)))
+                chance = digest_of([volume.card.study, copy, seed])
+                _make(folder, volume, training, np.random.default_rng(int(chance, 16)))
     return AugmentedVolume(
-        digest=digest,
+        study=volume.card.study,
+        copy=copy,
         image_CIJK=np.load(folder / "image_CIJK.npy", mmap_mode="r"),
         label_IJK=np.load(folder / "label_IJK.npy", mmap_mode="r"),
         places=Places(

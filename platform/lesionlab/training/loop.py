@@ -203,7 +203,7 @@ def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -
     """All patches of an epoch in the order in which they are seen; every epoch cuts anew."""
     patches = []
     for volume in copies:
-        rng = np.random.default_rng(int(digest_of([volume.digest, run.seed, epoch]), 16))
+        rng = np.random.default_rng(int(digest_of([volume.study, volume.copy, run.seed, epoch]), 16))
         shape = volume.label_IJK.shape
         starts = draw_starts(volume.places, shape, run.training.patch_voxels, run.training.patches_per_study, rng)
         patches += [Patch(volume, start) for start in (*starts.inclusive_P3, *starts.exclusive_P3)]
