@@ -11,23 +11,8 @@ from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_
 from jobs.door import StoreOption, connect, console, plain_name, run_alone
 from lesionlab.analysis.beside import NULL_REPETITIONS, Options
 from lesionlab.analysis.report import ReportResult, write_report
-from lesionlab.errors import InputError
-from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store
-from storage_schemas import keys
-from storage_schemas.studies import Plan
-
-
-def current_plan(store: Store, study_name: str) -> Plan:
-    """The plan that was swept last under this name. Raises InputError that lists the studies that there are."""
-    digest = read_pointer(store, keys.CURRENT_PLAN.build(study_name=study_name))
-    if digest is None:
-        found = {fields["study_name"] for key in store.list("plans/") if (fields := keys.CURRENT_PLAN.parse(key))}
-        raise InputError(
-            f"study {study_name}: no sweep in {store.uri}; there: {', '.join(sorted(found)) or 'none yet'}; "
-            "start with: lesionlab sweep SPEC"
-        )
-    return read_document(store, keys.PLAN.build(study_name=study_name, digest=digest), Plan)
+from lesionlab.studies.plans import current_plan
 
 
 def save_report(store: Store, result: ReportResult, out: Path) -> Path:

@@ -48,6 +48,9 @@ HashIdsOption = Annotated[
     bool,
     typer.Option("--hash-ids", help=f"Replace the names of patients and studies by hashes, salted by {SALT_VARIABLE}."),
 ]
+ExcludeFaultyOption = Annotated[
+    bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 from jobs.door import PlainOption, StoreOption, connect, console, notes, plain_name, run_alone
 from jobs.intake import (
     DatasetArgument,
+    ExcludeFaultyOption,
     HashIdsOption,
     ScrubOption,
     SiteOption,
@@ -64,9 +65,7 @@ def preprocess(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
-    exclude_faulty: Annotated[
-        bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")
-    ] = False,
+    exclude_faulty: ExcludeFaultyOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,

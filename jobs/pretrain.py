@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of, manifest_of
 from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, run_alone
 from jobs.execute import execute
+from jobs.intake import ExcludeFaultyOption
 from jobs.sources import finished_run
 from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store
@@ -57,9 +55,7 @@ def pretrain(
     cache: CacheOption,
     work: WorkOption,
     bids: BidsOption = None,
-    exclude_faulty: Annotated[
-        bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")
-    ] = False,
+    exclude_faulty: ExcludeFaultyOption = False,
     plain: PlainOption = False,
 ) -> None:
     """Train and register the default models of a study file.

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs.analyse import current_plan
 from jobs.definitions import in_words, load_definition
 from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
 from jobs.progress import steps
@@ -23,6 +22,7 @@ from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows
 from lesionlab.store.objects import Store
 from lesionlab.studies.code import SCORES, code_version
 from lesionlab.studies.ledger import completed
+from lesionlab.studies.plans import current_plan
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition
 from storage_schemas.results import EffectRow, StudyRow
 from storage_schemas.runs import RunSpec

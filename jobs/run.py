@@ -11,6 +11,7 @@ import typer
 from jobs.analyse import save_report
 from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of
 from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, notes, run_alone
+from jobs.intake import ExcludeFaultyOption
 from jobs.plan import show_design
 from jobs.pretrain import pretrain_sources
 from jobs.progress import stage
@@ -60,9 +61,7 @@ def run(
     cache: CacheOption,
     work: WorkOption,
     bids: BidsOption = None,
-    exclude_faulty: Annotated[
-        bool, typer.Option("--exclude-faulty", help="Go on without the studies that have faults, and list them.")
-    ] = False,
+    exclude_faulty: ExcludeFaultyOption = False,
     save_predictions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write every predicted mask there as NIfTI, in native space.")
     ] = None,

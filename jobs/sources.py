@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from jobs.analyse import current_plan
 from jobs.cohorts import manifest_of
 from lesionlab.errors import SpecError
 from lesionlab.store.objects import Store
 from lesionlab.studies.ledger import completed
 from lesionlab.studies.plan import pretraining
+from lesionlab.studies.plans import current_plan
 from lesionlab.studies.registry import find_model
 from storage_schemas import keys
 from storage_schemas.base import Digest

@@ -14,14 +14,13 @@ from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, conne
 from jobs.execute import execute
 from jobs.sources import card_of
 from lesionlab.evaluation.study import export_prediction, read_prediction
-from lesionlab.store.documents import create_document, move_pointer
 from lesionlab.store.objects import Store
 from lesionlab.studies.cells import trainings
 from lesionlab.studies.ledger import completed
 from lesionlab.studies.plan import make_plan
+from lesionlab.studies.plans import keep_plan
 from lesionlab.studies.registry import source_model
 from lesionlab.studies.splits import kept_split
-from storage_schemas import keys
 from storage_schemas.runs import RunSpec
 from storage_schemas.studies import Plan, StudySpec
 
@@ -42,8 +41,7 @@ def resolve_plan(spec: StudySpec, store: Store) -> Plan:
 def sweep_study(spec: StudySpec, store: Store, cache: Path, *, plain: bool) -> Plan:
     """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
     plan = resolve_plan(spec, store)
-    create_document(store, keys.PLAN.build(study_name=spec.name, digest=plan.digest()), plan)
-    move_pointer(store, keys.CURRENT_PLAN.build(study_name=spec.name), plan.digest())
+    keep_plan(store, plan)
     execute(plan.runs, store, cache, plain=plain, what="cells")
     return plan
 

@@ -27,7 +27,7 @@ from jobs.intake import (
     shared_out,
 )
 from jobs.progress import steps
-from lesionlab.preprocessing.cohort import judge, tally, verdict_rows
+from lesionlab.preprocessing.cohort import judge, tally
 from lesionlab.preprocessing.costs import READING, study_cost
 from lesionlab.preprocessing.ingest import check_study
 from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
@@ -69,7 +69,7 @@ def verify(
             step,
         )
     verdicts = [outcome.verdict for outcome in outcomes]
-    rows = [row for verdict in verdicts for row in verdict_rows(verdict)]
+    rows = [row for verdict in verdicts for row in verdict.rows()]
     if json_file:
         documents = [verdict.model_dump() | {"verdict": verdict.verdict} for verdict in verdicts]
         json_file.write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")

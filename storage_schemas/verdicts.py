@@ -57,6 +57,19 @@ class Finding(Document):
         return f"{self.place}: {self.what}"
 
 
+class VerdictRow(Document):
+    """One line of the verdict table: a study without findings has one line, any other has one a finding."""
+
+    study: str
+    patient: str
+    site: Slug
+    verdict: Verdict
+    code: Code | None
+    place: str | None
+    repaired: bool | None
+    what: str | None
+
+
 class StudyVerdict(Document):
     """The verdict on one study, with every finding."""
 
@@ -72,15 +85,9 @@ class StudyVerdict(Document):
             return "quarantined"
         return "repaired" if self.findings else "pass"
 
-
-class VerdictRow(Document):
-    """One line of the verdict table: a study without findings has one line, any other has one a finding."""
-
-    study: str
-    patient: str
-    site: Slug
-    verdict: Verdict
-    code: Code | None
-    place: str | None
-    repaired: bool | None
-    what: str | None
+    def rows(self) -> tuple[VerdictRow, ...]:
+        """Its lines in the verdict table."""
+        of_study = {"study": self.study, "patient": self.patient, "site": self.site, "verdict": self.verdict}
+        if not self.findings:
+            return (VerdictRow(**of_study, code=None, place=None, repaired=None, what=None),)
+        return tuple(VerdictRow(**of_study, **finding.model_dump()) for finding in self.findings)

@@ -23,7 +23,7 @@ from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.splits import Split, Target
 from storage_schemas.studies import Plan, Source, StudySpec
-from storage_schemas.verdicts import Finding, VerdictRow
+from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
 from storage_schemas.volumes import (
     ATTRIBUTE,
     PREDICTION_ATTRIBUTE,
@@ -263,20 +263,10 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
             StudyFacts(study=e.study, patient=e.patient, site=e.site, field_strength_t=3) for e in manifest.studies
         ]
         write_rows(store, keys.FACTS.build(**cohort), facts, StudyFacts)
-        verdicts = [
-            VerdictRow(
-                study=excluded.study,
-                patient="013",
-                site="north",
-                verdict="quarantined",
-                code=finding.code,
-                place=finding.place,
-                repaired=finding.repaired,
-                what=finding.what,
-            )
-            for excluded in manifest.excluded
-            for finding in excluded.findings
-        ]
+        outside = (
+            StudyVerdict(study=e.study, patient="013", site="north", findings=e.findings) for e in manifest.excluded
+        )
+        verdicts = [row for verdict in outside for row in verdict.rows()]
         write_rows(store, keys.VERDICTS.build(**cohort), verdicts, VerdictRow)
         for entry in manifest.studies:
             card, arrays = draw_study(entry, plan.spec)

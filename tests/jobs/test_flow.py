@@ -17,10 +17,10 @@ import pyarrow.parquet
 import pytest
 import zarr
 
-from jobs.analyse import current_plan
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
 from lesionlab.store.objects import Store, open_store
 from lesionlab.studies.code import SCORES, code_version
+from lesionlab.studies.plans import current_plan
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from tests.jobs.conftest import Lesionlab

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lesionlab.analysis.conditions import Condition, Group, Metric, condition_of, value_of, values_by_study
+from lesionlab.analysis.conditions import Condition, Group, Metric, rows_of, value_of, values_by_study
 from lesionlab.analysis.mixed import Observation
 from lesionlab.analysis.rows import Row
 from storage_schemas.studies import Undefined
@@ -69,7 +69,7 @@ def values_by_patient(
     rows: Iterable[Row], condition: Condition, metric: Metric, undefined: Undefined
 ) -> dict[str, list[float]]:
     """The defined values by study of one condition, put together by patient."""
-    own = [row for row in rows if condition_of(row) == condition]
+    own = rows_of(condition, rows)
     patient_of = {row.study: row.patient for row in own}
     values = defaultdict(list)
     for study, value in values_by_study(own, condition, metric, undefined).items():

@@ -18,7 +18,7 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.results import LesionRow
 from storage_schemas.splits import Split
 from storage_schemas.studies import Plan
-from storage_schemas.verdicts import VerdictRow
+from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,5 @@ def lesions_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[Les
 def _verdicts(store: Store, manifest: Manifest, key: str) -> list[VerdictRow]:
     if store.exists(key):
         return read_rows(store, [key], VerdictRow)
-    return [
-        VerdictRow(
-            study=excluded.study,
-            patient="",
-            site="unknown",
-            verdict="quarantined",
-            code=finding.code,
-            place=finding.place,
-            repaired=finding.repaired,
-            what=finding.what,
-        )
-        for excluded in manifest.excluded
-        for finding in excluded.findings
-    ]
+    outside = (StudyVerdict(study=e.study, patient="", site="unknown", findings=e.findings) for e in manifest.excluded)
+    return [row for verdict in outside for row in verdict.rows()]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lesionlab.analysis.intervals import CONFIDENCE
 from lesionlab.analysis.reml import fit_reml
 
 Grouping = Literal["patient", "training_set", "network", "site"]
@@ -23,8 +24,6 @@ GROUPINGS: tuple[Grouping, ...] = ("patient", "training_set", "network", "site")
 
 LEAST_LEVELS = 3
 """With fewer levels of a random effect nothing can be said of how much they vary, so they are left out."""
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,7 @@ def preprocess_cohort(
     )
     place = {"cohort": cohort, "digest": manifest.digest()}
     facts = [outcome.facts for outcome in outcomes if outcome.facts]
-    write_rows(
-        store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict_rows(verdict)], VerdictRow
-    )
+    write_rows(store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict.rows()], VerdictRow)
     write_rows(store, FACTS.build(**place), facts, StudyFacts)
     create_document(store, MANIFEST.build(**place), manifest)
     move_pointer(store, CURRENT_MANIFEST.build(cohort=cohort), manifest.digest())
@@ -98,7 +96,7 @@ def without_copies(outcomes: Sequence[StudyOutcome]) -> tuple[StudyOutcome, ...]
     """A study with an image that is another patient's too stays out: nobody knows whose it is, and it would leak."""
     holders: dict[str, list[StudyVerdict]] = defaultdict(list)
     for outcome in outcomes:
-        for image in set(outcome.images):
+        for image in outcome.images:
             holders[image].append(outcome.verdict)
 
     def others(outcome: StudyOutcome) -> list[str]:
@@ -106,14 +104,6 @@ def without_copies(outcomes: Sequence[StudyOutcome]) -> tuple[StudyOutcome, ...]
         return sorted({verdict.study for verdict in found if verdict.patient != outcome.verdict.patient})
 
     return tuple(_copy(outcome, studies) if (studies := others(outcome)) else outcome for outcome in outcomes)
-
-
-def verdict_rows(verdict: StudyVerdict) -> list[VerdictRow]:
-    """The lines of one study in the verdict table."""
-    of_study = {"study": verdict.study, "patient": verdict.patient, "site": verdict.site, "verdict": verdict.verdict}
-    if not verdict.findings:
-        return [VerdictRow(**of_study, code=None, place=None, repaired=None, what=None)]
-    return [VerdictRow(**of_study, **finding.model_dump()) for finding in verdict.findings]
 
 
 def tally(verdicts: Iterable[StudyVerdict]) -> str:

@@ -57,7 +57,7 @@ class StudyOutcome:
     entry: ManifestEntry | None = None
     """None: it stays outside."""
     facts: StudyFacts | None = None
-    images: tuple[Sha256, ...] = ()
+    images: frozenset[Sha256] = frozenset()
     """Of the voxels of its images; none where they were refused."""
 
 
@@ -112,9 +112,9 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
         screened = screened_study(files, recipe)
         if registration:
             volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
-            return StudyOutcome(_verdict(files, screened + volume.findings), images=images_of(volume.entry))
+            return StudyOutcome(_verdict(files, screened + volume.findings), images=volume.entry.images)
         scans = read_scans(files, recipe.task)
-        images = tuple(voxels_sha256(image) for image in scans.images.values())
+        images = frozenset(voxels_sha256(image) for image in scans.images.values())
         return StudyOutcome(_verdict(files, screened + scans.findings), images=images)
 
     return _as_outcome(files, _all_at_once(files, recipe.task, attempt(files, checked)))
@@ -205,12 +205,7 @@ def _as_outcome(files: StudyFiles, done: StudyOutcome | Findings) -> StudyOutcom
 
 def _outcome(files: StudyFiles, task: Task, findings: Findings, entry: ManifestEntry | None) -> StudyOutcome:
     verdict = _verdict(files, findings)
-    return StudyOutcome(verdict, entry, read_facts(files, task), images_of(entry)) if entry else StudyOutcome(verdict)
-
-
-def images_of(entry: ManifestEntry) -> tuple[Sha256, ...]:
-    """Of the voxels of every image of the study."""
-    return (entry.image_sha256, *entry.further_images_sha256)
+    return StudyOutcome(verdict, entry, read_facts(files, task), entry.images) if entry else StudyOutcome(verdict)
 
 
 def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:

@@ -6,7 +6,7 @@ C channel, i j k native voxels, I J K voxels of the isotropic study grid.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         prepared = prepare_images(scans.images, task, spacing_mm)
     except StudyRefused as refusal:
         raise StudyRefused([*scans.findings, *refusal.findings]) from refusal
+    sources = hash_sources(files)
     card = StudyVolumeCard(
         study=files.study,
         patient=files.patient,
@@ -67,12 +68,12 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         normalisation=prepared.normalisation,
         registrations=prepared.registrations,
         second_grader=scans.second is not None,
-        sources=hash_sources(files),
+        sources=sources,
         code_version=code_version,
     )
     return StudyVolume(
         card=card,
-        entry=_entry(files, scans, task, study_digest(files, task, spacing_mm, code_version)),
+        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, code_version)),
         image_CIJK=prepared.image_CIJK,
         label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.study_grid),
         native_label_ijk=scans.reference.voxels,
@@ -96,6 +97,12 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
 
 def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> Digest:
     """Digest of all that decides the volume, known before anything is computed. Raises ImageError as `hash_sources`."""
+    return _digest(files, hash_sources(files), task, spacing_mm, code_version)
+
+
+def _digest(
+    files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float, code_version: Digest
+) -> Digest:
     return digest_of(
         {
             "study": files.study,
@@ -103,7 +110,7 @@ def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version:
             "site": files.site,
             "task": task.model_dump(mode="json"),
             "spacing_mm": float(spacing_mm),
-            "sources": [source.model_dump(mode="json") for source in hash_sources(files)],
+            "sources": [source.model_dump(mode="json") for source in sources],
             "code_version": code_version,
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from storage_schemas.base import Slug
+from storage_schemas.results import Arm
 from storage_schemas.runs import Cell
 from storage_schemas.studies import StudySpec, TestedOn, TrainedArm
 
@@ -22,35 +23,28 @@ def trainings(spec: StudySpec) -> int:
 
 def _untrained(spec: StudySpec) -> list[Cell]:
     """The default models as they are."""
+    folds = _subsets_tested(spec, spec.default_tested_on)
     return [
-        Cell(
-            arm="default",
-            source=source.model,
-            training_size=0,
-            fold=fold,
-            seed=spec.seeds[0],
-            depth=depth,
-            test_site=_tested_alone(spec, fold),
-        )
-        for depth, source, fold in product(
-            spec.network_depths, spec.sources, _subsets_tested(spec, spec.default_tested_on)
-        )
+        _only_tested(spec, "default", source.model, depth, fold)
+        for depth, source, fold in product(spec.network_depths, spec.sources, folds)
     ]
 
 
 def _graders(spec: StudySpec) -> list[Cell]:
-    return [
-        Cell(
-            arm="grader",
-            source=None,
-            training_size=0,
-            fold=fold,
-            seed=spec.seeds[0],
-            depth=spec.main_depth,
-            test_site=_tested_alone(spec, fold),
-        )
-        for fold in _subsets_tested(spec, spec.grader_tested_on)
-    ]
+    folds = _subsets_tested(spec, spec.grader_tested_on)
+    return [_only_tested(spec, "grader", None, spec.main_depth, fold) for fold in folds]
+
+
+def _only_tested(spec: StudySpec, arm: Arm, source: Slug | None, depth: int, fold: int) -> Cell:
+    return Cell(
+        arm=arm,
+        source=source,
+        training_size=0,
+        fold=fold,
+        seed=spec.seeds[0],
+        depth=depth,
+        test_site=_tested_alone(spec, fold),
+    )
 
 
 def _trained(spec: StudySpec) -> list[Cell]:
