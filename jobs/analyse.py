@@ -9,8 +9,8 @@ import typer
 
 from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_of
 from jobs.door import StoreOption, connect, console, plain_name, run_alone
-from lesionlab.analysis.beside import NULL_REPETITIONS, Options
 from lesionlab.analysis.report import ReportResult, write_report
+from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
 from lesionlab.store.objects import Store
 from lesionlab.studies.plans import current_plan
 

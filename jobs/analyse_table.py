@@ -9,15 +9,15 @@ import typer
 from pydantic import ValidationError
 
 from jobs.door import console, validation_faults
-from lesionlab.analysis.beside import Options
-from lesionlab.analysis.beside_tables import beside_sheets
-from lesionlab.analysis.comparisons import Unit
-from lesionlab.analysis.conditions import Metric
-from lesionlab.analysis.external import TableRow, read_table
-from lesionlab.analysis.screen import as_text
-from lesionlab.analysis.sheets import files_of
-from lesionlab.analysis.statistics import Statistics, statistics
-from lesionlab.analysis.tables import csv_text, effects_csv, performance_csv, summary_csv
+from lesionlab.analysis.sheets.beside_tables import beside_sheets
+from lesionlab.analysis.sheets.screen import as_text
+from lesionlab.analysis.sheets.sheet import files_of
+from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.statistics.comparisons import Unit
+from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.statistics.external import TableRow, read_table
+from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, summary_csv
+from lesionlab.analysis.statistics.whole import Statistics, statistics
 from lesionlab.errors import InputError
 from storage_schemas.studies import Goal, Undefined
 

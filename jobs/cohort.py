@@ -9,8 +9,8 @@ import typer
 
 from jobs.cohorts import manifest_of
 from jobs.door import StoreOption, connect, console, load_spec, plain_name, run_alone
-from lesionlab.analysis.cohort_tables import cohort_tables
-from lesionlab.analysis.sheets import Sheet, as_markdown, files_of
+from lesionlab.analysis.sheets.cohort_tables import cohort_tables
+from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store

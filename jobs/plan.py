@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jobs.door import SpecArgument, console, load_spec, run_alone
-from lesionlab.analysis import rotation
-from lesionlab.analysis.drawing import as_png, as_svg
+from lesionlab.analysis.figures import rotation
+from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.errors import InputError
 from lesionlab.studies.cells import cells, trainings
 from storage_schemas.runs import Cell

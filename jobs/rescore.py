@@ -11,11 +11,11 @@ from rich.table import Table
 from jobs.definitions import in_words, load_definition
 from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
 from jobs.progress import steps
-from lesionlab.analysis.changes import changes
-from lesionlab.analysis.comparisons import compare
-from lesionlab.analysis.conditions import Condition, conditions, rows_of
-from lesionlab.analysis.summary import summarise
-from lesionlab.analysis.tables import mean_se, p_text
+from lesionlab.analysis.statistics.changes import changes
+from lesionlab.analysis.statistics.comparisons import compare
+from lesionlab.analysis.statistics.conditions import Condition, conditions, rows_of
+from lesionlab.analysis.statistics.summary import summarise
+from lesionlab.analysis.statistics.tables import mean_se, p_text
 from lesionlab.errors import InputError
 from lesionlab.evaluation.isbi import challenge_score
 from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows

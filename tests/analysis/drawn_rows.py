@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lesionlab.analysis.external import TableRow
+from lesionlab.analysis.statistics.external import TableRow
 
 FOLDS, PER_FOLD = 6, 10
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from lesionlab.analysis.comparisons import versus
-from lesionlab.analysis.conditions import METRICS, Condition
-from lesionlab.analysis.summary import Summary
-from lesionlab.analysis.tables import PerformanceTable, performance_tables
+from lesionlab.analysis.statistics.comparisons import versus
+from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.summary import Summary
+from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
 from storage_schemas.results import EffectRow
 
+# Each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))
 OTHER = {"default": Condition("default", "mixed", 0), "grader2": Condition("grader", None, 0)}
 SOURCE = {"Default": "mixed", "FT": "mixed", "DN": None, "Grader 2": None}

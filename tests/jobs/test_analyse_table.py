@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lesionlab.analysis.tables import csv_text
+from lesionlab.analysis.statistics.tables import csv_text
 from tests.analysis.drawn_rows import drawn_rows
 from tests.jobs.conftest import Lesionlab
 

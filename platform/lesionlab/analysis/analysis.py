@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lesionlab.analysis.beside import NULL_REPETITIONS, Options
-from lesionlab.analysis.statistics import Statistics, statistics
+from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
+from lesionlab.analysis.statistics.whole import Statistics, statistics
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys

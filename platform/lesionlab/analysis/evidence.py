@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lesionlab.analysis.conditions import Condition, condition_of, conditions
+from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows

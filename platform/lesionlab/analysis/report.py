@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.analysis import Analysis, analyse, analysis_digest
-from lesionlab.analysis.beside import NULL_REPETITIONS
-from lesionlab.analysis.contents import report_content, report_sheets, study_content
 from lesionlab.analysis.evidence import read_evidence
-from lesionlab.analysis.hashes import all_hashes
-from lesionlab.analysis.illustrations import Illustration, illustrate
-from lesionlab.analysis.listings import hashes_sheet
-from lesionlab.analysis.page import PageFigure, page
-from lesionlab.analysis.screen import as_text
-from lesionlab.analysis.sheets import files_of
-from lesionlab.analysis.study_pages import models_on_pages, study_pages
-from lesionlab.analysis.tables import effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.pages.contents import report_content, report_sheets, study_content
+from lesionlab.analysis.pages.hashes import all_hashes
+from lesionlab.analysis.pages.illustrations import Illustration, illustrate
+from lesionlab.analysis.pages.page import PageFigure, page
+from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
+from lesionlab.analysis.sheets.listings import hashes_sheet
+from lesionlab.analysis.sheets.screen import as_text
+from lesionlab.analysis.sheets.sheet import files_of
+from lesionlab.analysis.statistics.beside import NULL_REPETITIONS
+from lesionlab.analysis.statistics.tables import effects_csv, performance_csv, studies_csv, summary_csv
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest

@@ -1,0 +1,148 @@
+"""One performance table in; the paper's Figures 3A to 5A out: bars of mean ± SE by training size, and what differs.
+
+Three marks, all after Bonferroni: * from the default model, & from Grader 2, # fine-tuned from de novo at one size.
+"""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lesionlab.analysis.figures.drawing import FILL, HATCH, HATCH_INK, INK, TEXT_POINTS, new_figure, quiet_axes
+from lesionlab.analysis.statistics.comparisons import pairs_of_methods
+from lesionlab.analysis.statistics.conditions import Condition, Metric
+from lesionlab.analysis.statistics.tables import Line, Measure, PerformanceTable
+from storage_schemas.results import Arm
+
+GROUP_WIDTH = 0.76
+WIDEST_BAR = 0.38
+PANELS: tuple[tuple[Metric, str], ...] = (
+    ("sensitivity", "Lesionwise sensitivity"),
+    ("ppv", "Lesionwise positive predictive value"),
+)
+ARM_NAMES: dict[Arm, str] = {
+    "default": "Default model",
+    "grader": "Grader 2",
+    "de-novo": "De novo",
+    "fine-tuned": "Fine-tuned",
+}
+AGAINST_DEFAULT, AGAINST_GRADER, BETWEEN_METHODS = "*", "&", "#"
+MARK_NAMES = {
+    AGAINST_DEFAULT: "differs from the default model",
+    AGAINST_GRADER: "differs from Grader 2",
+    BETWEEN_METHODS: "fine-tuned differs from de novo",
+}
+
+_MARK_GAP = 0.015
+_MARK_HEIGHT = 0.06
+
+
+def bar_figure(table: PerformanceTable) -> Figure:
+    """Sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
+    figure = new_figure(7.2, 3.7)
+    axes = figure.subplots(1, len(PANELS), sharey=True)
+    for panel, (metric, title) in zip(axes, PANELS, strict=True):
+        _draw_panel(panel, table, metric, title)
+    axes[0].set_ylabel("Fraction of lesions, mean ± 1 SE", fontsize=TEXT_POINTS)
+    figure.legend(
+        handles=_legend(table),
+        loc="outside lower center",
+        ncols=4,
+        fontsize=TEXT_POINTS,
+        frameon=False,
+        title=_key(table),
+        title_fontsize=TEXT_POINTS - 1.5,
+    )
+    return figure
+
+
+def marks_of(measure: Measure) -> str:
+    """The marks over one bar; the bracket between two bars is drawn apart."""
+    compared = ((AGAINST_DEFAULT, measure.against_default), (AGAINST_GRADER, measure.against_grader))
+    return "".join(mark for mark, effect in compared if effect and effect.significant)
+
+
+def _slots(table: PerformanceTable) -> list[list[Condition]]:
+    """What stands together: each untrained model alone, the trained ones by size, de novo first."""
+    models = [line.condition for line in table.lines]
+    trained = [model for model in models if model.trained]
+    sizes = sorted({model.training_size for model in trained})
+    return [[model] for model in models if not model.trained] + [
+        sorted((model for model in trained if model.training_size == size), key=lambda model: model.arm)
+        for size in sizes
+    ]
+
+
+def _bars(table: PerformanceTable) -> dict[Condition, tuple[float, float]]:
+    """Middle and width of every bar."""
+    bars = {}
+    for place, slot in enumerate(_slots(table)):
+        width = min(WIDEST_BAR, GROUP_WIDTH / len(slot))
+        for number, model in enumerate(slot):
+            bars[model] = place + (number - (len(slot) - 1) / 2) * width, width
+    return bars
+
+
+def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str) -> None:
+    bars = _bars(table)
+    lines = {line.condition: line for line in table.lines}
+    tops = {model: _draw_bar(axes, *bars[model], line, metric) for model, line in lines.items()}
+    for tuned, fresh in pairs_of_methods(list(lines)):
+        effect = lines[tuned].measures[metric].between_methods
+        if effect and effect.significant:
+            _draw_bracket(axes, bars[fresh][0], bars[tuned][0], max(tops[fresh], tops[tuned]))
+    slots = _slots(table)
+    axes.set_xticks(range(len(slots)), [str(slot[0].training_size or "none") for slot in slots], fontsize=TEXT_POINTS)
+    axes.set_xlim(-0.6, len(slots) - 0.4)
+    axes.set_xlabel("Labelled training studies (number)", fontsize=TEXT_POINTS)
+    axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
+    axes.set_ylim(0, 1.1)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    axes.tick_params(axis="x", length=0)
+    quiet_axes(axes)
+    axes.spines["left"].set_bounds(0, 1)
+
+
+def _draw_bar(axes: Axes, x: float, width: float, line: Line, metric: Metric) -> float:
+    """Draws one bar with its error bar and marks; returns the height where a bracket may start."""
+    arm, measure = line.condition.arm, line.measures[metric]
+    mean, se = measure.summary.mean, measure.summary.se or 0.0
+    if mean is None:
+        axes.text(x, 0.02, "no value", ha="center", va="bottom", rotation=90, fontsize=TEXT_POINTS - 2, color=INK)
+        return 0.25
+    axes.bar(x, mean, width, color=FILL[arm], hatch=HATCH[arm], edgecolor=HATCH_INK[arm], linewidth=0.8, zorder=2)
+    if measure.summary.se is not None:
+        axes.errorbar(x, mean, yerr=se, color=INK, linewidth=1, capsize=2.5, capthick=1, zorder=3)
+    top = mean + se + _MARK_GAP
+    if marks := marks_of(measure):
+        axes.text(x, top - 0.01, marks, ha="center", va="bottom", fontsize=TEXT_POINTS - 1, color=INK)
+        top += _MARK_HEIGHT
+    return top
+
+
+def _draw_bracket(axes: Axes, left: float, right: float, height: float) -> None:
+    foot = height + _MARK_GAP
+    axes.plot([left, left, right, right], [foot, foot + 0.015, foot + 0.015, foot], color=INK, linewidth=0.9)
+    middle = (left + right) / 2
+    axes.text(middle, foot + 0.015, BETWEEN_METHODS, ha="center", va="bottom", fontsize=TEXT_POINTS - 1, color=INK)
+
+
+def _key(table: PerformanceTable) -> str:
+    """The marks that the table could have."""
+    arms = {line.condition.arm for line in table.lines}
+    possible = {
+        AGAINST_DEFAULT: "default" in arms,
+        AGAINST_GRADER: "grader" in arms,
+        BETWEEN_METHODS: {"fine-tuned", "de-novo"} <= arms,
+    }
+    return "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
+
+
+def _legend(table: PerformanceTable) -> list[Patch]:
+    arms = {line.condition.arm for line in table.lines}
+    return [
+        Patch(facecolor=FILL[arm], hatch=HATCH[arm], edgecolor=HATCH_INK[arm], label=name)
+        for arm, name in ARM_NAMES.items()
+        if arm in arms
+    ]

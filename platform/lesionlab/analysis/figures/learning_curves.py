@@ -1,0 +1,80 @@
+"""Learning curves of one contest in; one figure out: means, intervals, the aim, and where it is met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lesionlab.analysis.figures.drawing import (
+    FILL,
+    HATCH_INK,
+    INK,
+    LINE_STYLE,
+    MARKER,
+    TEXT_POINTS,
+    new_figure,
+    quiet_axes,
+)
+from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.statistics.learning import ArmCurve, Learning
+from storage_schemas.results import Arm
+
+AXIS_TITLES: dict[Metric, str] = {
+    "sensitivity": "Lesionwise sensitivity (fraction)",
+    "ppv": "Lesionwise PPV (fraction)",
+    "dice": "Dice (fraction)",
+}
+_APART = 1.02
+"""The arms stand this factor beside each other, so that intervals at the same size are both seen."""
+
+
+def learning_figure(panels: Sequence[Learning]) -> Figure:
+    """One panel a metric; training sizes on a logarithmic axis, intervals at 95 % over patients."""
+    figure = new_figure(3.6 * max(len(panels), 2), 3.6)
+    for axes, learning in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_panel(axes, learning)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=TEXT_POINTS, frameon=False)
+    return figure
+
+
+def _draw_panel(axes: Axes, learning: Learning) -> None:
+    sizes = sorted({point.training_size for arm in learning.arms for point in arm.points})
+    for arm in learning.arms:
+        _draw_arm(axes, arm)
+    if learning.aim is not None:
+        axes.axhline(learning.aim.mean, color=INK, linewidth=1, linestyle=":", label=learning.aim.name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=TEXT_POINTS)
+    axes.minorticks_off()
+    if sizes:
+        axes.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("Labelled training studies (number)", fontsize=TEXT_POINTS)
+    axes.set_ylabel(AXIS_TITLES[learning.metric], fontsize=TEXT_POINTS)
+    quiet_axes(axes)
+
+
+def _draw_arm(axes: Axes, curve: ArmCurve) -> None:
+    arm: Arm = "fine-tuned" if curve.tuned else "de-novo"
+    places = np.array([point.training_size * (_APART if curve.tuned else 1 / _APART) for point in curve.points])
+    means = np.array([point.mean for point in curve.points])
+    axes.plot(
+        places,
+        means,
+        linestyle=LINE_STYLE[arm],
+        marker=MARKER[arm],
+        markersize=6,
+        markerfacecolor=FILL[arm],
+        markeredgecolor=HATCH_INK[arm],
+        color=HATCH_INK[arm],
+        label=curve.model,
+    )
+    for place, point in zip(places, curve.points, strict=True):
+        if point.interval is not None:
+            axes.vlines(place, point.interval.low, point.interval.high, color=HATCH_INK[arm], linewidth=1)
+    if curve.crossing is not None and np.isfinite(curve.crossing.studies):
+        axes.axvline(curve.crossing.studies, ymax=0.06, color=HATCH_INK[arm], linewidth=2.5)

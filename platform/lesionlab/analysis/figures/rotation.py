@@ -1,0 +1,114 @@
+"""A study file in; the picture of who trains and who tests in each fold out (Wahlig et al. 2023, figure S3).
+
+As text for the screen and as a figure. One panel a training size: a row is a fold, a column is a subset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
+from lesionlab.studies.splits import turn
+from storage_schemas.studies import StudySpec
+
+Role = Literal["trained", "tested", "unused"]
+
+MARK: dict[Role, str] = {"trained": "■", "tested": "T", "unused": "·"}
+LEGEND: dict[Role, str] = {"trained": "trained on", "tested": "tested", "unused": "not used"}
+FILL: dict[Role, str] = {"trained": "#5b8db8", "tested": "#f6c79b", "unused": "white"}
+HATCH: dict[Role, str] = {"trained": "", "tested": "///", "unused": ""}
+
+_CELL_IN = 0.19
+_LEGEND_IN = 3.4
+_INK = "#404040"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One training size: the role of every subset in every fold that is run."""
+
+    title: str
+    folds: tuple[int, ...]
+    roles: tuple[tuple[Role, ...], ...]
+    """By fold, then by subset."""
+
+
+def panels(spec: StudySpec) -> tuple[Panel, ...]:
+    """One a training size of a rotation; the other designs have one, since their sizes take the same subsets."""
+    sizes = spec.training_sizes if spec.target.design == "rotation" else (max(spec.training_sizes),)
+    return tuple(
+        Panel(
+            title=f"N = {size}" if spec.target.design == "rotation" else spec.target.design,
+            folds=spec.fold_numbers,
+            roles=tuple(_roles(spec, size, fold) for fold in spec.fold_numbers),
+        )
+        for size in sizes
+    )
+
+
+def as_text(spec: StudySpec) -> str:
+    """The panels side by side, and a legend below them."""
+    drawn = panels(spec)
+    count = spec.target.fold_count
+    # A column is as wide as the highest number, and one space.
+    width = len(str(count)) + 1
+    head = "".join(f"{number:>{width}}" for number in range(1, count + 1))
+    across = max(len(head), *(len(panel.title) + 1 for panel in drawn))
+    lines = [
+        "     " + "   ".join(f"{' ' + panel.title:<{across}}" for panel in drawn),
+        "fold " + "   ".join(f"{head:<{across}}" for _ in drawn),
+    ]
+    for place, fold in enumerate(spec.fold_numbers):
+        rows = ["".join(f"{MARK[role]:>{width}}" for role in panel.roles[place]) for panel in drawn]
+        lines.append(f"{fold:>4} " + "   ".join(f"{row:<{across}}" for row in rows))
+    lines.append("; ".join(f"{MARK[role]} {LEGEND[role]}" for role in MARK) + f"; columns are subsets{_names(spec)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def figure(spec: StudySpec) -> Figure:
+    """The panels side by side, cells told apart by colour and by hatch."""
+    drawn = panels(spec)
+    count, folds = spec.target.fold_count, len(spec.fold_numbers)
+    width_in = max(len(drawn) * (count * _CELL_IN + 0.35) + 0.4, _LEGEND_IN)
+    picture = new_figure(width_in, folds * _CELL_IN + 1.0)
+    grid = picture.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, panel in zip(grid, drawn, strict=True):
+        _draw(axes, panel, count)
+    grid[0].set_ylabel("Fold", fontsize=TEXT_POINTS)
+    handles = [Patch(facecolor=FILL[r], hatch=HATCH[r], edgecolor=_INK, label=LEGEND[r]) for r in MARK]
+    picture.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=TEXT_POINTS - 1, frameon=False)
+    return picture
+
+
+def _draw(axes: Axes, panel: Panel, count: int) -> None:
+    for row, roles in enumerate(panel.roles):
+        for column, role in enumerate(roles):
+            box = Rectangle((column, row), 1, 1, facecolor=FILL[role], hatch=HATCH[role], edgecolor=_INK, linewidth=0.6)
+            axes.add_patch(box)
+    axes.set_xlim(0, count)
+    axes.set_ylim(len(panel.folds), 0)
+    axes.set_aspect("equal")
+    axes.set_xticks([place + 0.5 for place in range(count)], [str(place + 1) for place in range(count)])
+    axes.set_yticks([place + 0.5 for place in range(len(panel.folds))], [str(fold) for fold in panel.folds])
+    axes.tick_params(length=0, labelsize=TEXT_POINTS - 2)
+    axes.set_xlabel("Subset", fontsize=TEXT_POINTS)
+    axes.set_title(panel.title, fontsize=TEXT_POINTS)
+
+
+def _roles(spec: StudySpec, size: int, fold: int) -> tuple[Role, ...]:
+    taken = turn(spec.target, size, fold)
+    return tuple(
+        "trained" if number in taken.train else "tested" if number in taken.test else "unused"
+        for number in range(1, spec.target.fold_count + 1)
+    )
+
+
+def _names(spec: StudySpec) -> str:
+    """Which subset is which site, where subsets are sites."""
+    sites = [f"{number} {site}" for number, site in enumerate(spec.target.sites, start=1)]
+    return f": {', '.join(sites)}" if sites else ""

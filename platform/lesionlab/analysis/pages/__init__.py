@@ -1,0 +1,1 @@
+"""Numbers, sheets and figures in; self-contained HTML pages out."""

@@ -1,0 +1,1 @@
+"""Numbers in; tables as people read them out: CSV, Markdown, HTML and plain text."""

@@ -1,0 +1,106 @@
+"""Tables and what stands beside them in; what a reader must keep in mind, one sentence each, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lesionlab.analysis.methods.student import ALPHA
+from lesionlab.analysis.statistics.beside import Beside
+from lesionlab.analysis.statistics.budget import NOT_RUN
+from lesionlab.analysis.statistics.changes import Change
+from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.statistics.tables import PerformanceTable
+from storage_schemas.results import EffectRow
+
+SMALL_N = 30
+"""Below this many test studies the answer says that they are few."""
+
+_WHY_UNDEFINED: dict[Metric, tuple[str, str]] = {
+    "sensitivity": ("sensitivity", "no lesion in the reference"),
+    "ppv": ("PPV", "no lesion predicted"),
+}
+
+
+def cautions(
+    tables: Sequence[PerformanceTable], beside: Beside, missing: int, planned: int, simulated: bool
+) -> tuple[str, ...]:
+    """Every caution that these numbers call for, each once."""
+    found = [f"Preliminary: {missing} of {planned} cells have no results yet."] if missing else []
+    for table in tables:
+        found += _of_tests(table)
+        found += _of_undefined(table, beside)
+    found += _of_patients(beside)
+    found += _of_methods(beside)
+    if not beside.budget and any(len(learned.arms[0].points) > 1 for learned in beside.learning if learned.arms):
+        found.append(NOT_RUN)
+    if simulated:
+        found.append("The studies are simulated: this tests the method, and says nothing about patients.")
+    return tuple(dict.fromkeys(found))
+
+
+def _of_tests(table: PerformanceTable) -> Iterable[str]:
+    tests = [
+        effect
+        for line in table.lines
+        for metric in _WHY_UNDEFINED
+        if (effect := line.measures[metric].between_methods) is not None
+    ]
+    n = max((test.n for test in tests), default=0)
+    if 0 < n < SMALL_N:
+        yield f"Few test studies (n = {n}): intervals are wide, and single studies weigh much."
+    if any(test.p is not None and not test.significant for test in tests):
+        yield "Not significant means not shown; it does not mean that there is no difference."
+
+
+def _of_undefined(table: PerformanceTable, beside: Beside) -> Iterable[str]:
+    counted = "count as 0" if beside.options.undefined == "worst" else "are left out of its mean"
+    setting = f" ({table.setting})" if table.setting else ""
+    for line in table.lines:
+        for metric, (name, why) in _WHY_UNDEFINED.items():
+            summary = line.measures[metric].summary
+            if summary.undefined:
+                tested = summary.n if beside.options.undefined == "worst" else summary.n + summary.undefined
+                yield (
+                    f"{name} of {line.condition.title()}{setting}: undefined in {summary.undefined} of {tested} "
+                    f"studies ({why}), which {counted}."
+                )
+
+
+def _of_patients(beside: Beside) -> Iterable[str]:
+    most = max(beside.sizes, key=lambda paired: paired.n, default=None)
+    if most is not None and most.size.patients < most.n:
+        yield (
+            f"The {most.n} test studies are of {most.size.patients} patients: the paper's tests take them for "
+            "independent; the intervals and the mixed model do not."
+        )
+    graded = {learned.aim.n for learned in beside.learning if learned.aim and learned.aim.name == "Grader 2"}
+    for n in sorted(count for count in graded if count is not None):
+        if any(learned.studies > n for learned in beside.learning):
+            yield f"Grader 2 was scored on {n} studies only: its mean is uncertain too, as the intervals show."
+
+
+def _of_methods(beside: Beside) -> Iterable[str]:
+    yield from _otherwise("After Holm's correction in place of Bonferroni's", beside.holm)
+    yield from _otherwise("By Welch's test in place of the pooled one", beside.welch)
+    for test in beside.null:
+        for rate in test.rates:
+            if rate.low > ALPHA:
+                setting = f", {test.setting}" if test.setting else ""
+                yield (
+                    f"{_WHY_UNDEFINED[test.metric][0]}{setting}: at the variances found here, "
+                    f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of studies without any effect come out "
+                    f"significant by this method: {rate.method}."
+                )
+
+
+def _otherwise(how: str, changed: Sequence[Change]) -> Iterable[str]:
+    judged = [change for change in changed if change.before.metric in _WHY_UNDEFINED]
+    if judged:
+        told = "; ".join(f"{_compared(change.before)} {', '.join(change.what)}" for change in judged)
+        yield f"{how}: {told}."
+
+
+def _compared(effect: EffectRow) -> str:
+    size = f" at N = {effect.training_size}" if effect.training_size else ""
+    setting = f" ({effect.setting})" if effect.setting else ""
+    return f"{_WHY_UNDEFINED[effect.metric][0]} of {effect.comparison}{size}{setting}:"

@@ -1,0 +1,219 @@
+"""A table of results that were made elsewhere in; rows for the same statistics out, or every fault with its line.
+
+One line for each study that a model was tested on, as CSV in UTF-8, columns in any order:
+
+    study,patient,site,arm,training_size,fold,sensitivity,ppv
+    sub-01,p01,north,Default,0,1,0.35,0.95
+    sub-01,p01,north,FT,10,1,0.55,0.66
+    sub-01,p01,north,DN,10,1,0.48,
+    sub-11,p11,south,FT,10,2,0.61,0.70
+    sub-11,p11,south,DN,10,2,0.52,0.31
+
+An empty value is one that is undefined (PPV where nothing was predicted). Further columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from lesionlab.analysis.statistics.conditions import condition_of
+from lesionlab.errors import InputError
+from storage_schemas.base import Document
+from storage_schemas.results import Arm, Fraction
+
+ARMS: dict[str, Arm] = {
+    "fine-tuned": "fine-tuned",
+    "ft": "fine-tuned",
+    "de-novo": "de-novo",
+    "de novo": "de-novo",
+    "dn": "de-novo",
+    "default": "default",
+    "grader": "grader",
+    "grader 2": "grader",
+}
+"""Our names and the paper's, in whatever case."""
+
+Line = tuple[int, "TableRow"]
+
+
+def _arm(name: object) -> Arm:
+    arm = ARMS.get(str(name).strip().lower())
+    if arm is None:
+        raise ValueError("wanted fine-tuned (FT), de-novo (DN), default or grader (Grader 2)")
+    return arm
+
+
+def _word(text: str) -> str:
+    if not text.strip():
+        raise ValueError("wanted a name")
+    return text.strip()
+
+
+Name = Annotated[str, AfterValidator(_word)]
+
+
+class TableRow(Document):
+    """One line; fields as in StudyRow. What has a default here may be absent from the table."""
+
+    study: Name
+    patient: Name
+    site: Name
+    arm: Annotated[Arm, BeforeValidator(_arm)]
+    training_size: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=1)]
+    sensitivity: Fraction | None = None
+    ppv: Fraction | None = None
+    source: str | None = None
+    """Default model; needed only where there are several."""
+    seed: int = 0
+    depth: Annotated[int, Field(ge=1)] = 4
+    dice: Fraction | None = None
+    position: Annotated[int, Field(ge=1)] = 1
+    """Place in the test subset; without this column, the place among the studies of the fold in order of name."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    budget: str | None = None
+    freezing: str | None = None
+    train_site: str | None = None
+    """Only where networks were trained on one site each."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> TableRow:
+        if (self.arm in ("fine-tuned", "de-novo")) != (self.training_size > 0):
+            wanted = "0" if self.arm in ("default", "grader") else "1 at least"
+            raise ValueError(f"training_size: wanted {wanted} for {self.arm}, found {self.training_size}")
+        if self.arm in ("de-novo", "grader") and self.source is not None:
+            raise ValueError(f"source: wanted none for {self.arm}, found {self.source!r}")
+        return self
+
+
+REQUIRED = ("study", "patient", "site", "arm", "training_size", "fold", "sensitivity", "ppv")
+
+
+def read_table(path: Path) -> tuple[TableRow, ...]:
+    """Read the table. Raises InputError with every fault in it, each with its line."""
+    records = _records(path)
+    faults: list[str] = []
+    lines = [(number, row) for number, record in records if (row := _row(number, record, faults)) is not None]
+    placed = "position" in records[0][1]
+    faults += [*_twice(lines), *_two_owners(lines), *(_two_at_one_place(lines) if placed else ())]
+    if faults:
+        raise InputError(*(f"{path}, {fault}" for fault in faults))
+    rows = tuple(row for _, row in lines)
+    return rows if placed else _placed(rows)
+
+
+def _records(path: Path) -> list[tuple[int, Mapping[str, str]]]:
+    """Every line with its number, by column. Raises InputError where the file is no table with the columns wanted."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, line) for line in reader if any(field.strip() for field in line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV in UTF-8: {error}") from error
+    if not lines:
+        raise InputError(f"{path}: wanted a line with the names of the columns, found an empty file")
+    (_, header), *body = lines
+    names = [name.strip().lower() for name in header]
+    faults = [f"{path}, {fault}" for fault in _header_faults(names)]
+    if not faults and not body:
+        faults = [f"{path}: wanted a line for each tested study, found column names only"]
+    faults += [
+        f"{path}, line {number}: wanted {len(names)} fields as in line 1, found {len(line)}"
+        for number, line in body
+        if len(line) != len(names)
+    ]
+    if faults:
+        raise InputError(*faults)
+    return [(number, dict(zip(names, line, strict=True))) for number, line in body]
+
+
+def _header_faults(names: Sequence[str]) -> Iterable[str]:
+    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+        yield "line 1: wanted commas between columns and a point in decimals; save it as CSV with commas"
+        return
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"line 1: column {name!r} is there {names.count(name)} times"
+    optional = [name for name in TableRow.model_fields if name not in names and name not in REQUIRED]
+    for name in names:
+        meant = get_close_matches(name, optional, n=1, cutoff=0.8)
+        if meant and name not in TableRow.model_fields:
+            yield f"line 1: column {name!r} is not known; if {meant[0]!r} is meant, call it that"
+
+
+def _row(number: int, record: Mapping[str, str], faults: list[str]) -> TableRow | None:
+    """The row, or None and its faults."""
+    given: dict[str, Any] = {
+        name: text.strip() for name, text in record.items() if name in TableRow.model_fields and text.strip()
+    }
+    try:
+        return TableRow.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors():
+            column = f", {fault['loc'][0]}" if fault["loc"] else ""
+            found = "nothing" if fault["type"] == "missing" else repr(fault["input"]) if fault["loc"] else ""
+            wanted = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"line {number}{column}: {wanted}" + (f"; found {found}" if found else ""))
+        return None
+
+
+def _twice(lines: Sequence[Line]) -> Iterable[str]:
+    """A study is tested once under each model."""
+    first: dict[tuple[object, ...], Line] = {}
+    for number, row in lines:
+        condition = condition_of(row)
+        earlier = first.setdefault((condition, row.seed, row.study), (number, row))
+        if earlier[0] != number:
+            yield (
+                f"line {number}: {row.study} is tested under {condition.title()}, fold {row.fold}, and already on line "
+                f"{earlier[0]}, fold {earlier[1].fold}; wanted each study once under a model (networks trained on one "
+                "site each: give the column train_site; repeated trainings: give the column seed)"
+            )
+
+
+def _two_owners(lines: Sequence[Line]) -> Iterable[str]:
+    """A study has one patient and one site."""
+    for column in ("patient", "site"):
+        first: dict[str, tuple[int, str]] = {}
+        for number, row in lines:
+            owner = getattr(row, column)
+            line, name = first.setdefault(row.study, (number, owner))
+            if name != owner:
+                yield f"line {number}, {column}: {row.study} belongs to {owner!r} here and to {name!r} on line {line}"
+
+
+def _two_at_one_place(lines: Sequence[Line]) -> Iterable[str]:
+    """Within a fold every study has one position, and no two have the same."""
+    place_of: dict[tuple[int, str], tuple[int, int]] = {}
+    study_at: dict[tuple[int, int], tuple[int, str]] = {}
+    for number, row in lines:
+        line, position = place_of.setdefault((row.fold, row.study), (number, row.position))
+        if position != row.position:
+            yield (
+                f"line {number}, position: {row.study} of fold {row.fold} is at {row.position} here and at {position} "
+                f"on line {line}"
+            )
+            continue
+        line, study = study_at.setdefault((row.fold, row.position), (number, row.study))
+        if study != row.study:
+            yield (
+                f"line {number}, position: {row.study} of fold {row.fold} is at {row.position}, where {study} is on "
+                f"line {line}"
+            )
+
+
+def _placed(rows: Sequence[TableRow]) -> tuple[TableRow, ...]:
+    studies: dict[int, set[str]] = defaultdict(set)
+    for row in rows:
+        studies[row.fold].add(row.study)
+    order = {fold: {study: place for place, study in enumerate(sorted(own), 1)} for fold, own in studies.items()}
+    return tuple(row.model_copy(update={"position": order[row.fold][row.study]}) for row in rows)

@@ -1,0 +1,52 @@
+"""Study rows in; mean ± standard error of every condition and metric out, with what was left out counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+
+from lesionlab.analysis.statistics.conditions import METRICS, Condition, Metric, rows_by_condition, values_by_study
+from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.studies import Undefined
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric of one condition over the tested studies."""
+
+    condition: Condition
+    metric: Metric
+    mean: float | None
+    """None where no study has a value."""
+    se: float | None
+    """SD / √n over the studies, SD with n − 1; None below two studies."""
+    n: int
+    """Studies with a value."""
+    undefined: int
+    """Tested studies for which the metric was undefined: left out of the mean, or counted as 0 by policy "worst"."""
+
+
+def summarise(
+    rows: Iterable[Row], conditions: Iterable[Condition], undefined: Undefined = "exclude"
+) -> tuple[Summary, ...]:
+    """Mean ± SE for every condition and metric, conditions in the order given; a study counts once over its seeds."""
+    by_condition = rows_by_condition(rows)
+    return tuple(
+        _summary(by_condition.get(condition, []), condition, metric, undefined)
+        for condition in conditions
+        for metric in METRICS
+    )
+
+
+def _summary(rows: Sequence[Row], condition: Condition, metric: Metric, undefined: Undefined) -> Summary:
+    kept = [value for value in values_by_study(rows, condition, metric, undefined).values() if value is not None]
+    return Summary(
+        condition=condition,
+        metric=metric,
+        mean=fmean(kept) if kept else None,
+        se=stdev(kept) / sqrt(len(kept)) if len(kept) > 1 else None,
+        n=len(kept),
+        undefined=sum(value is None for value in values_by_study(rows, condition, metric).values()),
+    )

@@ -1,0 +1,50 @@
+"""The picture of the design says who trains and who tests, as text and as a figure that reads in grey."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.door import load_spec
+from lesionlab.analysis.figures import rotation
+from lesionlab.analysis.figures.drawing import as_png, as_svg
+from storage_schemas.studies import StudySpec
+
+
+def test_the_papers_rotation_as_text() -> None:
+    lines = rotation.as_text(load_spec("wahlig2023-enhancing")).splitlines()
+    assert lines == [
+        "      N = 10     N = 20     N = 30",
+        "fold  1 2 3 4    1 2 3 4    1 2 3 4",
+        "   1  T · · ■    T · ■ ■    T ■ ■ ■",
+        "   2  ■ T · ·    ■ T · ■    ■ T ■ ■",
+        "   3  · ■ T ·    ■ ■ T ·    ■ ■ T ■",
+        "   4  · · ■ T    · ■ ■ T    ■ ■ ■ T",
+        "■ trained on; T tested; · not used; columns are subsets",
+    ]
+
+
+def by_site(design: str, **changes: object) -> StudySpec:
+    target = {"cohort": "ms", "design": design, "sites": ["north", "south", "west"]}
+    spec = {"name": "sites", "title": "by site", "task": "flair-single", "cohorts": {"ms": {}}, "target": target}
+    return StudySpec.model_validate(spec | {"training_sizes": [5, 10]} | changes)
+
+
+def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> None:
+    assert rotation.as_text(by_site("train-on-one-site", folds=[1, 3])).splitlines() == [
+        "      train-on-one-site",
+        "fold  1 2 3",
+        "   1  ■ T T",
+        "   3  T T ■",
+        "■ trained on; T tested; · not used; columns are subsets: 1 north, 2 south, 3 west",
+    ]
+
+
+@pytest.mark.parametrize("name", ["wahlig2023-flair-single", "wahlig2023-isbi"])
+def test_the_figure_is_the_same_bytes_each_time_and_tells_roles_apart_without_colour(name: str) -> None:
+    spec = load_spec(name)
+    first, second = (rotation.figure(spec) for _ in range(2))
+    assert as_svg(first, "rotation") == as_svg(second, "rotation")
+    assert as_png(first) == as_png(second)
+    looks = {(rotation.HATCH[role], rotation.FILL[role] == "white") for role in rotation.MARK}
+    assert len(looks) == len(rotation.MARK)
+    assert [axes.get_title() for axes in first.axes] == [panel.title for panel in rotation.panels(spec)]

@@ -1,0 +1,190 @@
+"""The three tests against hand calculation, against the printed tables of the paper, and at the edges."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import product
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lesionlab.analysis.methods.student import Outcome, holm, paired_t, repeated_measures, significant, unpaired_t
+from tests.analysis.printed import PRINTED
+
+TABLES = ("table3", "table5", "table6")
+UNPAIRED = [row for row in PRINTED if row["against"] != "method"]
+
+
+def name(row: dict[str, str]) -> str:
+    return "{table} {model} {studies} {metric} against {against}".format(**row)
+
+
+def ten_values(mean: float, se: float) -> list[float]:
+    """Ten values with exactly this mean and standard error."""
+    spread = se * sqrt(10) * sqrt(9 / 10)
+    return [mean + spread] * 5 + [mean - spread] * 5
+
+
+def range_of_p(row: dict[str, str]) -> tuple[float, float]:
+    """Smallest and largest p over all means and errors that are printed as these (two decimals)."""
+    ps = []
+    for signs in product((-0.005, 0.005), repeat=4):
+        mean, se, other_mean, other_se = (
+            float(row[key]) + by for key, by in zip(("mean", "se", "other_mean", "other_se"), signs, strict=True)
+        )
+        ps.append(unpaired_t(ten_values(mean, se), ten_values(other_mean, other_se)).p)
+    same_mean_possible = abs(float(row["mean"]) - float(row["other_mean"])) <= 0.01
+    return min(ps), 1.0 if same_mean_possible else max(ps)
+
+
+@pytest.mark.parametrize("row", UNPAIRED, ids=name)
+def test_unpaired_p_values_are_those_printed_in_the_paper(row):
+    least, most = range_of_p(row)
+    printed = float(row["p"])
+    assert least < printed + 0.0005
+    assert row["less_than"] == "1" or most >= printed - 0.0005
+
+
+def test_all_printed_p_values_and_stars_are_checked():
+    assert len(UNPAIRED) == 74
+    stars = {table: sum(row["starred"] == "1" for row in PRINTED if row["table"] == table) for table in TABLES}
+    assert (len(PRINTED), stars) == (100, {"table3": 33, "table5": 18, "table6": 8})
+
+
+@pytest.mark.parametrize("row", PRINTED, ids=name)
+def test_stars_are_those_printed_in_the_paper(row):
+    assert significant(float(row["p"]), int(row["m"])) == (row["starred"] == "1")
+
+
+def test_the_limit_itself_is_significant():
+    assert significant(0.005, 10)
+    assert not significant(np.nextafter(0.005, 1), 10)
+
+
+def test_a_test_without_p_is_never_significant():
+    assert not significant(None, 1)
+
+
+def test_anova_by_hand():
+    # Five studies, three models, means 2, 3, 4. Squares: total 20, models 10, studies 20/3, so residual 10/3;
+    # F = (10 / 2) / (10/3 / 8) = 12.
+    values_SM = np.array([[1, 2, 3], [2, 3, 5], [3, 4, 5], [1, 3, 4], [3, 3, 3]], dtype=float)
+    outcome = repeated_measures(values_SM)
+    assert outcome.statistic == pytest.approx(12)
+    assert outcome.p == pytest.approx(stats.f.sf(12, 2, 8))
+    assert outcome.note == "3 models, 2 and 8 degrees of freedom"
+
+
+def test_anova_of_two_models_is_the_paired_t_test():
+    values_SM = np.random.default_rng(3).random((9, 2))
+    anova, paired = repeated_measures(values_SM), paired_t(values_SM[:, 0], values_SM[:, 1])
+    assert anova.statistic == pytest.approx(paired.statistic**2)
+    assert anova.p == pytest.approx(paired.p)
+
+
+def test_paired_t_by_hand():
+    # Differences 1, 2, 3: mean 2, SD 1, t = 2·√3 with two degrees of freedom.
+    outcome = paired_t([2, 4, 6], [1, 2, 3])
+    assert outcome.difference == 2
+    assert outcome.statistic == pytest.approx(2 * sqrt(3))
+    assert outcome.p == pytest.approx(0.0741799)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_t_tests_agree_with_scipy(seed):
+    a, b = np.random.default_rng(seed).random((2, 8))
+    paired, unpaired = stats.ttest_rel(a, b), stats.ttest_ind(a, b[:5])
+    assert (paired_t(a, b).statistic, paired_t(a, b).p) == pytest.approx((paired.statistic, paired.pvalue))
+    assert (unpaired_t(a, b[:5]).statistic, unpaired_t(a, b[:5]).p) == pytest.approx(
+        (unpaired.statistic, unpaired.pvalue)
+    )
+
+
+def test_swapping_the_groups_changes_the_sign_only():
+    a, b = [0.1, 0.4, 0.3], [0.9, 0.5, 0.7]
+    for test in (paired_t, unpaired_t):
+        one, other = test(a, b), test(b, a)
+        assert (one.statistic, one.difference) == (-other.statistic, -other.difference)
+        assert one.p == other.p
+
+
+DEGENERATE = {
+    "paired: nothing": lambda: paired_t([], []),
+    "paired: one pair": lambda: paired_t([0.5], [0.25]),
+    "paired: constant difference": lambda: paired_t([0.3, 0.5, 0.7], [0.2, 0.4, 0.6]),
+    "paired: equal": lambda: paired_t([0.3, 0.5], [0.3, 0.5]),
+    "unpaired: nothing": lambda: unpaired_t([], [0.1, 0.2]),
+    "unpaired: one value": lambda: unpaired_t([0.5], [0.1, 0.2]),
+    "unpaired: two constants": lambda: unpaired_t([0.1, 0.1], [0.7, 0.7]),
+    "anova: no study": lambda: repeated_measures(np.empty((0, 3))),
+    "anova: one study": lambda: repeated_measures(np.array([[0.1, 0.2, 0.3]])),
+    "anova: one model": lambda: repeated_measures(np.array([[0.1], [0.2]])),
+    "anova: no model": lambda: repeated_measures(np.empty((0, 0))),
+    "anova: a value missing": lambda: repeated_measures(np.array([[0.1, 0.2], [0.3, np.nan], [0.2, 0.5]])),
+    "anova: all equal": lambda: repeated_measures(np.full((4, 3), 0.5)),
+    "anova: same difference in every study": lambda: repeated_measures(
+        np.array([[0.1], [0.5], [0.4]]) + np.array([[0.0, 0.1, 0.3]])
+    ),
+}
+
+
+@pytest.mark.parametrize("test", DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_what_cannot_be_tested_has_a_note_and_no_p(test):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome: Outcome = test()
+    assert outcome.p is None
+    assert outcome.statistic is None
+    assert outcome.note
+
+
+def test_a_group_without_spread_is_tested_against_one_that_has_it():
+    outcome = unpaired_t([1.0, 1.0, 1.0, 1.0], [0.5, 0.75, 0.6])
+    # Pooled variance (3·0 + 2·var)/5; scipy's own function agrees, but warns.
+    spread = np.var([0.5, 0.75, 0.6], ddof=1) * 2 / 5
+    assert outcome.statistic == pytest.approx((1 - 1.85 / 3) / sqrt(spread * (1 / 4 + 1 / 3)))
+
+
+FRACTIONS = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.7, 1.0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(FRACTIONS, FRACTIONS, FRACTIONS), max_size=6))
+def test_fractions_of_few_lesions_give_a_p_or_a_note_and_never_a_warning(studies):
+    values_SM = np.array(studies, dtype=float).reshape(len(studies), 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcomes = [
+            paired_t(values_SM[:, 0], values_SM[:, 1]),
+            unpaired_t(values_SM[:, 0], values_SM[:, 1]),
+            repeated_measures(values_SM),
+        ]
+    for outcome in outcomes:
+        assert (outcome.note and outcome.p is None) or 0 <= outcome.p <= 1
+
+
+def test_welch_agrees_with_scipy_and_with_the_pooled_test_where_spreads_are_equal():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.5, 0.1, 12).tolist(), rng.normal(0.6, 0.3, 30).tolist()
+    assert unpaired_t(first, second, pooled=False).p == pytest.approx(
+        stats.ttest_ind(first, second, equal_var=False)[1]
+    )
+    even = ten_values(0.5, 0.03), ten_values(0.6, 0.03)
+    assert unpaired_t(*even, pooled=False).p == pytest.approx(unpaired_t(*even).p)
+
+
+def test_holm_adjusts_step_by_step():
+    assert holm([0.04, 0.01, 0.03], 3) == pytest.approx((0.06, 0.03, 0.06))
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12), st.integers(0, 5))
+def test_holm_finds_what_bonferroni_finds_and_never_less(ps, more):
+    family = len(ps) + more
+    for p, adjusted in zip(ps, holm(ps, family), strict=True):
+        assert (p is None) == (adjusted is None)
+        if p is not None and adjusted is not None:
+            assert p <= adjusted <= min(1.0, family * p) + 1e-12

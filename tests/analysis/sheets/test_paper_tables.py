@@ -1,0 +1,148 @@
+"""The numbers that the paper printed in; its tables, cell by cell, out."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesionlab.analysis.sheets.paper_tables import (
+    PAPER_METRICS,
+    method_name,
+    number_in_paper,
+    performance_sheet,
+    source_name,
+    transfer_sheet,
+)
+from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.summary import Summary
+from lesionlab.analysis.statistics.tables import performance_tables
+from storage_schemas.studies import Source, TrainedIn
+from tests.analysis.printed import printed_table
+
+
+def test_table_6_comes_out_as_it_was_printed():
+    sheet = performance_sheet(printed_table("table6"), PAPER_METRICS, "")
+    assert [column.name for column in sheet.columns] == [
+        "Model",
+        "Method",
+        "Lesionwise sensitivity: mean ± SE",
+        "Lesionwise sensitivity: p default",
+        "Lesionwise sensitivity: p method",
+        "Lesionwise PPV: mean ± SE",
+        "Lesionwise PPV: p default",
+        "Lesionwise PPV: p method",
+    ]
+    assert sheet.rows == (
+        ("Default", "", "0.73 ± 0.09", "", "", "0.39 ± 0.07", "", ""),
+        ("10", "FT", "0.68 ± 0.06", "0.649", "0.001*", "0.67 ± 0.04", "0.003*", "<0.001*"),
+        ("10", "DN", "0.39 ± 0.05", "0.004*", "", "0.27 ± 0.04", "0.122", ""),
+        ("20", "FT", "0.74 ± 0.06", "0.948", "0.001*", "0.69 ± 0.05", "0.003*", "0.001*"),
+        ("20", "DN", "0.44 ± 0.09", "0.028", "", "0.37 ± 0.05", "0.767", ""),
+        ("30", "FT", "0.72 ± 0.05", "0.881", "0.001*", "0.58 ± 0.03", "0.018", "0.078"),
+        ("30", "DN", "0.46 ± 0.06", "0.020", "", "0.45 ± 0.07", "0.564", ""),
+    )
+
+
+def test_table_3_has_the_second_grader_as_a_line_and_as_a_column():
+    sheet = performance_sheet(printed_table("table3"), PAPER_METRICS, "")
+    assert [column.title for column in sheet.columns[2:6]] == ["mean ± SE", "p default", "p Grader 2", "p method"]
+    assert sheet.rows[:4] == (
+        ("Default", "", "0.38 ± 0.04", "", "", "", "0.95 ± 0.02", "", "", ""),
+        ("Grader 2", "", "0.63 ± 0.06", "0.003*", "", "", "0.74 ± 0.05", "0.001*", "", ""),
+        ("10", "FT", "0.55 ± 0.02", "0.001*", "0.260", "0.001*", "0.66 ± 0.02", "<0.001*", "0.143", "<0.001*"),
+        ("10", "DN", "0.49 ± 0.02", "0.023", "0.044", "", "0.32 ± 0.02", "<0.001*", "<0.001*", ""),
+    )
+    assert len(sheet.rows) == 12
+
+
+def test_table_5_has_no_second_grader():
+    sheet = performance_sheet(printed_table("table5"), PAPER_METRICS, "")
+    assert len(sheet.rows) == 11
+    assert not any("Grader" in column.title for column in sheet.columns)
+    assert sheet.rows[1] == ("10", "FT", "0.38 ± 0.05", "0.007", "0.033", "0.54 ± 0.04", "0.005*", "0.002*")
+
+
+ISBI = {
+    ("de-novo", 10): ((0.53, 0.65, 0.13), (0.65, 0.62, 0.34)),
+    ("fine-tuned", 10): ((0.60, 0.61, 0.29), (0.66, 0.57, 0.75)),
+    ("de-novo", 50): ((0.63, 0.59, 0.46), (0.66, 0.53, 0.64)),
+}
+"""Of Table 4: Dice, sensitivity, PPV; as they are, and after leave-one-patient-out."""
+
+
+def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
+    sources, summaries = [], []
+    for (arm, size), (direct, tuned) in ISBI.items():
+        name = f"{arm}-{size}"
+        sources.append(Source(model=name, trained_in=TrainedIn(study="flair", arm=arm, training_size=size, fold=1)))
+        models = Condition("default", name, 0), Condition("fine-tuned", name, 17)
+        for model, means in zip(models, (direct, tuned), strict=True):
+            by_metric = zip(("dice", "sensitivity", "ppv"), means, strict=True)
+            summaries += [Summary(model, metric, mean, None, 21, 0) for metric, mean in by_metric]
+    sheet = transfer_sheet(performance_tables(summaries, []), sources, "")
+    assert [column.name for column in sheet.columns[1:]] == [
+        "Model",
+        "Dice score",
+        "Lesionwise sensitivity",
+        "Lesionwise PPV",
+    ]
+    assert [row[1:] for row in sheet.rows] == [
+        ("De novo 10", "0.53", "0.65", "0.13"),
+        ("Fine-tuned 10", "0.60", "0.61", "0.29"),
+        ("De novo 50", "0.63", "0.59", "0.46"),
+        ("De novo 10", "0.65", "0.62", "0.34"),
+        ("Fine-tuned 10", "0.66", "0.57", "0.75"),
+        ("De novo 50", "0.66", "0.53", "0.64"),
+    ]
+    assert [row[0].split(":")[0] for row in sheet.rows] == ["None"] * 3 + ["Leave one patient out"] * 3
+
+
+def test_a_source_that_no_study_trained_keeps_its_name():
+    assert source_name(Source(model="glioma")) == "glioma"
+
+
+def test_an_undefined_value_shows_how_many_are_left():
+    (table,) = performance_tables(
+        [Summary(Condition("de-novo", None, 10), metric, 0.5, 0.1, 8, 2) for metric in METRICS], []
+    )
+    assert performance_sheet(table, PAPER_METRICS, "").rows == (
+        ("10", "DN", "0.50 ± 0.10 (n = 8)", "0.50 ± 0.10 (n = 8)"),
+    )
+
+
+def test_models_that_differ_in_freezing_or_rate_say_so():
+    frozen = Condition("fine-tuned", "glioma", 10, freezing="encoder frozen", learning_rate=1e-5)
+    free, fresh = Condition("fine-tuned", "glioma", 10, learning_rate=1e-4), Condition("de-novo", None, 10)
+    assert method_name(frozen, [frozen, free, fresh]) == "FT, 1e-05, encoder frozen"
+    assert method_name(free, [frozen, free, fresh]) == "FT, 0.0001, nothing frozen"
+    assert method_name(frozen, [frozen, fresh]) == "FT"
+
+
+@pytest.mark.parametrize(
+    ("task", "depth", "number"),
+    [
+        ("flair-single", 4, "3"),
+        ("flair-single", 3, "S1"),
+        ("flair-single", 5, "S2"),
+        ("flair-new", 3, "5"),
+        ("enhancing", 4, "6"),
+    ],
+)
+def test_which_table_of_the_paper_it_is(task, depth, number):
+    assert number_in_paper(task, depth) == number
+
+
+@pytest.mark.parametrize("depth", [3, 5])
+def test_the_default_stands_before_the_grader_whose_rows_say_another_depth(depth):
+    models = [
+        Condition("grader", None, 0),
+        Condition("default", "mixed", 0, depth),
+        Condition("de-novo", None, 10, depth),
+    ]
+    (table,) = performance_tables(
+        [Summary(model, metric, 0.5, 0.1, 8, 0) for model in models for metric in METRICS], []
+    )
+    assert [row[:2] for row in performance_sheet(table, PAPER_METRICS, "").rows] == [
+        ("Default", ""),
+        ("Grader 2", ""),
+        ("10", "DN"),
+    ]

@@ -1,0 +1,179 @@
+"""The answer never says more than the numbers: what it claims, and when it declines."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesionlab.analysis.statistics.answer import LEAST_PATIENTS, answer
+from lesionlab.analysis.statistics.beside import Options, beside
+from lesionlab.analysis.statistics.comparisons import compare
+from lesionlab.analysis.statistics.conditions import conditions, places
+from lesionlab.analysis.statistics.summary import summarise
+from lesionlab.analysis.statistics.tables import performance_tables
+from storage_schemas.studies import Goal
+
+
+def answer_to(rows, planned, simulated=False, undefined="exclude", goal=None, null_repetitions=0):
+    effects = compare(rows, planned, "fold-averaged", undefined)
+    tables = performance_tables(summarise(rows, conditions(planned), undefined), effects)
+    ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions))
+    return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
+
+
+def drawn(table_of, tuned, fresh, **changes):
+    """Six studies under both arms at size 4, with these sensitivities; PPV the same everywhere unless changed."""
+    places = [(fold, position) for fold in (1, 2) for position in (1, 2, 3)]
+    rows = table_of(
+        {
+            ("fine-tuned", 4): dict(zip(places, tuned, strict=True)),
+            ("de-novo", 4): dict(zip(places, fresh, strict=True)),
+        }
+    )
+    return [row.model_copy(update=changes) for row in rows]
+
+
+LOW, HIGH = [0.1, 0.2, 0.15, 0.12, 0.25, 0.18], [0.7, 0.75, 0.8, 0.72, 0.79, 0.81]
+MIXED = [0.25, 0.1, 0.2, 0.18, 0.13, 0.16]
+
+
+@pytest.mark.parametrize(
+    ("tuned", "fresh", "said"),
+    [
+        (HIGH, LOW, "had significantly higher sensitivity"),
+        (LOW, HIGH, "had significantly lower sensitivity"),
+        (LOW, MIXED, "showed no significant difference in sensitivity"),
+        (LOW, LOW, "could not be tested in sensitivity"),
+    ],
+    ids=["better", "worse", "not shown", "identical"],
+)
+def test_the_verdict_follows_the_test(table_of, tuned, fresh, said):
+    rows = drawn(table_of, tuned, fresh)
+    rows = [row.model_copy(update={"ppv": value}) for row, value in zip(rows, [*MIXED, *LOW], strict=True)]
+    verdict = answer_to(rows, rows).verdicts[0]
+    assert verdict.startswith("With 4 labelled studies, fine-tuning from drawn-glioma ")
+    assert said in verdict
+
+
+def test_a_difference_that_was_not_shown_is_not_called_none(table_of):
+    rows = drawn(table_of, LOW, MIXED)
+    assert "Not significant means not shown; it does not mean that there is no difference." in (
+        answer_to(rows, rows).cautions
+    )
+
+
+def test_the_numbers_in_the_answer_are_the_means(table_of):
+    rows = drawn(table_of, HIGH, LOW, ppv=0.5)
+    finding = answer_to(rows, rows).findings[0]
+    assert "fine-tuned from drawn-glioma found 0.76 ± 0.02 of the lesions with PPV 0.50 ± 0.00" in finding
+    assert "de novo found 0.17 ± 0.02 of the lesions" in finding
+    assert "sensitivity +0.60 (p < 0.001, n = 6, significant)" in finding
+
+
+def test_one_study_cannot_answer(table_of):
+    rows = table_of({("fine-tuned", 4): {(1, 1): 0.9}, ("de-novo", 4): {(1, 1): 0.1}})
+    found = answer_to(rows, rows)
+    assert "cannot say" in found.verdicts[0]
+    assert "one pair only" in found.verdicts[0]
+
+
+@pytest.mark.parametrize("patients", [LEAST_PATIENTS - 1, LEAST_PATIENTS])
+def test_a_verdict_needs_so_many_patients_that_a_sign_test_could_speak(table_of, patients):
+    rows = [row for row in drawn(table_of, HIGH, LOW) if row.study in {f"sub-1{p:02d}" for p in (1, 2, 3)}]
+    more = [row for row in drawn(table_of, HIGH, LOW) if row.study.startswith("sub-2")]
+    rows += [row for row in more if int(row.study[4:]) - 200 <= patients - 3]
+    found = answer_to(rows, rows)
+    assert ("had significantly higher sensitivity" in found.verdicts[0]) == (patients == LEAST_PATIENTS)
+    if patients < LEAST_PATIENTS:
+        assert len(found.verdicts) == 1
+        assert "both arms were tested on 5 patients, and a verdict needs 6 at least" in found.verdicts[0]
+        assert any("Fewer than 6 patients: no verdict." in line for line in found.findings)
+
+
+def test_many_studies_of_few_patients_make_no_verdict(table_of):
+    rows = [row.model_copy(update={"patient": str(row.fold)}) for row in drawn(table_of, HIGH, LOW)]
+    found = answer_to(rows, rows)
+    assert "tested on 2 patients" in found.verdicts[0]
+    assert any(line.startswith("The 6 test studies are of 2 patients") for line in found.cautions)
+
+
+def test_one_arm_alone_cannot_answer(rows):
+    alone = [row for row in rows if row.arm == "fine-tuned"]
+    assert "does not have both arms" in answer_to(alone, alone).verdicts[0]
+
+
+def test_the_largest_size_that_can_be_tested_speaks(rows, cells):
+    some = [row for row in rows if row.training_size != 8]
+    found = answer_to(some, cells)
+    assert found.verdicts[0].startswith("With 4 labelled studies")
+    assert found.cautions[0] == "Preliminary: 6 of 13 cells have no results yet."
+
+
+def test_a_mean_over_other_studies_than_the_pairs_says_its_n(rows, cells):
+    some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
+    assert any("8 labelled studies" in line and "(n = 12)" in line for line in answer_to(some, cells).findings)
+
+
+def test_the_answer_says_how_many_labelled_studies_the_goal_takes(rows, cells):
+    found = answer_to(rows, cells, goal=Goal(target=0.45, annotation_minutes=30))
+    assert "fine-tuned from drawn-glioma reaches it at N at most 4" in found.verdicts[1]
+    assert "fine-tuning saves at least" in found.verdicts[1]
+    assert "hours of annotation at 30 minutes a study" in found.verdicts[1]
+
+
+def test_each_setting_has_a_verdict_of_its_own(rows):
+    deeper = [row.model_copy(update={"depth": 5}) for row in rows]
+    verdicts = answer_to(rows + deeper, rows + deeper).verdicts
+    assert [verdict.split(":")[0] for verdict in verdicts[:2]] == ["Depth 4", "Depth 5"]
+    assert verdicts[0].removeprefix("Depth 4: ") == verdicts[1].removeprefix("Depth 5: ")
+
+
+def test_the_largest_models_are_set_beside_the_second_grader(rows):
+    graded = [
+        row.model_copy(update={"arm": "grader", "source": None, "sensitivity": 0.9, "ppv": 0.9})
+        for row in rows
+        if row.arm == "default"
+    ]
+    findings = answer_to(rows + graded, rows + graded).findings
+    assert any(line.startswith("Grader 2: found 0.90") for line in findings)
+    assert [line.partition(": ")[0] for line in findings if "against Grader 2" in line] == [
+        "Fine-tuned from drawn-glioma, 8 studies, against Grader 2",
+        "De novo, 8 studies, against Grader 2",
+    ]
+
+
+def test_a_method_that_is_wrong_too_often_is_named(rows, cells):
+    """Networks that share a fold's chance: one fold of the fine-tuned networks is far better, the others worse."""
+    shift = {1: 0.3, 2: -0.15, 3: -0.15}
+    uneven = [
+        row.model_copy(update={"sensitivity": min(1.0, max(0.0, row.sensitivity + shift[row.fold]))})
+        if row.arm == "fine-tuned"
+        else row
+        for row in rows
+    ]
+    said = [line for line in answer_to(uneven, cells, null_repetitions=40).cautions if "by this method" in line]
+    assert any("sensitivity" in line and "paired t, fine-tuned against de novo" in line for line in said)
+
+
+def test_without_a_budget_control_the_answer_says_so(rows, cells):
+    assert any(line.startswith("Budget control: not run.") for line in answer_to(rows, cells).cautions)
+
+
+def test_undefined_values_are_pointed_out(rows, cells):
+    silent = [row.model_copy(update={"ppv": None}) if row.arm == "de-novo" and row.fold == 1 else row for row in rows]
+    assert (
+        "PPV of de novo, 4 studies: undefined in 4 of 12 studies (no lesion predicted), which are left out of its mean."
+        in answer_to(silent, cells).cautions
+    )
+
+
+def test_undefined_values_that_count_as_0_are_said_to(rows, cells):
+    silent = [row.model_copy(update={"ppv": None}) if row.arm == "de-novo" and row.fold == 1 else row for row in rows]
+    found = answer_to(silent, cells, undefined="worst")
+    assert "PPV of de novo, 4 studies: undefined in 4 of 12 studies (no lesion predicted), which count as 0." in (
+        found.cautions
+    )
+
+
+def test_simulated_studies_are_said_to_be_simulated(rows, cells):
+    assert any("simulated" in line for line in answer_to(rows, cells, simulated=True).cautions)
+    assert not any("simulated" in line for line in answer_to(rows, cells).cautions)

@@ -1,0 +1,167 @@
+"""Tables that were made elsewhere: what is read, what it means for the statistics, and every fault with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lesionlab.analysis.statistics import external
+from lesionlab.analysis.statistics.comparisons import compare
+from lesionlab.analysis.statistics.external import TableRow, read_table
+from lesionlab.analysis.statistics.tables import studies_csv
+from lesionlab.errors import InputError
+
+HEADER = "study,patient,site,arm,training_size,fold,sensitivity,ppv"
+LINES = [
+    "sub-01,p01,north,Default,0,1,0.35,0.95",
+    "sub-01,p01,north,FT,10,1,0.55,0.66",
+    "sub-01,p01,north,DN,10,1,0.48,",
+    "sub-11,p11,south,FT,10,2,0.61,0.70",
+    "sub-11,p11,south,DN,10,2,0.52,0.31",
+]
+
+
+@pytest.fixture
+def table(tmp_path: Path):
+    def write(*lines: str, header: str = HEADER, encoding: str = "utf-8") -> Path:
+        path = tmp_path / "rows.csv"
+        path.write_text("\n".join([header, *lines]) + "\n", encoding=encoding)
+        return path
+
+    return write
+
+
+def faults_of(path: Path) -> list[str]:
+    with pytest.raises(InputError) as refused:
+        read_table(path)
+    return [fault.removeprefix(str(path)).removeprefix(", ").removeprefix(": ") for fault in refused.value.args]
+
+
+def test_the_example_of_the_documentation_is_read(table):
+    assert external.__doc__ is not None
+    example = [line.strip() for line in external.__doc__.splitlines() if line.startswith("    ")]
+    rows = read_table(table(*example[1:], header=example[0]))
+    assert [row.arm for row in rows] == ["default", "fine-tuned", "de-novo", "fine-tuned", "de-novo"]
+    assert rows[2].ppv is None
+    assert rows[1].sensitivity == 0.55
+
+
+@pytest.mark.parametrize(
+    ("name", "arm"),
+    [
+        ("FT", "fine-tuned"),
+        ("fine-tuned", "fine-tuned"),
+        ("DN", "de-novo"),
+        ("De novo", "de-novo"),
+        ("Default", "default"),
+        ("Grader 2", "grader"),
+        ("grader", "grader"),
+    ],
+)
+def test_arms_have_our_names_or_the_papers(table, name, arm):
+    size = 10 if arm in ("fine-tuned", "de-novo") else 0
+    (row,) = read_table(table(f"sub-01,p01,north,{name},{size},1,0.5,0.5"))
+    assert row.arm == arm
+
+
+def test_columns_come_in_any_order_and_further_ones_are_ignored(table):
+    (row,) = read_table(
+        table("0.2,0.1,3,10,DN,x,p,s,57", header="PPV,Sensitivity,fold,training_size,arm,site,patient,study,age")
+    )
+    assert row == TableRow(
+        study="s", patient="p", site="x", arm="de-novo", training_size=10, fold=3, sensitivity=0.1, ppv=0.2
+    )
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(table):
+    path = table(*LINES, encoding="utf-8-sig")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b",,,,,,,\r\n")
+    assert len(read_table(path)) == len(LINES)
+
+
+def test_without_positions_a_study_stands_where_its_name_does_in_its_fold(table):
+    rows = read_table(
+        table(
+            "sub-03,p3,x,FT,10,1,0.1,",
+            "sub-02,p2,x,FT,10,1,0.2,",
+            "sub-03,p3,x,DN,10,1,0.3,",
+            "sub-01,p1,x,DN,10,2,0.3,",
+        )
+    )
+    assert [(row.study, row.position) for row in rows] == [("sub-03", 2), ("sub-02", 1), ("sub-03", 2), ("sub-01", 1)]
+
+
+def test_our_own_rows_written_as_a_table_give_the_same_comparisons(rows, cells, tmp_path):
+    path = tmp_path / "studies.csv"
+    path.write_text(studies_csv(rows))
+    again = read_table(path)
+    assert compare(again, again, "fold-averaged") == compare(rows, cells, "fold-averaged")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("sub-02,p,x,tuned,10,1,0.5,0.5", "arm: wanted fine-tuned (FT), de-novo (DN), default"),
+        ("sub-02,p,x,FT,10,1,55,0.5", "sensitivity: Input should be less than or equal to 1; found '55'"),
+        ("sub-02,p,x,FT,10,1,nan,0.5", "sensitivity: Input should be less than or equal to 1; found 'nan'"),
+        ("sub-02,p,x,FT,10,1,0.5,n/a", "ppv: Input should be a valid number"),
+        ("sub-02,p,x,FT,ten,1,0.5,0.5", "training_size: Input should be a valid integer"),
+        ("sub-02,p,x,FT,0,1,0.5,0.5", "training_size: wanted 1 at least for fine-tuned, found 0"),
+        ("sub-02,p,x,Default,10,1,0.5,0.5", "training_size: wanted 0 for default, found 10"),
+        ("sub-02,p,x,FT,10,0,0.5,0.5", "fold: Input should be greater than or equal to 1"),
+        ("sub-02,,x,FT,10,1,0.5,0.5", "patient: Field required; found nothing"),
+        ("sub-02,p,x,FT,10,1,0.5", "wanted 8 fields as in line 1, found 7"),
+        ("sub-01,p01,north,FT,10,1,0.5,0.5", "sub-01 is tested under fine-tuned, 10 studies, fold 1, and already on"),
+        ("sub-01,p01,north,FT,10,2,0.5,0.5", "fold 2, and already on line 3, fold 1; wanted each study once"),
+        ("sub-01,p99,north,FT,20,1,0.5,0.5", "patient: sub-01 belongs to 'p99' here and to 'p01' on line 2"),
+        ("sub-01,p01,west,FT,20,1,0.5,0.5", "site: sub-01 belongs to 'west' here and to 'north' on line 2"),
+    ],
+)
+def test_a_fault_is_said_with_its_line(table, line, fault):
+    (said,) = faults_of(table(*LINES, line))
+    assert said.startswith("line 7")
+    assert fault in said
+
+
+def test_all_faults_are_said_at_once(table):
+    said = faults_of(table("sub-01,p,x,FT,10,1,1.5,-1", LINES[1], "sub-01,p,x,FZ,10,0,0.1,0.1", LINES[2], LINES[2]))
+    assert [fault.split(",")[0].split(":")[0] for fault in said] == ["line 2", "line 2", "line 4", "line 4", "line 6"]
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("study,patient,site,arm,training_size,fold,ppv", "missing are sensitivity"),
+        (HEADER + ",ppv", "column 'ppv' is there 2 times"),
+        (HEADER + ",postion", "column 'postion' is not known; if 'position' is meant, call it that"),
+        (HEADER.replace(",", ";"), "wanted commas between columns"),
+    ],
+)
+def test_faults_of_the_header(table, header, fault):
+    assert any(said.startswith("line 1") and fault in said for said in faults_of(table(header=header)))
+
+
+POSITIONED = HEADER + ",position"
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("sub-01,p,x,DN,10,1,0.5,0.5,2", "sub-01 of fold 1 is at 2 here and at 1 on line 2"),
+        ("sub-02,q,x,FT,10,1,0.5,0.5,1", "sub-02 of fold 1 is at 1, where sub-01 is on line 2"),
+    ],
+)
+def test_positions_that_contradict_each_other_are_refused(table, line, fault):
+    assert faults_of(table("sub-01,p,x,FT,10,1,0.5,0.5,1", line, header=POSITIONED)) == [f"line 3, position: {fault}"]
+
+
+def test_files_that_are_no_table_are_refused(tmp_path):
+    absent, empty, binary, bare = (tmp_path / name for name in ("absent.csv", "empty.csv", "binary.csv", "bare.csv"))
+    empty.write_text("")
+    binary.write_bytes(b"\xff\xfe\x00study")
+    bare.write_text(HEADER + "\n")
+    assert "not readable as CSV" in faults_of(absent)[0]
+    assert "found an empty file" in faults_of(empty)[0]
+    assert "not readable as CSV in UTF-8" in faults_of(binary)[0]
+    assert "found column names only" in faults_of(bare)[0]
