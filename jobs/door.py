@@ -19,7 +19,8 @@ from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
 from storage_schemas.studies import StudySpec
 
-SPECS = Path(__file__).parent / "specs"
+SPECS = {file.stem: file for file in sorted((Path(__file__).parent / "specs").rglob("*.yaml"))}
+"""The built-in study files by name."""
 
 console = Console(highlight=False, soft_wrap=True)
 """For results: standard output."""
@@ -77,9 +78,9 @@ def connect(uri: str) -> Store:
 
 def load_spec(name: str) -> StudySpec:
     """Read a study file. Raises SpecError with every fault in it, each with its place."""
-    path = Path(name) if Path(name).suffix in {".yaml", ".yml"} else SPECS / f"{name}.yaml"
-    if not path.is_file():
-        built_in = ", ".join(sorted(file.stem for file in SPECS.glob("*.yaml")))
+    path = SPECS.get(name, Path(name))
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        built_in = ", ".join(SPECS)
         raise SpecError(f"study file {name}: not found; give a path to a YAML file, or one of the built-in: {built_in}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

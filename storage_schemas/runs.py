@@ -5,6 +5,7 @@ Every default is the paper's (Wahlig et al. 2023) or, where it is silent, the on
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -84,6 +85,14 @@ class TrainingConfig(Document):
     """Only where weights were taken over from a source; a de novo training ignores it."""
     workers: Annotated[int, Field(ge=1)] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
+
+    def steps_per_epoch(self, studies: int) -> int:
+        """With so many studies to train on; a step is one batch, whatever the number of workers."""
+        return ceil(studies * self.augmentations * self.patches_per_study / self.batch_size)
+
+    def all_steps(self, studies: int) -> int:
+        """The whole training's."""
+        return self.steps or self.epochs * self.steps_per_epoch(studies)
 
     @model_validator(mode="after")
     def _holds_together(self) -> TrainingConfig:

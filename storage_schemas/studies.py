@@ -267,9 +267,16 @@ class StudySpec(Document):
         for arm in arms:
             for variant in self.variants(arm):
                 try:
-                    self.training_of(arm, variant)
+                    training = self.training_of(arm, variant)
                 except ValidationError as error:
                     yield from (f"{arm} training: {fault['msg']}" for fault in error.errors())
+                else:
+                    steps = training.all_steps(min(self.training_sizes))
+                    if training.warmup_steps > steps:
+                        yield (
+                            f"{arm} training: warmup_steps: wanted at most the {steps} steps that "
+                            f"{min(self.training_sizes)} studies take, found {training.warmup_steps}"
+                        )
 
 
 class Plan(Document):

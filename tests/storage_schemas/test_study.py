@@ -108,8 +108,22 @@ def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, An
             {"sources": [{"model": "a", "cohort": "glioma"}, {"model": "b", "cohort": "glioma", "task": "enhancing"}]},
             "cohort glioma is also prepared for another task",
         ),
+        (
+            {"training": {"epochs": 2, "patches_per_study": 4, "augmentations": 1, "warmup_steps": 100}},
+            "warmup_steps: wanted at most the ",
+        ),
     ],
-    ids=["nothing", "no source", "half a reference", "two budgets", "no budget", "task", "channels", "two tasks"],
+    ids=[
+        "nothing",
+        "no source",
+        "half a reference",
+        "two budgets",
+        "no budget",
+        "task",
+        "channels",
+        "two tasks",
+        "rise",
+    ],
 )
 def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
     assert fault in faults_of(study | changes)

@@ -193,6 +193,13 @@ def test_pretraining_uses_every_study_of_the_source_at_the_depth_that_is_asked_f
     assert run.run_id != pretraining(spec(), spec().sources[0], 4, glioma()).run_id
 
 
+def test_a_warm_up_that_a_default_models_cohort_cannot_reach_is_refused() -> None:
+    training = {"epochs": 1, "patches_per_study": 8, "augmentations": 1, "warmup_steps": 4}
+    study = spec(sources=[{"model": "default", "cohort": "glioma", "training": training}])
+    with pytest.raises(SpecError, match="at most the 3 steps that the 3 studies of cohort glioma take, found 4"):
+        pretraining(study, study.sources[0], 4, glioma())
+
+
 def test_a_default_model_of_another_depth_is_refused_with_what_differs() -> None:
     with pytest.raises(SpecError, match=r"does not fit study paper at depth 4: depth: wanted 4, found 3"):
         planned(default=card(architecture=Architecture(depth=3)))

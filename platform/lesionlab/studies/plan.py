@@ -27,12 +27,18 @@ Parents = Mapping[tuple[Slug, int], SourceModel]
 def pretraining(spec: StudySpec, source: Source, depth: int, manifest: Manifest) -> RunSpec:
     """The run that makes a source's default model of one depth from every study of its cohort.
 
-    Raises SpecError where the cohort was prepared for another task or spacing, or is empty.
+    Raises SpecError where the cohort was prepared for another task or spacing, is empty, or ends within the warm-up.
     """
-    task = source.task or spec.task
+    task, training = source.task or spec.task, source.training or spec.training
     _fits(spec, task, manifest)
     if not manifest.studies:
         raise SpecError(f"cohort {manifest.cohort}: no study to train {source.model} on; preprocess its dataset again")
+    steps = training.all_steps(len(manifest.studies))
+    if training.warmup_steps > steps:
+        raise SpecError(
+            f"source {source.model}: warmup_steps: wanted at most the {steps} steps that the {len(manifest.studies)} "
+            f"studies of cohort {manifest.cohort} take, found {training.warmup_steps}"
+        )
     return RunSpec(
         study_name=source.model,
         task=task,
@@ -45,7 +51,7 @@ def pretraining(spec: StudySpec, source: Source, depth: int, manifest: Manifest)
         test=(),
         parent=None,
         architecture=spec.architecture_at(depth),
-        training=source.training or spec.training,
+        training=training,
         inference=spec.inference,
         metric=spec.metric,
         seed=spec.seeds[0],

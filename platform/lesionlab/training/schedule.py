@@ -34,11 +34,9 @@ class Length:
 
 
 def length_of(run: RunSpec) -> Length:
-    """Of a run that trains; a step is one batch, whatever its number of workers."""
-    training = run.training
-    patches = len(run.train) * training.augmentations * training.patches_per_study
-    steps_per_epoch = ceil(patches / training.batch_size)
-    return Length(training.steps or training.epochs * steps_per_epoch, steps_per_epoch)
+    """Of a run that trains."""
+    studies = len(run.train)
+    return Length(run.training.all_steps(studies), run.training.steps_per_epoch(studies))
 
 
 def learning_rate(training: TrainingConfig, step: int) -> float:

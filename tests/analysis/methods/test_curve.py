@@ -100,10 +100,10 @@ def test_a_size_without_values_is_left_out_and_counted_values_are_said():
 @pytest.mark.parametrize(
     ("crossing", "words"),
     [
-        (Crossing(14.2, Interval(10, 22.4), 10, 50), "14 [at most 10, 22]"),
+        (Crossing(14.2, Interval(10, 22.4), 10, 50), "14 [≤ 10, 22]"),
         (Crossing(31, Interval(24, math.inf), 10, 50), "31 [24, not reached]"),
         (Crossing(math.inf, Interval(40, math.inf), 10, 50), "not reached with 50 [40, not reached]"),
-        (Crossing(10, None, 10, 50), "at most 10"),
+        (Crossing(10, None, 10, 50), "≤ 10"),
     ],
 )
 def test_a_crossing_in_words(crossing, words):

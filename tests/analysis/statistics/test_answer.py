@@ -115,16 +115,32 @@ def test_a_mean_over_other_studies_than_the_pairs_says_its_n(rows, cells):
 
 def test_the_answer_says_how_many_labelled_studies_the_goal_takes(rows, cells):
     found = answer_to(rows, cells, goal=Goal(target=0.45, annotation_minutes=30))
-    assert "fine-tuned from drawn-glioma reaches it at N at most 4" in found.verdicts[1]
+    assert "fine-tuned from drawn-glioma reaches it at N ≤ 4" in found.verdicts[1]
     assert "fine-tuning saves at least" in found.verdicts[1]
     assert "hours of annotation at 30 minutes a study" in found.verdicts[1]
 
 
-def test_each_setting_has_a_verdict_of_its_own(rows):
-    deeper = [row.model_copy(update={"depth": 5}) for row in rows]
+def test_sources_without_a_de_novo_arm_are_named_in_one_sentence(rows):
+    tuned = [row for row in rows if row.arm == "fine-tuned"]
+    other = [row.model_copy(update={"source": "drawn-metastases"}) for row in tuned]
+    found = answer_to(tuned + other, tuned + other)
+    said = [line for line in found.verdicts if "does not have both arms" in line]
+    assert len(said) == 1
+    assert "fine-tuning from drawn-glioma, drawn-metastases helps" in said[0]
+    assert sum("No goal to reach" in line for line in (*found.verdicts, *found.findings)) == 1
+
+
+def test_each_setting_has_its_verdicts_together(rows):
+    deeper = [row.model_copy(update={"depth": 5, "sensitivity": 0.5, "ppv": 0.5}) for row in rows]
     verdicts = answer_to(rows + deeper, rows + deeper).verdicts
-    assert [verdict.split(":")[0] for verdict in verdicts[:2]] == ["Depth 4", "Depth 5"]
-    assert verdicts[0].removeprefix("Depth 4: ") == verdicts[1].removeprefix("Depth 5: ")
+    settings = [verdict.partition(":")[0] for verdict in verdicts]
+    assert settings == ["Depth 4"] * 3 + ["Depth 5"] * 3
+
+
+def test_what_holds_in_every_setting_is_said_once(rows):
+    deeper = [row.model_copy(update={"depth": 5}) for row in rows]
+    alone, both = answer_to(rows, rows).verdicts, answer_to(rows + deeper, rows + deeper).verdicts
+    assert [verdict.removeprefix("Depth 4, depth 5: ") for verdict in both] == list(alone)
 
 
 def test_the_largest_models_are_set_beside_the_second_grader(rows):

@@ -76,7 +76,7 @@ def test_without_either_the_aim_is_de_novo_at_its_largest_size_and_said_to_be():
 def test_without_de_novo_or_a_target_there_is_no_aim():
     found = first(drawn_rows(1, {"fine-tuned": 0.75}))
     assert (found.aim, found.saving) == (None, None)
-    assert "no goal to reach" in found.text()
+    assert "No goal to reach" in found.text()
 
 
 def test_what_is_not_reached_is_not_claimed():
@@ -94,7 +94,7 @@ def test_what_is_not_reached_is_not_claimed():
 def test_a_saving_is_at_least_where_fine_tuning_starts_above_the_target():
     found = first(drawn_rows(1, {"fine-tuned": 0.3, "de-novo": 1.1}), target=TARGET)
     assert found.saving.at_least
-    assert "fine-tuned reaches it at N at most 10" in found.text()
+    assert "fine-tuned reaches it at N ≤ 10" in found.text()
     both = first(drawn_rows(1, {"fine-tuned": 0.3, "de-novo": 0.3}), target=TARGET)
     assert both.saving is None
     assert "both with the fewest that were trained on (10): no saving can be told" in both.text()

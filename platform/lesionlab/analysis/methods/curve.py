@@ -48,7 +48,7 @@ class Crossing:
     largest: int
 
     def text(self) -> str:
-        """`14 [10, 22]`, `at most 10`, `31 [24, not reached]`, `not reached with 50`."""
+        """`14 [10, 22]`, `≤ 10 [≤ 10, 22]`, `31 [24, not reached]`, `not reached with 50`."""
         shown = self._words(self.studies) if np.isfinite(self.studies) else f"not reached with {self.largest}"
         if self.interval is None:
             return shown
@@ -57,7 +57,7 @@ class Crossing:
     def _words(self, studies: float) -> str:
         if not np.isfinite(studies):
             return "not reached"
-        return f"at most {self.smallest}" if studies <= self.smallest else f"{studies:.0f}"
+        return f"≤ {self.smallest}" if studies <= self.smallest else f"{studies:.0f}"
 
 
 @dataclass(frozen=True)

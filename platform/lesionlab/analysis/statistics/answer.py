@@ -38,48 +38,74 @@ class Answer:
 
 def answer(tables: Sequence[PerformanceTable], beside: Beside, missing: int, planned: int, simulated: bool) -> Answer:
     """The answer from all tables of a study; `missing` of the `planned` cells have no results yet."""
-    curves = [
-        (learned.patients >= LEAST_PATIENTS, _in_setting(learned.setting, learned.text()))
-        for learned in beside.learning
-    ]
+    enough = [learned for learned in beside.learning if learned.patients >= LEAST_PATIENTS]
+    few = [learned for learned in beside.learning if learned.patients < LEAST_PATIENTS]
     return Answer(
-        verdicts=(*(_verdict(table, beside) for table in tables), *(text for enough, text in curves if enough)),
+        verdicts=_by_setting(
+            [
+                *_without_a_partner(tables),
+                *((table.setting, _verdict(table, beside)) for table in tables if _pairs(table)[1]),
+                *((learned.setting, learned.text()) for learned in enough),
+            ]
+        ),
         findings=tuple(_in_setting(table.setting, line) for table in tables for line in _findings(table))
-        + tuple(f"{text} Fewer than {LEAST_PATIENTS} patients: no verdict." for enough, text in curves if not enough)
+        + _by_setting(
+            [
+                (learned.setting, f"{learned.text()} Fewer than {LEAST_PATIENTS} patients: no verdict.")
+                for learned in few
+            ]
+        )
         + tuple(f"Budget control: {control.text()}" for control in beside.budget),
         cautions=cautions(tables, beside, missing, planned, simulated),
     )
 
 
+def _by_setting(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Sentences of the same setting together; what holds in several settings is said once."""
+    settings: dict[str, list[str]] = {}
+    for setting in dict.fromkeys(setting for setting, _ in said):
+        for sentence in dict.fromkeys(sentence for where, sentence in said if where == setting):
+            settings.setdefault(sentence, []).append(setting)
+    return tuple(_in_setting(", ".join(where), sentence) for sentence, where in settings.items())
+
+
+def _without_a_partner(tables: Sequence[PerformanceTable]) -> list[tuple[str, str]]:
+    """By setting, one sentence on all tables in which no fine-tuned model meets a de novo one."""
+    sources: dict[str, list[str]] = {}
+    for table in tables:
+        if not _pairs(table)[1]:
+            sources.setdefault(table.setting, []).extend([table.source] if table.source else [])
+    return [
+        (
+            setting,
+            f"These data cannot say whether fine-tuning{_from(', '.join(names))} helps: the study does not have both "
+            "arms, fine-tuned and de novo, at one size.",
+        )
+        for setting, names in sources.items()
+    ]
+
+
 def _verdict(table: PerformanceTable, beside: Beside) -> str:
     lines, pairs = _pairs(table)
-    helps = f"whether fine-tuning{_from(table)} helps"
-    if not pairs:
-        return _in_setting(
-            table.setting,
-            f"These data cannot say {helps}: the study does not have both arms, fine-tuned and de novo, at one size.",
-        )
+    helps = f"whether fine-tuning{_from(table.source)} helps"
     testable = [tuned for tuned, _ in pairs if any(_test(lines[tuned], metric).p is not None for metric, _ in _JUDGED)]
     if not testable:
         reasons = dict.fromkeys(_test(lines[pairs[-1][0]], metric).note for metric, _ in _JUDGED)
-        return _in_setting(
-            table.setting,
+        return (
             f"These data cannot say {helps}: at no training size could it be tested against de novo training "
-            f"({'; '.join(reasons)}).",
+            f"({'; '.join(reasons)})."
         )
     largest = testable[-1]
     patients = _patients(_test(lines[largest], "sensitivity"), beside)
     if patients < LEAST_PATIENTS:
-        return _in_setting(
-            table.setting,
+        return (
             f"These data cannot say {helps}: both arms were tested on {patients} "
-            f"{'patient' if patients == 1 else 'patients'}, and a verdict needs {LEAST_PATIENTS} at least.",
+            f"{'patient' if patients == 1 else 'patients'}, and a verdict needs {LEAST_PATIENTS} at least."
         )
     n = max(_test(lines[largest], metric).n for metric, _ in _JUDGED)
-    return _in_setting(
-        table.setting,
-        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning{_from(table)} "
-        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')}).",
+    return (
+        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning{_from(table.source)} "
+        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')})."
     )
 
 
@@ -162,8 +188,8 @@ def _test(tuned: Line, metric: Metric) -> EffectRow:
     return effect
 
 
-def _from(table: PerformanceTable) -> str:
-    return f" from {table.source}" if table.source else ""
+def _from(source: str | None) -> str:
+    return f" from {source}" if source else ""
 
 
 def _in_setting(setting: str, sentence: str) -> str:

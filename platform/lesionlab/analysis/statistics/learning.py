@@ -78,9 +78,9 @@ class Learning:
     patients: int
 
     def text(self) -> str:
-        """`Sensitivity of Grader 2 (0.63, n = 10): fine-tuned from glioma reaches it at N = 14 [at most 10, 22]; …`."""
+        """`Sensitivity of Grader 2 (0.63, n = 10): fine-tuned from glioma reaches it at N = 14 [≤ 10, 22]; …`."""
         if self.aim is None:
-            return f"{_NAMES[self.metric]}: no goal to reach; declare one (goal: target)."
+            return "No goal to reach: no results of a second grader or de novo; declare one (goal: target)."
         reached = [_reaches(arm) for arm in self.arms if arm.crossing is not None]
         aim = f"{_NAMES[self.metric]} of {self.aim.text()}"
         if not reached:
