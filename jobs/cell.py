@@ -49,11 +49,13 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
         judge = second_grader(run)
     else:
         network, receipt = starting_network(run, store)
+        if worker.rank == 0:
+            write_rows(store, keys.RUN_RECEIPT.build(run_id=run.run_id), receipt, TensorReceipt)
         if run.train:
             volumes = [open_cached(store, entry, cache) for entry in run.train]
             outcome = train(run, network, receipt, volumes, store, worker, cache)
             if worker.rank == 0:
-                store_model(run, network, receipt, store)
+                store_model(run, network, store)
         judge = model(run, network, worker)
 
     started = time.monotonic()
@@ -129,11 +131,10 @@ def test_share(run: RunSpec, judge: Judge, store: Store, worker: Worker, cache: 
     return tested
 
 
-def store_model(run: RunSpec, network: UNet, receipt: tuple[TensorReceipt, ...], store: Store) -> None:
-    """Weights, receipt and, last, the card."""
+def store_model(run: RunSpec, network: UNet, store: Store) -> None:
+    """Weights and, last, the card."""
     weights = weights_bytes(network)
     store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
-    write_rows(store, keys.RUN_RECEIPT.build(run_id=run.run_id), receipt, TensorReceipt)
     card = ModelCard(
         name=run.study_name,
         version=run.run_id,

@@ -66,10 +66,15 @@ def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_a_model(store: 
     assert {row["arm"] for row in rows} == {"default", "de-novo", "fine-tuned"}
 
 
-def test_a_fine_tuned_model_says_where_every_tensor_comes_from(store: Store) -> None:
-    run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == "fine-tuned")
+@pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "fresh")])
+def test_every_network_says_where_each_of_its_tensors_comes_from(store: Store, arm: str, origin: str) -> None:
+    run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == arm)
     receipt = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_RECEIPT.build(run_id=run.run_id))))
-    assert set(receipt["origin"].to_pylist()) == {"source"}
+    assert set(receipt["origin"].to_pylist()) == {origin}
+
+
+def test_a_fine_tuned_model_names_its_parent(store: Store) -> None:
+    run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == "fine-tuned")
     card = json.loads(store.get(keys.RUN_CARD.build(run_id=run.run_id)))
     assert run.parent is not None
     assert card["parent"]["version"] == run.parent.model.version
