@@ -7,14 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage_schemas.base import Document, Slug, StudyId
+from storage_schemas.tasks import Visit
 
 
 class StudyFacts(Document):
-    """One study; None: not known. Nothing here tells who the patient is."""
+    """One visit of one study; None: not known. Nothing here tells who the patient is."""
 
     study: StudyId
     patient: str
     site: Slug
+    visit: Visit = "this"
+    """`initial`: the earlier one of a study of two visits, which has a line of its own."""
     sex: Literal["F", "M", "O"] | None = None
     age_years: Annotated[float, Field(ge=0, le=90)] | None = None
     """At the scan; 90 stands for all higher ages."""

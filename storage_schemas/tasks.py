@@ -14,6 +14,9 @@ from storage_schemas.base import Document
 
 TaskName = Literal["flair-single", "flair-new", "flair-new-pair", "enhancing", "enhancing-difference"]
 
+Visit = Literal["this", "initial"]
+"""`initial`: the earlier one of a study of two visits."""
+
 
 class ScanInput(Document):
     """One image that a study of this task must have, by BIDS entities."""
@@ -23,8 +26,8 @@ class ScanInput(Document):
     suffix: Literal["FLAIR", "T1w"]
     contrast_agent: str | None = None
     """BIDS entity `ce-`, for example `gadolinium`; None: the image was taken without."""
-    visit: Literal["this", "initial"] = "this"
-    """`initial`: of the earlier one of the study's two visits, which the reference mask's `space-` names."""
+    visit: Visit = "this"
+    """The earlier one is that which the reference mask's `space-` names."""
 
 
 class Registration(Document):

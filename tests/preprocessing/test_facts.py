@@ -19,7 +19,8 @@ IMAGE = Path("sub-01_FLAIR.nii.gz")
 
 def facts(participant: dict[str, str] | None = None, **sidecar: object) -> StudyFacts:
     files = StudyFiles("sub-01", "01", "clinic", {"flair": IMAGE}, Reference(IMAGE), None, {"flair": sidecar})
-    return read_facts(replace(files, participant=participant or {}), TASK)
+    (fact,) = read_facts(replace(files, participant=participant or {}), TASK)
+    return fact
 
 
 def test_what_is_not_told_is_not_known():
@@ -114,8 +115,17 @@ def test_of_several_images_the_native_one_counts_as_in_the_paper():
     sidecars = {"before": {"EchoTime": 0.01, "MagneticFieldStrength": 3}, "after": {"EchoTime": 0.003}}
     images = {"before": IMAGE, "after": IMAGE}
     files = StudyFiles("sub-01", "01", "clinic", images, Reference(IMAGE), None, sidecars)
-    assert read_facts(files, task).echo_time_ms == 3
-    assert read_facts(files, task).field_strength_t is None
+    (fact,) = read_facts(files, task)
+    assert (fact.echo_time_ms, fact.field_strength_t) == (3, None)
+
+
+def test_each_visit_of_a_pair_has_its_own_scanner_and_the_age_is_that_of_the_last():
+    sidecars = {"initial": {"MagneticFieldStrength": 1.5}, "follow-up": {"MagneticFieldStrength": 3}}
+    images = {"initial": IMAGE, "follow-up": IMAGE}
+    files = StudyFiles("sub-01", "01", "clinic", images, Reference(IMAGE), None, sidecars, {"age": "40", "sex": "F"})
+    for task in ("flair-new", "flair-new-pair"):
+        found = [(f.visit, f.field_strength_t, f.age_years, f.sex) for f in read_facts(files, TASKS[task])]
+        assert found == [("this", 3, 40, "F"), ("initial", 1.5, None, "F")]
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))

@@ -74,7 +74,7 @@ def preprocess_cohort(
         cohort=cohort, task=recipe.task.name, spacing_mm=recipe.spacing_mm, studies=entries, excluded=excluded
     )
     place = {"cohort": cohort, "digest": manifest.digest()}
-    facts = [outcome.facts for outcome in outcomes if outcome.facts]
+    facts = [visit for outcome in outcomes for visit in outcome.facts]
     write_rows(store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict.rows()], VerdictRow)
     write_rows(store, FACTS.build(**place), facts, StudyFacts)
     create_document(store, MANIFEST.build(**place), manifest)

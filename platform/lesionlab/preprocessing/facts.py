@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from lesionlab.preprocessing.files import StudyFiles
 from storage_schemas.facts import StudyFacts
-from storage_schemas.tasks import Task
+from storage_schemas.tasks import Task, Visit
 
 OTHER = "other"
 """A scanner is named, by words that are on no list here."""
@@ -64,21 +64,31 @@ _MODEL_WORD = re.compile(
 )
 
 
-def read_facts(files: StudyFiles, task: Task) -> StudyFacts:
-    """What sidecar and participant row say; of a study of several images, the native one's sidecar (paper, table 1).
+def read_facts(files: StudyFiles, task: Task) -> tuple[StudyFacts, ...]:
+    """What sidecars and participant row say of each visit; of several images of one visit the native one counts."""
+    roles: dict[Visit, str] = {}
+    for scan in task.inputs:
+        if scan.visit not in roles or scan.role == task.native:
+            roles[scan.visit] = scan.role
+    return tuple(_visit(files, visit, roles[visit]) for visit in ("this", "initial") if visit in roles)
+
+
+def _visit(files: StudyFiles, visit: Visit, role: str) -> StudyFacts:
+    """What this image's sidecar says. A dataset tells one age of a patient, which is taken for that at `this` visit.
 
     Times are seconds in BIDS. A sidecar whose echo time exceeds one second, or whose repetition time one minute, was
     written in milliseconds, both of them: no head is scanned so slowly.
     """
-    sidecar, participant = files.sidecars.get(task.native, {}), _by_name(files.participant)
+    sidecar, participant = files.sidecars.get(role, {}), _by_name(files.participant)
     echo, repetition = _number(sidecar.get("EchoTime")), _number(sidecar.get("RepetitionTime"))
     in_ms = (echo or 0) > _ECHO_S[1] or (repetition or 0) > _REPETITION_S[1]
     return StudyFacts(
         study=files.study,
         patient=files.patient,
         site=files.site,
+        visit=visit,
         sex=_SEXES.get(_first(participant, "sex", "gender").lower()),
-        age_years=_age_years(_first(participant, "age", "age_years", "age_at_scan")),
+        age_years=_age_years(_first(participant, "age", "age_years", "age_at_scan")) if visit == "this" else None,
         field_strength_t=_within(_number(sidecar.get("MagneticFieldStrength")), _FIELD_T),
         echo_time_ms=_milliseconds(echo, _ECHO_S, in_ms),
         repetition_time_ms=_milliseconds(repetition, _REPETITION_S, in_ms),

@@ -56,7 +56,8 @@ class StudyOutcome:
     verdict: StudyVerdict
     entry: ManifestEntry | None = None
     """None: it stays outside."""
-    facts: StudyFacts | None = None
+    facts: tuple[StudyFacts, ...] = ()
+    """One a visit."""
     images: frozenset[Sha256] = frozenset()
     """Of the voxels of its images; none where they were refused."""
 

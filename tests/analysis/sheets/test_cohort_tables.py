@@ -141,3 +141,19 @@ def test_nothing_known_of_a_whole_cohort_is_said():
     table = characteristics(groups_of([study(1), study(2)], {}), "drawn")
     assert [row[2] for row in table.rows if row[1] == "not known"] == ["2 (100%)"] * 6
     assert [row[2] for row in scanners(groups_of([study(1)], {}), "").rows] == ["1 (100%)"]
+
+
+def test_of_studies_of_two_visits_each_visit_has_its_own_rows_and_a_study_counts_once():
+    pair = [
+        study(1, sex="F", age_years=40, field_strength_t=3, manufacturer="GE", model="Signa HDxt"),
+        study(1, visit="initial", sex="F", field_strength_t=1.5, manufacturer="Siemens", model="Avanto"),
+    ]
+    table = characteristics(groups_by_site(pair), "Pairs")
+    assert cells(table, "Studies") == cells(table, "Patients") == {"all": "1"}
+    assert cells(table, "Age (years)") == {"all": "40 (40–40)"}
+    assert cells(table, "Field strength, initial", "1.5 T") == {"all": "1 (100%)"}
+    assert cells(table, "Field strength, follow-up", "3 T") == {"all": "1 (100%)"}
+    table = scanners(groups_by_site(pair), "Pairs")
+    assert (
+        cells(table, "Siemens, initial", "Avanto") == cells(table, "GE, follow-up", "Signa HDxt") == {"all": "1 (100%)"}
+    )

@@ -14,6 +14,7 @@ from statistics import mean, median, stdev
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns
 from storage_schemas.facts import StudyFacts
 from storage_schemas.splits import Split
+from storage_schemas.tasks import Visit
 
 ALL = "all"
 UNKNOWN = "not known"
@@ -64,33 +65,49 @@ def groups_by_site(facts: Sequence[StudyFacts]) -> dict[str, Group]:
 def characteristics(groups: Mapping[str, Group], title: str) -> Sheet:
     """Table 1: sex and age of the patients, field strength, echo and repetition time and 2-D or 3-D of the studies.
 
-    A patient with several studies counts once, with the first of them by name.
+    A patient with several studies counts once, with the first of them by name. Of studies of two visits, each visit has
+    its own field strength, times and acquisition.
     """
-    studies, patients = list(groups.values()), [_patients(group) for group in groups.values()]
+    studies = [_at(group, "this") for group in groups.values()]
+    patients = [_patients(group) for group in studies]
     rows = [
         Row("Studies", "", tuple(str(len(group)) for group in studies)),
         Row("Patients", "", tuple(str(len(group)) for group in patients)),
         *_counted("Sex", patients, lambda study: _SEXES.get(study.sex or ""), tuple(_SEXES.values())),
         *_measured("Age (years)", patients, lambda study: study.age_years, _mean_sd_range),
-        *_counted("Field strength", studies, _field),
-        *_measured("TE (ms)", studies, lambda study: study.echo_time_ms, _median_range),
-        *_measured("TR (ms)", studies, lambda study: study.repetition_time_ms, _median_range),
-        *_counted("Acquisition", studies, lambda study: study.acquisition, ("3D", "2D")),
     ]
+    for name, visits in _visits(groups).items():
+        rows += _counted(f"Field strength{name}", visits, _field)
+        rows += _measured(f"TE (ms){name}", visits, lambda visit: visit.echo_time_ms, _median_range)
+        rows += _measured(f"TR (ms){name}", visits, lambda visit: visit.repetition_time_ms, _median_range)
+        rows += _counted(f"Acquisition{name}", visits, lambda visit: visit.acquisition, ("3D", "2D"))
     return _sheet(title, groups, rows)
 
 
 def scanners(groups: Mapping[str, Group], title: str) -> Sheet:
-    """Table 2: how many studies come from which scanner."""
-    studies = list(groups.values())
-    makers = sorted({study.manufacturer for group in studies for study in group if study.manufacturer})
+    """Table 2: how many studies come from which scanner, each visit on its own."""
     rows: list[Row] = []
-    for maker in makers:
-        of_maker = [[study for study in group if study.manufacturer == maker] for group in studies]
-        rows += _counted(maker, of_maker, lambda study: study.model, totals=[len(group) for group in studies])
-    without = [[study for study in group if study.manufacturer is None] for group in studies]
-    rows += _counted("Scanner", without, lambda study: study.model, totals=[len(group) for group in studies])
+    for name, visits in _visits(groups).items():
+        makers = sorted({visit.manufacturer for group in visits for visit in group if visit.manufacturer})
+        totals = [len(group) for group in visits]
+        for maker in makers:
+            of_maker = [[visit for visit in group if visit.manufacturer == maker] for group in visits]
+            rows += _counted(f"{maker}{name}", of_maker, lambda visit: visit.model, totals=totals)
+        without = [[visit for visit in group if visit.manufacturer is None] for group in visits]
+        rows += _counted(f"Scanner{name}", without, lambda visit: visit.model, totals=totals)
     return _sheet(title, groups, rows)
+
+
+def _at(group: Group, visit: Visit) -> Group:
+    return [facts for facts in group if facts.visit == visit]
+
+
+def _visits(groups: Mapping[str, Group]) -> dict[str, list[Group]]:
+    """The groups at each visit, by what stands behind a subject: nothing where studies have one visit only."""
+    names: dict[str, Visit] = {"": "this"}
+    if any(_at(group, "initial") for group in groups.values()):
+        names = {", initial": "initial", ", follow-up": "this"}
+    return {name: [_at(group, visit) for group in groups.values()] for name, visit in names.items()}
 
 
 def _groupings(facts: Sequence[StudyFacts], split: Split | None) -> dict[str, dict[str, Group]]:
