@@ -8,7 +8,8 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from jobs.door import console, validation_faults
+from jobs.door import console
+from jobs.faults import validation_faults
 from lesionlab.analysis.sheets.beside_tables import beside_sheets
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
@@ -34,7 +35,7 @@ def analyse_table(rows: Path, unit: Unit, options: Options, out: Path | None) ->
     """Print tables and answer; write them with every comparison into the folder. Raises InputError with all faults."""
     table = read_table(rows)
     found = statistics(table, table, unit, options)
-    console.print(as_text(found.tables, found.key), markup=False)
+    console.print(as_text(found.tables), markup=False)
     console.print(found.answer.text(), markup=False)
     if out is not None:
         for name, text in files(table, found).items():
@@ -48,7 +49,7 @@ def files(rows: tuple[TableRow, ...], found: Statistics) -> dict[str, str]:
     """By name: the numbers in full precision, what stands beside them, and the words."""
     return {
         "answer.txt": found.answer.text() + "\n",
-        "performance.txt": as_text(found.tables, found.key),
+        "performance.txt": as_text(found.tables),
         "performance.csv": performance_csv(found.tables),
         "summary.csv": summary_csv(found.summaries),
         "effects.csv": effects_csv(found.effects),
@@ -66,4 +67,4 @@ def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None
         return Goal.model_validate({"metric": metric, "target": mean or None, "annotation_minutes": annotation_minutes})
     except ValidationError as error:
         wanted = f"--target: wanted {', '.join(get_args(Metric))} and a mean from 0 to 1, as in sensitivity=0.63"
-        raise InputError(f"{wanted}; found {target!r}", *validation_faults(error)) from error
+        raise InputError(f"{wanted}; found {target!r}", *validation_faults(error, Goal)) from error

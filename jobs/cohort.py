@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from jobs.cohorts import manifest_of
-from jobs.door import StoreOption, connect, console, load_spec, plain_name, run_alone
+from jobs.door import StoreOption, connect, console, plain_name, run_alone
+from jobs.study_files import load_spec
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError

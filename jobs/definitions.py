@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-import yaml
 from pydantic import ValidationError
 from rich.table import Table
 
-from jobs.door import console, validation_faults
+from jobs.door import console
+from jobs.faults import validation_faults
+from jobs.study_files import read_yaml
 from lesionlab.errors import SpecError
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named
 
@@ -23,13 +24,10 @@ def load_definition(name: str) -> MetricDefinition:
         except ValueError as error:
             raise SpecError(f"definition: {error}; or give a YAML file") from error
     try:
-        return MetricDefinition.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise SpecError(f"definition {path}: cannot be read ({error.strerror}); give a path to a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"definition {path}: not readable as YAML: {error}") from error
+        return MetricDefinition.model_validate(read_yaml(path, f"definition {path}"))
     except ValidationError as error:
-        raise SpecError(*(f"definition {path}: {fault}" for fault in validation_faults(error))) from error
+        faults = validation_faults(error, MetricDefinition)
+        raise SpecError(*(f"definition {path}: {fault}" for fault in faults)) from error
 
 
 def in_words(definition: MetricDefinition) -> str:

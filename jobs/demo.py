@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from jobs.cohorts import WorkOption, cohort_origins
-from jobs.door import CacheOption, StoreOption, connect, load_spec, run_alone
+from jobs.door import CacheOption, StoreOption, connect, run_alone
 from jobs.plan import show_design
 from jobs.run import run_study
+from jobs.study_files import load_spec
 
 
 def demo(store: StoreOption, cache: CacheOption, work: WorkOption) -> None:

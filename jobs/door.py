@@ -1,4 +1,4 @@
-"""What every command shares: where store and cache are, how a study file is read, how an error reaches a person."""
+"""What every command shares: where store and cache are, and how an error reaches a person."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from lesionlab.errors import LesionlabError, SpecError
+from lesionlab.errors import LesionlabError
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
-from storage_schemas.studies import StudySpec
 
-SPECS = {file.stem: file for file in sorted((Path(__file__).parent / "specs").rglob("*.yaml"))}
-"""The built-in study files by name."""
-
-console = Console(highlight=False, soft_wrap=True)
-"""For results: standard output."""
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, soft_wrap=True)
+"""For results: standard output. Text is shown as it is: a title may hold brackets."""
+notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """For progress and errors: standard error."""
 
 _SLUG = TypeAdapter(Slug)
@@ -74,26 +69,6 @@ def connect(uri: str) -> Store:
     store = open_store(uri)
     store.check()
     return store
-
-
-def load_spec(name: str) -> StudySpec:
-    """Read a study file. Raises SpecError with every fault in it, each with its place."""
-    path = SPECS.get(name, Path(name))
-    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
-        built_in = ", ".join(SPECS)
-        raise SpecError(f"study file {name}: not found; give a path to a YAML file, or one of the built-in: {built_in}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return StudySpec.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"study file {path}: not readable as YAML: {error}") from error
-    except ValidationError as error:
-        raise SpecError(*(f"study file {path}: {fault}" for fault in validation_faults(error))) from error
-
-
-def validation_faults(error: ValidationError) -> list[str]:
-    """Every fault that pydantic found, each with its place: `target.subsets: Input should be greater than …`."""
-    return [": ".join([".".join(map(str, f["loc"])), f["msg"]]).removeprefix(": ") for f in error.errors()]
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:

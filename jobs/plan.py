@@ -10,7 +10,8 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobs.door import SpecArgument, console, load_spec, run_alone
+from jobs.door import SpecArgument, console, run_alone
+from jobs.study_files import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.errors import InputError

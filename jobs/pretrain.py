@@ -6,10 +6,11 @@ from itertools import product
 from pathlib import Path
 
 from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of, manifest_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, run_alone
+from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, run_alone
 from jobs.execute import execute
 from jobs.intake import ExcludeFaultyOption
 from jobs.sources import finished_run
+from jobs.study_files import load_spec
 from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store
 from lesionlab.studies.plan import pretraining

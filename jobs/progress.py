@@ -83,7 +83,7 @@ def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
 @contextmanager
 def stage(title: str) -> Iterator[None]:
     """A titled stage of a long command, with the time that it took."""
-    notes.print(f"\n[bold]{title}[/bold]")
+    notes.print(f"\n{title}", style="bold")
     start = time.monotonic()
     yield
-    notes.print(f"[dim]took {minutes(time.monotonic() - start)}[/dim]")
+    notes.print(f"took {minutes(time.monotonic() - start)}", style="dim")

@@ -10,11 +10,12 @@ import typer
 
 from jobs.analyse import save_report
 from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, notes, run_alone
+from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, notes, run_alone
 from jobs.intake import ExcludeFaultyOption
 from jobs.plan import show_design
 from jobs.pretrain import pretrain_sources
 from jobs.progress import stage
+from jobs.study_files import load_spec
 from jobs.sweep import export_predictions, sweep_study
 from lesionlab.analysis.report import write_report
 from lesionlab.store.objects import Store

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from jobs.door import console, run_alone, validation_faults
+from jobs.door import console, run_alone
+from jobs.faults import validation_faults
 from jobs.progress import steps
 from lesionlab.errors import SpecError
 from lesionlab.simulation.cohort import simulate_cohort
@@ -54,7 +55,7 @@ def simulate(
             }
         )
     except ValidationError as error:
-        raise SpecError(*validation_faults(error)) from error
+        raise SpecError(*validation_faults(error, CohortPlan)) from error
     with steps("simulating") as step:
         simulate_cohort(plan, out, step)
     console.print(f"{studies} simulated patients in {out}", markup=False)

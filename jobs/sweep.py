@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from jobs.cohorts import manifest_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, load_spec, notes, run_alone
+from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, notes, run_alone
 from jobs.execute import execute
 from jobs.sources import card_of
+from jobs.study_files import load_spec
 from lesionlab.evaluation.study import export_prediction, read_prediction
 from lesionlab.store.objects import Store
 from lesionlab.studies.cells import trainings

@@ -113,7 +113,7 @@ class TrainingConfig(Document):
                 f"found {thaws_after}"
             )
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
 

@@ -55,7 +55,7 @@ class Target(Document):
         if self.design != "leave-one-patient-out" and self.patients is not None:
             faults.append(f"patients: only leave-one-patient-out uses them, found {self.design}")
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
     @property

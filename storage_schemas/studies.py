@@ -75,7 +75,7 @@ class Source(Document):
         if self.trained_in is not None and self.cohort is not None:
             faults.append(f"source {self.model}: wanted a cohort or trained_in, found both")
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
 
@@ -139,7 +139,7 @@ class StudySpec(Document):
     def _holds_together(self) -> StudySpec:
         faults = [*self._sizes_and_folds(), *self._repeats(), *self._arms(), *self._sources(), *self._trainings()]
         if faults:
-            raise ValueError("; ".join(dict.fromkeys(faults)))
+            raise ValueError("\n".join(dict.fromkeys(faults)))
         return self
 
     @property

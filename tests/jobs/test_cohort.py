@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cohorts import manifest_of
-from jobs.door import load_spec
+from jobs.study_files import load_spec
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
 from lesionlab.studies.splits import kept_split

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from jobs.door import load_spec
+from jobs.study_files import load_spec
 from lesionlab.studies.cells import cells, trainings
 from lesionlab.studies.draw import draw_split
 from lesionlab.studies.plan import make_plan, pretraining

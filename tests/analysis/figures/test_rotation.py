@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.door import load_spec
+from jobs.study_files import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from storage_schemas.studies import StudySpec

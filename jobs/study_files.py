@@ -1,0 +1,79 @@
+"""A study file (YAML) in; its StudySpec out, or every fault in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from jobs.faults import unknown_keys, validation_faults
+from lesionlab.errors import SpecError
+from storage_schemas.studies import StudySpec
+
+SPECS = {file.stem: file for file in sorted((Path(__file__).parent / "specs").rglob("*.yaml"))}
+"""The built-in study files by name."""
+
+
+def load_spec(name: str) -> StudySpec:
+    """Read a study file. Raises SpecError with every fault in it, each with its place.
+
+    What its parts contradict is found once each of them holds on its own.
+    """
+    path = SPECS.get(name, Path(name))
+    if not path.is_file() or path.suffix not in {".yaml", ".yml"}:
+        found = "found no YAML file" if path.exists() else "not found"
+        raise SpecError(f"study file {name}: {found}; give a path to one, or one of the built-in: {', '.join(SPECS)}")
+    spec, faults = _checked(read_yaml(path, f"study file {path}"))
+    if spec is None:
+        raise SpecError(*(f"study file {path}: {fault}" for fault in dict.fromkeys(faults)))
+    return spec
+
+
+def _checked(content: Any) -> tuple[StudySpec | None, list[str]]:
+    """The study, or every fault: unknown keys hide what the rest contradicts, so the rest is looked at without them."""
+    try:
+        return StudySpec.model_validate(content), []
+    except ValidationError as error:
+        faults = validation_faults(error, StudySpec)
+        if any([_removed(content, place) for place in unknown_keys(error)]):
+            faults += _checked(content)[1]
+        return None, faults
+
+
+def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
+    for part in place[:-1]:
+        content = content[part]
+    return content.pop(place[-1], None) is not None  # an alias of YAML may have had it removed elsewhere
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Plain values of a YAML file. Raises SpecError where it cannot be read, or gives a key twice."""
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        content = loader.get_single_data()
+    except OSError as error:
+        raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{what}: not readable as YAML: {error}") from error
+    if loader.repeated:
+        raise SpecError(*(f"{what}: {fault}" for fault in loader.repeated))
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML that notices a key given twice, of which YAML would silently take the last."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                self.repeated.append(f"{key.value} is given twice, in lines {lines[key.value]} and {line}; keep one")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
