@@ -44,20 +44,24 @@ def test_every_study_is_in_at_most_one_subset_and_all_subsets_are_full(
     subsets=st.integers(2, 5),
     size=st.integers(1, 6),
     stratify=st.sampled_from([(), ("lesion-load",), ("site",), ("site", "lesion-load")]),
+    second_masks=st.booleans(),
     seed=st.integers(0, 9),
 )
 def test_a_patient_with_several_studies_is_in_one_subset_alone(
-    visits: list[int], subsets: int, size: int, stratify: tuple[str, ...], seed: int
+    visits: list[int], subsets: int, size: int, stratify: tuple[str, ...], second_masks: bool, seed: int
 ) -> None:
     of_patient = [patient for patient, count in enumerate(visits) for _ in range(count)]
     cohort = manifest(
         *(
-            entry(number, patient=f"p{patient}", site="ab"[patient % 2], load_ml=patient % 5)
+            entry(
+                number, patient=f"p{patient}", site="ab"[patient % 2], load_ml=patient % 5, second_grader=second_masks
+            )
             for number, patient in enumerate(of_patient)
         )
     )
+    asked = {"stratify": stratify, "second_grader_first": second_masks, "split_seed": seed}
     try:
-        split = draw_split(cohort, target(subsets=subsets, subset_size=size, stratify=stratify, split_seed=seed))
+        split = draw_split(cohort, target(subsets=subsets, subset_size=size, **asked))
     except DatasetError:
         assume(False)
     assert [len(subset) for subset in split.subsets] == [size] * subsets
@@ -97,6 +101,62 @@ def test_by_site_each_subset_has_nearly_as_many_of_a_site(sites: list[str], seed
     for site in set(sites):
         counts = [sum(site_of[study] == site for study in subset) for subset in split.subsets]
         assert max(counts) - min(counts) <= 2
+
+
+@given(
+    order=st.permutations(range(24)),
+    sites=st.lists(st.sampled_from("abc"), min_size=24, max_size=24),
+    second_masks=st.sampled_from(["none", "every other", "all"]),
+    seed=st.integers(0, 99),
+)
+def test_by_site_and_lesion_load_every_subset_has_its_share_of_whatever_part_of_a_site(
+    order: list[int], sites: list[str], second_masks: str, seed: int
+) -> None:
+    loads = dict(enumerate(order))
+    ranked = sorted(loads, key=lambda number: (sites[number], loads[number]))
+    masked = {"none": set(), "every other": set(ranked[::2]), "all": set(ranked)}[second_masks]
+    cohort = manifest(*(entry(n, site=sites[n], load_ml=float(loads[n]), second_grader=n in masked) for n in range(24)))
+    asked = {"stratify": ["site", "lesion-load"], "second_grader_first": bool(masked), "split_seed": seed}
+    split = draw_split(cohort, target(subsets=4, subset_size=6, **asked))
+    for subset in split.subsets:
+        taken = [f"sub-{number:04d}" in subset for number in ranked]
+        # Of the first so many, by site and in each site by load, every subset has a quarter, to within two.
+        assert all(abs(sum(taken[:first]) - first / 4) < 2 for first in range(25))
+
+
+@given(seed=st.integers(0, 99))
+def test_where_all_second_masks_are_of_one_site_subset_one_has_its_loads_from_low_to_high(seed: int) -> None:
+    cohort = manifest(
+        *(entry(n, site="ab"[n % 2], load_ml=float(n), second_grader=n % 2 == 0) for n in range(24)),
+    )
+    asked = {"stratify": ["site", "lesion-load"], "second_grader_first": True, "split_seed": seed}
+    first, *_ = draw_split(cohort, target(subsets=4, subset_size=6, **asked)).subsets
+    # Three parts of four patients each: two of each part.
+    assert [sum(int(study[-4:]) // 8 == part for study in first) for part in range(3)] == [2, 2, 2]
+
+
+BY_CHANCE = ([[4, 6, 10, 3], [0, 11, 1, 12], [8, 7, 2, 13]], [5, 9])
+STRATIFIED = ([[5, 6, 10, 4], [7, 8, 2, 13], [0, 3, 11, 9]], [1, 12])
+
+
+@pytest.mark.parametrize(
+    ("stratify", "drawn"), [((), BY_CHANCE), (("site", "lesion-load"), STRATIFIED)], ids=["chance", "stratified"]
+)
+def test_a_split_comes_out_as_it_always_has(
+    stratify: tuple[str, ...], drawn: tuple[list[list[int]], list[int]]
+) -> None:
+    cohort = manifest(
+        *(
+            entry(n, patient=f"p{n % 11}", site="ab"[n % 11 % 2], load_ml=float(n * 7 % 5), second_grader=n % 11 < 8)
+            for n in range(14)
+        )
+    )
+    split = draw_split(cohort, target(stratify=stratify, split_seed=7))
+    number = {study.study: int(study.study[-4:]) for study in cohort.studies}
+    assert (
+        [[number[study] for study in subset] for subset in split.subsets],
+        [*map(number.get, split.unused)],
+    ) == drawn
 
 
 @given(seed=st.integers(0, 99))

@@ -5,7 +5,7 @@ The same studies and the same Target give the same Split, in whatever order the 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -125,13 +125,34 @@ def _drawn(patients: Sequence[Patient], target: Target, rng: np.random.Generator
         if not target.second_grader_first:
             subsets = _filled(order, target, target.subsets, rng)
         else:
-            first = _filled([patient for patient in order if _twice_masked(patient)], target, 1, rng)
+            first = _filled(_twice_masked_first(order, target), target, 1, rng)
             taken = {entry.study for subset in first for entry in subset}
             rest = [patient for patient in order if patient[0].study not in taken]
             subsets = first + _filled(rest, target, target.subsets - 1, rng)
         if all(len(subset) == target.subset_size for subset in subsets):
             return subsets
     return []
+
+
+def _twice_masked_first(order: Sequence[Patient], target: Target) -> list[Patient]:
+    """Who may be in subset 1, in the order in which they are asked; stratified, those first who stand for all.
+
+    All patients, like beside like, are cut into as many parts as subset 1 has patients; then each part gives one in
+    turn. Parts without a second mask are made up for by the others.
+    """
+    asked = [patient for patient in order if _twice_masked(patient)]
+    if not target.stratify:
+        return asked
+    ranked = sorted(order, key=lambda patient: _stratum(patient, target))
+    parts = max(1, round(target.subset_size * len(ranked) / sum(map(len, ranked))))
+    part = {patient[0].study: place * parts // len(ranked) for place, patient in enumerate(ranked)}
+    given: Counter[int] = Counter()
+    turns: list[tuple[int, Patient]] = []
+    for patient in asked:
+        own = part[patient[0].study]
+        turns.append((given[own], patient))
+        given[own] += 1
+    return [patient for _, patient in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _filled(
