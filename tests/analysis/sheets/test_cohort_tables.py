@@ -88,6 +88,14 @@ def test_what_is_known_is_told_as_in_the_paper_and_what_is_not_is_counted(table,
     assert tuple(cells(table, subject, level).values()) == wanted
 
 
+def test_a_patient_scanned_at_two_sites_is_one_patient_of_the_cohort():
+    facts = [study(1, patient=7, site="north", sex="F"), study(2, patient=7, site="south", sex="F")]
+    table = characteristics(groups_by_site(facts), "drawn")
+    assert cells(table, "Studies") == {"all": "2", "north": "1", "south": "1"}
+    assert cells(table, "Patients") == {"all": "1", "north": "1", "south": "1"}
+    assert cells(table, "Sex", "female")["all"] == "1 (100%)"
+
+
 def test_scanners_are_counted_by_maker_and_model():
     table = scanners(groups_by_site(FACTS), "drawn")
     assert [row[:3] for row in table.rows] == [

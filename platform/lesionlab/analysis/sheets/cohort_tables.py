@@ -130,10 +130,10 @@ _SEXES = {"F": "female", "M": "male", "O": "other"}
 
 
 def _patients(group: Group) -> Group:
-    """One study for each patient."""
-    first: dict[tuple[str, str], StudyFacts] = {}
+    """One study for each patient: a label is one person of the cohort, at whatever site."""
+    first: dict[str, StudyFacts] = {}
     for study in group:
-        first.setdefault((study.site, study.patient), study)
+        first.setdefault(study.patient, study)
     return list(first.values())
 
 
