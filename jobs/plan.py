@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,52 +16,95 @@ from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.errors import InputError
 from lesionlab.studies.cells import cells, trainings
-from storage_schemas.runs import Cell
-from storage_schemas.studies import StudySpec
+from storage_schemas.results import Arm
+from storage_schemas.runs import Budget, Cell, Freezing
+from storage_schemas.studies import StudySpec, TrainedIn
+
+_ARMS: dict[Arm, str] = {"default": "untrained", "grader": "grader", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
 
 
 def show_design(spec: StudySpec) -> None:
-    """Print a line a model with all its training sizes, then who trains and who tests, and last how many trainings."""
+    """Print what the models share, a line a model with what is its own, then who trains and who tests, and last how
+    many trainings."""
     models: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells(spec):
-        models.setdefault(tuple(_settings(spec, cell).values()), []).append(cell)
-    titles = list(_settings(spec, cells(spec)[0]))
-    # A column that says nothing is left out: most studies vary few of the axes.
-    shown = [place for place in range(len(titles)) if any(model[place] for model in models)]
-    table = Table(
-        title=f"{spec.name}: {spec.title}", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
-    )
-    for place in shown:
-        table.add_column(titles[place], overflow="fold")
-    for title in ("training sizes", "tested", "trainings"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for model, turns in models.items():
-        table.add_row(*(model[place] for place in shown), *_counts(spec, turns))
-    console.print(table)
+        models.setdefault((_name(spec, cell), *_settings(spec, cell).values()), []).append(cell)
+    titles = ("model", *_settings(spec, cells(spec)[0]))
+    shared = {place: arms for place in range(1, len(titles)) if (arms := _sharing(models, place))}
+    shown = [place for place in range(len(titles)) if place not in shared and any(model[place] for model in models)]
+
+    console.print(f"{spec.name}: {spec.title}", markup=False)
+    console.print(f"training sizes: {', '.join(map(str, spec.training_sizes))}", markup=False)
+    for place, arms in shared.items():
+        value = next(model[place] for model in models if model[place])
+        console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})", markup=False)
+    rows = [(*(model[place] for place in shown), *_counts(spec, turns)) for model, turns in models.items()]
+    console.print(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
+    for source in spec.sources:
+        if source.trained_in:
+            console.print(f"{source.model}: {_meant(source.trained_in)}", markup=False)
     console.print(rotation.as_text(spec), markup=False)
     console.print(f"{trainings(spec)} trainings", markup=False)
 
 
+def _name(spec: StudySpec, cell: Cell) -> str:
+    """A source that another study trained is no default model: it is called by its name."""
+    trained = {source.model for source in spec.sources if source.trained_in}
+    return f"{cell.source} as it is" if cell.arm == "default" and cell.source in trained else cell.model()
+
+
+def _meant(there: TrainedIn) -> str:
+    """`de novo in wahlig2023-flair-single, training size 10, fold 1`."""
+    given = {name: getattr(there, name) for name in TrainedIn.model_fields if name not in ("study", "arm")}
+    parts = [
+        f"{name.replace('_', ' ')} {value.text() if isinstance(value, Budget | Freezing) else value}"
+        for name, value in given.items()
+        if value is not None
+    ]
+    return ", ".join([f"{_ARMS[there.arm]} in {there.study}", *parts])
+
+
 def _settings(spec: StudySpec, cell: Cell) -> dict[str, str]:
-    """What tells the models of a study apart beside their training size, by the title of its column."""
+    """What may tell the models of a study apart beside their training size, by the title of its column."""
     several_depths = len(spec.network_depths) > 1 and cell.arm != "grader"
+    thawed = "none" if spec.freezings and cell.arm == "fine-tuned" else ""
     return {
-        "model": cell.model(),
         "depth": str(cell.depth) if several_depths else "",
-        "rate": f"{cell.learning_rate:g}" if cell.learning_rate else "",
+        "learning rate": f"{cell.learning_rate:g}" if cell.learning_rate else "",
         "budget": cell.budget.text() if cell.budget else "",
-        "freezing": cell.freezing.text() if cell.freezing else "",
+        "freezing": cell.freezing.text() if cell.freezing else thawed,
         "trained on": cell.train_site or "",
     }
 
 
-def _counts(spec: StudySpec, turns: Sequence[Cell]) -> tuple[str, str, str]:
-    """Training sizes, studies that each of these models is tested on, trainings of all of them."""
-    sizes, folds = {cell.training_size for cell in turns}, {cell.fold for cell in turns}
+def _sharing(models: Mapping[tuple[str, ...], Sequence[Cell]], place: int) -> list[str]:
+    """The arms that have this setting, where all their models have the same one; else none."""
+    values: dict[str, set[str]] = {}
+    for model, turns in models.items():
+        values.setdefault(_ARMS[turns[0].arm], set()).add(model[place])
+    having = [arm for arm, found in values.items() if found != {""}]
+    return having if len(set.union(*values.values()) - {""}) == 1 and all(len(values[a]) == 1 for a in having) else []
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The last two columns hold numbers. No word is broken, however narrow the screen."""
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for place, title in enumerate(titles):
+        words = [word for text in (title, *(row[place] for row in rows)) for word in text.split()]
+        table.add_column(
+            title, justify="right" if place >= len(titles) - 2 else "left", min_width=max(map(len, words), default=1)
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _counts(spec: StudySpec, turns: Sequence[Cell]) -> tuple[str, str]:
+    """Studies that each of these models is tested on, trainings of all of them."""
     # In the other designs a subset is a site or a patient, whose studies the data will tell.
-    tested = str(len(folds) * spec.target.subset_size) if spec.target.design == "rotation" else "–"
-    trained = str(len(turns)) if max(sizes) else "–"
-    return " ".join(map(str, sorted(sizes))), tested, trained
+    rotates, folds = spec.target.design == "rotation", {cell.fold for cell in turns}
+    trained = [cell for cell in turns if cell.training_size]
+    return str(len(folds) * spec.target.subset_size) if rotates else "–", str(len(trained)) if trained else "–"
 
 
 def save_figure(spec: StudySpec, path: Path) -> None:

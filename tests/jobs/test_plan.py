@@ -1,0 +1,74 @@
+"""The printed design: what all share said once, no word broken on a narrow screen, models called what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import Lesionlab
+
+EVERY_AXIS = """
+name: wide
+title: every axis
+task: flair-single
+cohorts: {ms: {}, tumours: {}, brain-mets: {}}
+target: {cohort: ms}
+sources: [{model: mixed-flair, cohort: tumours}, {model: metastases, cohort: brain-mets}]
+training_sizes: [10, 20, 30, 40, 50]
+depths: [3, 4]
+learning_rates: {fine-tuned: [1.0e-5, 1.0e-4], de-novo: [1.0e-4, 1.0e-3]}
+budgets: [{epochs: 30}, {steps: 2000}]
+freezings: [null, {part: encoder, epochs: 5}]
+"""
+
+
+def table_of(output: str) -> list[str]:
+    """The lines between the heading's rule and the picture of the rotation."""
+    lines = output.splitlines()
+    rule = next(place for place, line in enumerate(lines) if "───" in line)
+    return lines[rule + 1 : next(place for place, line in enumerate(lines) if "N = 10" in line)]
+
+
+@pytest.fixture
+def narrow(lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPatch) -> Lesionlab:
+    monkeypatch.setenv("COLUMNS", "80")
+    return lesionlab
+
+
+def test_no_word_is_broken_on_a_narrow_screen(narrow: Lesionlab, tmp_path: Path) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text(EVERY_AXIS)
+    lines = table_of(narrow("plan", file).output)
+    words = "default model mixed-flair metastases de novo fine-tuned from 3 4 1e-05 0.0001 0.001 30 epochs 2000 steps"
+    words += " none encoder frozen for 5 60 10 –"
+    assert {word for line in lines for word in line.split()} == set(words.split())
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_all_share_is_said_once_and_has_no_column(narrow: Lesionlab, tmp_path: Path) -> None:
+    shared = EVERY_AXIS.replace("[1.0e-5, 1.0e-4], de-novo: [1.0e-4, 1.0e-3]", "[1.0e-5]")
+    shared = shared.replace("[{epochs: 30}, {steps: 2000}]", "[{steps: 2000}]")
+    file = tmp_path / "shared.yaml"
+    file.write_text(shared)
+    lines = narrow("plan", file).output.splitlines()
+    assert lines[1:4] == [
+        "training sizes: 10, 20, 30, 40, 50",
+        "learning rate: 1e-05 (all fine-tuned)",
+        "budget: 2000 steps (all de novo and fine-tuned)",
+    ]
+    assert next(line for line in lines if "trainings" in line).split() == [
+        "model",
+        "depth",
+        "freezing",
+        "tested",
+        "trainings",
+    ]
+
+
+def test_models_that_an_ms_study_trained_are_not_called_default_models(narrow: Lesionlab) -> None:
+    output = narrow("plan", "wahlig2023-isbi").output
+    assert "default model" not in output
+    assert "flair-single-dn-10 as it is" in output
+    assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, fold 1, depth 4\n" in output
+    assert max(map(len, output.splitlines()[1:])) <= 100
