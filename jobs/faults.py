@@ -33,6 +33,9 @@ _WANTED = {
 }
 """By pydantic's error type; braces hold what its context says."""
 
+_FOLLOWING = {"too_short", "default_factory_not_called"}
+"""What pydantic also says of a list, or a key, when what it is made of has a fault that is told already."""
+
 
 def validation_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Every fault of a document that should have been a `model`, each with its place and none twice."""
@@ -49,6 +52,8 @@ def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
     at = f"{place}: " if place else ""
     if fault["type"] == "value_error":  # our own words, one fault a line
         yield from (at + line for line in str(fault["ctx"]["error"]).splitlines())
+    elif fault["type"] in _FOLLOWING and fault["input"]:
+        return
     elif fault["type"] == "missing":
         yield f"{at}is missing"
     elif fault["type"] == "extra_forbidden":
@@ -56,7 +61,10 @@ def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
         meant = get_close_matches(name, known, n=1, cutoff=0.7)
         yield f"{at}is not known; " + (f"did you mean {meant[0]}?" if meant else f"known here: {', '.join(known)}")
     elif fault["type"] in _WANTED:
-        yield f"{at}wanted {_WANTED[fault['type']].format(**fault.get('ctx', {}))}; found {_shown(fault['input'])}"
+        bounds = {
+            name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.get("ctx", {}).items()
+        }
+        yield f"{at}wanted {_WANTED[fault['type']].format(**bounds)}; found {_shown(fault['input'])}"
     else:
         yield at + fault["msg"]
 
