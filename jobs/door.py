@@ -52,7 +52,11 @@ PlainOption = Annotated[
     typer.Option("--plain", help="One process, one device, no Ray: for a bare GPU machine, a notebook, a debugger."),
 ]
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A study file (YAML), or the name of a built-in one, such as demo.")
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A study file (YAML), or the name of a built-in one, such as demo; jobs/specs/example.yaml has every key.",
+    ),
 ]
 
 
