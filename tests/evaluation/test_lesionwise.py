@@ -82,22 +82,23 @@ def test_a_lesion_hanging_on_a_corner_is_the_same_lesion_only_for_26(connectivit
     assert (len(result.reference), result.found) == (lesions, found)
 
 
-NOTHING, LESION = draw("....."), draw(".##..")
+NOTHING, LESION, ELSEWHERE = draw("....."), draw(".##.."), draw("....#")
 
 
 @pytest.mark.parametrize(
-    ("reference", "prediction", "sensitivity", "ppv", "dice"),
+    ("reference", "prediction", "sensitivity", "ppv", "f1", "dice"),
     [
-        (NOTHING, NOTHING, None, None, None),
-        (NOTHING, LESION, None, 0.0, 0.0),
-        (LESION, NOTHING, 0.0, None, 0.0),
-        (LESION, LESION, 1.0, 1.0, 1.0),
+        (NOTHING, NOTHING, None, None, None, None),
+        (NOTHING, LESION, None, 0.0, 0.0, 0.0),
+        (LESION, NOTHING, 0.0, None, 0.0, 0.0),
+        (LESION, ELSEWHERE, 0.0, 0.0, 0.0, 0.0),
+        (LESION, LESION, 1.0, 1.0, 1.0, 1.0),
     ],
-    ids=["both empty", "no reference lesion", "no predicted lesion", "the same lesion"],
+    ids=["both empty", "no reference lesion", "no predicted lesion", "no lesion in common", "the same lesion"],
 )
-def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, ppv, dice):
+def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, ppv, f1, dice):
     result = score(reference, prediction, MM, PAPER)
-    assert (result.sensitivity, result.ppv, result.dice) == (sensitivity, ppv, dice)
+    assert (result.sensitivity, result.ppv, result.f1, result.dice) == (sensitivity, ppv, f1, dice)
 
 
 @pytest.mark.parametrize(

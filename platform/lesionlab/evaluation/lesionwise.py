@@ -72,11 +72,14 @@ class Score:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of sensitivity and PPV; 0 where both are 0, None where either is undefined."""
-        if self.sensitivity is None or self.ppv is None:
+        """Harmonic mean of sensitivity and PPV; None where neither mask has a lesion.
+
+        Where only one has, it is 0, as 2 TP / (2 TP + FP + FN) is, though one of the two has nothing to divide by.
+        """
+        if not self.reference and not self.prediction:
             return None
-        both = self.sensitivity + self.ppv
-        return 2 * self.sensitivity * self.ppv / both if both else 0.0
+        sensitivity, ppv = self.sensitivity or 0.0, self.ppv or 0.0
+        return 2 * sensitivity * ppv / (sensitivity + ppv) if sensitivity + ppv else 0.0
 
     @property
     def reference_ml(self) -> float:
