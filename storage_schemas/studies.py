@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,6 +27,9 @@ TestedOn = Literal["first-subset", "all-subsets", "nothing"]
 
 Undefined = Literal["exclude", "worst"]
 """What a value that is undefined counts for: nothing, and every mean says how many it left out; or 0."""
+
+Unit = Literal["fold-averaged", "per-study"]
+"""What an unpaired test counts: positions in the test subset, each averaged over the folds, or studies."""
 
 Variant = tuple[float | None, Budget | None, Freezing | None]
 """Learning rate, budget and freezing of one training; None: as StudySpec.training says."""
@@ -89,6 +92,11 @@ class Goal(Document):
     """A person's time for one study; None: the answer counts studies and no hours."""
 
 
+def _usual_unit(known: dict[str, Any]) -> Unit:
+    """By the design, as far as it could be read."""
+    return "fold-averaged" if "target" not in known or known["target"].design == "rotation" else "per-study"
+
+
 class StudySpec(Document):
     """A whole study. Raises ValueError with every contradiction that it holds."""
 
@@ -127,8 +135,9 @@ class StudySpec(Document):
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
     metric: NamedOrFull = MetricDefinition()
-    unit_of_analysis: Literal["fold-averaged", "per-study"] = "fold-averaged"
-    """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study."""
+    unit_of_analysis: Unit = Field(default_factory=_usual_unit)
+    """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study. A
+    rotation's is fold-averaged where nothing is said; in the other designs a position means nothing, so: per-study."""
 
     undefined: Undefined = "exclude"
     """Of sensitivity without a reference lesion and PPV without a predicted one, in every mean and test."""
@@ -188,6 +197,11 @@ class StudySpec(Document):
                 yield f"training_sizes: wanted whole subsets of {size}, from {size} to {most} studies; found {n}"
             elif n < 1:
                 yield f"training_sizes: wanted one study at least, found {n}"
+        if self.target.design != "rotation" and self.unit_of_analysis == "fold-averaged":
+            yield (
+                f"unit_of_analysis: fold-averaged wants a rotation, which draws who stands where in a subset; in "
+                f"{self.target.design} a position means nothing; wanted per-study"
+            )
         for fold in self.folds:
             if not 1 <= fold <= self.target.fold_count:
                 yield f"folds: wanted 1 to {self.target.fold_count}, found {fold}"

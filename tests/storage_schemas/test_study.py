@@ -146,6 +146,20 @@ def test_a_split_design_that_contradicts_itself_is_refused(
     assert fault in faults_of(study | {"target": {"cohort": "ms"} | target})
 
 
+BY_SITE: dict[str, Any] = {
+    "target": {"cohort": "ms", "design": "leave-one-site-out", "sites": ["a", "b"]},
+    "training_sizes": [10],
+}
+
+
+def test_positions_are_averaged_over_the_folds_of_a_rotation_only(study: dict[str, Any]) -> None:
+    assert StudySpec.model_validate(study).unit_of_analysis == "fold-averaged"
+    assert StudySpec.model_validate(study | BY_SITE).unit_of_analysis == "per-study"
+    said = faults_of(study | BY_SITE | {"unit_of_analysis": "fold-averaged"})
+    assert "unit_of_analysis: fold-averaged wants a rotation" in said
+    assert "in leave-one-site-out a position means nothing; wanted per-study" in said
+
+
 def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) -> None:
     cell = Cell(
         arm="fine-tuned",
