@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import typer
@@ -16,18 +17,34 @@ from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definitio
 
 
 def load_definition(name: str) -> MetricDefinition:
-    """By name, by `name@digest`, or from a YAML file. Raises SpecError with every fault."""
+    """By name, by `name@digest`, or from a YAML file, whose name it takes where it has none itself.
+
+    Raises SpecError with every fault.
+    """
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         try:
             return definition_named(name)
         except ValueError as error:
             raise SpecError(f"definition: {error}; or give a YAML file") from error
+    content = read_yaml(path, f"definition {path}")
+    if isinstance(content, dict):
+        content = {"name": re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")[:63]} | content
     try:
-        return MetricDefinition.model_validate(read_yaml(path, f"definition {path}"))
+        written = MetricDefinition.model_validate(content)
     except ValidationError as error:
         faults = validation_faults(error, MetricDefinition)
         raise SpecError(*(f"definition {path}: {fault}" for fault in faults)) from error
+    if DEFINITIONS.get(written.name, written) != written:
+        raise SpecError(
+            f"definition {path}: {written.name} is the name of another definition; give it a name of its own"
+        )
+    return written
+
+
+def told(definition: MetricDefinition) -> str:
+    """`definition paper (version 58d0…): 26-neighbourhood; any shared voxel`."""
+    return f"definition {definition.name} (version {definition.digest()}): {in_words(definition)}"
 
 
 def in_words(definition: MetricDefinition) -> str:

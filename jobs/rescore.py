@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs.definitions import in_words, load_definition
+from jobs.definitions import load_definition, told
 from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
 from jobs.progress import steps
 from lesionlab.analysis.statistics.changes import changes
@@ -91,7 +91,7 @@ def show_changes(plan: Plan, own: Rows, other: Rows, by: MetricDefinition) -> No
     """Print which comparisons end otherwise by this definition than by the study's own."""
     before, after = effects(plan, own), effects(plan, other)
     changed = changes(before, after)
-    console.print(f"\n{by.label()}: {in_words(by)}", markup=False)
+    console.print(f"\n{told(by)}")
     console.print(f"{len(changed)} of {len(before)} comparisons end otherwise than by {plan.spec.metric.name}")
     if not changed:
         return

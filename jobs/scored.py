@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from jobs.definitions import in_words
+from jobs.definitions import told
 from jobs.door import console
 from lesionlab.errors import InputError
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
@@ -80,7 +80,7 @@ def as_json(result: Score, definition: MetricDefinition) -> str:
 
 def show(result: Score, definition: MetricDefinition) -> None:
     """Print the counts and ratios, then detection by size; what is undefined is a dash."""
-    console.print(f"{definition.label()}: {in_words(definition)}", markup=False)
+    console.print(told(definition))
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")

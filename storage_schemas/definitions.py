@@ -9,6 +9,7 @@ The digest is the version: a definition that changes in one number has another. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -106,19 +107,23 @@ DEFINITIONS: dict[str, MetricDefinition] = {
 
 
 def definition_named(name: str) -> MetricDefinition:
-    """The definition of this name, or of this `name@digest`. Raises ValueError that lists the known ones.
+    """The definition of this name, or of this `name@digest`. Raises ValueError with the known names, or the version.
 
     With a digest, the very definition of a stored row is meant: a later one of the same name is refused.
     """
     known = DEFINITIONS.get(name.partition("@")[0])
-    if known is None or name not in (known.name, known.label()):
-        raise ValueError(f"wanted one of {', '.join(d.label() for d in DEFINITIONS.values())}; found {name!r}")
+    if known is None:
+        raise ValueError(f"wanted one of {', '.join(DEFINITIONS)}; found {name!r}")
+    if name not in (known.name, known.label()):
+        raise ValueError(f"wanted {known.label()}, the version of {known.name} that is known here; found {name!r}")
     return known
 
 
 def _by_name(value: Any) -> Any:
-    return definition_named(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return definition_named(value)
+    return {"name": "own"} | dict(value) if isinstance(value, Mapping) else value
 
 
 NamedOrFull = Annotated[MetricDefinition, BeforeValidator(_by_name, json_schema_input_type=str | MetricDefinition)]
-"""In a study file: the name of a definition, or a whole one."""
+"""In a study file: the name of a definition, or a whole one, which is called `own` where it has no name."""

@@ -90,7 +90,14 @@ def test_the_isbi_score_is_told_by_its_own_definition_alone(
 def test_people_get_tables(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     result = lesionlab("score", reference, prediction, "--definition", "msseg-2")
     assert result.exit_code == 0
-    for words in ("msseg-2@", "6-neighbourhood, over 3 mm³", "sensitivity", "50–100", "all"):
+    version = DEFINITIONS["msseg-2"].digest()
+    for words in (
+        f"definition msseg-2 (version {version}): ",
+        "6-neighbourhood, over 3 mm³",
+        "sensitivity",
+        "50–100",
+        "all",
+    ):
         assert words in result.output
 
 
@@ -157,8 +164,8 @@ def test_masks_on_two_grids_are_refused_with_what_to_do(lesionlab: Lesionlab, re
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("isbi", ("isbi-2015@", "msseg-2@", "YAML")),
-        ("paper@0000000000000000", ("paper@", "found 'paper@0000000000000000'")),
+        ("isbi", ("paper, isbi-2015, msseg-2,", "found 'isbi'", "YAML")),
+        ("paper@0000000000000000", (DEFINITIONS["paper"].label(), "found 'paper@0000000000000000'")),
         ("no-such.yaml", ("no-such.yaml", "cannot be read")),
     ],
 )
@@ -169,6 +176,48 @@ def test_an_unknown_definition_is_refused_with_the_known_ones(
     assert result.exit_code == 1
     for word in words:
         assert word in result.output
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "name"),
+    [
+        ("strict.yaml", "connectivity: 6", "strict"),
+        ("My own_Rule 2.yml", "connectivity: 6", "my-own_rule-2"),
+        ("strict.yaml", "{name: six, connectivity: 6}", "six"),
+        ("my.yaml", "name: paper", "paper"),
+    ],
+)
+def test_a_written_definition_without_a_name_is_called_as_its_file(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path, file: str, content: str, name: str
+) -> None:
+    own = tmp_path / file
+    own.write_text(content)
+    definition = values_of(lesionlab, reference, reference, "--definition", own)["definition"]
+    assert isinstance(definition, dict)
+    assert definition["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("six.yaml", "{name: paper, connectivity: 6}"), ("paper.yaml", "connectivity: 6")]
+)
+def test_other_rules_do_not_take_the_name_of_a_known_definition(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path, file: str, content: str
+) -> None:
+    own = tmp_path / file
+    own.write_text(content)
+    result = lesionlab("score", reference, reference, "--definition", own)
+    assert result.exit_code == 1
+    assert "paper is the name of another definition" in result.output
+
+
+def test_a_mistyped_key_of_a_written_definition_is_told_with_what_was_meant(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("conectivity: 6\n")
+    result = lesionlab("score", reference, reference, "--definition", own)
+    assert result.exit_code == 1
+    assert "did you mean connectivity?" in result.output
 
 
 def test_every_fault_of_a_written_definition_is_told(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:

@@ -42,10 +42,22 @@ def test_a_definition_is_found_by_name_and_by_the_label_of_a_row(name: str) -> N
     assert definition_named(name) == definition_named(DEFINITIONS[name].label()) == DEFINITIONS[name]
 
 
-@pytest.mark.parametrize("name", ["", "msseg", "msseg-2@", "x@y", "msseg-2@0000000000000000", "MSSEG-2"])
+@pytest.mark.parametrize("name", ["", "msseg", "x@y", "MSSEG-2"])
 def test_a_name_that_no_definition_has_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=r"wanted one of paper@.*msseg-2@"):
+    with pytest.raises(
+        ValueError, match=r"^wanted one of paper, isbi-2015, msseg-2, one-to-one-iou, one-to-one-dice; "
+    ):
         definition_named(name)
+
+
+@pytest.mark.parametrize("version", ["", "0000000000000000"])
+def test_a_version_that_a_named_definition_does_not_have_is_refused_with_the_one_it_has(version: str) -> None:
+    with pytest.raises(ValueError, match=f"^wanted {DEFINITIONS['msseg-2'].label()}, .*; found 'msseg-2@{version}'"):
+        definition_named(f"msseg-2@{version}")
+
+
+def test_the_label_of_the_default_one_stays_what_stored_rows_have() -> None:
+    assert MetricDefinition().label() == "paper@58d075f80ab7803d"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,11 @@ def test_a_study_file_that_names_no_definition_uses_the_paper_s(study: dict[str,
 def test_an_unknown_name_in_a_study_file_is_a_fault_with_its_place(study: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         StudySpec.model_validate(study | {"metric": "misseg"})
-    (fault,) = caught.value.errors()
-    assert fault["loc"] == ("metric",)
-    assert "msseg-2@" in fault["msg"]
+    (message,) = [fault["msg"] for fault in caught.value.errors() if fault["loc"] == ("metric",)]
+    assert "msseg-2" in message
+
+
+def test_a_definition_that_a_study_file_writes_down_without_a_name_is_not_the_paper_s(study: dict[str, Any]) -> None:
+    spec = StudySpec.model_validate(study | {"metric": {"connectivity": 6}})
+    assert spec.metric == MetricDefinition(name="own", connectivity=6)
+    assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec
