@@ -50,5 +50,24 @@ def printed_table(name: str) -> PerformanceTable:
         for model in models
         for metric in METRICS
     ]
-    (table,) = performance_tables(summaries, effects)
+    (table,) = performance_tables(summaries, effects, "fold-averaged")
     return table
+
+
+def paired(comparison: str, p: float, *, significant: bool, size: int = 10) -> EffectRow:
+    """The paired test of sensitivity that two hand-written models have."""
+    return EffectRow(
+        metric="sensitivity",
+        test="paired-t",
+        comparison=comparison,
+        training_size=size,
+        n=8,
+        n_other=None,
+        undefined=0,
+        difference=0.1,
+        statistic=None,
+        p=p,
+        p_bonferroni=None,
+        family=2,
+        significant=significant,
+    )

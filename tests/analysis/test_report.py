@@ -10,12 +10,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lesionlab.analysis.analysis import analyse, analysis_digest
+from lesionlab.analysis.analysis import analyse
+from lesionlab.analysis.evidence import read_evidence
+from lesionlab.analysis.pages.hashes import study_digest
 from lesionlab.analysis.report import write_report
-from lesionlab.store.tables import write_rows
+from lesionlab.store.tables import read_rows, write_rows
+from lesionlab.studies.code import analysis_versions
 from storage_schemas import keys
-from storage_schemas.results import StudyRow
-from tests.analysis.conftest import NULL_REPETITIONS
+from storage_schemas.facts import StudyFacts
+from storage_schemas.results import LesionRow, StudyRow
+from storage_schemas.verdicts import VerdictRow
+from tests.analysis.conftest import NULL_REPETITIONS, WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +79,49 @@ def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
     assert {key: drawn_store.get(key) for key in drawn_store.list(folder)} == first
 
 
+@pytest.fixture
+def digest(drawn_store, plan):
+    """Names the analysis of what the store holds now."""
+    analysis = analyse(drawn_store, plan, NULL_REPETITIONS)
+    return lambda: study_digest(plan, analysis, read_evidence(drawn_store, plan))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "row", "change"),
+    [
+        (keys.LESION_ROWS, LesionRow, {"volume_mm3": 81.0}),
+        (keys.FACTS, StudyFacts, {"age_years": 40.0}),
+        (keys.VERDICTS, VerdictRow, {"what": "another finding"}),
+    ],
+    ids=["lesions", "facts", "verdicts"],
+)
+def test_whatever_the_report_shows_names_the_analysis(
+    drawn_store, plan, manifest, result, digest, pattern, row, change
+):
+    place = {
+        "study_name": plan.spec.name,
+        "run_id": plan.runs[0].run_id,
+        "cohort": manifest.cohort,
+        "digest": manifest.digest(),
+    }
+    key = pattern.build(**{name: place[name] for name in pattern.fields})
+    first, *others = read_rows(drawn_store, [key], row)
+    assert digest() == result.digest
+    write_rows(drawn_store, key, [*others, first], row)
+    assert digest() == result.digest
+    write_rows(drawn_store, key, [first.model_copy(update=change), *others], row)
+    assert digest() != result.digest
+
+
+def test_other_code_names_another_analysis(monkeypatch, result, digest):
+    assert digest() == result.digest
+    monkeypatch.setattr("lesionlab.studies.code.ANALYSIS", ("lesionlab.analysis", "lesionlab.store"))
+    assert digest() != result.digest
+
+
 def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, result):
     def digest():
-        return analysis_digest(plan, analyse(drawn_store, plan, NULL_REPETITIONS))
+        return study_digest(plan, analyse(drawn_store, plan, NULL_REPETITIONS), read_evidence(drawn_store, plan))
 
     run = plan.runs[3]
     key = keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
@@ -167,7 +212,7 @@ def test_what_people_wrote_is_escaped(html):
 
 def test_the_answer_stands_first_and_is_the_one_on_screen(html, result):
     first = result.answer.splitlines()[0]
-    assert first.startswith("With 8 labelled studies, fine-tuning from drawn-glioma ")
+    assert first.startswith("Fine-tuning from drawn-glioma, compared with de novo training, had significantly ")
     assert html.index(first) < html.index("<table")
 
 
@@ -177,8 +222,10 @@ def test_simulated_studies_are_said_to_be_simulated(html, result):
 
 
 def test_hashes_of_all_that_the_analysis_rests_on_are_in_the_page(html, plan, result):
-    for value in (result.digest, plan.digest(), plan.manifest, "b" * 64, "c" * 16, plan.spec.metric.label()):
+    for value in (result.digest, plan.digest(), plan.manifest, "b" * 64, "c" * 16, plan.spec.metric.label(), WEIGHTS):
         assert value in html
+    for name, version in analysis_versions().items():
+        assert re.search(rf"<code>{re.escape(name)}</code></dt><dd><code>{re.escape(version)}</code>", html)
 
 
 def test_csv_files_agree_with_the_rows(store, plan, rows, result):

@@ -65,7 +65,7 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     hashes = hashes_sheet(all_hashes(plan, evidence.manifest, digest, by_name), "Digests of everything")
     content = report_content(plan, analysis, evidence, digest, sheets, _by_section(figures), pages, hashes)
     store.put(report, page("report.html.j2", content).encode())
-    return ReportResult(digest, report, analysis.answer.text(), as_text(analysis.tables, analysis.key))
+    return ReportResult(digest, report, analysis.answer.text(), as_text(analysis.tables))
 
 
 def _tables(analysis: Analysis) -> dict[str, str]:

@@ -6,7 +6,11 @@ import pytest
 
 from lesionlab.analysis.figures.bars import bar_figure, marks_of
 from lesionlab.analysis.figures.drawing import as_svg
-from tests.analysis.printed import printed_table
+from lesionlab.analysis.statistics.comparisons import versus
+from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.summary import Summary
+from lesionlab.analysis.statistics.tables import performance_tables
+from tests.analysis.printed import paired, printed_table
 
 
 def marks(name, metric):
@@ -27,6 +31,32 @@ def texts(figure, panel):
 def test_brackets_join_the_pairs_whose_methods_differ(table, brackets):
     figure = bar_figure(printed_table(table))
     assert tuple(texts(figure, panel).count("#") for panel in (0, 1)) == brackets
+
+
+def heights(figure, panel):
+    """Of the brackets, lowest first."""
+    return sorted(line.get_ydata()[0] for line in figure.axes[panel].lines if len(line.get_ydata()) == 4)
+
+
+@pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True)])
+def test_each_way_of_training_de_novo_has_the_bracket_of_its_own_test(shown):
+    tuned = Condition("fine-tuned", "glioma", 10)
+    ways = [Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3)]
+    summaries = [Summary(model, metric, 0.9, 0.1, 8, 0) for model in (tuned, *ways) for metric in METRICS]
+    effects = [
+        paired(versus(tuned, way), 0.001 if significant else 0.5, significant=significant)
+        for way, significant in zip(ways, shown, strict=True)
+    ]
+    figure = bar_figure(*performance_tables(summaries, effects, "fold-averaged"))
+    brackets = heights(figure, 0)
+    assert texts(figure, 0).count("#") == len(set(brackets)) == sum(shown)
+    assert max(brackets) < figure.axes[0].get_ylim()[1]
+    assert {"1", "2"} <= set(texts(figure, 0))
+    (legend,) = figure.legends
+    assert legend.get_title().get_text().splitlines()[1:] == [
+        "1  De novo, learning rate 0.0001",
+        "2  De novo, learning rate 0.001",
+    ]
 
 
 def test_only_marks_that_the_study_could_have_are_explained():

@@ -6,17 +6,18 @@ import pytest
 
 from lesionlab.analysis.sheets.paper_tables import (
     PAPER_METRICS,
-    method_name,
     number_in_paper,
+    paper_sheets,
     performance_sheet,
     source_name,
     transfer_sheet,
 )
-from lesionlab.analysis.statistics.conditions import METRICS, Condition
-from lesionlab.analysis.statistics.summary import Summary
-from lesionlab.analysis.statistics.tables import performance_tables
+from lesionlab.analysis.statistics.comparisons import compare, versus
+from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditions
+from lesionlab.analysis.statistics.summary import Summary, summarise
+from lesionlab.analysis.statistics.tables import method_name, performance_tables
 from storage_schemas.studies import Source, TrainedIn
-from tests.analysis.printed import printed_table
+from tests.analysis.printed import paired, printed_table
 
 
 def test_table_6_comes_out_as_it_was_printed():
@@ -78,7 +79,7 @@ def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
         for model, means in zip(models, (direct, tuned), strict=True):
             by_metric = zip(("dice", "sensitivity", "ppv"), means, strict=True)
             summaries += [Summary(model, metric, mean, None, 21, 0) for metric, mean in by_metric]
-    sheet = transfer_sheet(performance_tables(summaries, []), sources, "")
+    sheet = transfer_sheet(performance_tables(summaries, [], "fold-averaged"), sources, "")
     assert [column.name for column in sheet.columns[1:]] == [
         "Model",
         "Dice score",
@@ -102,7 +103,9 @@ def test_a_source_that_no_study_trained_keeps_its_name():
 
 def test_an_undefined_value_shows_how_many_are_left():
     (table,) = performance_tables(
-        [Summary(Condition("de-novo", None, 10), metric, 0.5, 0.1, 8, 2) for metric in METRICS], []
+        [Summary(Condition("de-novo", None, 10), metric, 0.5, 0.1, 8, 2) for metric in METRICS],
+        [],
+        "fold-averaged",
     )
     assert performance_sheet(table, PAPER_METRICS, "").rows == (
         ("10", "DN", "0.50 ± 0.10 (n = 8)", "0.50 ± 0.10 (n = 8)"),
@@ -112,23 +115,58 @@ def test_an_undefined_value_shows_how_many_are_left():
 def test_models_that_differ_in_freezing_or_rate_say_so():
     frozen = Condition("fine-tuned", "glioma", 10, freezing="encoder frozen", learning_rate=1e-5)
     free, fresh = Condition("fine-tuned", "glioma", 10, learning_rate=1e-4), Condition("de-novo", None, 10)
-    assert method_name(frozen, [frozen, free, fresh]) == "FT, 1e-05, encoder frozen"
-    assert method_name(free, [frozen, free, fresh]) == "FT, 0.0001, nothing frozen"
+    assert method_name(frozen, [frozen, free, fresh]) == "FT, learning rate 1e-05, encoder frozen"
+    assert method_name(free, [frozen, free, fresh]) == "FT, learning rate 0.0001, nothing frozen"
     assert method_name(frozen, [frozen, fresh]) == "FT"
 
 
 @pytest.mark.parametrize(
-    ("task", "depth", "number"),
+    ("task", "depth", "main", "number"),
     [
-        ("flair-single", 4, "3"),
-        ("flair-single", 3, "S1"),
-        ("flair-single", 5, "S2"),
-        ("flair-new", 3, "5"),
-        ("enhancing", 4, "6"),
+        ("flair-single", 4, 4, "3"),
+        ("flair-single", 3, 4, "S1"),
+        ("flair-single", 5, 4, "S2"),
+        ("flair-single", 3, 3, "3"),
+        ("flair-single", 5, 5, "3"),
+        ("flair-single", 5, 3, "3"),
+        ("flair-new", 3, 4, "5"),
+        ("enhancing", 4, 4, "6"),
     ],
 )
-def test_which_table_of_the_paper_it_is(task, depth, number):
-    assert number_in_paper(task, depth) == number
+def test_which_table_of_the_paper_it_is(task, depth, main, number):
+    assert number_in_paper(task, depth, main) == number
+
+
+def test_the_only_depth_of_a_study_has_the_main_table(rows, spec):
+    shallow = [row.model_copy(update={"depth": 3}) for row in rows]
+    alone = spec.model_copy(update={"depths": (3,)})
+    effects = compare(shallow, shallow, "fold-averaged")
+    tables = performance_tables(summarise(shallow, conditions(shallow)), effects, "fold-averaged")
+    (name,) = paper_sheets(alone, tables)
+    assert name == "table-3-drawn-glioma"
+
+
+def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name():
+    """Fine-tuned sensitivity differs from the one de novo, not from the other."""
+    tuned = Condition("fine-tuned", "glioma", 10)
+    slow, fast = (Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3))
+    summaries = [Summary(model, metric, 0.5, 0.1, 8, 0) for model in (tuned, slow, fast) for metric in METRICS]
+    effects = [
+        paired(versus(tuned, slow), 0.001, significant=True),
+        paired(versus(tuned, fast), 0.4, significant=False),
+    ]
+    (table,) = performance_tables(summaries, effects, "fold-averaged")
+    sheet = performance_sheet(table, {"sensitivity": "Lesionwise sensitivity"}, "")
+    assert [column.title for column in sheet.columns[2:]] == [
+        "mean ± SE",
+        "p method (DN, learning rate 0.0001)",
+        "p method (DN, learning rate 0.001)",
+    ]
+    assert sheet.rows == (
+        ("10", "FT", "0.50 ± 0.10", "0.001*", "0.400"),
+        ("10", "DN, learning rate 0.0001", "0.50 ± 0.10", "", ""),
+        ("10", "DN, learning rate 0.001", "0.50 ± 0.10", "", ""),
+    )
 
 
 @pytest.mark.parametrize("depth", [3, 5])
@@ -139,7 +177,9 @@ def test_the_default_stands_before_the_grader_whose_rows_say_another_depth(depth
         Condition("de-novo", None, 10, depth),
     ]
     (table,) = performance_tables(
-        [Summary(model, metric, 0.5, 0.1, 8, 0) for model in models for metric in METRICS], []
+        [Summary(model, metric, 0.5, 0.1, 8, 0) for model in models for metric in METRICS],
+        [],
+        "fold-averaged",
     )
     assert [row[:2] for row in performance_sheet(table, PAPER_METRICS, "").rows] == [
         ("Default", ""),

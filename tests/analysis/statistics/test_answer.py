@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from lesionlab.analysis.statistics.answer import LEAST_PATIENTS, answer
+from lesionlab.analysis.statistics.answer import answer
 from lesionlab.analysis.statistics.beside import Options, beside
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import conditions, places
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.tables import performance_tables
+from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from storage_schemas.studies import Goal
+from tests.analysis.drawn_rows import drawn_rows
 
 
-def answer_to(rows, planned, simulated=False, undefined="exclude", goal=None, null_repetitions=0):
-    effects = compare(rows, planned, "fold-averaged", undefined)
-    tables = performance_tables(summarise(rows, conditions(planned), undefined), effects)
+def answer_to(rows, planned, simulated=False, undefined="exclude", goal=None, null_repetitions=0, unit="fold-averaged"):
+    effects = compare(rows, planned, unit, undefined)
+    tables = performance_tables(summarise(rows, conditions(planned), undefined), effects, unit)
     ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions))
     return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
 
@@ -50,8 +52,116 @@ def test_the_verdict_follows_the_test(table_of, tuned, fresh, said):
     rows = drawn(table_of, tuned, fresh)
     rows = [row.model_copy(update={"ppv": value}) for row, value in zip(rows, [*MIXED, *LOW], strict=True)]
     verdict = answer_to(rows, rows).verdicts[0]
-    assert verdict.startswith("With 4 labelled studies, fine-tuning from drawn-glioma ")
+    assert verdict.startswith("Fine-tuning from drawn-glioma, compared with de novo training, ")
     assert said in verdict
+    assert verdict.count("with 4 labelled studies") == 1
+    assert verdict.endswith("; paired over 6 test studies.")
+
+
+def at_sizes(rows, differences):
+    """The drawn rows at each of these sizes; de novo scored 0.3, fine-tuned so much more, and unevenly."""
+    uneven = [-0.02, 0.01, 0.02, -0.01, 0.015, -0.015]
+    return [
+        row.model_copy(
+            update={"training_size": size}
+            | ({metric: 0.3 + change + uneven[place % 6] for metric, change in changes.items()})
+            if row.arm == "fine-tuned"
+            else {"training_size": size, "sensitivity": 0.3, "ppv": 0.3}
+        )
+        for size, changes in differences.items()
+        for place, row in enumerate(rows)
+    ]
+
+
+def test_the_verdict_tells_every_size(table_of):
+    much, none, less = 0.3, 0.0, -0.2
+    rows = at_sizes(
+        drawn(table_of, LOW, HIGH),
+        {
+            10: {"sensitivity": much, "ppv": much},
+            20: {"sensitivity": none, "ppv": much},
+            30: {"sensitivity": much, "ppv": much},
+            40: {"sensitivity": none, "ppv": much},
+            50: {"sensitivity": less, "ppv": much},
+        },
+    )
+    assert answer_to(rows, rows).verdicts[0] == (
+        "Fine-tuning from drawn-glioma, compared with de novo training, had significantly higher sensitivity with 10 "
+        "and 30 labelled studies and significantly lower with 50 (not shown with 20 and 40), and significantly "
+        "higher PPV with 10 to 50; paired over 6 test studies."
+    )
+
+
+def test_metrics_with_the_same_outcome_at_every_size_share_a_clause(table_of):
+    rows = at_sizes(drawn(table_of, LOW, HIGH), {size: {"sensitivity": 0.3, "ppv": 0.3} for size in (10, 20)})
+    assert (
+        "had significantly higher sensitivity and PPV with 10 and 20 labelled studies;"
+        in (answer_to(rows, rows).verdicts[0])
+    )
+
+
+def test_sizes_that_could_not_be_tested_or_have_few_patients_are_said(table_of):
+    rows = at_sizes(drawn(table_of, LOW, HIGH), {size: {"sensitivity": 0.3, "ppv": 0.3} for size in (10, 20, 30)})
+    some = [row for row in rows if row.training_size != 20 and (row.training_size != 30 or row.position != 3)]
+    (verdict, *_) = answer_to(some, rows).verdicts
+    assert "with 10 labelled studies (could not be tested with 20; fewer than 6 patients with 30)" in verdict
+    assert verdict.endswith("paired over 4 to 6 test studies.")
+
+
+def of_two_ways(table_of):
+    """Two learning rates of each arm: fine-tuning is better at one, and de novo better at one."""
+    sensitivities = {
+        ("fine-tuned", 1e-5): 0.8,
+        ("fine-tuned", 1e-4): 0.5,
+        ("de-novo", 1e-3): 0.1,
+        ("de-novo", 3e-3): 0.6,
+    }
+    drawn_rows = {row.arm: [] for row in drawn(table_of, LOW, LOW)}
+    for row in drawn(table_of, LOW, LOW):
+        drawn_rows[row.arm].append(row)
+    uneven = {"fine-tuned": [0.02, 0.0, -0.02, 0.01, 0.01, -0.02], "de-novo": [0.0] * 6}
+    return [
+        row.model_copy(update={"learning_rate": rate, "sensitivity": mean + change, "ppv": mean + change})
+        for (arm, rate), mean in sensitivities.items()
+        for row, change in zip(drawn_rows[arm], uneven[arm], strict=True)
+    ]
+
+
+def test_every_way_of_fine_tuning_has_its_verdict_against_every_way_of_training_de_novo(table_of):
+    rows = of_two_ways(table_of)
+    said = [line.split(" sensitivity and PPV")[0] for line in answer_to(rows, rows).verdicts[:4]]
+    assert said == [
+        f"Fine-tuning from drawn-glioma (learning rate {tuned}), compared with de novo training "
+        f"(learning rate {fresh}), had significantly {outcome}"
+        for tuned, fresh, outcome in (
+            ("1e-05", "0.001", "higher"),
+            ("1e-05", "0.003", "higher"),
+            ("0.0001", "0.001", "higher"),
+            ("0.0001", "0.003", "lower"),
+        )
+    ]
+
+
+def test_every_finding_shows_the_difference_of_its_own_pair(table_of):
+    rows = of_two_ways(table_of)
+    findings = [line for line in answer_to(rows, rows).findings if "Difference" in line]
+    assert [line.split("Difference: sensitivity ")[1].split(" ")[0] for line in findings] == [
+        "+0.70",
+        "+0.20",
+        "+0.40",
+        "-0.10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "counted"), [("fold-averaged", "10 positions"), ("per-study", "60 against 10 studies")]
+)
+def test_the_answer_says_what_n_counts(unit, counted):
+    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,), grader=0.6)
+    found = answer_to(rows, rows, unit=unit).findings
+    assert any("Difference" in line and "n = 60 studies" in line for line in found)
+    assert all(f"n = {counted}" in line for line in found if "against Grader 2" in line)
+    assert any(line.startswith("Grader 2: ") and "(n = 10 studies)" in line for line in found)
 
 
 def test_a_difference_that_was_not_shown_is_not_called_none(table_of):
@@ -66,7 +176,7 @@ def test_the_numbers_in_the_answer_are_the_means(table_of):
     finding = answer_to(rows, rows).findings[0]
     assert "fine-tuned from drawn-glioma found 0.76 ± 0.02 of the lesions with PPV 0.50 ± 0.00" in finding
     assert "de novo found 0.17 ± 0.02 of the lesions" in finding
-    assert "sensitivity +0.60 (p < 0.001, n = 6, significant)" in finding
+    assert "sensitivity +0.60 (p < 0.001, n = 6 studies, significant)" in finding
 
 
 def test_one_study_cannot_answer(table_of):
@@ -101,16 +211,16 @@ def test_one_arm_alone_cannot_answer(rows):
     assert "does not have both arms" in answer_to(alone, alone).verdicts[0]
 
 
-def test_the_largest_size_that_can_be_tested_speaks(rows, cells):
+def test_sizes_without_results_yet_are_said(rows, cells):
     some = [row for row in rows if row.training_size != 8]
     found = answer_to(some, cells)
-    assert found.verdicts[0].startswith("With 4 labelled studies")
+    assert "with 4 labelled studies (could not be tested with 8)" in found.verdicts[0]
     assert found.cautions[0] == "Preliminary: 6 of 13 cells have no results yet."
 
 
 def test_a_mean_over_other_studies_than_the_pairs_says_its_n(rows, cells):
     some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
-    assert any("8 labelled studies" in line and "(n = 12)" in line for line in answer_to(some, cells).findings)
+    assert any("8 labelled studies" in line and "(n = 12 studies)" in line for line in answer_to(some, cells).findings)
 
 
 def test_the_answer_says_how_many_labelled_studies_the_goal_takes(rows, cells):

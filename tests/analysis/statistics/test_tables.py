@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from lesionlab.analysis.sheets.screen import as_text
@@ -9,7 +11,6 @@ from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.tables import (
-    key_of,
     mean_se,
     p_text,
     performance_csv,
@@ -25,7 +26,7 @@ def effects(rows, cells):
 
 @pytest.fixture
 def tables(rows, cells, effects):
-    return performance_tables(summarise(rows, conditions(cells)), effects)
+    return performance_tables(summarise(rows, conditions(cells)), effects, "fold-averaged")
 
 
 def test_default_comes_first_then_both_methods_by_size(tables):
@@ -44,13 +45,52 @@ def test_every_trained_model_meets_the_default_and_fine_tuned_lines_carry_the_me
     for line in tables[0].lines:
         for measure in line.measures.values():
             assert (measure.against_default is not None) == (line.condition.arm != "default")
-            assert (measure.between_methods is not None) == (line.condition.arm == "fine-tuned")
+            assert list(measure.between_methods) == ["de novo"] * (line.condition.arm == "fine-tuned")
+
+
+@pytest.fixture
+def several(rows):
+    """Two ways of fine-tuning against two of training de novo, under one default model."""
+    rates = {"fine-tuned": (1e-5, 1e-4), "de-novo": (1e-3, 3e-3), "default": (None,)}
+    return [
+        row.model_copy(update={"learning_rate": rate, "sensitivity": row.sensitivity * (0.8 if rate == 3e-3 else 1)})
+        for row in rows
+        for rate in rates[row.arm]
+    ]
+
+
+def test_a_fine_tuned_line_carries_the_test_against_every_de_novo_way(several):
+    effects = compare(several, several, "fold-averaged")
+    (table,) = performance_tables(summarise(several, conditions(several)), effects, "fold-averaged")
+    tuned = next(line for line in table.lines if line.condition.learning_rate == 1e-5)
+    found = tuned.measures["sensitivity"].between_methods
+    assert list(found) == ["de novo at learning rate 0.001", "de novo at learning rate 0.003"]
+    for fresh, effect in found.items():
+        assert effect.comparison == f"fine-tuned from drawn-glioma at learning rate 1e-05 against {fresh}"
+    assert len({effect.p for effect in found.values()}) == 2
+
+
+def test_the_csv_and_the_screen_show_every_pair_and_name_every_way(several):
+    effects = compare(several, several, "fold-averaged")
+    tables = performance_tables(summarise(several, conditions(several)), effects, "fold-averaged")
+    records = list(csv.DictReader(performance_csv(tables).splitlines()))
+    tested = {e.p for e in effects if e.test == "paired-t" and e.metric == "sensitivity"}
+    columns = [name for name in records[0] if name.startswith("sensitivity_p_method_de_novo") and "signif" not in name]
+    assert columns == [f"sensitivity_p_method_de_novo_at_learning_rate_{rate}" for rate in ("0.001", "0.003")]
+    assert {float(record[name]) for record in records for name in columns if record[name]} == tested
+    text = as_text(tables)
+    for effect in effects:
+        if effect.test == "paired-t" and effect.metric != "dice":
+            assert p_text(effect) in text
+    said = " ".join(text.split())
+    assert "p method (DN, learning rate 0.003): two-tailed paired t" in said
+    assert all(rate in text for rate in ("1e-05", "0.0001", "0.001", "0.003"))
 
 
 def test_each_default_model_has_a_table_of_its_own(rows):
     both = rows + [row.model_copy(update={"source": "other"}) for row in rows if row.source]
     effects = compare(both, both, "fold-averaged")
-    tables = performance_tables(summarise(both, conditions(both)), effects)
+    tables = performance_tables(summarise(both, conditions(both)), effects, "fold-averaged")
     assert [(table.source, len(table.lines)) for table in tables] == [("drawn-glioma", 5), ("other", 5)]
     assert {line.condition.source for line in tables[1].lines} == {"other", None}
 
@@ -77,24 +117,68 @@ def test_means_are_written_as_in_the_paper(mean, se, wanted):
     assert mean_se(Summary(Condition("de-novo", None, 4), "ppv", mean, se, 3, 0)) == wanted
 
 
-def test_the_screen_shows_every_line_within_its_width(tables, effects):
-    text = as_text(tables, key_of(effects, "fold-averaged"))
+def test_the_screen_shows_every_line_within_its_width(tables):
+    text = as_text(tables)
     assert all(len(line) <= 96 for line in text.splitlines())
     assert sum(line.lstrip().startswith(("FT ", "DN ", "Default ")) and "±" in line for line in text.splitlines()) == 5
     assert "p ≤ 0.05/4" in text
     assert "p ≤ 0.05/2" in text
 
 
-def test_the_key_explains_only_what_was_compared(rows):
+def test_each_table_is_read_by_its_own_key(rows):
+    """At depth 5 one size alone was trained, so that m is half of that at depth 4."""
+    deeper = [row.model_copy(update={"depth": 5}) for row in rows if row.training_size != 8]
+    both = rows + deeper
+    effects = compare(both, both, "fold-averaged")
+    text = as_text(performance_tables(summarise(both, conditions(both)), effects, "fold-averaged"))
+    first, second = text[: text.index("depth 5")], text[text.index("depth 5") :]
+    assert "(Bonferroni, m = 4)" in first
+    assert "(Bonferroni, m = 1)" in second
+    assert "m = 4" not in second
+
+
+def test_tables_that_read_alike_share_one_key(rows):
+    both = rows + [row.model_copy(update={"source": "other"}) for row in rows if row.source]
+    effects = compare(both, both, "fold-averaged")
+    text = as_text(performance_tables(summarise(both, conditions(both)), effects, "fold-averaged"))
+    assert text.count("p method: two-tailed paired t") == 1
+
+
+def test_the_key_explains_only_what_is_shown(rows):
+    grader = [row.model_copy(update={"arm": "grader", "source": None}) for row in rows if row.arm == "default"]
     alone = [row for row in rows if row.arm == "de-novo"]
-    key = " ".join(key_of(compare(alone, alone, "per-study"), "per-study"))
-    assert "p default" not in key
-    assert "p method" not in key
+    for some, absent in ((rows + grader, ["p Grader 2", "–:"]), (alone, ["p default", "p method", "FT", "–:"])):
+        tables = performance_tables(summarise(some, conditions(some)), compare(some, some, "per-study"), "per-study")
+        text = as_text(tables)
+        assert "Mean ± standard error" in text
+        assert not [name for name in absent if name in text]
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ("fold-averaged", "over test positions, each averaged over the folds (n = 4)"),
+        ("per-study", "over studies (n = 12 against 4)"),
+    ],
+)
+def test_the_key_says_what_each_number_is_over(rows, unit, said):
+    tables = performance_tables(summarise(rows, conditions(rows)), compare(rows, rows, unit), unit)
+    text = " ".join(as_text(tables).split())
+    assert "Mean ± standard error over the tested studies (n = 12; Default: n = 4)." in text
+    assert f"p default: two-tailed unpaired t against the default model, {said};" in text
+    assert "p method: two-tailed paired t, FT against DN at the same N, over studies (n = 12);" in text
 
 
 def test_nothing_to_average_is_an_empty_field_never_nan(table_of):
     rows = table_of({("de-novo", 4): {(1, 1): None, (1, 2): None}})
     summaries = summarise(rows, conditions(rows))
-    sheet = performance_csv(performance_tables(summaries, compare(rows, rows, "per-study"))) + summary_csv(summaries)
+    tables = performance_tables(summaries, compare(rows, rows, "per-study"), "per-study")
+    sheet = performance_csv(tables) + summary_csv(summaries)
     assert "nan" not in sheet.lower()
     assert "sensitivity,,,0,2" in sheet
+
+
+def test_a_study_without_dice_has_no_column_of_it(rows):
+    without = [row.model_copy(update={"dice": None}) for row in rows]
+    effects = compare(without, without, "fold-averaged")
+    assert "Dice" not in as_text(performance_tables(summarise(without, conditions(without)), effects, "fold-averaged"))

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from lesionlab.analysis.figures.drawing import FILL, HATCH, HATCH_INK, INK, TEXT_POINTS, new_figure, quiet_axes
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.tables import Line, Measure, PerformanceTable
+from lesionlab.analysis.statistics.tables import Line, Measure, PerformanceTable, variant
 from storage_schemas.results import Arm
 
 GROUP_WIDTH = 0.76
@@ -36,14 +36,15 @@ MARK_NAMES = {
 
 _MARK_GAP = 0.015
 _MARK_HEIGHT = 0.06
+_LEAST_TOP = 1.1
 
 
 def bar_figure(table: PerformanceTable) -> Figure:
     """Sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
     figure = new_figure(7.2, 3.7)
     axes = figure.subplots(1, len(PANELS), sharey=True)
-    for panel, (metric, title) in zip(axes, PANELS, strict=True):
-        _draw_panel(panel, table, metric, title)
+    tops = [_draw_panel(panel, table, metric, title) for panel, (metric, title) in zip(axes, PANELS, strict=True)]
+    axes[0].set_ylim(0, max(_LEAST_TOP, *tops))
     axes[0].set_ylabel("Fraction of lesions, mean ± 1 SE", fontsize=TEXT_POINTS)
     figure.legend(
         handles=_legend(table),
@@ -65,7 +66,7 @@ def marks_of(measure: Measure) -> str:
 
 def _slots(table: PerformanceTable) -> list[list[Condition]]:
     """What stands together: each untrained model alone, the trained ones by size, de novo first."""
-    models = [line.condition for line in table.lines]
+    models = table.models
     trained = [model for model in models if model.trained]
     sizes = sorted({model.training_size for model in trained})
     return [[model] for model in models if not model.trained] + [
@@ -84,24 +85,31 @@ def _bars(table: PerformanceTable) -> dict[Condition, tuple[float, float]]:
     return bars
 
 
-def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str) -> None:
+def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str) -> float:
+    """Draws sensitivity or PPV; returns the height that it takes."""
     bars = _bars(table)
     lines = {line.condition: line for line in table.lines}
     tops = {model: _draw_bar(axes, *bars[model], line, metric) for model, line in lines.items()}
-    for tuned, fresh in pairs_of_methods(list(lines)):
-        effect = lines[tuned].measures[metric].between_methods
+    for model, way in _ways(table).items():
+        _number_bar(axes, bars[model][0], _numbers(table)[way])
+    for tuned, fresh in pairs_of_methods(table.models):
+        effect = lines[tuned].measures[metric].between_methods.get(fresh.model)
         if effect and effect.significant:
-            _draw_bracket(axes, bars[fresh][0], bars[tuned][0], max(tops[fresh], tops[tuned]))
+            left, right = bars[fresh][0], bars[tuned][0]
+            under = [model for model, (middle, _) in bars.items() if left <= middle <= right]
+            foot = max(tops[model] for model in under) + _MARK_GAP
+            _draw_bracket(axes, left, right, foot)
+            tops |= dict.fromkeys(under, foot + _MARK_HEIGHT)
     slots = _slots(table)
     axes.set_xticks(range(len(slots)), [str(slot[0].training_size or "none") for slot in slots], fontsize=TEXT_POINTS)
     axes.set_xlim(-0.6, len(slots) - 0.4)
     axes.set_xlabel("Labelled training studies (number)", fontsize=TEXT_POINTS)
     axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
-    axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.tick_params(axis="x", length=0)
     quiet_axes(axes)
     axes.spines["left"].set_bounds(0, 1)
+    return max(tops.values(), default=0.0)
 
 
 def _draw_bar(axes: Axes, x: float, width: float, line: Line, metric: Metric) -> float:
@@ -121,22 +129,38 @@ def _draw_bar(axes: Axes, x: float, width: float, line: Line, metric: Metric) ->
     return top
 
 
-def _draw_bracket(axes: Axes, left: float, right: float, height: float) -> None:
-    foot = height + _MARK_GAP
+def _number_bar(axes: Axes, x: float, number: str) -> None:
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    axes.text(x, 0.02, number, ha="center", va="bottom", fontsize=TEXT_POINTS - 2, color=INK, bbox=paper)
+
+
+def _draw_bracket(axes: Axes, left: float, right: float, foot: float) -> None:
     axes.plot([left, left, right, right], [foot, foot + 0.015, foot + 0.015, foot], color=INK, linewidth=0.9)
     middle = (left + right) / 2
     axes.text(middle, foot + 0.015, BETWEEN_METHODS, ha="center", va="bottom", fontsize=TEXT_POINTS - 1, color=INK)
 
 
+def _ways(table: PerformanceTable) -> dict[Condition, str]:
+    """What every model is called whose arm has several ways of training: `De novo, learning rate 0.001`."""
+    named = sorted(((m, variant(m, table.models)) for m in table.models), key=lambda pair: pair[0].arm)
+    return {model: ", ".join((ARM_NAMES[model.arm], *words)) for model, words in named if words}
+
+
+def _numbers(table: PerformanceTable) -> dict[str, str]:
+    """Of every such way, as it stands at the foot of its bars."""
+    return {way: str(number) for number, way in enumerate(dict.fromkeys(_ways(table).values()), start=1)}
+
+
 def _key(table: PerformanceTable) -> str:
-    """The marks that the table could have."""
+    """The marks that the table could have, and the numbers at the foot of the bars."""
     arms = {line.condition.arm for line in table.lines}
     possible = {
         AGAINST_DEFAULT: "default" in arms,
         AGAINST_GRADER: "grader" in arms,
         BETWEEN_METHODS: {"fine-tuned", "de-novo"} <= arms,
     }
-    return "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
+    marks = "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
+    return "\n".join([marks, *(f"{number}  {way}" for way, number in _numbers(table).items())])
 
 
 def _legend(table: PerformanceTable) -> list[Patch]:

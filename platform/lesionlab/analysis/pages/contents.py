@@ -30,7 +30,7 @@ def report_sheets(plan: Plan, analysis: Analysis, evidence: Evidence) -> dict[st
     models = conditions(analysis.planned)
     about = f"Cohort {plan.spec.target.cohort}, {plan.spec.task}"
     return {
-        "performance": paper_sheets(plan.spec, analysis.tables, analysis.effects),
+        "performance": paper_sheets(plan.spec, analysis.tables),
         "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), "Detection by lesion volume")},
         "sites": {"sites": sites_sheet(analysis.rows, models, "Performance by site")},
         "beside": beside_sheets(analysis.beside) | dice_sheets(analysis.tables),

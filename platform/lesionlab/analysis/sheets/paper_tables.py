@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from lesionlab.analysis.sheets.key import Comparison, comparisons, key_of
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, key_of, mean_se, p_text, short_name
-from storage_schemas.results import Arm, EffectRow
+from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, mean_se, method_name, p_text, short_name
+from storage_schemas.results import Arm
 from storage_schemas.studies import Source, StudySpec
 from storage_schemas.tasks import TASKS, TaskName
 
@@ -25,15 +26,17 @@ _NUMBERS: dict[TaskName, str] = {
     "enhancing": "6",
     "enhancing-difference": "6",
 }
+_MAIN_DEPTH = 4
 _ALTERNATE_DEPTHS = {3: "S1", 5: "S2"}
 
 
-def number_in_paper(task: TaskName, depth: int) -> str:
-    """Which table of the paper has these models: `3`, `S1`."""
-    return _ALTERNATE_DEPTHS.get(depth, _NUMBERS[task]) if task == "flair-single" else _NUMBERS[task]
+def number_in_paper(task: TaskName, depth: int, main_depth: int) -> str:
+    """Which table of the paper has these models: `3`; `S1` and `S2` for depths beside the paper's main one."""
+    beside = _ALTERNATE_DEPTHS if task == "flair-single" and main_depth == _MAIN_DEPTH else {}
+    return beside.get(depth, _NUMBERS[task])
 
 
-def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable], effects: Sequence[EffectRow]) -> dict[str, Sheet]:
+def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
     """Every table of a study by file name, in the paper's form."""
     sheets = {}
     task = TASKS[spec.task].title
@@ -41,11 +44,10 @@ def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable], effects: S
     if transfers:
         sheets["table-4"] = transfer_sheet(tables, spec.sources, f"Performance, {task}. Form: Table 4 of {PAPER}")
     for table in tables:
-        own = [effect for effect in effects if effect.setting == table.setting]
-        number = "4-tests" if transfers else number_in_paper(spec.task, _depth(table))
+        number = "4-tests" if transfers else number_in_paper(spec.task, _depth(table), spec.main_depth)
         form = f"Tests beside Table 4 of {PAPER}" if transfers else f"Form: Table {number} of {PAPER}"
         title = f"Performance, {task}{about(table)}. {form}"
-        key = key_of(own, spec.unit_of_analysis)
+        key = key_of(table, comparisons(table, PAPER_METRICS))
         sheets[f"table-{number}{ending(table)}"] = performance_sheet(table, PAPER_METRICS, title, key)
     return sheets
 
@@ -73,13 +75,13 @@ def performance_sheet(
     table: PerformanceTable, metrics: Mapping[Metric, str], title: str, notes: Sequence[str] = ()
 ) -> Sheet:
     """A line a model: training size and method, and of each metric mean ± SE and the p values that the study has."""
-    measures = [line.measures[metric] for line in table.lines for metric in metrics]
-    compared = {name: of for name, of in _COMPARED.items() if any(of(measure) for measure in measures)}
+    compared = comparisons(table, metrics)
+    titles = [one.title for one in compared]
     return Sheet(
         title,
         (
             *columns("Model", "Method"),
-            *(column for group in metrics.values() for column in columns("mean ± SE", *compared, group=group)),
+            *(column for group in metrics.values() for column in columns("mean ± SE", *titles, group=group)),
         ),
         tuple(
             (*_model(line.condition, table), *(text for m in metrics for text in _texts(line.measures[m], compared)))
@@ -121,13 +123,6 @@ def source_name(source: Source) -> str:
     return f"{arm} {origin.training_size}"
 
 
-_Comparison = Callable[[Measure], EffectRow | None]
-_COMPARED: dict[str, _Comparison] = {
-    "p default": lambda measure: measure.against_default,
-    "p Grader 2": lambda measure: measure.against_grader,
-    "p method": lambda measure: measure.between_methods,
-}
-
 _BLOCKS: dict[Arm, str] = {
     "default": "None: tested as they are",
     "fine-tuned": "Leave one patient out: fine-tuned on the others",
@@ -136,32 +131,20 @@ _BLOCKS: dict[Arm, str] = {
 
 def _depth(table: PerformanceTable) -> int:
     """Of the trained networks; all of a table share it."""
-    models = [line.condition for line in table.lines]
-    return next((model.depth for model in models if model.trained), models[0].depth)
+    return next((model.depth for model in table.models if model.trained), table.models[0].depth)
 
 
 def _model(condition: Condition, table: PerformanceTable) -> tuple[str, str]:
     """The paper names untrained models in the first column, and trained ones by size and method."""
     if not condition.trained:
         return short_name(condition), ""
-    return str(condition.training_size), method_name(condition, [line.condition for line in table.lines])
+    return str(condition.training_size), method_name(condition, table.models)
 
 
-def method_name(condition: Condition, among: Sequence[Condition]) -> str:
-    """`FT`, `DN`; with learning rate and freezing where the table has several of a kind."""
-    alike = [other for other in among if (other.arm, other.training_size) == (condition.arm, condition.training_size)]
-    parts = [short_name(condition)]
-    if len({other.learning_rate for other in alike}) > 1 and condition.learning_rate is not None:
-        parts.append(f"{condition.learning_rate:g}")
-    if len({other.freezing for other in alike}) > 1:
-        parts.append(condition.freezing or "nothing frozen")
-    return ", ".join(parts)
-
-
-def _texts(measure: Measure, compared: Mapping[str, _Comparison]) -> list[str]:
+def _texts(measure: Measure, compared: Sequence[Comparison]) -> list[str]:
     summary = measure.summary
     mean = mean_se(summary) + (f" (n = {summary.n})" if summary.undefined else "")
-    return [mean, *(p_text(of(measure)) for of in compared.values())]
+    return [mean, *(p_text(one.of(measure)) for one in compared)]
 
 
 def _mean(measure: Measure) -> str:

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.beside import Beside
 from lesionlab.analysis.statistics.cautions import cautions
-from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import Condition, Metric, count_of
-from lesionlab.analysis.statistics.tables import Line, Measure, PerformanceTable, mean_se, p_words
+from lesionlab.analysis.statistics.comparisons import Unit
+from lesionlab.analysis.statistics.conditions import count_of
+from lesionlab.analysis.statistics.counts import counted, n_text
+from lesionlab.analysis.statistics.tables import Line, PerformanceTable, mean_se, p_words
+from lesionlab.analysis.statistics.verdicts import JUDGED, LEAST_PATIENTS, fine_tuning_from, tests_between, verdicts
 from storage_schemas.results import EffectRow
-
-LEAST_PATIENTS = 6
-"""For a verdict. With fewer, not even a sign test could find a difference at 5 % where every patient speaks for the
-same arm (2 · 0.5⁵ = 0.06): a significant t test would rest on the normal distribution alone."""
-
-_JUDGED: tuple[tuple[Metric, str], ...] = (("sensitivity", "sensitivity"), ("ppv", "PPV"))
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def answer(tables: Sequence[PerformanceTable], beside: Beside, missing: int, pla
         verdicts=_by_setting(
             [
                 *_without_a_partner(tables),
-                *((table.setting, _verdict(table, beside)) for table in tables if _pairs(table)[1]),
+                *((table.setting, verdict) for table in tables for verdict in verdicts(table, beside)),
                 *((learned.setting, learned.text()) for learned in enough),
             ]
         ),
@@ -73,91 +69,47 @@ def _without_a_partner(tables: Sequence[PerformanceTable]) -> list[tuple[str, st
     """By setting, one sentence on all tables in which no fine-tuned model meets a de novo one."""
     sources: dict[str, list[str]] = {}
     for table in tables:
-        if not _pairs(table)[1]:
+        if not any(contest.pairs for contest in table.contests):
             sources.setdefault(table.setting, []).extend([table.source] if table.source else [])
     return [
         (
             setting,
-            f"These data cannot say whether fine-tuning{_from(', '.join(names))} helps: the study does not have both "
+            f"These data cannot say whether {fine_tuning_from(*names)} helps: the study does not have both "
             "arms, fine-tuned and de novo, at one size.",
         )
         for setting, names in sources.items()
     ]
 
 
-def _verdict(table: PerformanceTable, beside: Beside) -> str:
-    lines, pairs = _pairs(table)
-    helps = f"whether fine-tuning{_from(table.source)} helps"
-    testable = [tuned for tuned, _ in pairs if any(_test(lines[tuned], metric).p is not None for metric, _ in _JUDGED)]
-    if not testable:
-        reasons = dict.fromkeys(_test(lines[pairs[-1][0]], metric).note for metric, _ in _JUDGED)
-        return (
-            f"These data cannot say {helps}: at no training size could it be tested against de novo training "
-            f"({'; '.join(reasons)})."
-        )
-    largest = testable[-1]
-    patients = _patients(_test(lines[largest], "sensitivity"), beside)
-    if patients < LEAST_PATIENTS:
-        return (
-            f"These data cannot say {helps}: both arms were tested on {patients} "
-            f"{'patient' if patients == 1 else 'patients'}, and a verdict needs {LEAST_PATIENTS} at least."
-        )
-    n = max(_test(lines[largest], metric).n for metric, _ in _JUDGED)
-    return (
-        f"With {count_of(largest.training_size, 'labelled study')}, fine-tuning{_from(table.source)} "
-        f"{_judgement(lines[largest])}, compared with de novo training (paired over {count_of(n, 'test study')})."
-    )
-
-
-def _patients(effect: EffectRow, beside: Beside) -> int:
-    """Patients with a pair of values, of whichever metric has more of them."""
-    same = (effect.setting, effect.comparison, effect.training_size)
-    found = [paired for paired in beside.sizes if (paired.setting, paired.comparison, paired.training_size) == same]
-    return max((paired.size.patients for paired in found), default=0)
-
-
-def _judgement(tuned: Line) -> str:
-    """`had significantly higher sensitivity and PPV`, or whatever the two tests allow to say."""
-    said: dict[str, list[str]] = {}
-    for metric, name in _JUDGED:
-        said.setdefault(_outcome(_test(tuned, metric)), []).append(name)
-    return " and ".join(f"{outcome} {' and '.join(names)}" for outcome, names in said.items())
-
-
-def _outcome(effect: EffectRow) -> str:
-    if effect.p is None or effect.difference is None:
-        return "could not be tested in"
-    if not effect.significant:
-        return "showed no significant difference in"
-    return f"had significantly {'higher' if effect.difference > 0 else 'lower'}"
-
-
 def _findings(table: PerformanceTable) -> list[str]:
-    lines, pairs = _pairs(table)
-    findings = []
-    for tuned, fresh in pairs:
-        effects = [(name, _test(lines[tuned], metric)) for metric, name in _JUDGED]
-        tested = effects[0][1].n
-        findings.append(
-            f"{count_of(tuned.training_size, 'labelled study')}: "
-            f"{tuned.model} {_both(lines[tuned], tested)}; {fresh.model} {_both(lines[fresh], tested)}. "
-            f"Difference: {', '.join(f'{name} {_difference(effect)}' for name, effect in effects)}."
-        )
+    lines = {line.condition: line for line in table.lines}
+    pairs = sorted((pair for contest in table.contests for pair in contest.pairs), key=lambda p: p[0].training_size)
+    findings = [_finding(table, lines[tuned], lines[fresh]) for tuned, fresh in pairs]
     for line in table.lines:
         if not line.condition.trained:
             untrained = ", untrained on the target" if line.condition.arm == "default" else ""
             findings.append(f"{_capital(line.condition.title())}{untrained}: {_both(line, 0)}.")
-    largest = max((line.condition.training_size for line in table.lines), default=0)
-    graded = [line for line in table.lines if line.condition.training_size == largest and _graded(line)]
+    largest = max((model.training_size for model in table.models), default=0)
+    graded = {model: _graded(lines[model], table.unit) for model in table.models if model.training_size == largest}
     return findings + [
-        f"{_capital(line.condition.title())}, against Grader 2: {', '.join(_graded(line))}." for line in graded
+        f"{_capital(model.title())}, against Grader 2: {', '.join(told)}." for model, told in graded.items() if told
     ]
 
 
-def _graded(line: Line) -> list[str]:
-    """`sensitivity +0.02 (p = 0.614, n = 10, not significant)` of each metric that has a test against Grader 2."""
-    measures: list[tuple[str, Measure]] = [(name, line.measures[metric]) for metric, name in _JUDGED]
-    return [f"{name} {_difference(m.against_grader)}" for name, m in measures if m.against_grader is not None]
+def _finding(table: PerformanceTable, tuned: Line, fresh: Line) -> str:
+    tests = tests_between(table, tuned.condition, fresh.condition)
+    n = tests["sensitivity"].n
+    differences = ", ".join(f"{name} {_difference(tests[metric], table.unit)}" for metric, name in JUDGED)
+    return (
+        f"{count_of(tuned.condition.training_size, 'labelled study')}: {tuned.condition.model} {_both(tuned, n)}; "
+        f"{fresh.condition.model} {_both(fresh, n)}. Difference: {differences}."
+    )
+
+
+def _graded(line: Line, unit: Unit) -> list[str]:
+    """`sensitivity +0.02 (p = 0.614, n = 10 positions, not significant)` of each metric that was tested."""
+    tests = ((name, line.measures[metric].against_grader) for metric, name in JUDGED)
+    return [f"{name} {_difference(test, unit)}" for name, test in tests if test is not None]
 
 
 def _both(line: Line, tested: int) -> str:
@@ -165,31 +117,15 @@ def _both(line: Line, tested: int) -> str:
     found, ppv = line.measures["sensitivity"].summary, line.measures["ppv"].summary
     if found.mean is None and ppv.mean is None:
         return "without results" if not found.undefined else "without a defined value"
-    studies = "" if found.n == tested else f" (n = {found.n})"
+    studies = "" if found.n == tested else f" (n = {count_of(found.n, 'study')})"
     return f"found {mean_se(found)} of the lesions with PPV {mean_se(ppv)}{studies}"
 
 
-def _difference(effect: EffectRow) -> str:
+def _difference(effect: EffectRow, unit: Unit) -> str:
     if effect.p is None or effect.difference is None:
         return f"not testable ({effect.note})"
-    judged = "significant" if effect.significant else "not significant"
-    return f"{effect.difference:+.2f} ({p_words(effect)}, n = {effect.n}, {judged})"
-
-
-def _pairs(table: PerformanceTable) -> tuple[dict[Condition, Line], list[tuple[Condition, Condition]]]:
-    """Lines by model, and the fine-tuned and de novo models that meet, by size."""
-    lines = {line.condition: line for line in table.lines}
-    return lines, sorted(pairs_of_methods(list(lines)), key=lambda pair: pair[0].training_size)
-
-
-def _test(tuned: Line, metric: Metric) -> EffectRow:
-    effect = tuned.measures[metric].between_methods
-    assert effect is not None, "every fine-tuned model with a de novo partner has a paired test"
-    return effect
-
-
-def _from(source: str | None) -> str:
-    return f" from {source}" if source else ""
+    n = f"n = {n_text([effect])} {counted(effect, unit)}"
+    return f"{effect.difference:+.2f} ({p_words(effect)}, {n}, {'' if effect.significant else 'not '}significant)"
 
 
 def _in_setting(setting: str, sentence: str) -> str:

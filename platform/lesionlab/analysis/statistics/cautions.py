@@ -43,7 +43,7 @@ def _of_tests(table: PerformanceTable) -> Iterable[str]:
         effect
         for line in table.lines
         for metric in _WHY_UNDEFINED
-        if (effect := line.measures[metric].between_methods) is not None
+        for effect in line.measures[metric].between_methods.values()
     ]
     n = max((test.n for test in tests), default=0)
     if 0 < n < SMALL_N:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.methods.mixed import Observation
+from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, rows_of, value_of, values_by_study
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.studies import Undefined
@@ -30,6 +31,11 @@ class Contest:
     def conditions(self) -> tuple[Condition, ...]:
         """Of both arms."""
         return (*self.tuned, *self.fresh)
+
+    @property
+    def pairs(self) -> tuple[tuple[Condition, Condition], ...]:
+        """Fine-tuned and de novo at each size that both were trained with, by size."""
+        return tuple(pairs_of_methods(self.conditions))
 
 
 def contests(group: Group) -> tuple[Contest, ...]:

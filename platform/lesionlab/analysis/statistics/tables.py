@@ -1,6 +1,7 @@
 """Summaries and effects in; the paper's Table 3 out, as data and as CSV.
 
-One table per setting and default model: its own row, then fine-tuned and de novo at each size. Dice is ours.
+One table per setting and default model: its own row, then fine-tuned and de novo at each size. Dice is ours. Where a
+study has several ways of training de novo, a fine-tuned model meets each of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 
-from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.statistics.comparisons import (
     Unit,
     grader_with_defaults,
@@ -20,6 +20,7 @@ from lesionlab.analysis.statistics.comparisons import (
     versus,
 )
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, Group, Metric, groups
+from lesionlab.analysis.statistics.contests import Contest, contests
 from lesionlab.analysis.statistics.summary import Summary
 from storage_schemas.results import EffectRow, StudyRow
 
@@ -32,9 +33,9 @@ class Measure:
 
     summary: Summary
     against_default: EffectRow | None
-    between_methods: EffectRow | None
-    """Fine-tuned against de novo at this size; on the fine-tuned line, as in the paper."""
-    against_grader: EffectRow | None = None
+    between_methods: Mapping[str, EffectRow]
+    """Fine-tuned against each de novo model of this size, by its name; on the fine-tuned line, as in the paper."""
+    against_grader: EffectRow | None
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,35 @@ class PerformanceTable:
 
     source: str | None
     lines: tuple[Line, ...]
-    setting: str = ""
+    setting: str
     """As EffectRow.setting: `depth 3`; empty where the study has one setting."""
+    anovas: tuple[EffectRow, ...]
+    """Of the setting, over the trained models of every source."""
+    unit: Unit
+    """Of the unpaired tests."""
+
+    @property
+    def models(self) -> tuple[Condition, ...]:
+        """One a line."""
+        return tuple(line.condition for line in self.lines)
+
+    @property
+    def ways_de_novo(self) -> tuple[str, ...]:
+        """Names of the ways of training de novo, each over its sizes."""
+        return tuple(dict.fromkeys(model.model for model in self.models if model.arm == "de-novo"))
+
+    @property
+    def contests(self) -> tuple[Contest, ...]:
+        """Every way of fine-tuning with every way of training de novo."""
+        return contests(Group(self.setting, self.models))
 
 
-def performance_tables(summaries: Sequence[Summary], effects: Sequence[EffectRow]) -> tuple[PerformanceTable, ...]:
-    """One table per setting and default model, models in the paper's order."""
+def performance_tables(
+    summaries: Sequence[Summary], effects: Sequence[EffectRow], unit: Unit
+) -> tuple[PerformanceTable, ...]:
+    """One table per setting and default model, models in the paper's order; `unit` is that of the effects."""
     found = groups(summary.condition for summary in summaries)
-    return tuple(_table(group, source, summaries, effects) for group in found for source in _sources(group))
+    return tuple(_table(group, source, summaries, effects, unit) for group in found for source in _sources(group))
 
 
 def mean_se(summary: Summary) -> str:
@@ -87,41 +109,31 @@ def short_name(condition: Condition) -> str:
     return {"default": "Default", "grader": "Grader 2", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
 
 
-def key_of(effects: Sequence[EffectRow], unit: Unit) -> tuple[str, ...]:
-    """What one must know to read the table, one sentence each; only what holds for these effects."""
-    paired = next((e.family for e in effects if e.test == "paired-t"), None)
-    unpaired = {
-        name: next((e.family for e in effects if e.test == "unpaired-t" and f"against {other}" in e.comparison), None)
-        for name, other in (("default", "default model"), ("Grader 2", "Grader 2"))
-    }
-    lines = [
-        "Mean ± standard error over the tested studies. FT: fine-tuned, DN: de novo, N: labelled training studies."
-    ]
-    lines += [
-        f"p {name}: two-tailed unpaired t against {'the default model' if name == 'default' else name}, {unit}; "
-        f"*: p ≤ {ALPHA}/{family} (Bonferroni, m = {family})."
-        for name, family in unpaired.items()
-        if family
-    ]
-    if paired:
-        lines.append(
-            f"p method: two-tailed paired t, FT against DN at the same N; "
-            f"*: p ≤ {ALPHA}/{paired} (Bonferroni, m = {paired})."
-        )
-    for effect in effects:
-        if effect.test == "rm-anova" and effect.p is not None and effect.metric != "dice":
-            setting = f" ({effect.setting})" if effect.setting else ""
-            lines.append(
-                f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models{setting}: "
-                f"F = {effect.statistic:.2f}, {p_words(effect)} ({effect.note}; n = {effect.n})."
-            )
-    lines.append("–: cannot be computed; the note of that comparison (effects.csv) says why.")
-    return tuple(lines)
+def method_name(condition: Condition, among: Sequence[Condition]) -> str:
+    """`FT`, `DN`; with what tells it from the others of its arm, where there are several."""
+    return ", ".join([short_name(condition), *variant(condition, among)])
+
+
+def variant(condition: Condition, among: Sequence[Condition]) -> tuple[str, ...]:
+    """What tells a model from others of its arm: `("learning rate 1e-05", "nothing frozen")`; empty where nothing."""
+    alike = [other for other in among if other.arm == condition.arm]
+    rate = "default" if condition.learning_rate is None else f"{condition.learning_rate:g}"
+    told = (
+        ({other.learning_rate for other in alike}, f"learning rate {rate}"),
+        ({other.freezing for other in alike}, condition.freezing or "nothing frozen"),
+    )
+    return tuple(words for found, words in told if len(found) > 1)
 
 
 def performance_csv(tables: Sequence[PerformanceTable]) -> str:
-    """The tables in full precision, one line per model and default model."""
-    return csv_text([_record(table, line) for table in tables for line in table.lines])
+    """The tables in full precision, one line per model and default model.
+
+    The tests of fine-tuned against de novo are `…_p_method`; where a table has several ways of training de novo,
+    `…_p_method_de_novo_at_learning_rate_0.0001` and so on.
+    """
+    several = any(len(table.ways_de_novo) > 1 for table in tables)
+    ways = dict.fromkeys(way for table in tables for way in table.ways_de_novo) if several else None
+    return csv_text([_record(table, line, ways) for table in tables for line in table.lines])
 
 
 def summary_csv(summaries: Sequence[Summary]) -> str:
@@ -161,41 +173,39 @@ def _sources(group: Group) -> list[str | None]:
 
 
 def _table(
-    group: Group, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow]
+    group: Group, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow], unit: Unit
 ) -> PerformanceTable:
     models = [model for model in group.conditions if model.source in (None, source)]
     own = [effect for effect in effects if effect.setting == group.setting]
-    return PerformanceTable(source, tuple(_line(model, models, summaries, own) for model in models), group.setting)
+    lines = tuple(_line(model, models, summaries, own) for model in models)
+    return PerformanceTable(source, lines, group.setting, tuple(e for e in own if e.test == "rm-anova"), unit)
 
 
 def _line(
     model: Condition, models: Sequence[Condition], summaries: Sequence[Summary], effects: Sequence[EffectRow]
 ) -> Line:
-    partners = {
-        "against_default": _partner(model, [*pairs_with_default(models), *grader_with_defaults(models)]),
-        "between_methods": _partner(model, pairs_of_methods(models)),
-        "against_grader": _partner(model, pairs_with_grader(models)),
-    }
+    found = {(effect.metric, effect.comparison, effect.training_size): effect for effect in effects}
 
-    def effect(metric: Metric, other: Condition | None) -> EffectRow | None:
-        wanted = (metric, other and versus(model, other), model.training_size)
-        return next((e for e in effects if (e.metric, e.comparison, e.training_size) == wanted), None)
+    def against(pairs: Sequence[tuple[Condition, Condition]], metric: Metric) -> dict[str, EffectRow]:
+        partners = {
+            other.model: (metric, versus(model, other), model.training_size) for first, other in pairs if first == model
+        }
+        return {name: found[test] for name, test in partners.items() if test in found}
 
-    return Line(
-        model,
-        {
-            s.metric: Measure(s, **{name: effect(s.metric, other) for name, other in partners.items()})
-            for s in summaries
-            if s.condition == model
-        },
-    )
+    def measure(summary: Summary) -> Measure:
+        default = against([*pairs_with_default(models), *grader_with_defaults(models)], summary.metric)
+        grader = against(pairs_with_grader(models), summary.metric)
+        return Measure(
+            summary,
+            against_default=next(iter(default.values()), None),
+            between_methods=against(pairs_of_methods(models), summary.metric),
+            against_grader=next(iter(grader.values()), None),
+        )
 
-
-def _partner(model: Condition, pairs: Sequence[tuple[Condition, Condition]]) -> Condition | None:
-    return next((other for first, other in pairs if first == model), None)
+    return Line(model, {s.metric: measure(s) for s in summaries if s.condition == model})
 
 
-def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
+def _record(table: PerformanceTable, line: Line, ways: Iterable[str] | None) -> dict[str, object]:
     record: dict[str, object] = {"setting": table.setting, "default_model": table.source} | _model_columns(
         line.condition
     )
@@ -208,11 +218,12 @@ def _record(table: PerformanceTable, line: Line) -> dict[str, object]:
             f"{metric}_n": summary.n,
             f"{metric}_undefined": summary.undefined,
         }
-        for name, effect in (
-            ("default", measure.against_default),
-            ("grader", measure.against_grader),
-            ("method", measure.between_methods),
-        ):
+        compared = {"default": measure.against_default, "grader": measure.against_grader}
+        if ways is None:
+            compared["method"] = next(iter(measure.between_methods.values()), None)
+        else:
+            compared |= {f"method_{way.replace(' ', '_')}": measure.between_methods.get(way) for way in ways}
+        for name, effect in compared.items():
             record |= {
                 f"{metric}_p_{name}": effect.p if effect else None,
                 f"{metric}_p_{name}_significant": effect.significant if effect else None,

@@ -11,7 +11,7 @@ from lesionlab.analysis.statistics.comparisons import Unit, compare
 from lesionlab.analysis.statistics.conditions import conditions, places
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import Summary, summarise
-from lesionlab.analysis.statistics.tables import PerformanceTable, key_of, performance_tables
+from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
 from storage_schemas.results import EffectRow
 from storage_schemas.runs import Cell
 
@@ -24,7 +24,7 @@ class Statistics:
     effects: tuple[EffectRow, ...]
     beside: Beside
     tables: tuple[PerformanceTable, ...]
-    key: tuple[str, ...]
+    unit: Unit
     answer: Answer
 
 
@@ -36,12 +36,12 @@ def statistics(
     summaries = summarise(rows, conditions(planned), options.undefined)
     effects = compare(rows, planned, unit, options.undefined)
     ours = beside(rows, planned, effects, options)
-    tables = performance_tables(summaries, effects)
+    tables = performance_tables(summaries, effects, unit)
     return Statistics(
         summaries=summaries,
         effects=effects,
         beside=ours,
         tables=tables,
-        key=key_of(effects, unit),
+        unit=unit,
         answer=answer(tables, ours, len(wanted - places(rows)), len(wanted), simulated),
     )
