@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from lesionlab.errors import InputError
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion
 from lesionlab.imaging.sizes import SizeClass, detection_by_size
-from storage_schemas.definitions import DEFINITIONS, MetricDefinition
+from storage_schemas.definitions import DEFINITIONS, MetricDefinition, OneToOne
 
-LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap", "matched")
-"""As in the LesionRows of a study."""
+LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap")
+"""As in the LesionRows of a study; `matched` follows where the definition matches one to one."""
 
 VALUES = {
     "reference_lesions": "lesions in the reference",
@@ -87,7 +86,7 @@ def show(result: Score, definition: MetricDefinition) -> None:
     for name, value in summary(result, definition).items():
         table.add_row(VALUES[name], str(value) if isinstance(value, int) else _number(value))
     console.print(table)
-    sizes = Table(title="by volume", title_justify="left")
+    sizes = Table(title="by lesion volume (–: nothing to divide by)", title_justify="left")
     for column in ("mm³", "lesions", "found", "sensitivity", "predicted", "true", "PPV"):
         sizes.add_column(column, justify="right")
     rows = zip(detection_by_size(result.reference), detection_by_size(result.prediction), strict=True)
@@ -96,22 +95,23 @@ def show(result: Score, definition: MetricDefinition) -> None:
     console.print(sizes)
 
 
-def write_lesions(path: Path, result: Score) -> None:
+def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
     """One line a lesion of either mask. Raises InputError where the file cannot be written."""
+    columns = (*LESION_COLUMNS, "matched") if isinstance(definition.matching, OneToOne) else LESION_COLUMNS
     try:
         with path.open("w", encoding="utf-8", newline="") as sheet:
             lines = csv.writer(sheet, lineterminator="\n")
-            lines.writerow(LESION_COLUMNS)
-            lines.writerows(_lines("reference", result.reference))
-            lines.writerows(_lines("prediction", result.prediction))
+            lines.writerow(columns)
+            for side, lesions in (("reference", result.reference), ("prediction", result.prediction)):
+                lines.writerows(_line(side, lesion)[: len(columns)] for lesion in lesions)
     except OSError as error:
         raise InputError(f"--lesions {path}: cannot be written ({error.strerror}); choose another place") from error
 
 
-def _lines(side: str, lesions: Iterable[ScoredLesion]) -> Iterable[tuple[object, ...]]:
-    for lesion in lesions:
-        place = (*lesion.centroid_mm, lesion.overlap, lesion.matched)
-        yield side, lesion.lesion, lesion.outcome, lesion.volume_mm3, *place
+def _line(side: str, lesion: ScoredLesion) -> tuple[object, ...]:
+    # A grid is known in float32: further digits are noise. Adding 0 turns -0.0 into 0.0.
+    numbers = (round(value, 6) + 0 for value in (lesion.volume_mm3, *lesion.centroid_mm, lesion.overlap))
+    return side, lesion.lesion, lesion.outcome, *numbers, lesion.matched
 
 
 def _cells(size: SizeClass) -> tuple[str, str, str]:

@@ -119,6 +119,27 @@ def test_every_lesion_is_a_line_of_the_csv(
     assert place_mm == pytest.approx([40 - 0.9 * 12, -50 + 0.9 * 14, -20 + 3 * 7], abs=1e-4)
 
 
+@pytest.mark.parametrize("definition", [name for name in DEFINITIONS if not name.startswith("one-to-one")])
+def test_lesions_without_partners_have_no_column_for_them(
+    lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path, definition: str
+) -> None:
+    sheet = tmp_path / "lesions.csv"
+    values_of(lesionlab, reference, prediction, "--lesions", sheet, "--definition", definition)
+    header, first, *_ = sheet.read_text(encoding="utf-8").splitlines()
+    assert header == "side,lesion,outcome,volume_mm3,x_mm,y_mm,z_mm,overlap"
+    assert len(first.split(",")) == 8
+
+
+def test_the_numbers_of_the_csv_are_rounded_to_a_millionth(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    """NIfTI holds the grid in float32: as they come, these are 5.670000128746029 mm³ and 0.20000001043081284 mm."""
+    affine = np.array([[0.7, 0, 0, -0.7], [0, 0.3, 0, -0.1], [0, 0, 1.0, 0], [0, 0, 0, 1]])
+    drawn, sheet = save(tmp_path / "drawn.nii.gz", np.ones((3, 3, 3), dtype=np.uint8), affine), tmp_path / "lesions.csv"
+    values_of(lesionlab, drawn, drawn, "--lesions", sheet)
+    lines = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
+    assert lines[0]["volume_mm3"] == "5.67"
+    assert [lines[0][axis] for axis in ("x_mm", "y_mm", "z_mm")] == ["0.0", "0.2", "1.0"]
+
+
 def test_nothing_in_either_mask_is_undefined_not_perfect(lesionlab: Lesionlab, tmp_path: Path) -> None:
     empty = save(tmp_path / "empty.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8))
     values = values_of(lesionlab, empty, empty, "--definition", "isbi-2015")
@@ -149,12 +170,77 @@ def test_however_the_same_prediction_is_stored_its_score_is_the_same(
         assert values_of(lesionlab, reference, again, "--definition", definition) == straight
 
 
+def test_a_probability_map_is_scored_from_a_threshold_on(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+    probability = np.zeros((20, 24, 12), dtype=np.float32)
+    probability[2:6, 3:6, 2:4], probability[12, 14, 7], probability[16, 4, 8] = 0.7, 0.4, 0.3
+    soft = save(tmp_path / "soft.nii.gz", probability)
+    counts = {
+        threshold: [values[name] for name in ("found", "spurious")]
+        for threshold in (0.2, 0.4, 0.7, 0.71)
+        for values in [values_of(lesionlab, reference, soft, "--threshold", threshold)]
+    }
+    assert counts == {0.2: [2, 1], 0.4: [2, 0], 0.7: [1, 0], 0.71: [0, 0]}
+
+
+def test_one_label_of_many_is_scored(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    labels = np.zeros((20, 24, 12), dtype=np.int16)
+    labels[2:6, 3:6, 2:4], labels[12, 14, 7], labels[16, 4, 8] = 3, 3, 1
+    mask, many = save(tmp_path / "mask.nii.gz", (labels == 3).astype(np.uint8)), save(tmp_path / "many.nii.gz", labels)
+    of_both = values_of(lesionlab, many, many, "--reference-label", 3, "--label", 1)
+    assert [of_both[name] for name in ("reference_lesions", "found", "predicted_lesions", "true")] == [2, 0, 1, 0]
+    assert values_of(lesionlab, mask, many, "--label", 3) == values_of(lesionlab, mask, mask)
+    assert values_of(lesionlab, many, mask, "--reference-label", 3) == values_of(lesionlab, mask, mask)
+
+
+def test_other_values_than_0_and_1_are_refused_with_the_options_that_say_what_they_mean(
+    lesionlab: Lesionlab, tmp_path: Path
+) -> None:
+    labels = np.zeros((4, 4, 4), dtype=np.uint8)
+    labels[0, 0, :3] = 1, 2, 3
+    drawn, predicted = save(tmp_path / "drawn.nii", labels), save(tmp_path / "predicted.nii", labels / np.float32(3))
+    result = lesionlab("score", drawn, predicted)
+    assert result.exit_code == 1
+    of_drawn, of_predicted = result.output.splitlines()
+    assert "found the values 0, 1, 2, 3;" in of_drawn
+    assert "--reference-label" in of_drawn
+    assert "--threshold" in of_predicted
+    assert "--label" in of_predicted
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--label", 1), "wanted labels, found the value 0.5"),
+        (("--label", 1, "--threshold", 0.5), "--label and --threshold"),
+    ],
+)
+def test_a_probability_is_no_label(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path, options: tuple[object, ...], words: str
+) -> None:
+    soft = save(tmp_path / "soft.nii.gz", np.full((20, 24, 12), 0.5, dtype=np.float32))
+    result = lesionlab("score", reference, soft, *options)
+    assert result.exit_code == 1
+    assert words in result.output
+
+
+def test_files_that_are_not_there_are_both_named_and_no_study_is_spoken_of(
+    lesionlab: Lesionlab, tmp_path: Path
+) -> None:
+    result = lesionlab("score", tmp_path / "drawn.nii", tmp_path / "predicted.nii.gz")
+    assert result.exit_code == 1
+    for line, name in zip(result.output.splitlines(), ("drawn.nii", "predicted.nii.gz"), strict=True):
+        assert f"{name}: there is no such file; check the path" in line
+
+
 def test_masks_on_two_grids_are_refused_with_what_to_do(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
     smaller = save(tmp_path / "smaller.nii.gz", np.zeros((20, 24, 11), dtype=np.uint8))
     beside = AFFINE.copy()
     beside[0, 3] += 2
     moved = save(tmp_path / "moved.nii.gz", np.zeros((20, 24, 12), dtype=np.uint8), beside)
-    for other, words in [(smaller, ("20 × 24 × 11", "20 × 24 × 12")), (moved, ("at another place",))]:
+    for other, words in [
+        (smaller, ("20 × 24 × 11", "20 × 24 × 12")),
+        (moved, ("at another place, its corners up to 2 mm away",)),
+    ]:
         result = lesionlab("score", reference, other)
         assert result.exit_code == 1
         for word in (other.name, "0.9 × 0.9 × 3 mm", "nearest", *words):
