@@ -104,6 +104,15 @@ def test_a_model_that_was_not_tested_on_the_study_has_an_empty_panel_with_a_reas
     assert [panel.caption for panel in shown.panels if panel.mask is None] == ["not tested\non this study"]
 
 
+def test_of_several_seeds_the_lowest_is_shown_and_named(drawn_store, entry, rows, models):
+    more = [row.model_copy(update={"seed": 7, "found": 0}) for row in rows if row.arm == "de-novo"]
+    captions = {
+        panel.condition.arm: panel.caption for panel in read_slice(drawn_store, entry, rows + more, models).panels
+    }
+    assert captions["de-novo"].endswith("\nseed 0, of 2 seeds")
+    assert "seed" not in captions["fine-tuned"]
+
+
 def test_the_figure_has_a_row_per_study_and_a_column_per_model(drawn_store, manifest, rows, models):
     slices = [read_slice(drawn_store, entry, rows, models) for entry in manifest.studies[:2]]
     assert len(overlay_figure(slices).axes) == 2 * (2 + len(models))

@@ -13,7 +13,7 @@ from PIL import Image
 from lesionlab.analysis.figures.slices import read_prediction, read_volume
 from lesionlab.analysis.figures.thumbnails import Thumbnails, edges
 from lesionlab.analysis.pages import study_pages as room
-from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
+from lesionlab.analysis.pages.study_pages import limits_of_pages, models_on_pages, study_pages
 from lesionlab.analysis.statistics.conditions import Condition
 from tests.analysis.conftest import draw_lesions
 
@@ -41,6 +41,34 @@ def test_both_methods_at_the_largest_size_are_shown(plan, rows):
 def test_before_the_largest_size_has_results_the_largest_that_has_is_shown(plan, rows):
     early = [row for row in rows if row.training_size < 8]
     assert {model.training_size for model in models_on_pages(plan, early)} == {4}
+
+
+def again(rows, **changes):
+    """The same trained rows once more, under another setting."""
+    return [row.model_copy(update=changes) for row in rows if row.arm != "default"]
+
+
+def test_models_that_are_not_shown_are_counted_and_the_rule_is_told(plan, rows, pages):
+    told = "Of 5 models that were tested, 2 are shown: those trained on 8 studies."
+    assert limits_of_pages(plan, rows) == (told,)
+    assert {page.limits for page in pages()} == {(told,)}
+
+
+def test_other_depths_and_a_bound_on_the_number_of_models_are_told(plan, rows, monkeypatch):
+    monkeypatch.setattr(room, "MOST_MODELS", 1)
+    assert limits_of_pages(plan, rows + again(rows, depth=3)) == (
+        "Of 9 models that were tested, 1 is shown: those trained on 8 studies (depth 4), the first 1 of 2.",
+    )
+
+
+def test_that_only_one_of_several_seeds_is_shown_is_told(plan, rows):
+    assert limits_of_pages(plan, rows + again(rows, seed=3))[1:] == (
+        "Of several seeds (0, 3), the lowest that has results for a study is shown.",
+    )
+
+
+def test_where_all_is_shown_nothing_is_said(plan, rows):
+    assert limits_of_pages(plan, [row for row in rows if row.training_size == 8]) == ()
 
 
 def test_every_missed_and_spurious_lesion_of_the_shown_models_has_a_picture(pages, plan):

@@ -23,6 +23,9 @@ CHOICE = (
 )
 """What `representative_studies` does, in words."""
 
+MODELS = "every untrained model, and of the trained ones the smallest and the largest training size"
+"""What `shown_models` does, in words."""
+
 CHANNEL_TITLES = {
     "flair": "FLAIR",
     "subtraction": "Follow-up − initial",
@@ -121,14 +124,16 @@ def read_slice(store: Store, entry: ManifestEntry, rows: Sequence[StudyRow], mod
 
 
 def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: Plane) -> Panel:
-    """`rows` are those of this model and study: one per seed, of which the first is shown."""
+    """`rows` are those of this model and study: one per seed, of which the lowest is shown, and named."""
     if not rows:
         return Panel(model, None, "not tested\non this study")
     row = min(rows, key=lambda row: row.seed)
     mask_ijk = read_prediction(store, row)
     if mask_ijk is None:
         return Panel(model, None, "no prediction\nin the store")
-    return Panel(model, plane.cut(mask_ijk), f"found {row.found} of {row.reference_lesions}\nspurious {row.spurious}")
+    seed = f"\nseed {row.seed}, of {len(rows)} seeds" if len(rows) > 1 else ""
+    caption = f"found {row.found} of {row.reference_lesions}\nspurious {row.spurious}{seed}"
+    return Panel(model, plane.cut(mask_ijk), caption)
 
 
 def read_prediction(store: Store, row: StudyRow) -> NDArray[np.uint8] | None:

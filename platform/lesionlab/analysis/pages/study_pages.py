@@ -13,7 +13,14 @@ from markupsafe import Markup
 
 from lesionlab.analysis.figures.slices import read_prediction, read_volume
 from lesionlab.analysis.figures.thumbnails import Thumbnails
-from lesionlab.analysis.statistics.conditions import Condition, conditions, groups, rows_by_condition, rows_of
+from lesionlab.analysis.statistics.conditions import (
+    Condition,
+    conditions,
+    count_of,
+    groups,
+    rows_by_condition,
+    rows_of,
+)
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest
 from storage_schemas.manifests import ManifestEntry
@@ -52,6 +59,8 @@ class StudyPage:
     """Mistakes of these models beyond MOST_LESIONS, all smaller than those shown."""
     without_prediction: tuple[Condition, ...]
     """Models whose predicted mask is not in the store."""
+    limits: tuple[str, ...]
+    """Which models and seeds are shown and which are not, a sentence each; none where all are."""
 
     @property
     def file(self) -> str:
@@ -64,12 +73,37 @@ def models_on_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[Condition, ..
 
     Where none of that depth has any, those of another setting; where nothing trained has, what is tested untrained.
     """
-    tested = rows_by_condition(rows)
-    by_depth = sorted(groups(tested), key=lambda group: group.conditions[-1].depth != plan.spec.main_depth)
-    trained = next((group.trained for group in by_depth if group.trained), ())
-    largest = max((model.training_size for model in trained), default=0)
-    chosen = [model for model in trained if model.training_size == largest] or list(conditions(rows))
-    return tuple(chosen[:MOST_MODELS])
+    return _candidates(plan, rows)[0][:MOST_MODELS]
+
+
+def limits_of_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[str, ...]:
+    """What of the tested models `models_on_pages` leaves out, and of their seeds; a sentence each."""
+    candidates, which = _candidates(plan, rows)
+    shown, every = candidates[:MOST_MODELS], conditions(rows)
+    seeds = sorted({row.seed for row in rows if row.arm in ("fine-tuned", "de-novo")})
+    limits = []
+    if len(shown) < len(every):
+        first = f", the first {len(shown)} of {len(candidates)}" if len(shown) < len(candidates) else ""
+        number = "1 is" if len(shown) == 1 else f"{len(shown)} are"
+        limits.append(f"Of {len(every)} models that were tested, {number} shown: those {which}{first}.")
+    if len(seeds) > 1:
+        told = ", ".join(map(str, seeds))
+        limits.append(f"Of several seeds ({told}), the lowest that has results for a study is shown.")
+    return tuple(limits)
+
+
+def _candidates(plan: Plan, rows: Sequence[StudyRow]) -> tuple[tuple[Condition, ...], str]:
+    """The models that belong on the pages, however many, and which they are in words."""
+    by_depth = sorted(
+        groups(rows_by_condition(rows)), key=lambda group: group.conditions[-1].depth != plan.spec.main_depth
+    )
+    group = next((group for group in by_depth if group.trained), None)
+    if group is None:
+        return conditions(rows), "that are not trained on the target"
+    largest = max(model.training_size for model in group.trained)
+    setting = f" ({group.setting})" if group.setting else ""
+    which = f"trained on {count_of(largest, 'study')}{setting}"
+    return tuple(model for model in group.trained if model.training_size == largest), which
 
 
 def study_pages(
@@ -81,11 +115,12 @@ def study_pages(
 ) -> Iterator[StudyPage]:
     """One page for each tested study that has results, by name; `lesions` are those of each run."""
     entries = {entry.study: entry for run in plan.runs for entry in run.test}
+    limits = limits_of_pages(plan, rows)
     own: dict[str, list[StudyRow]] = defaultdict(list)
     for row in rows:
         own[row.study].append(row)
     for study in sorted(own):
-        yield _page(store, entries[study], own[study], models, lesions)
+        yield _page(store, entries[study], own[study], models, lesions, limits)
 
 
 def _page(
@@ -94,6 +129,7 @@ def _page(
     rows: Sequence[StudyRow],
     models: Sequence[Condition],
     lesions: Mapping[Digest, Sequence[LesionRow]],
+    limits: tuple[str, ...],
 ) -> StudyPage:
     shown = [(model, min(own, key=lambda row: row.seed)) for model in models if (own := rows_of(model, rows))]
     thumbnails = Thumbnails(read_volume(store, entry))
@@ -111,4 +147,4 @@ def _page(
             place_mm = (lesion.x_mm, lesion.y_mm, lesion.z_mm)
             picture = thumbnails.at(place_mm, mask_ijk, f"{lesion.outcome}, {lesion.volume_mm3:.0f} mm³")
             mistakes.append(Mistake(picture, model, lesion))
-    return StudyPage(entry, tuple(rows), tuple(shown), tuple(mistakes), left_out, tuple(unseen))
+    return StudyPage(entry, tuple(rows), tuple(shown), tuple(mistakes), left_out, tuple(unseen), limits)
