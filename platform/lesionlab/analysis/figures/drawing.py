@@ -5,14 +5,19 @@ No pyplot: it keeps figures in a global state and wants a display.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from lesionlab.analysis.statistics.conditions import Condition
 from storage_schemas.results import Arm
 
 TEXT_POINTS = 9
@@ -26,6 +31,42 @@ HATCH: dict[Arm, str] = {"default": "", "grader": "xxx", "fine-tuned": "///", "d
 HATCH_INK: dict[Arm, str] = {"default": "#3f6b3f", "grader": "#7a3d00", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
 LINE_STYLE: dict[Arm, str] = {"default": ":", "grader": "-.", "fine-tuned": "-", "de-novo": "--"}
 MARKER: dict[Arm, str] = {"default": "s", "grader": "D", "fine-tuned": "o", "de-novo": "^"}
+
+_FURTHER_HATCHES = ("\\\\\\", "|||", "ooo", "---", "+++", "***")
+_PALER = 0.55
+"""Part of its colour that each further model of an arm keeps of the one before."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the bars of one model are filled: unlike any other model of the figure, in colour and in grey."""
+
+    fill: str
+    hatch: str
+    ink: str
+
+    @property
+    def patch(self) -> dict[str, Any]:
+        """For bars, and for the patches of a legend."""
+        return {"facecolor": self.fill, "hatch": self.hatch, "edgecolor": self.ink, "linewidth": 0.8}
+
+
+def looks(models: Iterable[Condition]) -> dict[Condition, Look]:
+    """A look for each model, the same at all its training sizes.
+
+    The first of an arm has the arm's own look; each further one is paler and, of six, has a hatch that no
+    other model has.
+    """
+    found: dict[Condition, Look] = {}
+    of_arm: Counter[Arm] = Counter()
+    chosen = list(models)
+    for way in dict.fromkeys(replace(model, training_size=0) for model in chosen):
+        number, arm = of_arm[way.arm], way.arm
+        further = len(found) - len(of_arm)
+        hatch = _FURTHER_HATCHES[further % len(_FURTHER_HATCHES)] if number else HATCH[arm]
+        found[way] = Look(_paler(FILL[arm], _PALER**number), hatch, HATCH_INK[arm])
+        of_arm[arm] += 1
+    return {model: found[replace(model, training_size=0)] for model in chosen}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -50,6 +91,11 @@ def as_svg(figure: Figure, name: str) -> bytes:
 def as_png(figure: Figure) -> bytes:
     """PNG at 200 dots per inch."""
     return _saved(figure, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
+
+
+def _paler(color: str, kept: float) -> str:
+    """Mixed with white."""
+    return to_hex([1 - kept * (1 - part) for part in to_rgb(color)])
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:
