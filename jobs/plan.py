@@ -35,6 +35,8 @@ def show_design(spec: StudySpec) -> None:
 
     console.print(f"{spec.name}: {spec.title}", markup=False)
     console.print(f"training sizes: {', '.join(map(str, spec.training_sizes))}", markup=False)
+    if len(spec.seeds) > 1:
+        console.print(f"seeds: {', '.join(map(str, spec.seeds))}; each training is made {len(spec.seeds)} times")
     for place, arms in shared.items():
         value = next(model[place] for model in models if model[place])
         console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})", markup=False)
@@ -43,7 +45,10 @@ def show_design(spec: StudySpec) -> None:
     for source in spec.sources:
         if source.trained_in:
             console.print(f"{source.model}: {_meant(source.trained_in)}", markup=False)
-    console.print(rotation.as_text(spec), markup=False)
+    console.print(rotation.as_text(spec, console.width), markup=False)
+    if to_train := [source.model for source in spec.sources if source.cohort]:
+        depths = f" at depths {', '.join(map(str, spec.network_depths))}" if len(spec.network_depths) > 1 else ""
+        console.print(f"to be trained first, where not registered yet: {', '.join(to_train)}{depths}")
     console.print(f"{trainings(spec)} trainings", markup=False)
 
 
@@ -108,11 +113,14 @@ def _counts(spec: StudySpec, turns: Sequence[Cell]) -> tuple[str, str]:
 
 
 def save_figure(spec: StudySpec, path: Path) -> None:
-    """Draw the rotation into a file. Raises InputError where its name ends neither in .svg nor in .png."""
+    """Draw the rotation into a file. Raises InputError where it ends neither in .svg nor .png, or cannot be written."""
     if path.suffix not in {".svg", ".png"}:
         raise InputError(f"--figure {path}: wanted a file name that ends in .svg or .png")
     picture = rotation.figure(spec)
-    path.write_bytes(as_svg(picture, f"rotation-{spec.name}") if path.suffix == ".svg" else as_png(picture))
+    try:
+        path.write_bytes(as_svg(picture, f"rotation-{spec.name}") if path.suffix == ".svg" else as_png(picture))
+    except OSError as error:
+        raise InputError(f"--figure {path}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def plan(

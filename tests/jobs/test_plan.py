@@ -72,3 +72,17 @@ def test_models_that_an_ms_study_trained_are_not_called_default_models(narrow: L
     assert "flair-single-dn-10 as it is" in output
     assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, fold 1, depth 4\n" in output
     assert max(map(len, output.splitlines()[1:])) <= 100
+
+
+def test_repeats_and_the_default_models_to_be_trained_first_are_told(narrow: Lesionlab, tmp_path: Path) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text(EVERY_AXIS + "seeds: [1, 2, 3]\n")
+    lines = narrow("plan", file).output.splitlines()
+    assert "seeds: 1, 2, 3; each training is made 3 times" in lines
+    assert lines[-2] == "to be trained first, where not registered yet: mixed-flair, metastases at depths 3, 4"
+
+
+def test_a_figure_that_cannot_be_written_is_one_message(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    result = lesionlab("plan", "demo", "--figure", tmp_path / "nowhere" / "x.png")
+    assert result.exit_code == 1
+    assert "cannot be written" in result.output

@@ -48,3 +48,19 @@ def test_the_figure_is_the_same_bytes_each_time_and_tells_roles_apart_without_co
     looks = {(rotation.HATCH[role], rotation.FILL[role] == "white") for role in rotation.MARK}
     assert len(looks) == len(rotation.MARK)
     assert [axes.get_title() for axes in first.axes] == [panel.title for panel in rotation.panels(spec)]
+
+
+def test_panels_go_below_each_other_where_the_screen_is_narrow():
+    lines = rotation.as_text(load_spec("wahlig2023-flair-single"), width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line.split("N =")[0].strip() for line in lines if "N =" in line] == ["", ""]
+    assert sum(line.startswith("fold") for line in lines) == 2
+
+
+def test_where_subsets_are_sites_the_figure_names_them():
+    spec = load_spec("example")
+    target = {"cohort": "ms", "design": "leave-one-site-out", "sites": ("north", "south", "west")}
+    by_site = StudySpec.model_validate(spec.model_dump() | {"target": target, "unit_of_analysis": "per-study"})
+    (axes,) = rotation.figure(by_site).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["north", "south", "west"]
+    assert axes.get_title() == "leave-one-site-out, N up to 50"

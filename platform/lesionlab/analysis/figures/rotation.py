@@ -5,6 +5,7 @@ As text for the screen and as a figure. One panel a training size: a row is a fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ LEGEND: dict[Role, str] = {"trained": "trained on", "tested": "tested", "unused"
 FILL: dict[Role, str] = {"trained": "#5b8db8", "tested": "#f6c79b", "unused": "white"}
 HATCH: dict[Role, str] = {"trained": "", "tested": "///", "unused": ""}
 
+_BETWEEN = "   "
 _CELL_IN = 0.19
 _LEGEND_IN = 3.4
 _INK = "#404040"
@@ -43,7 +45,7 @@ def panels(spec: StudySpec) -> tuple[Panel, ...]:
     sizes = spec.training_sizes if spec.target.design == "rotation" else (max(spec.training_sizes),)
     return tuple(
         Panel(
-            title=f"N = {size}" if spec.target.design == "rotation" else spec.target.design,
+            title=f"N = {size}" if spec.target.design == "rotation" else _title(spec),
             folds=spec.fold_numbers,
             roles=tuple(_roles(spec, size, fold) for fold in spec.fold_numbers),
         )
@@ -51,23 +53,28 @@ def panels(spec: StudySpec) -> tuple[Panel, ...]:
     )
 
 
-def as_text(spec: StudySpec) -> str:
-    """The panels side by side, and a legend below them."""
+def as_text(spec: StudySpec, width: int = 80) -> str:
+    """The panels side by side, as many as `width` characters hold, and a legend below them."""
     drawn = panels(spec)
     count = spec.target.fold_count
     # A column is as wide as the highest number, and one space.
-    width = len(str(count)) + 1
-    head = "".join(f"{number:>{width}}" for number in range(1, count + 1))
-    across = max(len(head), *(len(panel.title) + 1 for panel in drawn))
-    lines = [
-        "     " + "   ".join(f"{' ' + panel.title:<{across}}" for panel in drawn),
-        "fold " + "   ".join(f"{head:<{across}}" for _ in drawn),
-    ]
-    for place, fold in enumerate(spec.fold_numbers):
-        rows = ["".join(f"{MARK[role]:>{width}}" for role in panel.roles[place]) for panel in drawn]
-        lines.append(f"{fold:>4} " + "   ".join(f"{row:<{across}}" for row in rows))
+    column = len(str(count)) + 1
+    across = max(count * column, *(len(panel.title) + 1 for panel in drawn))
+    fitting = max(1, (width - len("fold ") + len(_BETWEEN)) // (across + len(_BETWEEN)))
+    lines: list[str] = []
+    for first in range(0, len(drawn), fitting):
+        lines += _block(drawn[first : first + fitting], spec.fold_numbers, count, column, across)
     lines.append("; ".join(f"{MARK[role]} {LEGEND[role]}" for role in MARK) + f"; columns are subsets{_names(spec)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _block(side_by_side: Sequence[Panel], folds: Sequence[int], count: int, column: int, across: int) -> Iterator[str]:
+    head = "".join(f"{number:>{column}}" for number in range(1, count + 1))
+    yield "     " + _BETWEEN.join(f"{' ' + panel.title:<{across}}" for panel in side_by_side)
+    yield "fold " + _BETWEEN.join(f"{head:<{across}}" for _ in side_by_side)
+    for place, fold in enumerate(folds):
+        rows = ["".join(f"{MARK[role]:>{column}}" for role in panel.roles[place]) for panel in side_by_side]
+        yield f"{fold:>4} " + _BETWEEN.join(f"{row:<{across}}" for row in rows)
 
 
 def figure(spec: StudySpec) -> Figure:
@@ -75,10 +82,16 @@ def figure(spec: StudySpec) -> Figure:
     drawn = panels(spec)
     count, folds = spec.target.fold_count, len(spec.fold_numbers)
     width_in = max(len(drawn) * (count * _CELL_IN + 0.35) + 0.4, _LEGEND_IN)
-    picture = new_figure(width_in, folds * _CELL_IN + 1.0)
+    names_in = 0.07 * max(map(len, spec.target.sites), default=0)
+    picture = new_figure(width_in, folds * _CELL_IN + 1.15 + names_in)
     grid = picture.subplots(1, len(drawn), squeeze=False)[0]
     for axes, panel in zip(grid, drawn, strict=True):
         _draw(axes, panel, count)
+        if spec.target.sites:
+            axes.set_xticks(axes.get_xticks(), spec.target.sites, rotation=90)
+            axes.set_xlabel("Site", fontsize=TEXT_POINTS)
+        if axes is not grid[0]:
+            axes.set_yticks([])
     grid[0].set_ylabel("Fold", fontsize=TEXT_POINTS)
     handles = [Patch(facecolor=FILL[r], hatch=HATCH[r], edgecolor=_INK, label=LEGEND[r]) for r in MARK]
     picture.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=TEXT_POINTS - 1, frameon=False)
@@ -106,6 +119,11 @@ def _roles(spec: StudySpec, size: int, fold: int) -> tuple[Role, ...]:
         "trained" if number in taken.train else "tested" if number in taken.test else "unused"
         for number in range(1, spec.target.fold_count + 1)
     )
+
+
+def _title(spec: StudySpec) -> str:
+    """The sizes take part of what is trained on, the same subsets each."""
+    return f"{spec.target.design}, N up to {max(spec.training_sizes)}"
 
 
 def _names(spec: StudySpec) -> str:
