@@ -31,7 +31,7 @@ def by_site(design: str, **changes: object) -> StudySpec:
 
 def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> None:
     assert rotation.as_text(by_site("train-on-one-site", folds=[1, 3])).splitlines() == [
-        "      train-on-one-site",
+        "      train-on-one-site, N up to 10",
         "fold  1 2 3",
         "   1  ■ T T",
         "   3  T T ■",
@@ -57,10 +57,7 @@ def test_panels_go_below_each_other_where_the_screen_is_narrow():
     assert sum(line.startswith("fold") for line in lines) == 2
 
 
-def test_where_subsets_are_sites_the_figure_names_them():
-    spec = load_spec("example")
-    target = {"cohort": "ms", "design": "leave-one-site-out", "sites": ("north", "south", "west")}
-    by_site = StudySpec.model_validate(spec.model_dump() | {"target": target, "unit_of_analysis": "per-study"})
-    (axes,) = rotation.figure(by_site).axes
+def test_where_subsets_are_sites_the_figure_names_them() -> None:
+    (axes,) = rotation.figure(by_site("leave-one-site-out")).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["north", "south", "west"]
-    assert axes.get_title() == "leave-one-site-out, N up to 50"
+    assert axes.get_title() == "leave-one-site-out, N up to 10"
