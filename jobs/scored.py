@@ -86,13 +86,14 @@ def show(result: Score, definition: MetricDefinition) -> None:
     for name, value in summary(result, definition).items():
         table.add_row(VALUES[name], str(value) if isinstance(value, int) else _number(value))
     console.print(table)
-    sizes = Table(title="by lesion volume (–: nothing to divide by)", title_justify="left")
+    sizes = Table(title="by lesion volume", title_justify="left")
     for column in ("mm³", "lesions", "found", "sensitivity", "predicted", "true", "PPV"):
         sizes.add_column(column, justify="right")
     rows = zip(detection_by_size(result.reference), detection_by_size(result.prediction), strict=True)
     for drawn, predicted in rows:
         sizes.add_row(drawn.title(), *_cells(drawn), *_cells(predicted), end_section=drawn.up_to_mm3 is None)
     console.print(sizes)
+    console.print("–: nothing to divide by")
 
 
 def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
