@@ -162,9 +162,11 @@ def test_the_key_explains_only_what_is_shown(rows):
     ],
 )
 def test_the_key_says_what_each_number_is_over(rows, unit, said):
+    graded = [row for row in rows if row.arm == "default" and row.position != 1]
+    rows = rows + [row.model_copy(update={"arm": "grader", "source": None}) for row in graded]
     tables = performance_tables(summarise(rows, conditions(rows)), compare(rows, rows, unit), unit)
     text = " ".join(as_text(tables).split())
-    assert "Mean ± standard error over the tested studies (n = 12; Default: n = 4)." in text
+    assert "Mean ± standard error over the tested studies (n = 12; Default, Grader 2: n = 3 to 4)." in text
     assert f"p default: two-tailed unpaired t against the default model, {said};" in text
     assert "p method: two-tailed paired t, FT against DN at the same N, over studies (n = 12);" in text
 

@@ -74,7 +74,8 @@ def _explained(table: PerformanceTable, compared: Comparison, tests: Sequence[Ef
     """`p default: two-tailed unpaired t against the default model, over studies (n = 60 against 10); *: p ≤ …`."""
     positions = counted(tests[0], table.unit) == "positions"
     over = "test positions, each averaged over the folds" if positions else "studies"
-    n = n_text([test for test in tests if test.p is not None] or tests)
+    # Of trained models; how many studies an untrained one was tested on, the first sentence of the key says.
+    n = n_text([test for test in tests if test.p is not None and test.training_size] or tests)
     m = span(test.family for test in tests)
     judged = f"*: p ≤ {ALPHA}/{m} (Bonferroni, m = {m})"
     return f"{compared.title}: two-tailed {compared.test}, over {over} (n = {n}); {judged}."
