@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lesionlab.analysis.pages import study_pages as room
 from lesionlab.analysis.pages.study_pages import limits_of_pages, models_on_pages, study_pages
 from lesionlab.analysis.statistics.conditions import Condition
 from tests.analysis.conftest import draw_lesions
+from tests.analysis.figures.grey import APART, luminance
 
 
 @pytest.fixture
@@ -121,6 +123,17 @@ def test_the_picture_is_the_grey_layer_at_its_true_proportions(picture):
     assert grey.shape == (16, 14)
     assert grey.dtype == np.uint8
     assert grey[7, 7] > 200 > 50 > grey[0, 0]
+
+
+def test_the_outlines_are_told_apart_without_colour():
+    style = files("lesionlab.analysis.pages").joinpath("templates/style.css.j2").read_text()
+    prediction, reference = (
+        re.search(rf"svg.cut .{which} {{(.*?)}}", style)[1] for which in ("prediction", "reference")
+    )
+    assert "stroke-dasharray" in prediction
+    assert "stroke-dasharray" not in reference
+    bright, dark = (luminance(re.search(r"stroke: (#\w+)", look)[1]) for look in (reference, prediction))
+    assert bright - dark > APART
 
 
 def test_an_outline_goes_round_holes_and_corners():

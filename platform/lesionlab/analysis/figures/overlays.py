@@ -15,7 +15,7 @@ from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
 from lesionlab.analysis.figures.planes import Outline
 from lesionlab.analysis.figures.slices import StudySlice
 from lesionlab.analysis.statistics.conditions import Condition
-from lesionlab.analysis.statistics.tables import short_name
+from lesionlab.analysis.statistics.tables import short_name, variant
 
 REFERENCE: dict[str, Any] = {"colors": "#5cf0ff", "linestyles": "solid", "linewidths": 0.8}
 PREDICTION: dict[str, Any] = {"colors": "#ff4d6d", "linestyles": "dashed", "linewidths": 1.8}
@@ -23,6 +23,8 @@ _CASING = 0.9
 """Points of black around both, so that they are seen on bright lesions too, and in grey."""
 
 PANEL_IN = 1.5
+TITLE_LINE_IN = 0.17
+CAPTION_LINE_IN = 0.13
 SCALE_BAR_MM = 50
 _FINER = 5
 _MARGIN_VOXELS = 4
@@ -33,14 +35,24 @@ _AIR = 0.08
 def overlay_figure(slices: Sequence[StudySlice]) -> Figure:
     """One row per study, one column per model; all slices of a row at one scale and one grey window."""
     models = [panel.condition for panel in slices[0].panels]
-    figure = new_figure(PANEL_IN * (2 + len(models)) + 0.6, 1.45 * PANEL_IN * len(slices) + 0.4)
-    grid = figure.subplots(len(slices), 2 + len(models), squeeze=False)
+    titles = [slices[0].image, "Reference", *(_title(model, models) for model in models)]
+    heights_in = [_height_in(study) for study in slices]
+    head_and_foot_in = TITLE_LINE_IN * (max(title.count("\n") for title in titles) + 1) + 0.45
+    figure = new_figure(PANEL_IN * len(titles) + 0.6, sum(heights_in) + head_and_foot_in)
+    grid = figure.subplots(len(slices), len(titles), squeeze=False, height_ratios=heights_in)
     for axes_of_row, study in zip(grid, slices, strict=True):
         _draw_row(axes_of_row, study)
-    for axes, title in zip(grid[0], [slices[0].image, "Reference", *map(_title, models)], strict=True):
+    for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=TEXT_POINTS)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, fontsize=TEXT_POINTS, frameon=False)
     return figure
+
+
+def _height_in(study: StudySlice) -> float:
+    """Of one row: the head at the width of a panel, and the lines below it."""
+    left, right, top, bottom = _box_mm(study)
+    lines = 1 + max(panel.caption.count("\n") for panel in study.panels)
+    return PANEL_IN * (bottom - top) / (right - left) + CAPTION_LINE_IN * lines + 0.08
 
 
 def _draw_row(row: Sequence[Axes], study: StudySlice) -> None:
@@ -105,8 +117,12 @@ def _box_mm(study: StudySlice) -> tuple[float, float, float, float]:
     return left, right, top, bottom
 
 
-def _title(model: Condition) -> str:
-    return f"{short_name(model)}, N = {model.training_size}" if model.trained else short_name(model)
+def _title(model: Condition, among: Sequence[Condition]) -> str:
+    """`FT, N = 50`; below it what tells the model from others of its arm: its source, rate, freezing."""
+    size = f", N = {model.training_size}" if model.trained else ""
+    sources = {other.source for other in among if other.arm == model.arm}
+    source = [f"from {model.source}"] if len(sources) > 1 else []
+    return "\n".join([short_name(model) + size, *source, *variant(model, among)])
 
 
 def _legend() -> list[Line2D]:
