@@ -5,14 +5,16 @@ Three marks, all after Bonferroni: * from the default model, & from Grader 2, # 
 
 from __future__ import annotations
 
+from math import ceil
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lesionlab.analysis.figures.drawing import FILL, HATCH, HATCH_INK, INK, TEXT_POINTS, new_figure, quiet_axes
+from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, new_figure, quiet_axes
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.tables import Line, Measure, PerformanceTable, variant
+from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, variant
 from storage_schemas.results import Arm
 
 GROUP_WIDTH = 0.76
@@ -37,19 +39,22 @@ MARK_NAMES = {
 _MARK_GAP = 0.015
 _MARK_HEIGHT = 0.06
 _LEAST_TOP = 1.1
+_LEGEND_LINE_IN = 0.2
 
 
 def bar_figure(table: PerformanceTable) -> Figure:
     """Sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
-    figure = new_figure(7.2, 3.7)
+    legend = _legend(table)
+    several = any(variant(model, table.models) for model in table.models)
+    figure = new_figure(7.2, 3.5 + _LEGEND_LINE_IN * (ceil(len(legend) / 2) if several else 1))
     axes = figure.subplots(1, len(PANELS), sharey=True)
     tops = [_draw_panel(panel, table, metric, title) for panel, (metric, title) in zip(axes, PANELS, strict=True)]
     axes[0].set_ylim(0, max(_LEAST_TOP, *tops))
     axes[0].set_ylabel("Fraction of lesions, mean ± 1 SE", fontsize=TEXT_POINTS)
     figure.legend(
-        handles=_legend(table),
+        handles=legend,
         loc="outside lower center",
-        ncols=4,
+        ncols=2 if several else len(ARM_NAMES),
         fontsize=TEXT_POINTS,
         frameon=False,
         title=_key(table),
@@ -89,9 +94,10 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
     """Draws sensitivity or PPV; returns the height that it takes."""
     bars = _bars(table)
     lines = {line.condition: line for line in table.lines}
-    tops = {model: _draw_bar(axes, *bars[model], line, metric) for model, line in lines.items()}
-    for model, way in _ways(table).items():
-        _number_bar(axes, bars[model][0], _numbers(table)[way])
+    look_of = looks(table.models)
+    tops = {
+        model: _draw_bar(axes, *bars[model], line.measures[metric], look_of[model]) for model, line in lines.items()
+    }
     for tuned, fresh in pairs_of_methods(table.models):
         effect = lines[tuned].measures[metric].between_methods.get(fresh.model)
         if effect and effect.significant:
@@ -112,14 +118,13 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
     return max(tops.values(), default=0.0)
 
 
-def _draw_bar(axes: Axes, x: float, width: float, line: Line, metric: Metric) -> float:
+def _draw_bar(axes: Axes, x: float, width: float, measure: Measure, look: Look) -> float:
     """Draws one bar with its error bar and marks; returns the height where a bracket may start."""
-    arm, measure = line.condition.arm, line.measures[metric]
     mean, se = measure.summary.mean, measure.summary.se or 0.0
     if mean is None:
         axes.text(x, 0.02, "no value", ha="center", va="bottom", rotation=90, fontsize=TEXT_POINTS - 2, color=INK)
         return 0.25
-    axes.bar(x, mean, width, color=FILL[arm], hatch=HATCH[arm], edgecolor=HATCH_INK[arm], linewidth=0.8, zorder=2)
+    axes.bar(x, mean, width, zorder=2, **look.patch)
     if measure.summary.se is not None:
         axes.errorbar(x, mean, yerr=se, color=INK, linewidth=1, capsize=2.5, capthick=1, zorder=3)
     top = mean + se + _MARK_GAP
@@ -129,44 +134,30 @@ def _draw_bar(axes: Axes, x: float, width: float, line: Line, metric: Metric) ->
     return top
 
 
-def _number_bar(axes: Axes, x: float, number: str) -> None:
-    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-    axes.text(x, 0.02, number, ha="center", va="bottom", fontsize=TEXT_POINTS - 2, color=INK, bbox=paper)
-
-
 def _draw_bracket(axes: Axes, left: float, right: float, foot: float) -> None:
     axes.plot([left, left, right, right], [foot, foot + 0.015, foot + 0.015, foot], color=INK, linewidth=0.9)
     middle = (left + right) / 2
     axes.text(middle, foot + 0.015, BETWEEN_METHODS, ha="center", va="bottom", fontsize=TEXT_POINTS - 1, color=INK)
 
 
-def _ways(table: PerformanceTable) -> dict[Condition, str]:
-    """What every model is called whose arm has several ways of training: `De novo, learning rate 0.001`."""
-    named = sorted(((m, variant(m, table.models)) for m in table.models), key=lambda pair: pair[0].arm)
-    return {model: ", ".join((ARM_NAMES[model.arm], *words)) for model, words in named if words}
-
-
-def _numbers(table: PerformanceTable) -> dict[str, str]:
-    """Of every such way, as it stands at the foot of its bars."""
-    return {way: str(number) for number, way in enumerate(dict.fromkeys(_ways(table).values()), start=1)}
-
-
 def _key(table: PerformanceTable) -> str:
-    """The marks that the table could have, and the numbers at the foot of the bars."""
-    arms = {line.condition.arm for line in table.lines}
+    """The marks that the table could have."""
+    arms = {model.arm for model in table.models}
     possible = {
         AGAINST_DEFAULT: "default" in arms,
         AGAINST_GRADER: "grader" in arms,
         BETWEEN_METHODS: {"fine-tuned", "de-novo"} <= arms,
     }
-    marks = "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
-    return "\n".join([marks, *(f"{number}  {way}" for way, number in _numbers(table).items())])
+    return "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
 
 
 def _legend(table: PerformanceTable) -> list[Patch]:
-    arms = {line.condition.arm for line in table.lines}
-    return [
-        Patch(facecolor=FILL[arm], hatch=HATCH[arm], edgecolor=HATCH_INK[arm], label=name)
+    """One entry a way of training, with what tells it from others of its arm."""
+    look_of = looks(table.models)
+    named = {
+        ", ".join([name, *variant(model, table.models)]): look_of[model]
         for arm, name in ARM_NAMES.items()
-        if arm in arms
-    ]
+        for model in table.models
+        if model.arm == arm
+    }
+    return [Patch(label=name, **look.patch) for name, look in named.items()]
