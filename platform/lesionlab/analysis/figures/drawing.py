@@ -95,7 +95,8 @@ def as_png(figure: Figure) -> bytes:
 
 def _paler(color: str, kept: float) -> str:
     """Mixed with white."""
-    return to_hex([1 - kept * (1 - part) for part in to_rgb(color)])
+    red, green, blue = (1 - kept * (1 - part) for part in to_rgb(color))
+    return to_hex((red, green, blue))
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:
