@@ -124,6 +124,12 @@ def test_what_is_no_study_file_is_said_to_be_none(name: str, said: str, tmp_path
         load_spec(name)
 
 
+def test_other_rules_under_a_known_definitions_name_are_refused(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, study(metric={"name": "paper", "connectivity": 6})) == [
+        "metric: paper is the name of another definition; give it a name of its own"
+    ]
+
+
 def test_brackets_in_a_title_are_shown_as_they_are(lesionlab: Lesionlab, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(study(title="lesions [FLAIR/T1] at 3T [/new] [bold]three[/bold]"))
     result = lesionlab("plan", tmp_path / "study.yaml")
