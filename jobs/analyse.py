@@ -9,7 +9,8 @@ import typer
 
 from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_of
 from jobs.door import StoreOption, connect, console, plain_name, run_alone
-from lesionlab.analysis.report import ReportResult, write_report
+from jobs.report_folder import save_files
+from lesionlab.analysis.report import PAGE, ReportResult, write_report
 from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
 from lesionlab.store.objects import Store
 from lesionlab.studies.plans import current_plan
@@ -17,12 +18,9 @@ from lesionlab.studies.plans import current_plan
 
 def save_report(store: Store, result: ReportResult, out: Path) -> Path:
     """Copy a report with its tables and figures out of the store; returns the page to open."""
-    root = result.key.rpartition("/")[0] + "/"
-    for key in store.list(root):
-        path = out / key.removeprefix(root)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.get(key))
-    return out / "report.html"
+    root = result.key.removesuffix(PAGE)
+    save_files({key.removeprefix(root): store.get(key) for key in store.list(root)}, out)
+    return out / PAGE
 
 
 def analyse_study(study: str, uri: str, out: Path | None, null_repetitions: int) -> None:
@@ -47,14 +45,14 @@ def analyse(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also copy report, tables and figures to this folder.")
     ] = None,
-    unit: UnitOption = "fold-averaged",
+    unit: UnitOption = None,
     undefined: UndefinedOption = "exclude",
     target: Annotated[
         str | None,
         typer.Option(metavar="METRIC=MEAN", help="With --rows: what the arms are to reach, such as sensitivity=0.63."),
     ] = None,
     annotation_minutes: Annotated[
-        float | None, typer.Option(min=0, help="With --rows: a person's minutes for one study, to count hours saved.")
+        float | None, typer.Option(help="With --rows: a person's minutes for one study, to count hours saved.")
     ] = None,
     null_repetitions: Annotated[
         int,
@@ -70,7 +68,10 @@ def analyse(
     The table has one line for each study that a model was tested on. Columns, in any order: study, patient, site,
     arm (fine-tuned or FT, de-novo or DN, default, grader or Grader 2), training_size, fold (from 1), sensitivity, ppv
     (from 0 to 1, empty where undefined); and, where there are several of them, source (the default model), seed,
-    depth, learning_rate, budget, freezing, train_site; and dice, and position (in the test subset).
+    depth, learning_rate, budget, freezing, train_site; and dice. Of a rotation, position: the place in the test subset,
+    from 1 in each fold, drawn by chance. With it the unpaired tests average each position over the folds, as in the
+    paper; without it they count studies.
+
     First lines of such a table:
 
     study,patient,site,arm,training_size,fold,sensitivity,ppv
@@ -87,7 +88,7 @@ def analyse(
         options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
         analyse_table(rows, unit, options, out)
     elif study is not None:
-        if target or annotation_minutes or (unit, undefined) != ("fold-averaged", "exclude"):
+        if target or annotation_minutes is not None or unit or undefined != "exclude":
             raise typer.BadParameter("what a study declares in its file is not said here; these options go with --rows")
         analyse_study(study, store, out, null_repetitions)
 

@@ -1,4 +1,4 @@
-"""A table of results that were made elsewhere in; the same statistics, tables and answer out. No store, no study."""
+"""A table of results that were made elsewhere in; the same statistics, report and answer out. No store, no study."""
 
 from __future__ import annotations
 
@@ -9,62 +9,54 @@ import typer
 from pydantic import ValidationError
 
 from jobs.door import console
-from jobs.faults import validation_faults
-from lesionlab.analysis.sheets.beside_tables import beside_sheets
+from jobs.report_folder import save_files
+from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.sheets.screen import as_text
-from lesionlab.analysis.sheets.sheet import files_of
 from lesionlab.analysis.statistics.beside import Options
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Metric
-from lesionlab.analysis.statistics.external import TableRow, read_table
-from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, summary_csv
-from lesionlab.analysis.statistics.whole import Statistics, statistics
+from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.whole import statistics
 from lesionlab.errors import InputError
 from storage_schemas.studies import Goal, Undefined
 
 UnitOption = Annotated[
-    Unit,
-    typer.Option(help="With --rows: the unpaired tests' unit. fold-averaged, the paper's: by position in the subset."),
+    Unit | None,
+    typer.Option(
+        show_default="fold-averaged where the table is a rotation with the column position, else per-study",
+        help="With --rows: what the unpaired tests count: studies, or (the paper's) positions in the test subset, each "
+        "averaged over the folds.",
+    ),
 ]
 UndefinedOption = Annotated[
     Undefined, typer.Option(help="With --rows: leave undefined values out, or count them as 0 (worst).")
 ]
 
 
-def analyse_table(rows: Path, unit: Unit, options: Options, out: Path | None) -> None:
-    """Print tables and answer; write them with every comparison into the folder. Raises InputError with all faults."""
+def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
+    """Print tables and answer, and write the report into the folder. Raises InputError with all faults."""
     table = read_table(rows)
-    found = statistics(table, table, unit, options)
+    found = statistics(table.rows, table.rows, unit_of(table, unit), options)
     console.print(as_text(found.tables), markup=False)
     console.print(found.answer.text(), markup=False)
     if out is not None:
-        for name, text in files(table, found).items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        console.print(f"tables: {out}", markup=False)
-
-
-def files(rows: tuple[TableRow, ...], found: Statistics) -> dict[str, str]:
-    """By name: the numbers in full precision, what stands beside them, and the words."""
-    return {
-        "answer.txt": found.answer.text() + "\n",
-        "performance.txt": as_text(found.tables),
-        "performance.csv": performance_csv(found.tables),
-        "summary.csv": summary_csv(found.summaries),
-        "effects.csv": effects_csv(found.effects),
-        "studies.csv": csv_text([row.model_dump() for row in rows]),
-        **files_of(beside_sheets(found.beside)),
-    }
+        save_files(table_report(table, found), out)
+        console.print(f"report: {out / PAGE}", markup=False)
 
 
 def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None:
-    """The goal that two options declare; None without them. Raises InputError where they cannot be read."""
+    """The goal that two options declare; None without them. Raises InputError that names each that cannot be meant."""
     metric, _, mean = (target or "sensitivity=").partition("=")
     if target is None and annotation_minutes is None:
         return None
     try:
         return Goal.model_validate({"metric": metric, "target": mean or None, "annotation_minutes": annotation_minutes})
     except ValidationError as error:
-        wanted = f"--target: wanted {', '.join(get_args(Metric))} and a mean from 0 to 1, as in sensitivity=0.63"
-        raise InputError(f"{wanted}; found {target!r}", *validation_faults(error, Goal)) from error
+        wrong = {fault["loc"][0] for fault in error.errors()}
+        faults = []
+        if wrong & {"metric", "target"}:
+            names = ", ".join(get_args(Metric))
+            faults.append(f"--target: wanted {names} and a mean from 0 to 1, as in sensitivity=0.63; found {target!r}")
+        if "annotation_minutes" in wrong:
+            faults.append(f"--annotation-minutes: wanted more than 0; found {annotation_minutes}")
+        raise InputError(*faults) from error

@@ -18,7 +18,7 @@ from storage_schemas.base import digest_of
 from storage_schemas.cohorts import Cohort, CohortPlan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
-from storage_schemas.models import ModelName
+from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.splits import Split, Target
@@ -250,12 +250,34 @@ def draw_lesions(row: StudyRow) -> list[LesionRow]:
     ]
 
 
-@pytest.fixture(scope="session")
-def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow]) -> Callable[[], Store]:
-    """Makes stores in memory with all that a finished study leaves: manifest, volumes, rows and predictions."""
+WEIGHTS = "e" * 64
+"""What every trained model's card says of its weights."""
 
-    def build() -> Store:
-        store = open_store("memory://")
+
+def draw_card(run: RunSpec) -> ModelCard:
+    """Of the model that a run trained."""
+    return ModelCard(
+        name=run.study_name,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=WEIGHTS,
+        parent=run.parent.model if run.parent else None,
+        cohort=run.cohort,
+        training_studies=len(run.train),
+    )
+
+
+@pytest.fixture(scope="session")
+def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow]) -> Callable[..., Store]:
+    """Makes stores with all that a finished study leaves: manifest, volumes, models' cards, rows and predictions."""
+
+    def build(uri: str = "memory://") -> Store:
+        store = open_store(uri)
         cohort = {"cohort": manifest.cohort, "digest": manifest.digest()}
         write_document(store, keys.MANIFEST.build(**cohort), manifest)
         write_document(store, split_key(manifest, plan.spec.target), split)
@@ -276,6 +298,8 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
             own = [row for row in rows if row.run_id == run.run_id]
             place = {"study_name": plan.spec.name, "run_id": run.run_id}
             write_rows(store, keys.STUDY_ROWS.build(**place), own, StudyRow)
+            if run.cell.arm in ("fine-tuned", "de-novo"):
+                write_document(store, keys.RUN_CARD.build(run_id=run.run_id), draw_card(run))
             lesions = [lesion for row in own for lesion in draw_lesions(row)]
             write_rows(store, keys.LESION_ROWS.build(**place), lesions, LesionRow)
             for entry in run.test:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from jobs.report_folder import save_files
+from lesionlab.analysis.report import table_report
+from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.statistics.external import read_table, unit_of
 from lesionlab.analysis.statistics.tables import csv_text
+from lesionlab.analysis.statistics.whole import statistics
+from lesionlab.studies.code import analysis_versions
 from tests.analysis.drawn_rows import drawn_rows
+from tests.analysis.test_report import assert_complete
 from tests.jobs.conftest import Lesionlab
 
 QUICK = ("--null-repetitions", "2")
@@ -25,6 +34,20 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def report(table: Path) -> Path:
+    """The folder of a report, for tests that only read."""
+    folder = table.parent / "report"
+    read = read_table(table)
+    found = statistics(read.rows, read.rows, unit_of(read, None), Options(null_repetitions=2))
+    save_files(table_report(read, found), folder)
+    return folder
+
+
+def files_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_table_gives_the_papers_table_and_the_answer(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     target = ("--target", "sensitivity=0.6", "--annotation-minutes", "30")
     result = lesionlab("analyse", "--rows", table, "--out", tmp_path / "out", *target, *QUICK)
@@ -33,30 +56,88 @@ def test_a_table_gives_the_papers_table_and_the_answer(lesionlab: Lesionlab, tab
     assert "Fine-tuning, compared with de novo training, had significantly higher sensitivity" in result.output
     assert "Sensitivity of 0.60 (the declared target): fine-tuned reaches it at N" in result.output
     assert "hours of annotation at 30 minutes a study" in result.output
-    files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"answer.txt", "performance.csv", "effects.csv", "summary.csv", "studies.csv", "ours-null.csv"} <= files
-    effects = list(csv.DictReader((tmp_path / "out" / "effects.csv").open()))
+    files = files_below(tmp_path / "out")
+    for_programs = [f"tables/{name}.csv" for name in ("performance", "effects", "summary", "studies", "ours-null")]
+    assert {"report.html", "answer.txt", *for_programs} <= files
+    assert {f"tables/{name}.{ending}" for name in ("table-3", "sites") for ending in ("csv", "md", "html")} <= files
+    figures = ("performance", "learning-fine-tuned-against-de-novo")
+    assert {f"figures/{name}.{ending}" for name in figures for ending in ("svg", "png")} <= files
+    effects = list(csv.DictReader((tmp_path / "out" / "tables" / "effects.csv").open()))
     assert len(effects) == 3 * (1 + 3 + 6 + 1 + 6)
+
+
+def test_the_page_has_the_answer_first_and_says_what_it_was_made_from(report: Path, table: Path) -> None:
+    html = (report / "report.html").read_text()
+    answer = (report / "answer.txt").read_text().splitlines()[0]
+    assert html.index(answer) < html.index("Form: Table 3 of Wahlig et al. 2023") < html.index("Beside the paper</h2>")
+    assert sha256(table.read_bytes()).hexdigest() in html
+    assert "Made from the table <code>rows.csv</code> alone" in html
+    assert "60 studies of 60 patients at 3 sites" in html
+    for name, version in analysis_versions().items():
+        assert f"<code>{name}</code></dt><dd><code>{version}</code>" in html
+    for name in files_below(report) - {"report.html", "SHA256SUMS"}:
+        assert sha256((report / name).read_bytes()).hexdigest() in html
+
+
+def test_the_page_has_nothing_that_would_need_images(report: Path) -> None:
+    html = (report / "report.html").read_text()
+    assert_complete(html)
+    sections = re.findall(r'<section id="([a-z-]+)"', html)
+    assert sections == ["performance", "sites", "beside", "made-from", "definitions", "hashes"]
+    assert re.findall(r'<a href="#([a-z-]+)"', html) == sections
+
+
+def test_what_is_written_without_dice_has_no_table_of_dice(report: Path) -> None:
+    assert not [name for name in files_below(report) if "dice" in name]
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    lesionlab("analyse", "--rows", table, "--out", out, *QUICK)
+    (out / "mine.txt").write_text("mine")
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("".join(line for line in table.open() if ",DN" not in line))
+    lesionlab("analyse", "--rows", fewer, "--out", out, *QUICK)
+    names = files_below(out)
+    assert "mine.txt" in names
+    assert not [name for name in names if "against-de-novo" in name or "effect-sizes" in name]
 
 
 def test_the_same_table_gives_the_same_bytes(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert lesionlab("analyse", "--rows", table, "--out", tmp_path / name, *QUICK).exit_code == 0
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
+    for name in files_below(tmp_path / "one"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_what_was_written_is_read_again(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     lesionlab("analyse", "--rows", table, "--out", tmp_path / "one", *QUICK)
-    lesionlab("analyse", "--rows", tmp_path / "one" / "studies.csv", "--out", tmp_path / "two", *QUICK)
-    assert (tmp_path / "one" / "effects.csv").read_bytes() == (tmp_path / "two" / "effects.csv").read_bytes()
+    lesionlab("analyse", "--rows", tmp_path / "one" / "tables" / "studies.csv", "--out", tmp_path / "two", *QUICK)
+    one, two = ((tmp_path / name / "tables" / "effects.csv").read_bytes() for name in ("one", "two"))
+    assert one == two
 
 
 def test_unit_and_undefined_values_are_options(lesionlab: Lesionlab, table: Path) -> None:
-    result = lesionlab("analyse", "--rows", table, "--unit", "per-study", "--undefined", "worst", *QUICK)
+    result = lesionlab("analyse", "--rows", table, "--undefined", "worst", *QUICK)
     assert result.exit_code == 0
     said = " ".join(result.output.split())
     assert "two-tailed unpaired t against the default model, over studies (n = 60 against 10)" in said
+    refused = lesionlab("analyse", "--rows", table, "--unit", "fold-averaged", *QUICK)
+    assert refused.exit_code == 1
+    assert "add the column position" in refused.output
+
+
+def test_positions_are_averaged_over_the_folds_where_they_are_given(
+    lesionlab: Lesionlab, table: Path, tmp_path: Path
+) -> None:
+    lines = list(csv.DictReader(table.open()))
+    placed = [line | {"position": int(line["study"].removeprefix("sub-")) % 10 + 1} for line in lines]
+    path = tmp_path / "placed.csv"
+    path.write_text(csv_text(placed))
+    result = lesionlab("analyse", "--rows", path, *QUICK)
+    said = " ".join(result.output.split())
+    assert "against the default model, over test positions, each averaged over the folds (n = 10)" in said
 
 
 def test_all_faults_of_a_table_are_said(lesionlab: Lesionlab, tmp_path: Path) -> None:
@@ -77,7 +158,8 @@ def test_all_faults_of_a_table_are_said(lesionlab: Lesionlab, tmp_path: Path) ->
         (("demo", "--rows", "x.csv"), 2, "wanted the name of a study, or a table"),
         (("demo", "--target", "ppv=0.5"), 2, "these options go with --rows"),
         (("--rows", "x.csv", "--target", "recall=0.5"), 1, "--target: wanted sensitivity, ppv, dice and a mean"),
-        (("--rows", "x.csv", "--target", "ppv=50"), 1, "less than or equal to 1"),
+        (("--rows", "x.csv", "--target", "ppv=50"), 1, "a mean from 0 to 1, as in sensitivity=0.63; found 'ppv=50'"),
+        (("--rows", "x.csv", "--annotation-minutes", "0"), 1, "--annotation-minutes: wanted more than 0; found 0"),
         (("--rows", "absent.csv"), 1, "absent.csv: not readable as CSV"),
     ],
 )
@@ -87,3 +169,10 @@ def test_options_that_contradict_each_other_are_refused(
     result = lesionlab("analyse", *options)
     assert result.exit_code == code
     assert said in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_option_that_can_be_read_is_not_blamed_for_another(lesionlab: Lesionlab) -> None:
+    options = ("--rows", "x.csv", "--target", "ppv=0.5", "--annotation-minutes", "0")
+    output = lesionlab("analyse", *options).output
+    assert "--annotation-minutes" in output
+    assert "--target" not in output

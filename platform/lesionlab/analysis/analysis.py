@@ -9,7 +9,6 @@ from lesionlab.analysis.statistics.whole import Statistics, statistics
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
-from storage_schemas.base import Digest, digest_of
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell
 from storage_schemas.studies import Plan
@@ -40,14 +39,6 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
     found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
     missing = tuple(run.cell for run in runs if run.cell and run not in done)
     return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
-
-
-def analysis_digest(plan: Plan, analysis: Analysis) -> Digest:
-    """Of the plan, all results and how much chance was spent; seconds are left out, so that equal runs give one
-    report."""
-    contents = sorted(row.model_copy(update={"inference_s": 0.0}).canonical_json() for row in analysis.rows)
-    repetitions = analysis.beside.options.null_repetitions
-    return digest_of({"plan": plan.digest(), "rows": contents, "null_repetitions": repetitions})
 
 
 def is_simulated(plan: Plan) -> bool:

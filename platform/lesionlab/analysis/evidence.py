@@ -12,9 +12,10 @@ from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from lesionlab.studies.splits import split_key
 from storage_schemas import keys
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, Sha256
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
+from storage_schemas.models import ModelCard
 from storage_schemas.results import LesionRow
 from storage_schemas.splits import Split
 from storage_schemas.studies import Plan
@@ -33,6 +34,8 @@ class Evidence:
     """Every finding at the door; of older cohorts those of excluded studies only."""
     lesions: Mapping[Digest, Sequence[LesionRow]]
     """By run, of every run that has results."""
+    weights: Mapping[Digest, Sha256]
+    """By run, of every run that left a trained model: what its card says."""
 
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
@@ -40,11 +43,9 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     cohort = plan.spec.target.cohort
     manifest = read_document(store, keys.MANIFEST.build(cohort=cohort, digest=plan.manifest), Manifest)
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
-    parts = {
-        run.run_id: keys.LESION_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
-        for run in plan.runs
-        if run.cell
-    }
+    runs = [run.run_id for run in plan.runs if run.cell]
+    parts = {run_id: keys.LESION_ROWS.build(study_name=plan.spec.name, run_id=run_id) for run_id in runs}
+    cards = {run_id: keys.RUN_CARD.build(run_id=run_id) for run_id in runs}
     return Evidence(
         manifest=manifest,
         split=read_document(store, split_key(manifest, plan.spec.target), Split),
@@ -52,6 +53,11 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
         verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
         lesions={
             run_id: tuple(read_rows(store, [part], LesionRow)) for run_id, part in parts.items() if store.exists(part)
+        },
+        weights={
+            run_id: read_document(store, card, ModelCard).weights_sha256
+            for run_id, card in cards.items()
+            if store.exists(card)
         },
     )
 

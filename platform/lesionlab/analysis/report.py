@@ -1,31 +1,51 @@
-"""A plan and the store in; the finished analysis out: report.html, tables, figures and a page a study, in the store.
+"""A plan and the store, or a table that was made elsewhere, in; the finished report out: the page, tables and figures.
 
-The report is made from the store alone and holds no time of day, so that the same results give the same bytes. Cells
-that have no results yet do not stop it: they are counted and named wherever they matter.
+The report of a study has a page a study too and lies in the store. Reports are made from the store, or the table, alone
+and hold no time of day, so that the same results give the same bytes. Cells of a study that have no results yet do not
+stop it: they are counted and named wherever they matter.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lesionlab.analysis.analysis import Analysis, analyse, analysis_digest
+from lesionlab.analysis.analysis import analyse
 from lesionlab.analysis.evidence import read_evidence
-from lesionlab.analysis.pages.contents import report_content, report_sheets, study_content
-from lesionlab.analysis.pages.hashes import all_hashes
-from lesionlab.analysis.pages.illustrations import Illustration, illustrate
-from lesionlab.analysis.pages.page import PageFigure, page
+from lesionlab.analysis.pages.contents import (
+    Shown,
+    report_content,
+    study_content,
+    study_sheets,
+    table_content,
+    table_sheets,
+)
+from lesionlab.analysis.pages.hashes import file_hashes, study_digest, study_hashes, table_digest
+from lesionlab.analysis.pages.illustrations import illustrate, illustrate_numbers
+from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
-from lesionlab.analysis.sheets.listings import hashes_sheet
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
 from lesionlab.analysis.statistics.beside import NULL_REPETITIONS
-from lesionlab.analysis.statistics.tables import effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.statistics.whole import Statistics
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.studies import Plan
+
+PAGE = "report.html"
+"""Where to start reading."""
+
+_LONG = ("comparisons", "studies")
+"""Sections whose sheets are for the page alone: programs have them in full precision."""
+
+_KEYS = {
+    "tables": (keys.REPORT_TABLE, "table"),
+    "figures": (keys.REPORT_FIGURE, "figure"),
+    "studies": (keys.REPORT_STUDY, "page"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,45 +61,56 @@ class ReportResult:
 def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> ReportResult:
     """Analyse what the store holds of this plan and write the report. Raises StoreError where it cannot be read."""
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
-    digest = analysis_digest(plan, analysis)
-    place = {"study_name": plan.spec.name, "digest": digest}
-
-    sheets = report_sheets(plan, analysis, evidence)
-    figures = illustrate(store, plan, analysis, evidence)
+    shown = Shown(
+        digest=study_digest(plan, analysis, evidence),
+        sheets=study_sheets(plan, analysis, evidence),
+        figures=illustrate(store, plan, analysis, evidence),
+    )
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
-    # The long tables are for the page; for programs they are there in full precision.
-    read = {name: sheet for section, named in sheets.items() if section != "long" for name, sheet in named.items()}
-    tables = _tables(analysis) | files_of(read)
-    html = {shown.file: page("study.html.j2", study_content(plan, shown, digest)) for shown in pages}
-    files = {
-        **{keys.REPORT_TABLE.build(**place, table=name): text.encode() for name, text in tables.items()},
-        **{keys.REPORT_FIGURE.build(**place, figure=name): data for one in figures for name, data in one.files.items()},
-        **{keys.REPORT_STUDY.build(**place, page=name): text.encode() for name, text in html.items()},
-    }
-    for key, data in files.items():
-        store.put(key, data)
+    html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
+    place = {"study_name": plan.spec.name, "digest": shown.digest}
+    files = _files(analysis, shown, studies_csv(analysis.rows)) | {
+        f"studies/{name}": text for name, text in html.items()
+    }
+    for name, data in files.items():
+        store.put(_key(name, place), data)
+    hashes = (*study_hashes(plan, evidence), *file_hashes(files))
+    content = report_content(plan, analysis, evidence, shown, pages, hashes)
     report = keys.REPORT.build(**place)
-    folder = report.rpartition("/")[0] + "/"
-    by_name = {key.removeprefix(folder): data for key, data in files.items()}
-    hashes = hashes_sheet(all_hashes(plan, evidence.manifest, digest, by_name), "Digests of everything")
-    content = report_content(plan, analysis, evidence, digest, sheets, _by_section(figures), pages, hashes)
     store.put(report, page("report.html.j2", content).encode())
-    return ReportResult(digest, report, analysis.answer.text(), as_text(analysis.tables))
+    return ReportResult(shown.digest, report, analysis.answer.text(), as_text(analysis.tables))
 
 
-def _tables(analysis: Analysis) -> dict[str, str]:
-    """In full precision, for programs."""
-    return {
-        "summary.csv": summary_csv(analysis.summaries),
-        "performance.csv": performance_csv(analysis.tables),
-        "effects.csv": effects_csv(analysis.effects),
-        "studies.csv": studies_csv(analysis.rows),
+def table_report(table: Table, found: Statistics) -> dict[str, bytes]:
+    """Every file of the report by its place in a folder; `found` are the statistics of the table's rows."""
+    shown = Shown(
+        digest=table_digest(table, found), sheets=table_sheets(table, found), figures=illustrate_numbers(found)
+    )
+    studies = csv_text([row.model_dump(include=set(table.columns)) for row in table.rows])
+    files = _files(found, shown, studies) | {"answer.txt": f"{found.answer.text()}\n".encode()}
+    html = page("table.html.j2", table_content(table, found, shown, file_hashes(files)))
+    return files | {PAGE: html.encode()}
+
+
+def _key(name: str, place: Mapping[str, str]) -> str:
+    folder, file = name.split("/")
+    pattern, field = _KEYS[folder]
+    return pattern.build(**place, **{field: file})
+
+
+def _files(found: Statistics, shown: Shown, studies: str) -> dict[str, bytes]:
+    """Tables for programs and for people, and figures, by their place beside the page."""
+    read = {name: sheet for section, own in shown.sheets.items() if section not in _LONG for name, sheet in own.items()}
+    tables: Mapping[str, str] = {
+        "summary.csv": summary_csv(found.summaries),
+        "performance.csv": performance_csv(found.tables),
+        "effects.csv": effects_csv(found.effects),
+        "studies.csv": studies,
+        **files_of(read),
     }
-
-
-def _by_section(figures: Sequence[Illustration]) -> Mapping[str, Sequence[PageFigure]]:
-    sections: dict[str, list[PageFigure]] = defaultdict(list)
-    for figure in figures:
-        sections[figure.section].append(figure.in_page)
-    return sections
+    figures = {name: data for figure in shown.figures for name, data in figure.files.items()}
+    return {
+        **{f"tables/{name}": text.encode() for name, text in tables.items()},
+        **{f"figures/{name}": data for name, data in figures.items()},
+    }

@@ -10,6 +10,7 @@ from lesionlab.analysis.figures.volume_bars import volume_figure
 from lesionlab.analysis.methods.curve import Crossing, CurvePoint
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.sheets.listings import effects_sheet, sites_sheet, studies_sheet, verdicts_sheet, volumes_sheet
+from lesionlab.analysis.sheets.numbers import probability
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.learning import Aim, ArmCurve, Learning
@@ -34,13 +35,31 @@ def test_an_axis_that_the_study_varies_is_a_column(rows):
 
 
 def test_each_model_has_a_line_at_each_site_with_its_own_studies(rows, cells):
-    sheet = sites_sheet(rows, conditions(cells), "")
+    sheet = sites_sheet(rows, conditions(cells), "", "exclude")
     assert [row[:3] for row in sheet.rows[:2]] == [
         ("north", "default model drawn-glioma", "0"),
         ("north", "fine-tuned from drawn-glioma", "4"),
     ]
     studies = [column.title for column in sheet.columns].index("Studies")
     assert [row[studies] for row in sheet.rows] == ["2", "6", "6", "6", "6"] * 2
+
+
+@pytest.mark.parametrize(("undefined", "told"), [("exclude", "1.00"), ("worst", "0.50 ± 0.50")])
+def test_a_site_counts_undefined_values_as_the_study_declares(table_of, undefined, told):
+    rows = table_of({("de-novo", 8): {(1, 1): 1.0, (1, 2): None}})
+    sheet = sites_sheet(rows, conditions(rows), "", undefined)
+    assert [row[[column.title for column in sheet.columns].index("Sensitivity")] for row in sheet.rows] == [told]
+
+
+def test_other_corrections_stand_beside_the_papers_and_are_called_ours(rows, cells):
+    effects = compare(rows, cells, "per-study")
+    sheet = effects_sheet(effects, "")
+    by_title = {column.title: place for place, column in enumerate(sheet.columns)}
+    holm, welch = ([row[by_title[title]] for row in sheet.rows] for title in ("Holm's p × (ours)", "Welch's p (ours)"))
+    assert holm == [probability(effect.p_holm) for effect in effects]
+    assert welch == [probability(effect.p_welch) for effect in effects]
+    assert len(set(holm)) > 2
+    assert "–" in welch
 
 
 def test_every_comparison_is_a_line_without_columns_that_say_nothing(rows, cells):

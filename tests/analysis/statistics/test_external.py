@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lesionlab.analysis.statistics import external
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.external import TableRow, read_table
-from lesionlab.analysis.statistics.tables import studies_csv
+from lesionlab.analysis.statistics.conditions import value_of
+from lesionlab.analysis.statistics.external import REQUIRED, TableRow, read_table, unit_of
+from lesionlab.analysis.statistics.tables import csv_text, studies_csv
 from lesionlab.errors import InputError
+from tests.analysis.drawn_rows import drawn_rows
 
 HEADER = "study,patient,site,arm,training_size,fold,sensitivity,ppv"
 LINES = [
@@ -41,7 +44,7 @@ def faults_of(path: Path) -> list[str]:
 def test_the_example_of_the_documentation_is_read(table):
     assert external.__doc__ is not None
     example = [line.strip() for line in external.__doc__.splitlines() if line.startswith("    ")]
-    rows = read_table(table(*example[1:], header=example[0]))
+    rows = read_table(table(*example[1:], header=example[0])).rows
     assert [row.arm for row in rows] == ["default", "fine-tuned", "de-novo", "fine-tuned", "de-novo"]
     assert rows[2].ppv is None
     assert rows[1].sensitivity == 0.55
@@ -61,14 +64,16 @@ def test_the_example_of_the_documentation_is_read(table):
 )
 def test_arms_have_our_names_or_the_papers(table, name, arm):
     size = 10 if arm in ("fine-tuned", "de-novo") else 0
-    (row,) = read_table(table(f"sub-01,p01,north,{name},{size},1,0.5,0.5"))
+    (row,) = read_table(table(f"sub-01,p01,north,{name},{size},1,0.5,0.5")).rows
     assert row.arm == arm
 
 
 def test_columns_come_in_any_order_and_further_ones_are_ignored(table):
-    (row,) = read_table(
+    read = read_table(
         table("0.2,0.1,3,10,DN,x,p,s,57", header="PPV,Sensitivity,fold,training_size,arm,site,patient,study,age")
     )
+    (row,) = read.rows
+    assert read.columns == REQUIRED
     assert row == TableRow(
         study="s", patient="p", site="x", arm="de-novo", training_size=10, fold=3, sensitivity=0.1, ppv=0.2
     )
@@ -77,26 +82,65 @@ def test_columns_come_in_any_order_and_further_ones_are_ignored(table):
 def test_a_table_saved_by_a_spreadsheet_is_read(table):
     path = table(*LINES, encoding="utf-8-sig")
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b",,,,,,,\r\n")
-    assert len(read_table(path)) == len(LINES)
+    assert len(read_table(path).rows) == len(LINES)
 
 
-def test_without_positions_a_study_stands_where_its_name_does_in_its_fold(table):
-    rows = read_table(
-        table(
-            "sub-03,p3,x,FT,10,1,0.1,",
-            "sub-02,p2,x,FT,10,1,0.2,",
-            "sub-03,p3,x,DN,10,1,0.3,",
-            "sub-01,p1,x,DN,10,2,0.3,",
-        )
-    )
-    assert [(row.study, row.position) for row in rows] == [("sub-03", 2), ("sub-02", 1), ("sub-03", 2), ("sub-01", 1)]
+def unpaired(rows, unit):
+    return [(effect.metric, effect.p) for effect in compare(rows, rows, unit) if effect.test == "unpaired-t"]
+
+
+def as_table(rows, path, columns):
+    path.write_text(csv_text([row.model_dump(include=set(columns)) for row in rows]))
+    return read_table(path)
+
+
+def test_no_p_value_depends_on_what_studies_are_called(tmp_path):
+    rows = drawn_rows(3, {"fine-tuned": 0.7, "de-novo": 1.0}, sizes=(10, 50))
+    # Each study's name is handed on to another one of its fold: only the order of the names changes.
+    called = {f"sub-{number:03d}": f"sub-{10 * (number // 10) + (7 * number + 3) % 10:03d}" for number in range(60)}
+    renamed = [row.model_copy(update={"study": called[row.study]}) for row in rows]
+    one, other = (as_table(own, tmp_path / "rows.csv", [*REQUIRED, "source"]) for own in (rows, renamed))
+    assert unit_of(one, None) == "per-study"
+    for before, after in zip(unpaired(one.rows, "per-study"), unpaired(other.rows, "per-study"), strict=True):
+        assert before == (after[0], pytest.approx(after[1]))
+
+
+def test_places_are_averaged_over_the_folds_where_the_table_has_them(tmp_path):
+    rows = drawn_rows(3, {"fine-tuned": 0.7, "de-novo": 1.0}, sizes=(10, 50))
+    table = as_table(rows, tmp_path / "rows.csv", TableRow.model_fields)
+    assert unit_of(table, None) == unit_of(table, "fold-averaged") == "fold-averaged"
+    assert unit_of(table, "per-study") == "per-study"
 
 
 def test_our_own_rows_written_as_a_table_give_the_same_comparisons(rows, cells, tmp_path):
     path = tmp_path / "studies.csv"
     path.write_text(studies_csv(rows))
     again = read_table(path)
-    assert compare(again, again, "fold-averaged") == compare(rows, cells, "fold-averaged")
+    assert compare(again.rows, again.rows, unit_of(again, None)) == compare(rows, cells, "fold-averaged")
+
+
+@pytest.mark.parametrize(
+    ("lines", "header", "reason"),
+    [
+        (LINES, HEADER, "add the column position (from 1 in each fold, drawn by chance), or take --unit per-study"),
+        (
+            ["s1,p1,x,FT,10,1,0.5,0.5,1,a", "s1,p1,x,FT,10,2,0.5,0.5,1,b"],
+            HEADER + ",position,train_site",
+            "wanted a rotation, which tests a study in one fold; s1 is in folds 1, 2",
+        ),
+        (
+            ["s1,p1,x,FT,10,1,0.5,0.5,1", "s2,p2,x,FT,10,1,0.5,0.5,2", "s3,p3,y,FT,10,2,0.5,0.5,1"],
+            HEADER + ",position",
+            "wanted the same places in every fold; fold 2 lacks 2",
+        ),
+    ],
+    ids=["no places", "no rotation", "folds of other sizes"],
+)
+def test_where_places_mean_nothing_they_are_not_averaged(table, lines, header, reason):
+    read = read_table(table(*lines, header=header))
+    assert unit_of(read, None) == "per-study"
+    with pytest.raises(InputError, match=re.escape(reason)):
+        unit_of(read, "fold-averaged")
 
 
 @pytest.mark.parametrize(
@@ -165,3 +209,9 @@ def test_files_that_are_no_table_are_refused(tmp_path):
     assert "found an empty file" in faults_of(empty)[0]
     assert "not readable as CSV in UTF-8" in faults_of(binary)[0]
     assert "found column names only" in faults_of(bare)[0]
+
+
+def test_dice_that_nobody_computed_does_not_count_as_0(table):
+    (row,) = read_table(table(LINES[2])).rows
+    assert value_of(row, "ppv", "worst") == 0.0
+    assert value_of(row, "dice", "worst") is None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from storage_schemas.manifests import Manifest
-from storage_schemas.results import EffectRow
 from storage_schemas.splits import Split
 from storage_schemas.studies import Plan, StudySpec
 
@@ -24,10 +23,9 @@ class Design:
     """Studies that the split left over."""
     cohorts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
-    families: tuple[str, ...]
 
 
-def describe(plan: Plan, manifest: Manifest, split: Split, effects: Sequence[EffectRow]) -> Design:
+def describe(plan: Plan, manifest: Manifest, split: Split) -> Design:
     """The design of a plan, as it was carried out."""
     return Design(
         studies=len(manifest.studies),
@@ -35,7 +33,6 @@ def describe(plan: Plan, manifest: Manifest, split: Split, effects: Sequence[Eff
         unused=split.unused,
         cohorts=tuple((name, _cohort(plan.spec, name)) for name in sorted(plan.spec.cohorts)),
         settings=tuple(_settings(plan.spec)),
-        families=tuple(dict.fromkeys(f"m = {e.family} for {e.test}" for e in effects if e.test != "rm-anova")),
     )
 
 

@@ -25,6 +25,7 @@ from lesionlab.analysis.sheets.paper_tables import PAPER, about, ending
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.tables import PerformanceTable
+from lesionlab.analysis.statistics.whole import Statistics
 from lesionlab.store.objects import Store
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.studies import Plan
@@ -54,16 +55,16 @@ def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence)
     return (_rotation(plan), *(_of_results(store, plan, analysis, evidence) if analysis.rows else ()))
 
 
+def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
+    """What can be drawn without a store: of each table the bars, and the learning curves."""
+    return (*map(_bars, found.tables), *_learning_curves(found.beside.learning))
+
+
 def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> Iterable[Illustration]:
     for table in analysis.tables:
         yield _bars(table)
         yield from _slices(store, plan, analysis.rows, table)
-    for (setting, comparison), panels in groupby(
-        analysis.beside.learning, key=lambda one: (one.setting, one.comparison)
-    ):
-        drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
-        if drawn:
-            yield _learning(setting, comparison, drawn)
+    yield from _learning_curves(analysis.beside.learning)
     yield from _volumes(models_on_pages(plan, analysis.rows), lesions_by_model(plan, evidence))
 
 
@@ -109,6 +110,13 @@ def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: Performan
         inline=inline_png(png, f"Slices of {', '.join(chosen)} with outlines of every model"),
     )
     yield Illustration(name, "performance", as_svg(figure, name), png, page_figure)
+
+
+def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:
+    for (setting, comparison), panels in groupby(learning, key=lambda one: (one.setting, one.comparison)):
+        drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
+        if drawn:
+            yield _learning(setting, comparison, drawn)
 
 
 def _learning(setting: str, comparison: str, panels: Sequence[Learning]) -> Illustration:

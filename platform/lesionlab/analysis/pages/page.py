@@ -14,7 +14,7 @@ from markupsafe import Markup
 from lesionlab.analysis.sheets.numbers import fixed, or_dash
 from lesionlab.analysis.sheets.sheet import Sheet, as_html
 
-Template = Literal["report.html.j2", "study.html.j2"]
+Template = Literal["report.html.j2", "study.html.j2", "table.html.j2"]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from lesionlab.analysis.sheets.numbers import fixed, or_dash, probability, signed
 from lesionlab.analysis.sheets.sheet import Column, Sheet, columns, compact
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, condition_of, method, rows_by_condition
+from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.tables import mean_se
 from lesionlab.imaging.sizes import detection_by_size
 from storage_schemas.results import EffectRow, LesionRow, StudyRow
+from storage_schemas.studies import Undefined
 from storage_schemas.verdicts import VerdictRow
 
 _AXES = {
@@ -55,7 +57,7 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
         title,
         columns(
             *("Metric", "Test", "Setting", "Comparison", "N", "n", "Undefined", "Difference"),
-            *("Statistic", "p", "p × m", "m", "Significant", "Note"),
+            *("Statistic", "p", "p × m", "m", "Significant", "Holm's p × (ours)", "Welch's p (ours)", "Note"),
         ),
         tuple(
             (
@@ -69,6 +71,8 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
                 probability(effect.p_bonferroni),
                 str(effect.family),
                 "yes" if effect.significant else or_dash(None if effect.p is None else "no"),
+                probability(effect.p_holm),
+                probability(effect.p_welch),
                 effect.note,
             )
             for effect in effects
@@ -77,27 +81,30 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
         notes=(
             "A difference is the first model's mean minus the second's, in the unit of the test; m is the number of "
             "comparisons of the same kind planned in one column of the table.",
+            "Holm's p × (corrected, as p × m is) and Welch's p (variances not pooled; not corrected) are ours: what is "
+            "called significant does not depend on them.",
         ),
         sortable=True,
     )
     return compact(sheet)
 
 
-def sites_sheet(rows: Sequence[StudyRow], models: Sequence[Condition], title: str) -> Sheet:
-    """Mean ± SE of every model at every site."""
+def sites_sheet(rows: Sequence[Row], models: Sequence[Condition], title: str, undefined: Undefined) -> Sheet:
+    """Mean ± SE of every model at every site; undefined values count as the study declares."""
     axes = varying_axes(models)
     lines = []
     for site in sorted({row.site for row in rows}):
         own = [row for row in rows if row.site == site]
-        tested = set(rows_by_condition(own))
-        found = {(s.condition, s.metric): s for s in summarise(own, [model for model in models if model in tested])}
+        tested = rows_by_condition(own)
+        summaries_of = summarise(own, [model for model in models if model in tested], undefined)
+        found = {(summary.condition, summary.metric): summary for summary in summaries_of}
         for model in dict.fromkeys(model for model, _ in found):
             summaries = [found[model, metric] for metric in METRICS]
             lines.append(
                 (
                     *(site, method(model.arm, model.source), str(model.training_size)),
                     *(or_dash(getattr(model, axis)) for axis in axes),
-                    str(summaries[0].n + summaries[0].undefined),
+                    str(len({row.study for row in tested[model]})),
                     *map(mean_se, summaries),
                 )
             )

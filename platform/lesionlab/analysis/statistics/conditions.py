@@ -180,9 +180,10 @@ def values_by_position(
 
 
 def value_of(row: Row, metric: Metric, undefined: Undefined = "exclude") -> float | None:
-    """The metric of one row, as the study judges values that are undefined."""
+    """The metric of one row, as the study judges values that are undefined. Dice without a value stays so: both masks
+    are empty, or nobody computed it."""
     value: float | None = getattr(row, metric)
-    return 0.0 if value is None and undefined == "worst" else value
+    return 0.0 if value is None and undefined == "worst" and metric != "dice" else value
 
 
 def mean_of_defined(values: Iterable[float | None]) -> float | None:

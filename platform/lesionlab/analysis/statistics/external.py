@@ -17,15 +17,19 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import condition_of
 from lesionlab.errors import InputError
-from storage_schemas.base import Document
+from storage_schemas.base import Document, Sha256
 from storage_schemas.results import Arm, Fraction
 
 ARMS: dict[str, Arm] = {
@@ -76,7 +80,7 @@ class TableRow(Document):
     depth: Annotated[int, Field(ge=1)] = 4
     dice: Fraction | None = None
     position: Annotated[int, Field(ge=1)] = 1
-    """Place in the test subset; without this column, the place among the studies of the fold in order of name."""
+    """Place in the test subset; what a study is called says nothing about it, so without it no test rests on places."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     budget: str | None = None
     freezing: str | None = None
@@ -96,26 +100,78 @@ class TableRow(Document):
 REQUIRED = ("study", "patient", "site", "arm", "training_size", "fold", "sensitivity", "ppv")
 
 
-def read_table(path: Path) -> tuple[TableRow, ...]:
+@dataclass(frozen=True)
+class Table:
+    """A table as it was read."""
+
+    name: str
+    """Of the file, without its folder."""
+    sha256: Sha256
+    """Of the file."""
+    columns: tuple[str, ...]
+    """Those that were read, in the order of TableRow."""
+    rows: tuple[TableRow, ...]
+
+
+def read_table(path: Path) -> Table:
     """Read the table. Raises InputError with every fault in it, each with its line."""
-    records = _records(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: not readable as CSV in UTF-8: {error}") from error
+    records = _records(path, data)
     faults: list[str] = []
     lines = [(number, row) for number, record in records if (row := _row(number, record, faults)) is not None]
-    placed = "position" in records[0][1]
-    faults += [*_twice(lines), *_two_owners(lines), *(_two_at_one_place(lines) if placed else ())]
+    columns = tuple(name for name in TableRow.model_fields if name in records[0][1])
+    faults += [*_twice(lines), *_two_owners(lines), *(_two_at_one_place(lines) if "position" in columns else ())]
     if faults:
         raise InputError(*(f"{path}, {fault}" for fault in faults))
-    rows = tuple(row for _, row in lines)
-    return rows if placed else _placed(rows)
+    return Table(path.name, sha256(data).hexdigest(), columns, tuple(row for _, row in lines))
 
 
-def _records(path: Path) -> list[tuple[int, Mapping[str, str]]]:
+def unit_of(table: Table, wanted: Unit | None) -> Unit:
+    """The unit of the unpaired tests: as wanted; where nothing is, the paper's if the table is a rotation with places.
+
+    Raises InputError where fold-averaged is wanted and the table has no places to average.
+    """
+    reason = "; ".join(_no_places(table))
+    if wanted == "fold-averaged" and reason:
+        raise InputError(
+            f"{table.name}: --unit fold-averaged averages places in the test subset over the folds; {reason}"
+        )
+    return wanted or ("per-study" if reason else "fold-averaged")
+
+
+def _no_places(table: Table) -> Iterable[str]:
+    """Why a position in the test subset would mean nothing here; nothing where it means something."""
+    if "position" not in table.columns:
+        yield "add the column position (from 1 in each fold, drawn by chance), or take --unit per-study"
+        return
+    folds, places = defaultdict(set), defaultdict(set)
+    for row in table.rows:
+        folds[row.study].add(row.fold)
+        places[row.fold].add(row.position)
+    moved = [study for study, found in folds.items() if len(found) > 1]
+    if moved:
+        yield (
+            f"wanted a rotation, which tests a study in one fold; {moved[0]} is in folds "
+            f"{', '.join(map(str, sorted(folds[moved[0]])))}: take --unit per-study"
+        )
+    everywhere = set[int]().union(*places.values())
+    for fold, found in sorted(places.items()):
+        if lacking := sorted(everywhere - found):
+            yield (
+                f"wanted the same places in every fold; fold {fold} lacks {', '.join(map(str, lacking))} (a study "
+                "without values has a line too, with empty ones): add it, or take --unit per-study"
+            )
+
+
+def _records(path: Path, data: bytes) -> list[tuple[int, Mapping[str, str]]]:
     """Every line with its number, by column. Raises InputError where the file is no table with the columns wanted."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, line) for line in reader if any(field.strip() for field in line)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, line) for line in reader if any(field.strip() for field in line)]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV in UTF-8: {error}") from error
     if not lines:
         raise InputError(f"{path}: wanted a line with the names of the columns, found an empty file")
@@ -209,11 +265,3 @@ def _two_at_one_place(lines: Sequence[Line]) -> Iterable[str]:
                 f"line {number}, position: {row.study} of fold {row.fold} is at {row.position}, where {study} is on "
                 f"line {line}"
             )
-
-
-def _placed(rows: Sequence[TableRow]) -> tuple[TableRow, ...]:
-    studies: dict[int, set[str]] = defaultdict(set)
-    for row in rows:
-        studies[row.fold].add(row.study)
-    order = {fold: {study: place for place, study in enumerate(sorted(own), 1)} for fold, own in studies.items()}
-    return tuple(row.model_copy(update={"position": order[row.fold][row.study]}) for row in rows)
