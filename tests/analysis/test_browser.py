@@ -14,6 +14,13 @@ from pathlib import Path
 import pytest
 
 from jobs.analyse import save_report
+from jobs.report_folder import save_files
+from lesionlab.analysis.report import table_report
+from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.tables import csv_text
+from lesionlab.analysis.statistics.whole import statistics
+from tests.analysis.drawn_rows import drawn_rows
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = (
@@ -60,6 +67,22 @@ def test_the_report_renders_without_a_complaint(browser, folder):
     opened = browser(folder / "report.html", "--dump-dom")
     assert complaints(opened) == []
     assert opened.stdout.count('class="sort"') > 20
+
+
+def test_the_report_of_a_table_renders_and_sorts_too(browser, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        csv_text([row.model_dump() for row in drawn_rows(2, {"fine-tuned": 0.6, "de-novo": 1.0}, sizes=(10, 50))])
+    )
+    table = read_table(path)
+    found = statistics(table.rows, table.rows, unit_of(table, None), Options(null_repetitions=0))
+    save_files(table_report(table, found), tmp_path)
+    click = "document.querySelector('#sites table.sortable th:nth-child(3) button').click();"
+    opened = browser(after(tmp_path / "report.html", click), "--dump-dom")
+    assert complaints(opened) == []
+    sizes = column(opened.stdout, "sites", 2)
+    assert sizes == sorted(sizes)
+    assert sizes != column((tmp_path / "report.html").read_text(), "sites", 2)
 
 
 def test_a_page_that_is_broken_does_complain(browser, folder):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import subprocess
+import sys
 from hashlib import sha256
 from html.parser import HTMLParser
 
@@ -16,6 +19,7 @@ from lesionlab.analysis.pages.hashes import study_digest
 from lesionlab.analysis.report import write_report
 from lesionlab.store.tables import read_rows, write_rows
 from lesionlab.studies.code import analysis_versions
+from lesionlab.studies.plans import keep_plan
 from storage_schemas import keys
 from storage_schemas.facts import StudyFacts
 from storage_schemas.results import LesionRow, StudyRow
@@ -77,6 +81,23 @@ def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
     first = {key: store.get(key) for key in store.list(folder)}
     assert write_report(drawn_store, plan, NULL_REPETITIONS) == result
     assert {key: drawn_store.get(key) for key in drawn_store.list(folder)} == first
+
+
+def test_the_same_results_give_the_same_bytes_in_another_process(draw_store, plan, tmp_path):
+    uri = f"file://{tmp_path / 'store'}"
+    keep_plan(draw_store(uri), plan)
+    # Sets and hashes have another order in each of them.
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "jobs.analyse", plan.spec.name, "--store", uri, "--null-repetitions", "1"]
+        subprocess.run(
+            [*command, "--out", str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        )
+    one, other = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (tmp_path / "1", tmp_path / "2"))
+    assert len(one) > 50
+    assert one == other
 
 
 @pytest.fixture
