@@ -30,8 +30,9 @@ def load_spec(name: str) -> StudySpec:
     if spec is None:
         raise SpecError(*(f"study file {path}: {fault}" for fault in dict.fromkeys(faults)))
     if DEFINITIONS.get(spec.metric.name, spec.metric) != spec.metric:
+        name = spec.metric.name
         raise SpecError(
-            f"study file {path}: metric: {spec.metric.name} is the name of another definition; give it a name of its own"
+            f"study file {path}: metric: {name} is the name of another definition; give it a name of its own"
         )
     return spec
 
