@@ -126,7 +126,7 @@ def _learning(setting: str, comparison: str, panels: Sequence[Learning]) -> Illu
         "learning",
         "bars",
         f"Learning curves: {comparison}{f' ({setting})' if setting else ''}.",
-        "Mean over the tested studies and its 95 % interval over patients, by training size (logarithmic axis). "
+        "Mean over the tested studies and its 95 % interval, by training size (logarithmic axis). "
         "Dotted: what is to be reached; a thick mark on the horizontal axis is where an arm reaches it. Ours, not the "
         "paper's.",
         "Learning curves; the table of labelled studies that each arm needs has the numbers",
