@@ -1,4 +1,4 @@
-"""The same comparisons by two definitions in; those whose conclusion is another, and in what, out."""
+"""The same comparisons by two definitions in; those that end otherwise, and in what, out."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from storage_schemas.results import EffectRow
 
 @dataclass(frozen=True)
 class Change:
-    """One comparison that ends otherwise."""
+    """One comparison by both, which may end otherwise."""
 
     before: EffectRow
     after: EffectRow
     what: tuple[str, ...]
-    """In words; at least one."""
+    """In words; nothing where it ends alike."""
 
 
 def changes(before: Sequence[EffectRow], after: Sequence[EffectRow]) -> tuple[Change, ...]:
     """The comparisons that gain or lose significance, turn round, or can be computed by one definition only.
 
+    Raises ValueError as `compared` does.
+    """
+    return tuple(change for change in compared(before, after) if change.what)
+
+
+def compared(before: Sequence[EffectRow], after: Sequence[EffectRow]) -> tuple[Change, ...]:
+    """Every comparison, also where nothing changes.
+
     Both are the effects of one design, in its order. Raises ValueError where they are not.
     """
     if [_what_is_compared(effect) for effect in before] != [_what_is_compared(effect) for effect in after]:
         raise ValueError("wanted the same comparisons in the same order, as one design gives them")
-    found = (Change(first, second, _differences(first, second)) for first, second in zip(before, after, strict=True))
-    return tuple(change for change in found if change.what)
+    pairs = zip(before, after, strict=True)
+    return tuple(Change(first, second, _differences(first, second)) for first, second in pairs)
 
 
 def _differences(before: EffectRow, after: EffectRow) -> tuple[str, ...]:
