@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
+from lesionlab.analysis.statistics.conditions import condition_of
 from lesionlab.analysis.statistics.whole import Statistics, statistics
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -35,7 +36,8 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
         for row in sorted(read_rows(store, [parts[run.run_id]], StudyRow), key=lambda row: row.position)
     ]
     planned = tuple(run.cell for run in runs if run.cell)
-    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions)
+    trainings = {condition_of(run.cell): run.training for run in runs if run.cell}
+    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions, trainings)
     found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
     missing = tuple(run.cell for run in runs if run.cell and run not in done)
     return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)

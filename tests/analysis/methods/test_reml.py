@@ -53,6 +53,15 @@ def test_an_effect_that_is_not_there_is_zero_and_the_fit_is_ordinary_least_squar
     assert fit.estimates_F == pytest.approx(least_squares)
 
 
+def test_where_the_search_begins_does_not_matter():
+    rng = np.random.default_rng(3)
+    rows, columns = np.divmod(np.arange(200), 20)
+    values = rng.normal(0, 1, 10)[rows] + rng.normal(0, 0.7, 20)[columns] + rng.normal(0, 0.5, 200)
+    sets = [indicators(rows), indicators(columns)]
+    several, near = (fit_reml(values, np.ones((200, 1)), sets, guess) for guess in (None, [2.0, 1.4]))
+    assert near.sd_K == pytest.approx(several.sd_K, rel=1e-3)
+
+
 @pytest.mark.parametrize("columns", [[1, 1], [1, 2]], ids=["the same twice", "a multiple"])
 def test_effects_that_cannot_be_told_apart_are_refused(columns):
     fixed = np.ones((10, 2)) * columns

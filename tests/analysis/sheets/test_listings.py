@@ -125,6 +125,8 @@ def learning():
         annotation_minutes=None,
         patients=20,
         studies=20,
+        unit="fold",
+        clusters=4,
     )
 
 

@@ -7,18 +7,28 @@ import pytest
 from lesionlab.analysis.statistics.answer import answer
 from lesionlab.analysis.statistics.beside import Options, beside
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import conditions, places
+from lesionlab.analysis.statistics.conditions import condition_of, conditions, places
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
+from storage_schemas.runs import TrainingConfig
 from storage_schemas.studies import Goal
 from tests.analysis.drawn_rows import drawn_rows
 
 
-def answer_to(rows, planned, simulated=False, undefined="exclude", goal=None, null_repetitions=0, unit="fold-averaged"):
+def answer_to(
+    rows,
+    planned,
+    simulated=False,
+    undefined="exclude",
+    goal=None,
+    null_repetitions=0,
+    unit="fold-averaged",
+    trainings=None,
+):
     effects = compare(rows, planned, unit, undefined)
     tables = performance_tables(summarise(rows, conditions(planned), undefined), effects, unit)
-    ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions))
+    ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions, trainings or {}))
     return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
 
 
@@ -276,12 +286,45 @@ def test_a_method_that_is_wrong_too_often_is_named(rows, cells):
         else row
         for row in rows
     ]
-    said = [line for line in answer_to(uneven, cells, null_repetitions=40).cautions if "by this method" in line]
+    said = [line for line in answer_to(uneven, cells, null_repetitions=400).cautions if "by this method" in line]
     assert any("sensitivity" in line and "paired t, fine-tuned against de novo" in line for line in said)
+    assert all("of 400 simulated studies" in line or "of 40 simulated studies" in line for line in said)
 
 
-def test_without_a_budget_control_the_answer_says_so(rows, cells):
-    assert any(line.startswith("Budget control: not run.") for line in answer_to(rows, cells).cautions)
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("30 epochs", "not run. Larger training sets here also mean more optimiser steps"),
+        (None, "does not say how long"),
+    ],
+)
+def test_without_a_budget_control_the_answer_says_what_stays_open(rows, budget, said):
+    trained = [row.model_copy(update={"budget": budget}) for row in rows]
+    (line,) = (line for line in answer_to(trained, trained).cautions if line.startswith("Budget control"))
+    assert said in line
+
+
+def test_equal_steps_at_every_size_leave_nothing_open(rows, cells):
+    trained = [row.model_copy(update={"budget": "2000 steps"}) for row in rows]
+    assert not any(line.startswith("Budget control") for line in answer_to(trained, trained).cautions)
+    trainings = {condition_of(cell): TrainingConfig(steps=2000) for cell in cells}
+    assert not any(line.startswith("Budget control") for line in answer_to(rows, cells, trainings=trainings).cautions)
+
+
+def test_arms_that_were_trained_at_other_learning_rates_are_said_to_be(rows, cells):
+    rates = {"fine-tuned": 1e-5, "de-novo": 1e-4, "default": 1e-4}
+    declared = {condition_of(cell): TrainingConfig(learning_rate=rates[cell.arm]) for cell in cells}
+    listed = [row.model_copy(update={"learning_rate": rates[row.arm]}) for row in rows]
+    for found in (answer_to(rows, cells, trainings=declared), answer_to(listed, listed)):
+        assert any("differ in learning rate (1e-05 against 0.0001)" in line for line in found.cautions)
+    alike = {condition_of(cell): TrainingConfig() for cell in cells}
+    assert not any("learning rate" in line for line in answer_to(rows, cells, trainings=alike).cautions)
+
+
+def test_intervals_over_patients_are_said_to_hold_for_these_networks_only(rows):
+    two_folds = [row for row in rows if row.fold < 3]
+    assert not any("these very networks" in line for line in answer_to(rows, rows).cautions)
+    assert any("these very networks" in line for line in answer_to(two_folds, two_folds).cautions)
 
 
 def test_undefined_values_are_pointed_out(rows, cells):

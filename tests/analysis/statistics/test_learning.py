@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition
 from lesionlab.analysis.statistics.learning import Learning, learning
 from storage_schemas.studies import Goal
@@ -40,9 +38,11 @@ def test_the_truth_behind_drawn_curves_lies_in_the_intervals():
 def test_without_an_advantage_no_saving_is_shown():
     shown = 0
     for seed in range(10):
-        found = first(drawn_rows(seed, {"fine-tuned": 1.0, "de-novo": 1.0}), target=TARGET)
-        shown += found.saving.interval.low > 0
-        assert (found.saving.interval.low > 0) != ("not shown: the interval includes none" in found.text())
+        found = first(drawn_rows(seed, {"fine-tuned": 1.0, "de-novo": 1.0}, network_sd=0.05), target=TARGET)
+        shown += found.saving.shown
+        assert found.saving.shown != (
+            "; a difference is not shown (the interval includes none): by the means" in found.text()
+        )
     assert shown <= 1
 
 
@@ -50,10 +50,19 @@ def test_the_answer_in_words():
     found = first(drawn_rows(3, GAINS, noise=0.01), target=TARGET, annotation_minutes=30)
     assert found.text().startswith("Sensitivity of 0.60 (the declared target): fine-tuned reaches it at N = 1")
     assert "; de novo reaches it at N = 3" in found.text()
-    assert f"fine-tuning saves about {found.saving.studies:.0f} labelled studies [" in found.text()
-    assert found.saving.hours == pytest.approx(found.saving.studies / 2)
-    assert f"({found.saving.hours:.0f} hours of annotation at 30 minutes a study)" in found.text()
-    assert found.text().endswith("(over 60 test studies).")
+    saving = found.saving
+    low, high = saving.interval.low, saving.interval.high
+    assert saving.shown
+    assert (
+        f"; fine-tuning saves about {saving.least:.0f} labelled studies [{low:.0f}, {high:.0f}], "
+        f"{saving.least / 2:.0f} [{low / 2:.0f}, {high / 2:.0f}] hours of annotation at 30 minutes a study"
+    ) in found.text()
+    assert found.text().endswith("(over 60 test studies; limits over 6 folds).")
+
+
+def test_limits_over_patients_are_said_to_leave_training_out():
+    rows = [row.model_copy(update={"fold": 1}) for row in drawn_rows(3, GAINS)]
+    assert first(rows, target=TARGET).text().endswith("; limits over 60 patients, for these very networks).")
 
 
 def test_the_second_grader_is_the_aim_where_there_is_one():
@@ -83,27 +92,40 @@ def test_what_is_not_reached_is_not_claimed():
     found = first(drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 3.0}), target=TARGET)
     assert math.isinf(found.arms[1].crossing.studies)
     assert "de novo does not reach it with 50" in found.text()
-    assert found.saving.at_least
-    assert "fine-tuning saves at least 3" in found.text()
-    assert "by the means alone" in found.text()
+    assert found.saving.most == math.inf
+    assert "; fine-tuning saves at least 3" in found.text()
+    assert ", not bounded]" in found.text()
     neither = first(drawn_rows(1, {"fine-tuned": 3.0, "de-novo": 3.0}), target=TARGET)
-    assert neither.saving is None
+    assert not neither.saving.shown
     assert "saves" not in neither.text()
+
+
+def test_a_saving_that_rests_on_one_arms_luck_is_not_said_to_be_shown():
+    """By the means de novo does not get there, by its limits it may."""
+    found = first(drawn_rows(7, {"fine-tuned": 1.2, "de-novo": 1.5}, network_sd=0.05), target=TARGET)
+    assert found.saving.neither > 0.05
+    assert "; a difference is not shown (the interval includes none)" in found.text()
+    assert f"; in {found.saving.neither:.0%} of the draws neither arm reaches it" in found.text()
 
 
 def test_a_saving_is_at_least_where_fine_tuning_starts_above_the_target():
     found = first(drawn_rows(1, {"fine-tuned": 0.3, "de-novo": 1.1}), target=TARGET)
-    assert found.saving.at_least
     assert "fine-tuned reaches it at N ≤ 10" in found.text()
+    assert "; fine-tuning saves at least" in found.text()
     both = first(drawn_rows(1, {"fine-tuned": 0.3, "de-novo": 0.3}), target=TARGET)
-    assert both.saving is None
     assert "both with the fewest that were trained on (10): no saving can be told" in both.text()
+
+
+def test_fine_tuning_that_does_not_get_there_is_said_to_need_more():
+    found = first(drawn_rows(1, {"fine-tuned": 3.0, "de-novo": 0.75}), target=TARGET)
+    assert "; fine-tuning needs at least" in found.text()
+    assert "labelled studies more [" in found.text()
 
 
 def test_fine_tuning_that_needs_more_is_said_to():
     found = first(drawn_rows(1, {"fine-tuned": 1.1, "de-novo": 0.75}), target=TARGET)
-    assert found.saving.studies < 0
-    assert "fine-tuning needs about" in found.text()
+    assert found.saving.least < 0
+    assert "; fine-tuning needs about" in found.text()
     assert "labelled studies more [" in found.text()
 
 

@@ -32,7 +32,7 @@ _APART = 1.02
 
 
 def learning_figure(panels: Sequence[Learning]) -> Figure:
-    """One panel a metric; training sizes on a logarithmic axis, intervals at 95 % over patients."""
+    """One panel a metric; training sizes on a logarithmic axis, intervals at 95 %, over what the text says."""
     figure = new_figure(3.6 * max(len(panels), 2), 3.6)
     for axes, learning in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, learning)

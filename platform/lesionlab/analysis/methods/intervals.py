@@ -1,25 +1,46 @@
-"""Paired values by patient in; effect sizes with bootstrap intervals out. Ours, not the paper's.
+"""Values by fold and patient in; means and differences with their 95 % limits out. Ours, not the paper's.
 
-The bootstrap draws patients, not studies: several studies of one patient are one piece of evidence.
+All patients of a fold are tested by one network, so they share its chance: the fold is one piece of evidence, a
+cluster. Limits are Student's t over the clusters. They hold the chance of who was tested and that of training (which
+studies, which draws). They do not hold that the training sets of folds overlap, which makes their networks a little
+alike. Several seeds are averaged within a fold.
+
+Where folds say nothing (fewer than LEAST_CLUSTERS, or a patient is tested in several) the clusters are patients. Such
+limits hold for the very networks that were trained, and whoever shows them says so.
 """
 
-# R resamples, P patients
+# X any leading axes, N values, C clusters
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-RESAMPLES = 4000
-"""Enough for two stable digits of a 95 % limit."""
+Array = NDArray[np.float64]
+Unit = Literal["fold", "patient"]
 
 CONFIDENCE = 0.95
 
-LEAST_PATIENTS = 5
-"""Below this a bootstrap has hardly any different resamples, so no interval is given."""
+LEAST_CLUSTERS = 3
+"""Two have one degree of freedom: limits so wide that they say nothing."""
+
+
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    fold: int | None
+    """None: the study is tested in several."""
+    patient: str
+
+
+ByOrigin = Mapping[Origin, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,33 @@ class Interval:
     low: float
     high: float
 
+    def includes(self, value: float) -> bool:
+        """Whether the value is one that the limits allow for."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class ClusteredMean:
+    """The mean of all values, and how far the chance of each cluster moves it."""
+
+    mean: float
+    n: int
+    moves: Mapping[str, float]
+    """By cluster, in the metric's unit; the root of the sum of their squares is the standard error."""
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom."""
+        return len(self.moves) - 1
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Student's t over the clusters; None with fewer than LEAST_CLUSTERS."""
+        if len(self.moves) < LEAST_CLUSTERS:
+            return None
+        reach = t_limit(self.degrees) * float(np.linalg.norm(list(self.moves.values())))
+        return Interval(self.mean - reach, self.mean + reach)
+
 
 @dataclass(frozen=True)
 class EffectSize:
@@ -36,43 +84,77 @@ class EffectSize:
 
     difference: float
     interval: Interval | None
-    """Percentile bootstrap over patients; None with fewer than LEAST_PATIENTS."""
+    """None with fewer than LEAST_CLUSTERS."""
+    unit: Unit
+    """What the interval is over."""
+    clusters: int
     standardised: float | None
     """Mean difference / SD of the differences (Cohen's d_z); None without spread."""
     patients: int
 
 
-def paired_effect(differences: Mapping[str, Sequence[float]], rng: np.random.Generator) -> EffectSize | None:
+def paired_effect(differences: ByOrigin) -> EffectSize | None:
     """Effect size of the differences of each patient's studies; None where there is no difference at all."""
-    by_patient = [list(values) for _, values in sorted(differences.items()) if values]
-    if not by_patient:
+    given = {origin: values for origin, values in sorted(differences.items(), key=str) if len(values)}
+    if not given:
         return None
-    every = np.concatenate([np.asarray(values, dtype=float) for values in by_patient])
+    unit = unit_of(given)
+    mean = clustered_mean(given, unit)
+    every = np.concatenate([np.asarray(values, dtype=float) for values in given.values()])
     sd = float(every.std(ddof=1)) if len(every) > 1 else 0.0
     return EffectSize(
-        difference=float(every.mean()),
-        interval=mean_interval(by_patient, rng),
-        standardised=float(every.mean()) / sd if sd > 1e-9 else None,
-        patients=len(by_patient),
+        difference=mean.mean,
+        interval=mean.interval,
+        unit=unit,
+        clusters=len(mean.moves),
+        standardised=mean.mean / sd if sd > 1e-9 else None,
+        patients=len({origin.patient for origin in given}),
     )
 
 
-def mean_interval(by_patient: Sequence[Sequence[float]], rng: np.random.Generator) -> Interval | None:
-    """Percentile interval of the mean of all values, patients drawn with replacement; None where they are too few."""
-    if len(by_patient) < LEAST_PATIENTS:
-        return None
-    sums_P = np.array([sum(values) for values in by_patient], dtype=float)
-    counts_P = np.array([len(values) for values in by_patient], dtype=float)
-    weights_RP = resampled_weights(len(by_patient), rng)
-    return percentiles((weights_RP @ sums_P) / (weights_RP @ counts_P))
+def origins_of(tested: Iterable[tuple[str, int, str]]) -> dict[str, Origin]:
+    """By study its origin; of (study, fold, patient) of every test."""
+    patient_of: dict[str, str] = {}
+    folds_of = defaultdict(set)
+    for study, fold, patient in tested:
+        patient_of[study] = patient
+        folds_of[study].add(fold)
+    return {study: Origin(min(own) if len(own) == 1 else None, patient_of[study]) for study, own in folds_of.items()}
 
 
-def resampled_weights(patients: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each patient is drawn, (R, P)."""
-    return rng.multinomial(patients, np.full(patients, 1 / patients), size=RESAMPLES)
+def unit_of(origins: Iterable[Origin]) -> Unit:
+    """Folds, where there are enough of them and every patient is tested in one only; else patients."""
+    folds_of = defaultdict(set)
+    for origin in origins:
+        folds_of[origin.patient].add(origin.fold)
+    folds = set[int | None]().union(*folds_of.values())
+    nested = None not in folds and all(len(own) == 1 for own in folds_of.values())
+    return "fold" if nested and len(folds) >= LEAST_CLUSTERS else "patient"
 
 
-def percentiles(values_R: NDArray[np.floating]) -> Interval:
-    """The central 95 % of the resampled values."""
-    low, high = np.quantile(values_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
+def clustered_mean(values: ByOrigin, unit: Unit) -> ClusteredMean:
+    """The mean of all values; there must be one."""
+    ordered = sorted(values.items(), key=str)
+    labels_N = np.array([f"{unit} {getattr(origin, unit)}" for origin, own in ordered for _ in own])
+    every_N = np.array([value for _, own in ordered for value in own], dtype=np.float64)
+    labels, cluster_N = np.unique(labels_N, return_inverse=True)
+    mean, moves_C = moves_of(every_N, cluster_N)
+    return ClusteredMean(float(mean), len(every_N), dict(zip(labels.tolist(), moves_C.tolist(), strict=True)))
+
+
+def moves_of(values_XN: Array, cluster_N: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Means (X) and what each cluster moves them by (X, C); clusters are numbered from 0.
+
+    Of clusters of equal size the moves' standard error is that of the mean of their means; it allows for unequal ones
+    as the cluster-robust variance of a mean does.
+    """
+    counts_C = np.bincount(cluster_N)
+    sums_XC = values_XN @ (cluster_N[:, None] == np.arange(len(counts_C))).astype(np.float64)
+    mean_X = values_XN.mean(axis=-1)
+    few = np.sqrt(len(counts_C) / max(len(counts_C) - 1, 1))
+    return mean_X, (sums_XC - mean_X[..., None] * counts_C) * (few / len(cluster_N))
+
+
+def t_limit(degrees: float) -> float:
+    """How many standard errors the limits lie from an estimate with so many degrees of freedom."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize
+from scipy import linalg, optimize, sparse
 
 Array = NDArray[np.float64]
 
@@ -29,11 +29,17 @@ class Fit:
     covariance_FF: Array
     sd_K: Array
     residual_sd: float
+    deviance: float
+    """−2 log restricted likelihood, but for what all fits of these values with these fixed effects share."""
 
 
-def fit_reml(values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array]) -> Fit:
+def fit_reml(
+    values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array], guess: Sequence[float] | None = None
+) -> Fit:
     """Fit by REML (Patterson and Thompson 1971); `indicators_NQ` has one 0/1 matrix for each random effect.
 
+    The search begins at `guess`, the ratios sd_k / sd, none of them 0 (there the slope is 0, and no search leaves);
+    without a guess it begins at several, and the best end is taken.
     The same input gives the same bits. Raises numpy.linalg.LinAlgError where the fixed effects are collinear or
     there are no more values than fixed effects.
     """
@@ -45,12 +51,23 @@ def fit_reml(values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array]) -
     both = np.column_stack([fixed_NF, values_N])
     crossed_QQ, projected, plain = all_NQ.T @ all_NQ, all_NQ.T @ both, both.T @ both
 
+    # Levels that never meet, such as those of different folds, are solved apart: the same sum, far less work.
+    parts, part_Q = sparse.csgraph.connected_components(crossed_QQ > 0, directed=False)
+    blocks = [np.flatnonzero(part_Q == part) for part in range(parts)]
+    pieces = [(effect_Q[own], crossed_QQ[np.ix_(own, own)], projected[own]) for own in blocks]
+
     def whitened(ratio_K: Array) -> tuple[Array, float]:
-        """[X y]' V⁻¹ [X y] and log |V| for V = I + Σ ratio_k² Z_k Z_k', by Woodbury: all matrices are Q × Q."""
-        scale_Q = ratio_K[effect_Q]
-        factor = linalg.cho_factor(np.eye(len(scale_Q)) + scale_Q[:, None] * crossed_QQ * scale_Q, lower=True)
-        scaled = scale_Q[:, None] * projected
-        return plain - scaled.T @ linalg.cho_solve(factor, scaled), 2 * float(np.log(np.diag(factor[0])).sum())
+        """[X y]' V⁻¹ [X y] and log |V| for V = I + Σ ratio_k² Z_k Z_k', by Woodbury: no matrix is larger than Q."""
+        products, log_volume = plain.copy(), 0.0
+        for effect_B, crossed_BB, projected_B in pieces:
+            scale_B = ratio_K[effect_B]
+            inner_BB = scale_B[:, None] * crossed_BB * scale_B
+            inner_BB[np.diag_indices(len(scale_B))] += 1
+            lower_BB = linalg.cholesky(inner_BB, lower=True, check_finite=False)
+            half = linalg.solve_triangular(lower_BB, scale_B[:, None] * projected_B, lower=True, check_finite=False)
+            products -= half.T @ half
+            log_volume += 2 * float(np.log(np.diag(lower_BB)).sum())
+        return products, log_volume
 
     def deviance(ratio_K: Array) -> float:
         products, log_volume = whitened(ratio_K)
@@ -60,7 +77,7 @@ def fit_reml(values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array]) -
         return float(log_volume + 2 * pivots[:-1].sum() + 2 * spare * pivots[-1])
 
     count = len(indicators_NQ)
-    starts = (np.full(count, 0.5), np.full(count, 2.0), np.full(count, 0.05))
+    starts = [np.full(count, ratio) for ratio in (0.5, 2.0, 0.05)] if guess is None else [np.asarray(guess)]
     best = min(
         (
             optimize.minimize(deviance, start, method="L-BFGS-B", bounds=[(0.0, _MOST_RATIO)] * count)
@@ -72,6 +89,5 @@ def fit_reml(values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array]) -
     precision_FF, right_F = products[:-1, :-1], products[:-1, -1]
     estimates_F = np.asarray(np.linalg.solve(precision_FF, right_F), dtype=np.float64)
     variance = max(float(products[-1, -1] - right_F @ estimates_F), 0.0) / spare
-    return Fit(
-        estimates_F, variance * np.linalg.inv(precision_FF), best.x * np.sqrt(variance), float(np.sqrt(variance))
-    )
+    sd = float(np.sqrt(variance))
+    return Fit(estimates_F, variance * np.linalg.inv(precision_FF), best.x * sd, sd, float(best.fun))

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.mixed import NAMES
 from lesionlab.analysis.sheets.numbers import fixed, or_dash, probability, signed
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns, compact
-from lesionlab.analysis.statistics.beside import Beside, Fitted, NullTest, PairedSize
+from lesionlab.analysis.statistics.beside import Beside, Fitted, PairedSize
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.learning import Learning
+from lesionlab.analysis.statistics.null_test import NullTest
+
+_WHAT_LIMITS_HOLD = (
+    "Limits over folds (Student's t) hold the chance of who was tested and that of training, but not that the training "
+    "sets of folds overlap; limits over patients hold for these very networks only."
+)
 
 
 def beside_sheets(beside: Beside) -> dict[str, Sheet]:
@@ -29,13 +36,14 @@ def learning_sheet(learning: Sequence[Learning]) -> Sheet:
     """Where each arm reaches what it is to reach; nothing where there is no aim."""
     return Sheet(
         "Labelled studies that each arm needs",
-        columns("Setting", "Metric", "Arm", "Aim", "Aim's mean", "Reached at N [95 % interval]"),
+        columns("Setting", "Metric", "Arm", "Aim", "Aim's mean", "Reached at N [95 % interval]", "Limits over"),
         tuple(
             (
                 *(learned.setting, learned.metric, arm.model),
                 learned.aim.name,
                 fixed(learned.aim.mean, 2),
                 arm.crossing.text() if arm.crossing else NONE,
+                f"{learned.clusters} {learned.unit}s",
             )
             for learned in learning
             if learned.aim is not None
@@ -43,8 +51,8 @@ def learning_sheet(learning: Sequence[Learning]) -> Sheet:
         ),
         heads=3,
         notes=(
-            "Between the trained sizes the curve is straight over log2 N, and more studies are taken never to harm; "
-            "intervals draw patients with replacement.",
+            "Between the trained sizes the curve is straight over log2 N, and more studies are taken never to harm. "
+            + _WHAT_LIMITS_HOLD,
         ),
         sortable=True,
     )
@@ -54,12 +62,16 @@ def sizes_sheet(sizes: Sequence[PairedSize]) -> Sheet:
     """How large the difference of the methods is."""
     return Sheet(
         "How large the differences are",
-        columns("Setting", "Metric", "Comparison", "N", "n", "Difference", "95 % interval", "d_z", "Patients"),
+        columns(
+            *("Setting", "Metric", "Comparison", "N", "n", "Difference", "95 % interval", "Limits over", "d_z"),
+            "Patients",
+        ),
         tuple(
             (
                 *(paired.setting, paired.metric, paired.comparison, str(paired.training_size), str(paired.n)),
                 signed(paired.size.difference),
                 interval(paired.size.interval),
+                f"{paired.size.clusters} {paired.size.unit}s",
                 fixed(paired.size.standardised, 2),
                 str(paired.size.patients),
             )
@@ -67,30 +79,39 @@ def sizes_sheet(sizes: Sequence[PairedSize]) -> Sheet:
         ),
         heads=3,
         notes=(
-            "Mean difference over studies; percentile bootstrap over patients; d_z is the mean difference over the SD "
-            "of the differences.",
+            "Mean difference over studies; d_z is the mean difference over the SD of the differences. "
+            + _WHAT_LIMITS_HOLD,
         ),
         sortable=True,
     )
 
 
 def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
-    """One line a fixed effect; a model that could not be fitted has one line that says why."""
+    """One line a fixed effect, then one for each SD; a model that could not be fitted has one line that says why."""
     lines: list[tuple[str, ...]] = []
     for one in fitted:
-        about = (one.setting, one.metric, one.comparison)
+        about, note = (one.setting, one.metric, one.comparison), one.model.note
+        degrees = str(one.model.degrees)
         lines += [
-            (*about, term.name, signed(term.estimate), interval(Interval(term.low, term.high)), probability(term.p), "")
+            (
+                *(*about, term.name, signed(term.estimate), interval(Interval(term.low, term.high))),
+                *(degrees, probability(term.p), note),
+            )
             for term in one.model.terms
         ]
+        lines += [(*about, f"SD: {NAMES[name]}", fixed(sd, 3), *[NONE] * 3, "") for name, sd in one.model.sd.items()]
         if not one.model.terms:
-            lines.append((*about, NONE, NONE, NONE, NONE, one.model.note))
+            lines.append((*about, *[NONE] * 5, note))
     return Sheet(
         "Mixed models",
-        columns("Setting", "Metric", "Comparison", "Term", "Estimate", "95 % interval", "p", "Note"),
+        columns("Setting", "Metric", "Comparison", "Term", "Estimate", "95 % interval", "df", "p", "Note"),
         tuple(lines),
         heads=4,
-        notes=("Random effects: patient, training set, network and site, where there are enough of them.",),
+        notes=(
+            "Random effects: patient, patient × arm, training set, network and site, where these data can tell them "
+            "apart; SD is what each adds to the spread. Student's t; the degrees of freedom are conservative: training "
+            "sets (or patients, if fewer) less 1, or 2 with several training sizes.",
+        ),
         sortable=True,
     )
 
@@ -128,11 +149,12 @@ def null_sheet(tests: Sequence[NullTest]) -> Sheet:
             lines.append((*about, NONE, NONE, NONE, NONE, test.note))
     return Sheet(
         "How often each method finds an effect where there is none",
-        columns("Setting", "Metric", "Comparison", "Method", "Rate", "95 % interval", "Repetitions", "Note"),
+        columns("Setting", "Metric", "Comparison", "Method", "Rate", "99.9 % interval", "Simulated studies", "Note"),
         tuple(lines),
         heads=4,
         notes=(
-            "Studies like this one are simulated without an effect; a method at 5 % should be wrong in 5 % of them.",
+            "The study's own tests are simulated without an effect; a method at 5 % should be wrong in 5 % of them. Of "
+            "the mixed model's SDs, those are put in that are shown to add anything (likelihood ratio, 1 %).",
         ),
         sortable=True,
     )

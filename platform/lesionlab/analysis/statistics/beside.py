@@ -7,15 +7,11 @@ seeded: the same rows give the same bytes.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from lesionlab.analysis.methods.intervals import EffectSize, paired_effect
 from lesionlab.analysis.methods.mixed import MixedModel, fit_mixed
-from lesionlab.analysis.methods.null import NullDesign, NullRate, null_rates
 from lesionlab.analysis.methods.student import ALPHA, significant
 from lesionlab.analysis.statistics.budget import BudgetControl, budget_controls
 from lesionlab.analysis.statistics.changes import Change, changes
@@ -25,24 +21,25 @@ from lesionlab.analysis.statistics.conditions import (
     Condition,
     Group,
     Metric,
-    condition_of,
     conditions,
     groups,
     rows_by_condition,
-    values_by_study,
 )
-from lesionlab.analysis.statistics.contests import Contest, contests, observations
+from lesionlab.analysis.statistics.contests import contests, observations
 from lesionlab.analysis.statistics.learning import Learning, learning
+from lesionlab.analysis.statistics.null_test import NullTest, null_test
+from lesionlab.analysis.statistics.origins import differences_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.results import EffectRow
-from storage_schemas.runs import Cell
+from storage_schemas.runs import Cell, TrainingConfig
 from storage_schemas.studies import Goal, Undefined
 
 JUDGED: tuple[Metric, ...] = ("sensitivity", "ppv")
 """The paper's metrics: the null test is asked for these."""
 
-NULL_REPETITIONS = 20
-"""Enough to see a method that is wrong several times too often; 200 tell 5 % from 10 %, in a minute or so."""
+
+NULL_REPETITIONS = 1000
+"""Tell 5 % from 8 %; a few seconds for each contest and metric of the paper's design."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,9 @@ class Options:
     undefined: Undefined = "exclude"
     goal: Goal | None = None
     null_repetitions: int = NULL_REPETITIONS
-    """0: the null test is left out."""
+    """Simulated studies; 0: the null test is left out."""
+    trainings: Mapping[Condition, TrainingConfig] = field(default_factory=dict)
+    """How each model was trained; none of a table that was made elsewhere, whose columns may say."""
     seed: int = 0
 
 
@@ -78,19 +77,6 @@ class Fitted:
     metric: Metric
     comparison: str
     model: MixedModel
-
-
-@dataclass(frozen=True)
-class NullTest:
-    """How often each method finds an effect where there is none, in a design and with variances like this study's."""
-
-    setting: str
-    metric: Metric
-    comparison: str
-    design: NullDesign | None
-    rates: tuple[NullRate, ...]
-    note: str = ""
-    """Why it was not run; empty where it was."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +115,8 @@ def beside(
         holm=changes(effects, [_by_holm(effect) for effect in effects]),
         welch=changes(effects, [_by_welch(effect) for effect in effects]),
         null=tuple(
-            _null_test(by_condition, contest, metric, model, options)
-            for contest, metric, model in fitted
+            null_test(by_condition, contest, metric, options.undefined, options.null_repetitions, options.seed)
+            for contest, metric, _ in fitted
             if metric in JUDGED and options.null_repetitions
         ),
         learning=learning(by_condition, found, options.goal, options.undefined, options.seed),
@@ -144,31 +130,12 @@ def _sizes(
     for group in found:
         for tuned, fresh in pairs_of_methods(group.trained):
             for metric in METRICS:
-                differences = _differences(by_condition, tuned, fresh, metric, options.undefined)
-                size = paired_effect(differences, np.random.default_rng(options.seed))
+                rows = (by_condition.get(tuned, ()), by_condition.get(fresh, ()))
+                differences = differences_by_origin(*rows, (tuned, fresh), metric, options.undefined)
+                size = paired_effect(differences)
                 if size is not None:
                     n = sum(map(len, differences.values()))
                     yield PairedSize(group.setting, metric, versus(tuned, fresh), tuned.training_size, n, size)
-
-
-def _differences(
-    by_condition: Mapping[Condition, Sequence[Row]],
-    tuned: Condition,
-    fresh: Condition,
-    metric: Metric,
-    undefined: Undefined,
-) -> dict[str, list[float]]:
-    """Fine-tuned − de novo of every study that has both, by patient."""
-    first, second = (
-        values_by_study(by_condition.get(condition, ()), condition, metric, undefined) for condition in (tuned, fresh)
-    )
-    patient_of = {row.study: row.patient for row in by_condition.get(tuned, ())}
-    differences = defaultdict(list)
-    for study, value in first.items():
-        other = second.get(study)
-        if value is not None and other is not None:
-            differences[patient_of[study]].append(value - other)
-    return dict(differences)
 
 
 def _by_holm(effect: EffectRow) -> EffectRow:
@@ -183,42 +150,3 @@ def _by_welch(effect: EffectRow) -> EffectRow:
     p, family = effect.p_welch, effect.family
     corrected = None if p is None else min(1.0, p * family)
     return effect.model_copy(update={"p": p, "p_bonferroni": corrected, "significant": significant(p, family)})
-
-
-def _null_test(
-    by_condition: Mapping[Condition, Sequence[Row]],
-    contest: Contest,
-    metric: Metric,
-    model: MixedModel,
-    options: Options,
-) -> NullTest:
-    rows = [row for condition in contest.conditions for row in by_condition.get(condition, ())]
-    note = _why_not(rows, contest, model)
-    if note:
-        return NullTest(contest.setting, metric, contest.name, None, (), f"null test not run: {note}")
-    folds = len({row.fold for row in rows})
-    design = NullDesign(
-        subsets=folds,
-        subset_size=max(1, round(len({row.study for row in rows}) / folds)),
-        sizes=tuple(sorted({row.training_size for row in rows})),
-        patient_sd=model.sd.get("patient", 0.0),
-        training_set_sd=model.sd.get("training_set", 0.0),
-        network_sd=model.sd.get("network", 0.0),
-        residual_sd=model.sd["residual"],
-    )
-    rates = null_rates(design, options.null_repetitions, np.random.default_rng(options.seed))
-    asked = any(condition.arm == "default" for condition in by_condition)
-    kept = tuple(rate for rate in rates if asked or "default" not in rate.method)
-    return NullTest(contest.setting, metric, contest.name, design, kept)
-
-
-def _why_not(rows: Sequence[Row], contest: Contest, model: MixedModel) -> str:
-    """Why the study is not like the rotation that the null test draws; empty where it is."""
-    if not contest.tuned or not contest.fresh:
-        return "it asks for both arms, fine-tuned and de novo"
-    if "residual" not in model.sd:
-        return f"the variances are not known ({model.note})"
-    tested = [(condition_of(row), row.seed, row.study) for row in rows]
-    if len(set(tested)) < len(tested) or len({(row.study, row.fold) for row in rows}) > len({r.study for r in rows}):
-        return "a study is tested in several folds, and it draws designs that test each study once"
-    return ""

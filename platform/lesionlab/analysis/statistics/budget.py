@@ -7,16 +7,21 @@ differ. Ours, not the paper's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lesionlab.analysis.methods.mixed import MixedModel, Term
 from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.contests import Contest
+from storage_schemas.runs import TrainingConfig
 
 NOT_RUN = (
-    "Budget control: not run. Larger training sets here also mean more optimiser steps; to tell the two apart, add for "
-    "example `budgets: [{epochs: 30}, {steps: 2000}]` to the study file and sweep again."
+    "Budget control: not run. Larger training sets here also mean more optimiser steps; to tell the two apart, train "
+    "for equal steps at every size too (in a study file: `budgets: [{epochs: 30}, {steps: 2000}]`)."
+)
+NOT_KNOWN = (
+    "Budget control: the table does not say how long each network was trained. If larger training sets also meant more "
+    "optimiser steps, their effect may be partly that."
 )
 
 SLOPE = "doubling of the training size"
@@ -76,6 +81,19 @@ def budget_controls(models: Sequence[tuple[Contest, Metric, MixedModel]]) -> tup
         for same, slopes in alike.items()
         if {slope.equal_steps for slope in slopes} == {True, False}
     )
+
+
+def budget_caution(models: Iterable[Condition], trainings: Mapping[Condition, TrainingConfig]) -> str:
+    """What a study without a budget control leaves open; nothing where every model had the same steps at all sizes."""
+    equal_steps = {_has_equal_steps(model, trainings.get(model)) for model in models}
+    return NOT_RUN if False in equal_steps else NOT_KNOWN if None in equal_steps else ""
+
+
+def _has_equal_steps(model: Condition, training: TrainingConfig | None) -> bool | None:
+    """Whether this model's budget is in steps; None where nothing says so."""
+    if training is not None:
+        return training.steps is not None
+    return None if model.budget is None else "step" in model.budget
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS
 from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.statistics.beside import Beside
-from lesionlab.analysis.statistics.budget import NOT_RUN
+from lesionlab.analysis.statistics.budget import budget_caution
 from lesionlab.analysis.statistics.changes import Change
-from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from storage_schemas.results import EffectRow
 
@@ -31,8 +32,7 @@ def cautions(
         found += _of_undefined(table, beside)
     found += _of_patients(beside)
     found += _of_methods(beside)
-    if not beside.budget and any(len(learned.arms[0].points) > 1 for learned in beside.learning if learned.arms):
-        found.append(NOT_RUN)
+    found += _of_training(tables, beside)
     if simulated:
         found.append("The studies are simulated: this tests the method, and says nothing about patients.")
     return tuple(dict.fromkeys(found))
@@ -73,10 +73,39 @@ def _of_patients(beside: Beside) -> Iterable[str]:
             f"The {most.n} test studies are of {most.size.patients} patients: the paper's tests take them for "
             "independent; the intervals and the mixed model do not."
         )
-    graded = {learned.aim.n for learned in beside.learning if learned.aim and learned.aim.name == "Grader 2"}
-    for n in sorted(count for count in graded if count is not None):
-        if any(learned.studies > n for learned in beside.learning):
-            yield f"Grader 2 was scored on {n} studies only: its mean is uncertain too, as the intervals show."
+    if any(paired.size.unit == "patient" and paired.size.interval for paired in beside.sizes):
+        yield (
+            "The intervals are over patients, and hold for these very networks: with fewer than "
+            f"{LEAST_CLUSTERS} folds, or patients tested in several, the chance of training is not in them."
+        )
+    for learned in beside.learning:
+        graded = learned.aim.n if learned.aim and learned.aim.name == "Grader 2" else None
+        if graded is not None and learned.studies > graded:
+            yield (
+                f"Grader 2 read {graded} studies, the networks were tested on {learned.studies}: that some patients "
+                "are easier than others is in the intervals, and where a curve meets Grader 2 is less sure for it."
+            )
+
+
+def _of_training(tables: Sequence[PerformanceTable], beside: Beside) -> Iterable[str]:
+    """What may lie behind a difference besides the arm and the number of studies."""
+    trainings = beside.options.trainings
+    trained = [line.condition for table in tables for line in table.lines if line.condition.trained]
+    if not beside.budget and len({model.training_size for model in trained}) > 1:
+        yield from filter(None, [budget_caution(trained, trainings)])
+
+    def rate(model: Condition) -> float | None:
+        training = trainings.get(model)
+        return model.learning_rate if training is None else training.learning_rate
+
+    pairs = [pair for table in tables for contest in table.contests for pair in contest.pairs]
+    rates = dict.fromkeys((rate(tuned), rate(fresh)) for tuned, fresh in pairs)
+    unlike = [f"{own:g} against {other:g}" for own, other in rates if own and other and own != other]
+    if unlike:
+        yield (
+            f"Fine-tuned and de novo also differ in learning rate ({'; '.join(unlike)}): what differs between them may "
+            "be due to that."
+        )
 
 
 def _of_methods(beside: Beside) -> Iterable[str]:
@@ -88,8 +117,8 @@ def _of_methods(beside: Beside) -> Iterable[str]:
                 setting = f", {test.setting}" if test.setting else ""
                 yield (
                     f"{_WHY_UNDEFINED[test.metric][0]}{setting}: at the variances found here, "
-                    f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of studies without any effect come out "
-                    f"significant by this method: {rate.method}."
+                    f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.repetitions} simulated studies "
+                    f"without any effect come out significant by this method: {rate.method}."
                 )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, rows_of, value_of, values_by_study
+from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, value_of
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.studies import Undefined
 
@@ -69,19 +69,6 @@ def observations(
                 )
             )
     return found
-
-
-def values_by_patient(
-    rows: Iterable[Row], condition: Condition, metric: Metric, undefined: Undefined
-) -> dict[str, list[float]]:
-    """The defined values by study of one condition, put together by patient."""
-    own = rows_of(condition, rows)
-    patient_of = {row.study: row.patient for row in own}
-    values = defaultdict(list)
-    for study, value in values_by_study(own, condition, metric, undefined).items():
-        if value is not None:
-            values[patient_of[study]].append(value)
-    return dict(values)
 
 
 def _by_model(trained: Sequence[Condition], arm: str) -> list[tuple[Condition, ...]]:

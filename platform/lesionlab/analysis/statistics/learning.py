@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesionlab.analysis.methods.curve import ByPatient, Crossing, CurvePoint, Curves
-from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Curves, Saving
+from lesionlab.analysis.methods.intervals import ByOrigin, Interval, Unit
 from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, count_of
-from lesionlab.analysis.statistics.contests import Contest, contests, values_by_patient
+from lesionlab.analysis.statistics.contests import Contest, contests
+from lesionlab.analysis.statistics.origins import origins, values_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.studies import Goal, Undefined
 
@@ -49,18 +50,6 @@ class ArmCurve:
 
 
 @dataclass(frozen=True)
-class Saving:
-    """How many labelled studies fewer fine-tuning needs; negative where it needs more."""
-
-    studies: float
-    interval: Interval | None
-    at_least: bool
-    """The smallest size that was trained was enough for fine-tuning, or the largest was not for de novo."""
-    hours: float | None
-    """Of annotation; None where the study does not say what one study costs."""
-
-
-@dataclass(frozen=True)
 class Learning:
     """One metric of one contest."""
 
@@ -71,11 +60,15 @@ class Learning:
     """Fine-tuned first."""
     aim: Aim | None
     saving: Saving | None
-    """None where it cannot be told: fine-tuning does not get there, or both do at the smallest size."""
+    """Of fine-tuning beside de novo; None where either has no values."""
     annotation_minutes: float | None
     studies: int
     """Tested under every model of the contest that has results: all means are over these."""
     patients: int
+    unit: Unit
+    """What the limits are over."""
+    clusters: int
+    """How many of them."""
 
     def text(self) -> str:
         """`Sensitivity of Grader 2 (0.63, n = 10): fine-tuned from glioma reaches it at N = 14 [≤ 10, 22]; …`."""
@@ -85,16 +78,21 @@ class Learning:
         aim = f"{_NAMES[self.metric]} of {self.aim.text()}"
         if not reached:
             return f"{aim}: no results to compare with it yet."
-        return f"{aim}: {'; '.join(reached)}{self._saved()} (over {count_of(self.studies, 'test study')})."
+        return f"{aim}: {'; '.join(reached)}{self._saved()} (over {self._evidence()})."
 
     def _saved(self) -> str:
-        tuned, fresh = (next((a.crossing for a in self.arms if a.tuned == which), None) for which in (True, False))
-        if tuned is None or fresh is None:
-            return ""
         if self.saving is None:
-            both = tuned.studies <= tuned.smallest and fresh.studies <= fresh.smallest
-            return f"; both with the fewest that were trained on ({tuned.smallest}): no saving can be told" * both
-        return _saving_words(self.saving, self.annotation_minutes)
+            return ""
+        smallest = next(arm.crossing.smallest for arm in self.arms if arm.crossing)
+        return _saving_words(self.saving, smallest, self.annotation_minutes)
+
+    def _evidence(self) -> str:
+        """`60 test studies; limits over 6 folds`; says what limits over patients leave out."""
+        studies = count_of(self.studies, "test study")
+        if all(arm.crossing is None or arm.crossing.interval is None for arm in self.arms):
+            return studies
+        alone = ", for these very networks" if self.unit == "patient" else ""
+        return f"{studies}; limits over {self.clusters} {self.unit}s{alone}"
 
 
 def learning(
@@ -122,17 +120,22 @@ def _learning(
     undefined: Undefined,
     seed: int,
 ) -> Learning:
+    trained = [row for model in contest.conditions for row in by_condition.get(model, ())]
+    origin_of = origins(trained)
     tested = [{row.study for row in rows} for model in contest.conditions if (rows := by_condition.get(model))]
     # Means over different studies would be compared otherwise, while folds are missing.
     common = set.intersection(*tested) if tested else set()
 
-    def values(model: Condition) -> ByPatient:
-        rows = [row for row in by_condition.get(model, ()) if row.study in common or not model.trained]
-        return values_by_patient(rows, model, goal.metric, undefined)
+    def values(model: Condition) -> ByOrigin:
+        rows = [row for row in by_condition.get(model, ()) if row.study in common]
+        return values_by_origin(rows, model, goal.metric, undefined, origin_of)
+
+    def graded(model: Condition) -> ByOrigin:
+        return values_by_origin(by_condition.get(model, ()), model, goal.metric, undefined)
 
     ways = [way for way in (contest.tuned, contest.fresh) if way]
     curves = Curves({way[0].arm: {model.training_size: values(model) for model in way} for way in ways}, seed)
-    grader = next((values(model) for model in group.conditions if model.arm == "grader"), {})
+    grader = next((graded(model) for model in group.conditions if model.arm == "grader"), {})
     aim, reference = _aim(goal, grader, contest, curves)
     arms = tuple(
         ArmCurve(
@@ -149,16 +152,16 @@ def _learning(
         comparison=contest.name,
         arms=arms,
         aim=aim,
-        saving=_saving(curves, arms, reference, goal),
+        saving=None if reference is None or len(ways) < 2 else curves.saving("fine-tuned", "de-novo", reference),
         annotation_minutes=goal.annotation_minutes,
         studies=len(common),
-        patients=len(curves.patients),
+        patients=len({origin_of[study].patient for study in common}),
+        unit=curves.unit,
+        clusters=curves.clusters,
     )
 
 
-def _aim(
-    goal: Goal, grader: ByPatient, contest: Contest, curves: Curves
-) -> tuple[Aim | None, float | ByPatient | None]:
+def _aim(goal: Goal, grader: ByOrigin, contest: Contest, curves: Curves) -> tuple[Aim | None, float | ByOrigin | None]:
     """The declared target; else Grader 2; else de novo at the largest size that has results."""
     if goal.target is not None:
         return Aim("the declared target", goal.target, None), goal.target
@@ -171,22 +174,9 @@ def _aim(
     return None, None
 
 
-def _mean(values: ByPatient) -> tuple[float, int]:
+def _mean(values: ByOrigin) -> tuple[float, int]:
     every = [value for _, own in sorted(values.items()) for value in own]
     return float(np.mean(every)), len(every)
-
-
-def _saving(curves: Curves, arms: Sequence[ArmCurve], reference: float | ByPatient | None, goal: Goal) -> Saving | None:
-    tuned, fresh = (next((arm.crossing for arm in arms if arm.tuned == which), None) for which in (True, False))
-    if reference is None or tuned is None or fresh is None or not np.isfinite(tuned.studies):
-        return None
-    at_start, never = tuned.studies <= tuned.smallest, not np.isfinite(fresh.studies)
-    if at_start and fresh.studies <= fresh.smallest:
-        return None
-    saved = curves.saving("fine-tuned", "de-novo", reference)
-    studies, interval = saved if saved is not None else (fresh.largest - tuned.studies, None)
-    hours = None if goal.annotation_minutes is None else studies * goal.annotation_minutes / 60
-    return Saving(studies, interval, at_start or never, hours)
 
 
 def _reaches(arm: ArmCurve) -> str:
@@ -199,24 +189,39 @@ def _reaches(arm: ArmCurve) -> str:
     return f"{arm.model} does not reach it with {crossing.largest}{'' if sure else limits}"
 
 
-def _saving_words(saving: Saving, minutes: float | None) -> str:
-    if saving.studies < 0:
-        return f"; fine-tuning needs about {-saving.studies:.0f} labelled studies more{_limits(saving, -1)}"
-    much = f"{'at least' if saving.at_least else 'about'} {saving.studies:.0f}"
-    hours = "" if saving.hours is None else f" ({saving.hours:.0f} hours of annotation at {minutes:g} minutes a study)"
-    return f"; fine-tuning saves {much} labelled studies{_limits(saving, 1)}{hours}"
-
-
-def _limits(saving: Saving, sign: int) -> str:
-    """The interval in words; says where it also allows for the contrary."""
+def _saving_words(saving: Saving, smallest: int, minutes: float | None) -> str:
+    """Leads with what is not shown; says nothing where the means leave open which arm needs fewer."""
+    if saving.least < 0 < saving.most:
+        both = f"; both with the fewest that were trained on ({smallest}): no saving can be told"
+        return both if np.isfinite(saving.most) else ""
+    sign = 1 if saving.least >= 0 else -1
+    low, high = sorted((abs(saving.least), abs(saving.most)))
+    much = f"{'about' if low == high else 'at least'} {count_of(round(low), 'labelled study')}"
+    told = f"fine-tuning saves {much}" if sign > 0 else f"fine-tuning needs {much} more"
+    if high < 0.5:
+        told = "fine-tuning needs as many labelled studies as de novo; fewer by"
+    hours = ""
+    if minutes is not None:
+        between = _limits(saving.interval, sign * minutes / 60)
+        hours = f", {low * minutes / 60:.0f}{between} hours of annotation at {minutes:g} minutes a study"
+    told = f"{told}{_limits(saving.interval, sign)}{hours}"
+    if saving.shown:
+        return f"; {told}"
     if saving.interval is None:
-        return ", by the means alone"
-    low, high = sorted((sign * saving.interval.low, sign * saving.interval.high))
-    unsure = ", which is not shown: the interval includes none" if low <= 0 <= high else ""
-    return f" [{_number(low)}, {_number(high)}]{unsure}"
+        return f"; a difference is not shown (no interval): by the means {told}"
+    neither = f"; in {saving.neither:.0%} of the draws neither arm reaches it" if saving.neither >= 0.01 else ""
+    return f"; a difference is not shown (the interval includes none): by the means {told}{neither}"
 
 
-def _number(studies: float) -> str:
-    if np.isfinite(studies):
-        return f"{studies:.0f}".replace("-", "−")
+def _limits(interval: Interval | None, times: float) -> str:
+    """` [5, 40]`, in studies or, by hours a study, in hours."""
+    if interval is None:
+        return ""
+    low, high = sorted((times * interval.low, times * interval.high))
+    return f" [{_number(low)}, {_number(high)}]"
+
+
+def _number(amount: float) -> str:
+    if np.isfinite(amount):
+        return str(round(amount)).replace("-", "−")
     return "not bounded"
