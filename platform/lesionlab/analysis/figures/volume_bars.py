@@ -1,48 +1,56 @@
-"""Lesions of several models in; one figure out: which part of them each model found, by lesion volume."""
+"""Sensitivities of several models by lesion volume in; one figure out.
+
+A class without a reference lesion has no sensitivity: it says `none` where a bar would stand, and 0 has its number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesionlab.analysis.figures.drawing import FILL, HATCH, HATCH_INK, TEXT_POINTS, new_figure, quiet_axes
-from lesionlab.analysis.statistics.conditions import Condition
-from lesionlab.imaging.sizes import detection_by_size
-from storage_schemas.results import LesionRow
+from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, new_figure, quiet_axes
+from lesionlab.analysis.statistics.volumes import ByVolume, Sensitivity
 
+NO_LESION = "none"
 _GROUP_WIDTH = 0.8
+_LEGEND_LINE_IN = 0.2
+_LONGEST_BESIDE = 42
+"""Letters of a model's name, of which two stand beside each other."""
 
 
-def volume_figure(lesions: Mapping[Condition, Sequence[LesionRow]]) -> Figure:
-    """Sensitivity in classes of lesion volume, one bar a model; under each class its reference lesions.
-
-    The models must have been tested on the same studies.
-    """
-    figure = new_figure(7.2, 3.4)
+def volume_figure(found: ByVolume) -> Figure:
+    """Sensitivity in classes of lesion volume, one bar a model; under each class its reference lesions."""
+    columns = 2 if max(len(model.title()) for model in found.models) <= _LONGEST_BESIDE else 1
+    figure = new_figure(7.2, 3.0 + _LEGEND_LINE_IN * ceil(len(found.models) / columns))
     axes = figure.subplots()
-    width = _GROUP_WIDTH / max(len(lesions), 1)
-    for number, (model, own) in enumerate(lesions.items()):
-        *classes, _ = detection_by_size(lesion for lesion in own if lesion.side == "reference")
-        places = np.arange(len(classes)) + (number - (len(lesions) - 1) / 2) * width
-        axes.bar(
-            places,
-            [size.share or 0.0 for size in classes],
-            width,
-            color=FILL[model.arm],
-            hatch=HATCH[model.arm],
-            edgecolor=HATCH_INK[model.arm],
-            linewidth=0.8,
-            label=model.title(),
-        )
-        if number == 0:
-            ticks = [f"{size.title()}\nn = {size.lesions}" for size in classes]
-            axes.set_xticks(range(len(classes)), ticks, fontsize=TEXT_POINTS)
+    width = _GROUP_WIDTH / max(len(found.models), 1)
+    look_of = looks(found.models)
+    for number, (model, classes) in enumerate(found.models.items()):
+        places = np.arange(len(classes)) + (number - (len(found.models) - 1) / 2) * width
+        shares = [np.nan if one is None else one.share for one in classes]
+        axes.bar(places, shares, width, label=model.title(), zorder=2, **look_of[model].patch)
+        for place, one in zip(places, classes, strict=True):
+            _mark(axes, float(place), one, look_of[model])
+    ticks = [f"{title}\nn = {lesions}" for title, lesions in zip(found.titles, found.lesions, strict=True)]
+    axes.set_xticks(range(len(ticks)), ticks, fontsize=TEXT_POINTS)
     axes.set_ylim(0, 1)
     axes.set_xlabel("Volume of the reference lesion (mm³)", fontsize=TEXT_POINTS)
     axes.set_ylabel("Part of the lesions found (fraction)", fontsize=TEXT_POINTS)
     axes.tick_params(axis="x", length=0)
     quiet_axes(axes)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=TEXT_POINTS, frameon=False)
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=TEXT_POINTS, frameon=False)
     return figure
+
+
+def _mark(axes: Axes, place: float, one: Sensitivity | None, look: Look) -> None:
+    """The interval of a bar, or what stands there instead of one."""
+    if one is None or one.share == 0:
+        text, turned = ("0", 0) if one else (NO_LESION, 90)
+        small = TEXT_POINTS - 2
+        axes.text(place, 0.01, text, ha="center", va="bottom", fontsize=small, color=look.ink, rotation=turned)
+    elif one.interval is not None:
+        low, high = np.clip([one.interval.low, one.interval.high], 0, 1)
+        axes.vlines(place, low, high, color=INK, linewidth=1, zorder=3)

@@ -17,7 +17,7 @@ from lesionlab.analysis.figures.bars import bar_figure
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.learning_curves import learning_figure
 from lesionlab.analysis.figures.overlays import overlay_figure
-from lesionlab.analysis.figures.slices import CHOICE, read_slice, representative_studies, shown_models
+from lesionlab.analysis.figures.slices import CHOICE, MODELS, read_slice, representative_studies, shown_models
 from lesionlab.analysis.figures.volume_bars import volume_figure
 from lesionlab.analysis.pages.page import PageFigure, inline_png, inline_svg
 from lesionlab.analysis.pages.study_pages import models_on_pages
@@ -25,6 +25,7 @@ from lesionlab.analysis.sheets.paper_tables import PAPER, about, ending
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.tables import PerformanceTable
+from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from lesionlab.analysis.statistics.whole import Statistics
 from lesionlab.store.objects import Store
 from storage_schemas.results import LesionRow, StudyRow
@@ -105,8 +106,8 @@ def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: Performan
         kind="slices breakout",
         title=f"What each model finds and misses{about(table)}.",
         caption="Axial native slices, the patient's right on the left. Solid: reference; dashed: prediction; counts "
-        f"are of the whole study. Chosen without looking at any prediction: {CHOICE}; of each, the slice with the "
-        f"largest area of reference lesion. Form: Figures 3B to 5B of {PAPER}.",
+        f"are of the whole study. Models: {MODELS}. Studies, chosen without looking at any prediction: {CHOICE}; of "
+        f"each, the slice with the largest area of reference lesion. Form: Figures 3B to 5B of {PAPER}.",
         inline=inline_png(png, f"Slices of {', '.join(chosen)} with outlines of every model"),
     )
     yield Illustration(name, "performance", as_svg(figure, name), png, page_figure)
@@ -136,14 +137,18 @@ def _learning(setting: str, comparison: str, panels: Sequence[Learning]) -> Illu
 def _volumes(models: Sequence[Condition], lesions: Mapping[Condition, Sequence[LesionRow]]) -> Iterable[Illustration]:
     shown = {model: lesions[model] for model in models if model in lesions}
     if shown:
+        found = sensitivity_by_volume(shown)
         yield _drawn(
-            volume_figure(shown),
+            volume_figure(found),
             "lesion-volumes",
             "volumes",
             "bars",
             "Detection by lesion volume.",
-            "Part of the reference lesions that were found, lesions of all tested studies together; n counts the "
-            "reference lesions of a class. A class is from above its lower bound up to its upper bound.",
+            f"Part of the reference lesions that were found, all lesions of the {found.text()}. n counts the reference "
+            "lesions of a class once, for all models and seeds; where there is none, no bar but a word stands. A class "
+            f"is from above its lower bound up to its upper bound. Lines: 95 % limits over {found.limits_over()}; none "
+            "where all lesions or no lesion was found, or where those are too few. Ours, not the paper's. The table "
+            "has every model.",
             "Bars of sensitivity by class of lesion volume; the table has the numbers",
         )
 
