@@ -143,10 +143,14 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_sta
     before = {key: store.get(key) for key in store.list("")}
     renamed = tmp_path / "renamed.yaml"
     renamed.write_text("name: renamed\n")
-    options = ("--definition", renamed, "--definition", "isbi-2015", "--store", store.uri)
+    options = ("--definition", renamed, "--definition", "isbi-2015", "--store", store.uri, "--out", tmp_path / "out")
     result = lesionlab("rescore", "tiny", *options)
     assert result.exit_code == 0, result.output
-    assert "0 of" in result.output
+    comparisons, conclusions, *_ = (line for line in result.output.splitlines() if line.startswith("0 of "))
+    assert "comparisons end otherwise than by paper" in comparisons
+    assert "verdicts, training sizes that reach the aim, and savings change" in conclusions
+    left = {path.name.partition("-")[2] for path in (tmp_path / "out").glob("renamed@*.csv")}
+    assert left == {"comparisons.csv", "conclusions.csv", "volumes.csv"}
     assert "ISBI 2015 score" in result.output
     assert {key: store.get(key) for key in before} == before
     # The paper's definition under another name counts what the runs themselves counted.
