@@ -14,6 +14,8 @@ from PIL import Image
 from lesionlab.analysis.figures.slices import read_prediction, read_volume
 from lesionlab.analysis.figures.thumbnails import Thumbnails, edges
 from lesionlab.analysis.pages import study_pages as room
+from lesionlab.analysis.pages.contents import study_content
+from lesionlab.analysis.pages.page import page as html_of
 from lesionlab.analysis.pages.study_pages import limits_of_pages, models_on_pages, study_pages
 from lesionlab.analysis.statistics.conditions import Condition
 from tests.analysis.conftest import draw_lesions
@@ -53,7 +55,9 @@ def again(rows, **changes):
 def test_models_that_are_not_shown_are_counted_and_the_rule_is_told(plan, rows, pages):
     told = "Of 5 models that were tested, 2 are shown: those trained on 8 studies."
     assert limits_of_pages(plan, rows) == (told,)
-    assert {page.limits for page in pages()} == {(told,)}
+    shown = pages()
+    assert {one.limits for one in shown} == {(told,)}
+    assert told in html_of("study.html.j2", study_content(plan, shown[0], "a" * 16))
 
 
 def test_other_depths_and_a_bound_on_the_number_of_models_are_told(plan, rows, monkeypatch):
