@@ -23,7 +23,7 @@ from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array, moves_of
 from lesionlab.analysis.methods.mixed import Frame, Observation, frame
 from lesionlab.analysis.methods.student import ALPHA
 
-MIXED_EVERY = 10
+MIXED_EVERY = 50
 """The mixed model is asked in one of so many simulated studies: it costs a thousand times what the others do."""
 
 SURE = 0.999
