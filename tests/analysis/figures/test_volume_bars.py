@@ -59,5 +59,13 @@ def test_a_class_without_lesions_has_a_word_and_no_bar_and_0_has_its_number():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["≤ 3\nn = 4", "3–10\nn = 0", "> 10\nn = 7"]
 
 
+def test_a_first_class_without_lesions_keeps_its_word_inside_the_axes():
+    one = Sensitivity(0.5, None)
+    classes = ByVolume(("≤ 3", "> 3"), (0, 4), {FRESH: (None, one)}, 9, 0, "fold")
+    axes = volume_figure(classes).axes[0]
+    assert axes.get_xlim() == (-0.5, 1.5)
+    assert axes.get_xlabel().endswith("(mm³)")
+
+
 def test_the_same_bytes_each_time():
     assert as_png(volume_figure(drawn([FRESH]))) == as_png(volume_figure(drawn([FRESH])))

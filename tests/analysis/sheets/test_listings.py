@@ -6,7 +6,6 @@ import pytest
 
 from lesionlab.analysis.figures.drawing import as_svg
 from lesionlab.analysis.figures.learning_curves import learning_figure
-from lesionlab.analysis.figures.volume_bars import volume_figure
 from lesionlab.analysis.methods.curve import Crossing, CurvePoint
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.sheets.listings import effects_sheet, sites_sheet, studies_sheet, verdicts_sheet, volumes_sheet
@@ -94,16 +93,6 @@ def test_excluded_studies_come_before_repaired_ones_and_passed_ones_are_not_told
         ("c", "excluded", "truncated"),
         ("a", "repaired", "bad-affine"),
     ]
-
-
-def test_bars_by_volume_are_as_high_as_the_part_that_was_found(rows):
-    lesion = draw_lesions(rows[0])[0]
-    found = lesion.model_copy(update={"outcome": "found"})
-    figure = volume_figure({Condition("de-novo", None, 8): [lesion, found, found, found]})
-    (axes,) = figure.axes
-    assert [bar.get_height() for bar in axes.patches] == [0, 0, 0, 0.75, 0]
-    assert axes.get_xlabel().endswith("(mm³)")
-    assert [tick.get_text() for tick in axes.get_xticklabels()][3] == "50–100\nn = 4"
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def volume_figure(found: ByVolume) -> Figure:
             _mark(axes, float(place), one, look_of[model])
     ticks = [f"{title}\nn = {lesions}" for title, lesions in zip(found.titles, found.lesions, strict=True)]
     axes.set_xticks(range(len(ticks)), ticks, fontsize=TEXT_POINTS)
+    axes.set_xlim(-0.5, len(ticks) - 0.5)
     axes.set_ylim(0, 1)
     axes.set_xlabel("Volume of the reference lesion (mm³)", fontsize=TEXT_POINTS)
     axes.set_ylabel("Part of the lesions found (fraction)", fontsize=TEXT_POINTS)
