@@ -41,7 +41,7 @@ def test_without_an_advantage_no_saving_is_shown():
         found = first(drawn_rows(seed, {"fine-tuned": 1.0, "de-novo": 1.0}, network_sd=0.05), target=TARGET)
         shown += found.saving.shown
         assert found.saving.shown != (
-            "; a difference is not shown (the interval includes none): by the means" in found.text()
+            "; a difference is not shown (the interval includes 0): by the means" in found.text()
         )
     assert shown <= 1
 
@@ -104,7 +104,7 @@ def test_a_saving_that_rests_on_one_arms_luck_is_not_said_to_be_shown():
     """By the means de novo does not get there, by its limits it may."""
     found = first(drawn_rows(7, {"fine-tuned": 1.2, "de-novo": 1.5}, network_sd=0.05), target=TARGET)
     assert found.saving.neither > 0.05
-    assert "; a difference is not shown (the interval includes none)" in found.text()
+    assert "; a difference is not shown (the interval includes 0)" in found.text()
     assert f"; in {found.saving.neither:.0%} of the draws neither arm reaches it" in found.text()
 
 

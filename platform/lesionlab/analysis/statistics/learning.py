@@ -210,7 +210,7 @@ def _saving_words(saving: Saving, smallest: int, minutes: float | None) -> str:
     if saving.interval is None:
         return f"; a difference is not shown (no interval): by the means {told}"
     neither = f"; in {saving.neither:.0%} of the draws neither arm reaches it" if saving.neither >= 0.01 else ""
-    return f"; a difference is not shown (the interval includes none): by the means {told}{neither}"
+    return f"; a difference is not shown (the interval includes 0): by the means {told}{neither}"
 
 
 def _limits(interval: Interval | None, times: float) -> str:
