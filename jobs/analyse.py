@@ -9,7 +9,7 @@ import typer
 
 from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_of
 from jobs.door import StoreOption, connect, console, plain_name, run_alone
-from jobs.report_folder import save_files
+from jobs.report_folder import make_folder, save_files
 from lesionlab.analysis.report import PAGE, ReportResult, write_report
 from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
 from lesionlab.store.objects import Store
@@ -84,6 +84,8 @@ def analyse(
     """
     if (study is None) == (rows is None):
         raise typer.BadParameter("wanted the name of a study, or a table: --rows FILE")
+    if out is not None:
+        make_folder(out)
     if rows is not None:
         options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
         analyse_table(rows, unit, options, out)

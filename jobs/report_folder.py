@@ -6,8 +6,18 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from lesionlab.errors import InputError
+
 SUMS = "SHA256SUMS"
 """What was written and its digests, as `sha256sum --check` reads it."""
+
+
+def make_folder(folder: Path) -> None:
+    """Before anything is computed for it. Raises InputError where there can be no such folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: wanted a folder ({error.strerror}); choose another place") from error
 
 
 def save_files(files: Mapping[str, bytes], folder: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from jobs.report_folder import SUMS, save_files
+import pytest
+
+from jobs.report_folder import SUMS, make_folder, save_files
+from lesionlab.errors import InputError
 
 FIRST = {"report.html": b"one", "tables/a.csv": b"a", "studies/sub-1.html": b"1"}
 SECOND = {"report.html": b"two", "tables/a.csv": b"b"}
@@ -47,3 +50,10 @@ def test_a_list_cannot_name_files_outside_the_folder(tmp_path: Path) -> None:
 def test_the_list_is_one_that_sha256sum_reads(tmp_path: Path) -> None:
     save_files(FIRST, tmp_path)
     subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a person's own")
+    with pytest.raises(InputError, match="taken: wanted a folder"):
+        make_folder(tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "a person's own"

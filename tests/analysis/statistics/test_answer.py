@@ -159,7 +159,7 @@ def test_every_finding_shows_the_difference_of_its_own_pair(table_of):
         "+0.70",
         "+0.20",
         "+0.40",
-        "-0.10",
+        "−0.10",
     ]
 
 

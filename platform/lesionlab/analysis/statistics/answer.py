@@ -125,7 +125,8 @@ def _difference(effect: EffectRow, unit: Unit) -> str:
     if effect.p is None or effect.difference is None:
         return f"not testable ({effect.note})"
     n = f"n = {n_text([effect])} {counted(effect, unit)}"
-    return f"{effect.difference:+.2f} ({p_words(effect)}, {n}, {'' if effect.significant else 'not '}significant)"
+    difference = f"{effect.difference:+.2f}".replace("-", "−")
+    return f"{difference} ({p_words(effect)}, {n}, {'' if effect.significant else 'not '}significant)"
 
 
 def _in_setting(setting: str, sentence: str) -> str:
