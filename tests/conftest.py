@@ -20,6 +20,8 @@ import boto3
 import pytest
 from hypothesis import settings
 
+import lesionlab  # noqa: F401  before any test loads numpy: it sets how many threads that takes
+
 pytest.register_assert_rewrite("tests.store.contract")
 
 # A busy machine fails no property, and the same code meets the same examples.
