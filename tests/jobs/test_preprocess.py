@@ -23,6 +23,7 @@ from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 
 TEN = [f"sub-{number:02d}" for number in range(1, 11)]
+FORTY = tuple(f"sub-{number:02d}" for number in range(1, 41))
 
 
 def contents(uri: str) -> dict[str, bytes]:
@@ -52,12 +53,12 @@ def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
 def test_stopped_in_the_middle_and_run_again_leaves_the_same_bytes_as_undisturbed(
     lesionlab: Lesionlab, tmp_path: Path, stop: signal.Signals
 ) -> None:
-    dataset = draw_dataset(tmp_path / "bids", *TEN)
+    dataset = draw_dataset(tmp_path / "bids", *FORTY)
     stopped, undisturbed = ((tmp_path / name).as_uri() for name in ("stopped", "undisturbed"))
     process = started(dataset, stopped)
     process.send_signal(stop)
     _, told = process.communicate()
-    assert verdicts(open_store(stopped)) < len(TEN)
+    assert verdicts(open_store(stopped)) < len(FORTY)
     assert open_store(stopped).list("manifests") == []
     if stop == signal.SIGINT:
         assert process.returncode == 130
