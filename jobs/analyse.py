@@ -27,9 +27,9 @@ def analyse_study(study: str, uri: str, out: Path | None, null_repetitions: int)
     """Analyse a study that was swept, and write its report into the store."""
     place = connect(uri)
     result = write_report(place, current_plan(place, study), null_repetitions)
-    console.print(result.table_text, markup=False)
-    console.print(result.answer, markup=False)
-    console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}", markup=False)
+    console.print(result.table_text)
+    console.print(result.answer)
+    console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}")
 
 
 def analyse(

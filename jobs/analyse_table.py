@@ -37,11 +37,11 @@ def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | N
     """Print tables and answer, and write the report into the folder. Raises InputError with all faults."""
     table = read_table(rows)
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
-    console.print(as_text(found.tables), markup=False)
-    console.print(found.answer.text(), markup=False)
+    console.print(as_text(found.tables))
+    console.print(found.answer.text())
     if out is not None:
         save_files(table_report(table, found), out)
-        console.print(f"report: {out / PAGE}", markup=False)
+        console.print(f"report: {out / PAGE}")
 
 
 def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None:

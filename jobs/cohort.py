@@ -80,10 +80,10 @@ def cohort(
     """
     tables = tables_of(connect(store), name, spec)
     for table in tables.values():
-        console.print(as_markdown(table), markup=False)
+        console.print(as_markdown(table))
     if out:
         save_tables(tables, out)
-        console.print(f"tables: {out}", markup=False)
+        console.print(f"tables: {out}")
 
 
 if __name__ == "__main__":

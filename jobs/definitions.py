@@ -13,7 +13,7 @@ from jobs.door import console
 from jobs.faults import validation_faults
 from jobs.study_files import read_yaml
 from lesionlab.errors import SpecError
-from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named
+from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named, takes_a_known_name
 
 
 def load_definition(name: str) -> MetricDefinition:
@@ -35,7 +35,7 @@ def load_definition(name: str) -> MetricDefinition:
     except ValidationError as error:
         faults = validation_faults(error, MetricDefinition)
         raise SpecError(*(f"definition {path}: {fault}" for fault in faults)) from error
-    if DEFINITIONS.get(written.name, written) != written:
+    if takes_a_known_name(written):
         raise SpecError(
             f"definition {path}: {written.name} is the name of another definition; give it a name of its own"
         )

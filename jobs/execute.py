@@ -30,7 +30,7 @@ def execute(runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, 
     """
     done = completed(store, (run.run_id for run in runs))
     left = [run for run in runs if run.run_id not in done]
-    notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(left)} to do", markup=False)
+    notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(left)} to do")
     if not left:
         return
     outcomes = one_by_one(left, store, cache, what) if plain else on_ray(left, store, cache, what)

@@ -73,7 +73,7 @@ def admit(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> D
     if not recipe.scrub and (standing := [finding.text() for finding in told if not finding.repaired]):
         raise DatasetError(*standing)
     for finding in scrubbed(told):
-        notes.print(finding.text(), style="yellow", markup=False)
+        notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site)
     return refuse_telling_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
 

@@ -33,23 +33,23 @@ def show_design(spec: StudySpec) -> None:
     shared = {place: arms for place in range(1, len(titles)) if (arms := _sharing(models, place))}
     shown = [place for place in range(len(titles)) if place not in shared and any(model[place] for model in models)]
 
-    console.print(f"{spec.name}: {spec.title}", markup=False)
-    console.print(f"training sizes: {', '.join(map(str, spec.training_sizes))}", markup=False)
+    console.print(f"{spec.name}: {spec.title}")
+    console.print(f"training sizes: {', '.join(map(str, spec.training_sizes))}")
     if len(spec.seeds) > 1:
         console.print(f"seeds: {', '.join(map(str, spec.seeds))}; each training is made {len(spec.seeds)} times")
     for place, arms in shared.items():
         value = next(model[place] for model in models if model[place])
-        console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})", markup=False)
+        console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})")
     rows = [(*(model[place] for place in shown), *_counts(spec, turns)) for model, turns in models.items()]
     console.print(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
     for source in spec.sources:
         if source.trained_in:
-            console.print(f"{source.model}: {_meant(source.trained_in)}", markup=False)
-    console.print(rotation.as_text(spec, console.width), markup=False)
+            console.print(f"{source.model}: {_meant(source.trained_in)}")
+    console.print(rotation.as_text(spec, console.width))
     if to_train := [source.model for source in spec.sources if source.cohort]:
         depths = f" at depths {', '.join(map(str, spec.network_depths))}" if len(spec.network_depths) > 1 else ""
         console.print(f"to be trained first, where not registered yet: {', '.join(to_train)}{depths}")
-    console.print(f"{trainings(spec)} trainings", markup=False)
+    console.print(f"{trainings(spec)} trainings")
 
 
 def _name(spec: StudySpec, cell: Cell) -> str:

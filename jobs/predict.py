@@ -65,7 +65,7 @@ def predict(
     export_prediction(out, prediction.mask_ijk, native)
     lesions = label_lesions(prediction.mask_ijk).count
     volume_ml = float(prediction.mask_ijk.sum()) * voxel_volume_mm3(native.affine) / 1000
-    console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.name}@{card.version}", markup=False)
+    console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.name}@{card.version}")
 
 
 def role_and_path(image: str) -> tuple[str, Path]:

@@ -52,7 +52,7 @@ def preprocess_dataset(
             progress=step,
         )
     for exclusion in ingested.manifest.excluded:
-        notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow", markup=False)
+        notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow")
     return ingested
 
 
@@ -82,7 +82,7 @@ def preprocess(
     dataset = admit(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):
-            console.print(line, markup=False)
+            console.print(line)
         return
     ingested = preprocess_dataset(
         place, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, workers=workers

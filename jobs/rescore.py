@@ -31,12 +31,14 @@ from storage_schemas.runs import RunSpec
 from storage_schemas.studies import Plan
 
 
-def rescore_study(store: Store, plan: Plan, definitions: Sequence[MetricDefinition]) -> dict[str, list[StudyRow]]:
-    """The study's rows by its own definition and, scored now where they were not yet, by the others; by label.
+def rescore_study(
+    store: Store, plan: Plan, runs: Sequence[RunSpec], definitions: Sequence[MetricDefinition]
+) -> dict[str, list[StudyRow]]:
+    """The rows of these runs by the study's own definition and, scored now where they were not yet, by the others; by
+    label.
 
-    Raises InputError where no run of the plan is finished, MissingObject where a prediction is missing.
+    Raises MissingObject where a prediction is missing.
     """
-    runs = finished(store, plan)
     code = code_version(SCORES)
     with steps("rescoring") as step:
         for number, run in enumerate(runs):
@@ -48,21 +50,26 @@ def rescore_study(store: Store, plan: Plan, definitions: Sequence[MetricDefiniti
 
 
 def finished(store: Store, plan: Plan) -> list[RunSpec]:
-    """The runs of the plan that tested something and are complete; says how many are not."""
+    """The runs of the plan that tested something and are complete; says how many are not.
+
+    Raises InputError where none is.
+    """
     testing = [run for run in plan.runs if run.cell is not None]
     done = completed(store, (run.run_id for run in testing))
     if not done:
         raise InputError(f"study {plan.spec.name}: no cell is finished; start with: lesionlab sweep")
     if len(done) < len(testing):
-        notes.print(f"{len(testing) - len(done)} of {len(testing)} cells are not finished yet", markup=False)
+        notes.print(f"{len(testing) - len(done)} of {len(testing)} cells are not finished yet")
     return [run for run in testing if run.run_id in done]
 
 
-def lesions_of(store: Store, plan: Plan, by: MetricDefinition) -> dict[Condition, list[LesionRow]]:
-    """Every lesion that the finished runs were tested on or predicted, by model; scored by this definition."""
+def lesions_of(
+    store: Store, plan: Plan, runs: Sequence[RunSpec], by: MetricDefinition
+) -> dict[Condition, list[LesionRow]]:
+    """Every lesion that these runs were tested on or predicted, by model; scored by this definition."""
     own, code = by == plan.spec.metric, code_version(SCORES)
     found: dict[Condition, list[LesionRow]] = defaultdict(list)
-    for run in finished(store, plan):
+    for run in runs:
         place = {"study_name": run.study_name, "run_id": run.run_id}
         rescored = {"definition": by.digest(), "code": code}
         key = keys.LESION_ROWS.build(**place) if own else keys.RESCORED_LESION_ROWS.build(**place, **rescored)
@@ -92,22 +99,23 @@ def rescore(
     others = [load_definition(name) for name in dict.fromkeys(definition)]
     place = connect(store)
     plan = current_plan(place, study)
-    rows = rescore_study(place, plan, others)
+    runs = finished(place, plan)
+    rows = rescore_study(place, plan, runs, others)
     show_means(plan, rows)
     own = plan.spec.metric
-    before = Scored(judged(plan, rows[own.label()]), lesions_of(place, plan, own))
+    before = Scored(judged(plan, rows[own.label()]), lesions_of(place, plan, runs, own))
     models = models_on_pages(plan, rows[own.label()])
     for by in others:
-        now = Scored(judged(plan, rows[by.label()]), lesions_of(place, plan, by))
+        now = Scored(judged(plan, rows[by.label()]), lesions_of(place, plan, runs, by))
         sheets = compared_sheets(before, now, models, f"{by.name} (now) beside {own.name} (before)")
         show_changes(before, now, by, own)
-        console.print(as_markdown(sheets["volumes"]), markup=False)
+        console.print(as_markdown(sheets["volumes"]))
         if by == DEFINITIONS["isbi-2015"]:
             show_challenge_scores(plan, rows[by.label()])
         if out:
             save_tables({f"{by.label()}-{name}": sheet for name, sheet in sheets.items()}, out)
     if out:
-        console.print(f"tables: {out}", markup=False)
+        console.print(f"tables: {out}")
 
 
 if __name__ == "__main__":

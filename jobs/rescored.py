@@ -86,7 +86,7 @@ def show_challenge_scores(plan: Plan, rows: Rows) -> None:
 
 def show_changes(before: Scored, now: Scored, by: MetricDefinition, own: MetricDefinition) -> None:
     """Print which comparisons and which conclusions are others by this definition than by the study's own."""
-    console.print(f"\n{by.label()}: {in_words(by)}", markup=False)
+    console.print(f"\n{by.label()}: {in_words(by)}")
     changed = changes(before.found.effects, now.found.effects)
     console.print(f"{len(changed)} of {len(before.found.effects)} comparisons end otherwise than by {own.name}")
     if changed:
@@ -105,8 +105,8 @@ def show_changes(before: Scored, now: Scored, by: MetricDefinition, own: MetricD
     console.print(f"{len(others)} of {len(every)} verdicts, training sizes that reach the aim, and savings change")
     for one in others:
         setting = f"{one.setting}: " if one.setting else ""
-        console.print(f"  {setting}{one.about}: {one.what}", markup=False)
-        console.print(f"    before: {one.before}\n    now:    {one.after}", markup=False)
+        console.print(f"  {setting}{one.about}: {one.what}")
+        console.print(f"    before: {one.before}\n    now:    {one.after}")
 
 
 def planned_conditions(plan: Plan) -> Sequence[Condition]:

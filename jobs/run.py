@@ -47,13 +47,13 @@ def run_study(
         plan = sweep_study(spec, store, cache, plain=plain)
         if save_predictions:
             count = export_predictions(plan.runs, store, save_predictions)
-            notes.print(f"{count} masks in {save_predictions}", markup=False)
+            notes.print(f"{count} masks in {save_predictions}")
     with stage("5/5 statistics and report"):
         result = write_report(store, plan)
         page = save_report(store, result, work / "reports" / spec.name)
-    console.print(result.table_text, markup=False)
-    console.print(result.answer, markup=False)
-    console.print(f"report: {page}", markup=False)
+    console.print(result.table_text)
+    console.print(result.answer)
+    console.print(f"report: {page}")
 
 
 def run(

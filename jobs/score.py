@@ -142,7 +142,7 @@ def score(
     if lesions:
         write_lesions(lesions, result, by)
     if for_programs:
-        console.print(as_json(result, by), markup=False)
+        console.print(as_json(result, by))
     else:
         show(result, by)
 

@@ -58,7 +58,7 @@ def simulate(
         raise SpecError(*validation_faults(error, CohortPlan)) from error
     with steps("simulating") as step:
         simulate_cohort(plan, out, step)
-    console.print(f"{studies} simulated patients in {out}", markup=False)
+    console.print(f"{studies} simulated patients in {out}")
 
 
 if __name__ == "__main__":

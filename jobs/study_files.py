@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobs.faults import unknown_keys, validation_faults
 from lesionlab.errors import SpecError
-from storage_schemas.definitions import DEFINITIONS
+from storage_schemas.definitions import takes_a_known_name
 from storage_schemas.studies import StudySpec
 
 SPECS = {file.stem: file for file in sorted((Path(__file__).parent / "specs").rglob("*.yaml"))}
@@ -29,7 +29,7 @@ def load_spec(name: str) -> StudySpec:
     spec, faults = _checked(read_yaml(path, f"study file {path}"))
     if spec is None:
         raise SpecError(*(f"study file {path}: {fault}" for fault in dict.fromkeys(faults)))
-    if DEFINITIONS.get(spec.metric.name, spec.metric) != spec.metric:
+    if takes_a_known_name(spec.metric):
         name = spec.metric.name
         raise SpecError(
             f"study file {path}: metric: {name} is the name of another definition; give it a name of its own"

@@ -80,15 +80,15 @@ def sweep(
         done = completed(place, (run.run_id for run in plan.runs))
         for run in plan.runs:
             state = "done" if run.run_id in done else "to do"
-            console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}", markup=False)
-        console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all", markup=False)
+            console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")
+        console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all")
         return
     plan = sweep_study(study, place, cache, plain=plain)
     if save_predictions:
         notes.print(
             f"{export_predictions(plan.runs, place, save_predictions)} masks in {save_predictions}", markup=False
         )
-    console.print(f"{len(plan.runs)} cells done; now: lesionlab analyse {study.name}", markup=False)
+    console.print(f"{len(plan.runs)} cells done; now: lesionlab analyse {study.name}")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def verify(
     if csv_file:
         write_csv(csv_file, rows)
     console.print(table_of(verdicts))
-    console.print(tally(verdicts), markup=False)
+    console.print(tally(verdicts))
     if any(verdict.verdict == "quarantined" for verdict in verdicts):
         raise typer.Exit(1)
 

@@ -119,6 +119,11 @@ def definition_named(name: str) -> MetricDefinition:
     return known
 
 
+def takes_a_known_name(definition: MetricDefinition) -> bool:
+    """Whether it goes by the name of a known definition and has other rules."""
+    return DEFINITIONS.get(definition.name, definition) != definition
+
+
 def _by_name(value: Any) -> Any:
     if isinstance(value, str):
         return definition_named(value)
