@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from jobs.analyse_table import UndefinedOption, UnitOption, analyse_table, goal_of
-from jobs.door import StoreOption, connect, console, plain_name, run_alone
-from jobs.report_folder import make_folder, save_files
+from jobs.shared.command_line import StoreOption, connect, console, plain_name, run_alone
+from jobs.shared.report_folder import make_folder, save_files
+from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
 from lesionlab.analysis.report import PAGE, ReportResult, write_report
-from lesionlab.analysis.statistics.beside import NULL_REPETITIONS, Options
+from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
+from lesionlab.experiments.kept_plans import current_plan
 from lesionlab.store.objects import Store
-from lesionlab.studies.plans import current_plan
 
 
 def save_report(store: Store, result: ReportResult, out: Path) -> Path:
@@ -23,7 +23,7 @@ def save_report(store: Store, result: ReportResult, out: Path) -> Path:
     return out / PAGE
 
 
-def analyse_study(study: str, uri: str, out: Path | None, null_repetitions: int) -> None:
+def analyse_experiment(study: str, uri: str, out: Path | None, null_repetitions: int) -> None:
     """Analyse a study that was swept, and write its report into the store."""
     place = connect(uri)
     result = write_report(place, current_plan(place, study), null_repetitions)
@@ -66,7 +66,7 @@ def analyse(
     Example: lesionlab analyse --rows results.csv --out ./results
 
     The table has one line for each study that a model was tested on. Columns, in any order: study, patient, site,
-    arm (fine-tuned or FT, de-novo or DN, default, grader or Grader 2), training_size, fold (from 1), sensitivity, ppv
+    arm (fine-tuned or FT, de-novo or DN, default, rater or Grader 2), training_size, fold (from 1), sensitivity, ppv
     (from 0 to 1, empty where undefined); and, where there are several of them, source (the default model), seed,
     depth, learning_rate, budget, freezing, train_site; and dice. Of a rotation, position: the place in the test subset,
     from 1 in each fold, drawn by chance. With it the unpaired tests average each position over the folds, as in the
@@ -92,7 +92,7 @@ def analyse(
     elif study is not None:
         if target or annotation_minutes is not None or unit or undefined != "exclude":
             raise typer.BadParameter("what a study declares in its file is not said here; these options go with --rows")
-        analyse_study(study, store, out, null_repetitions)
+        analyse_experiment(study, store, out, null_repetitions)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from jobs.door import command
+from jobs.shared.command_line import command
 
 PANELS = {
     "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "analyse", "rescore"),

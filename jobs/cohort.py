@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from jobs.cohorts import manifest_of
-from jobs.door import StoreOption, connect, console, plain_name, run_alone
-from jobs.study_files import load_spec
+from jobs.shared.command_line import StoreOption, connect, console, plain_name, run_alone
+from jobs.shared.specs import load_spec
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError
+from lesionlab.experiments.resolving import manifest_of
+from lesionlab.experiments.splits import split_key
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
-from lesionlab.studies.splits import split_key
 from storage_schemas import keys
 from storage_schemas.base import Slug
 from storage_schemas.facts import StudyFacts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobs.cohorts import WorkOption, cohort_origins
-from jobs.door import CacheOption, StoreOption, connect, run_alone
 from jobs.plan import show_design
-from jobs.run import run_study
-from jobs.study_files import load_spec
+from jobs.run import run_experiment
+from jobs.shared.command_line import CacheOption, StoreOption, connect, run_alone
+from jobs.shared.datasets import WorkOption, cohort_origins
+from jobs.shared.specs import load_spec
 
 
 def demo(store: StoreOption, cache: CacheOption, work: WorkOption) -> None:
@@ -16,7 +16,7 @@ def demo(store: StoreOption, cache: CacheOption, work: WorkOption) -> None:
     """
     spec = load_spec("demo")
     show_design(spec)
-    run_study(spec, connect(store), cache, work, origins=cohort_origins(spec, []), plain=False)
+    run_experiment(spec, connect(store), cache, work, origins=cohort_origins(spec, []), plain=False)
 
 
 if __name__ == "__main__":

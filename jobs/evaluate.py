@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs.cohorts import manifest_of
-from jobs.door import CacheOption, StoreOption, connect, console, plain_name, run_alone
-from jobs.execute import execute
+from jobs.shared.command_line import CacheOption, StoreOption, connect, console, plain_name, run_alone
+from jobs.shared.execution import execute_with_progress
 from jobs.sweep import export_predictions
 from lesionlab.errors import SpecError
+from lesionlab.experiments.provenance import RUNS, code_version
+from lesionlab.experiments.registry import find_model
+from lesionlab.experiments.resolving import manifest_of
 from lesionlab.store.tables import read_rows
-from lesionlab.studies.code import RUNS, code_version
-from lesionlab.studies.registry import find_model
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import Manifest
@@ -33,7 +33,7 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
             f"cohort {manifest.cohort} was prepared for {found[0]} at {found[1]} mm; preprocess it for the model"
         )
     return RunSpec(
-        study_name=f"evaluate-{card.name}",
+        experiment=f"evaluate-{card.name}",
         task=card.task,
         channels=card.channels,
         spacing_mm=card.spacing_mm,
@@ -55,10 +55,20 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
 def show_rows(rows: list[StudyRow], title: str) -> None:
     """Print one line a study; an undefined value is a dash."""
     table = Table(title=title, title_justify="left")
-    for column in ("study", "site", "lesions", "found", "predicted", "spurious", "sensitivity", "PPV", "Dice"):
+    for column in (
+        "study",
+        "site",
+        "lesions",
+        "true positives",
+        "predicted",
+        "false positives",
+        "sensitivity",
+        "PPV",
+        "Dice",
+    ):
         table.add_column(column, justify="left" if column in {"study", "site"} else "right")
     for row in rows:
-        counts = (row.reference_lesions, row.found, row.predicted_lesions, row.spurious)
+        counts = (row.reference_lesions, row.true_positives, row.predicted_lesions, row.false_positives)
         shares = (row.sensitivity, row.ppv, row.dice)
         table.add_row(row.study, row.site, *map(str, counts), *("–" if x is None else f"{x:.2f}" for x in shares))
     console.print(table)
@@ -81,8 +91,8 @@ def evaluate(
     """
     place = connect(store)
     run = testing_run(find_model(place, model), manifest_of(place, cohort))
-    execute((run,), place, cache, plain=True, what="model")
-    key = keys.STUDY_ROWS.build(study_name=run.study_name, run_id=run.run_id)
+    execute_with_progress((run,), place, cache, plain=True, what="model")
+    key = keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id)
     show_rows(read_rows(place, [key], StudyRow), f"{model} on {cohort}")
     if save_predictions:
         console.print(

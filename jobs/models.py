@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from jobs.door import StoreOption, connect, console, run_alone
-from lesionlab.studies.registry import champion
-from lesionlab.studies.registry import models as registered
+from jobs.shared.command_line import StoreOption, connect, console, run_alone
+from lesionlab.experiments.registry import champion
+from lesionlab.experiments.registry import models as registered
 
 
 def models(store: StoreOption) -> None:

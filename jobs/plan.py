@@ -10,20 +10,20 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobs.door import SpecArgument, console, run_alone
-from jobs.study_files import load_spec
+from jobs.shared.command_line import SpecArgument, console, run_alone
+from jobs.shared.specs import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.errors import InputError
-from lesionlab.studies.cells import cells, trainings
+from lesionlab.experiments.cells import cells, trainings
+from storage_schemas.experiments import ExperimentSpec, TrainedIn
 from storage_schemas.results import Arm
 from storage_schemas.runs import Budget, Cell, Freezing
-from storage_schemas.studies import StudySpec, TrainedIn
 
-_ARMS: dict[Arm, str] = {"default": "untrained", "grader": "grader", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
+_ARMS: dict[Arm, str] = {"default": "untrained", "rater": "rater", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
 
 
-def show_design(spec: StudySpec) -> None:
+def show_design(spec: ExperimentSpec) -> None:
     """Print what the models share, a line a model with what is its own, then who trains and who tests, and last how
     many trainings."""
     models: dict[tuple[str, ...], list[Cell]] = {}
@@ -52,7 +52,7 @@ def show_design(spec: StudySpec) -> None:
     console.print(f"{trainings(spec)} trainings")
 
 
-def _name(spec: StudySpec, cell: Cell) -> str:
+def _name(spec: ExperimentSpec, cell: Cell) -> str:
     """A source that another study trained is no default model: it is called by its name."""
     trained = {source.model for source in spec.sources if source.trained_in}
     return f"{cell.source} as it is" if cell.arm == "default" and cell.source in trained else cell.model()
@@ -69,9 +69,9 @@ def _meant(there: TrainedIn) -> str:
     return ", ".join([f"{_ARMS[there.arm]} in {there.study}", *parts])
 
 
-def _settings(spec: StudySpec, cell: Cell) -> dict[str, str]:
+def _settings(spec: ExperimentSpec, cell: Cell) -> dict[str, str]:
     """What may tell the models of a study apart beside their training size, by the title of its column."""
-    several_depths = len(spec.network_depths) > 1 and cell.arm != "grader"
+    several_depths = len(spec.network_depths) > 1 and cell.arm != "rater"
     thawed = "none" if spec.freezings and cell.arm == "fine-tuned" else ""
     return {
         "depth": str(cell.depth) if several_depths else "",
@@ -104,7 +104,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _counts(spec: StudySpec, turns: Sequence[Cell]) -> tuple[str, str]:
+def _counts(spec: ExperimentSpec, turns: Sequence[Cell]) -> tuple[str, str]:
     """Studies that each of these models is tested on, trainings of all of them."""
     # In the other designs a subset is a site or a patient, whose studies the data will tell.
     rotates, folds = spec.target.design == "rotation", {cell.fold for cell in turns}
@@ -112,7 +112,7 @@ def _counts(spec: StudySpec, turns: Sequence[Cell]) -> tuple[str, str]:
     return str(len(folds) * spec.target.subset_size) if rotates else "–", str(len(trained)) if trained else "–"
 
 
-def save_figure(spec: StudySpec, path: Path) -> None:
+def save_figure(spec: ExperimentSpec, path: Path) -> None:
     """Draw the rotation into a file. Raises InputError where it ends neither in .svg nor .png, or cannot be written."""
     if path.suffix not in {".svg", ".png"}:
         raise InputError(f"--figure {path}: wanted a file name that ends in .svg or .png")

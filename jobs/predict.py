@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from jobs.door import StoreOption, connect, console, run_alone
-from jobs.network import registered_network
+from jobs.shared.command_line import StoreOption, connect, console, run_alone
 from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
+from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.evaluation.study import export_prediction
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
 from lesionlab.imaging.volume import Volume, read_volume
+from lesionlab.model.devices import best_device
 from lesionlab.preprocessing.channels import prepare_images
-from lesionlab.training.loop import best_device
 from storage_schemas.tasks import TASKS, Task
 
 
@@ -56,7 +56,7 @@ def predict(
     prediction = predict_native(
         network,
         prepared.image_CIJK,
-        prepared.study_grid,
+        prepared.model_grid,
         native,
         card.inference if threshold is None else card.inference.model_copy(update={"threshold": threshold}),
         card.patch_voxels,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.door import PlainOption, StoreOption, connect, console, notes, plain_name, run_alone
-from jobs.intake import (
+from jobs.shared.command_line import PlainOption, StoreOption, connect, console, notes, plain_name, run_alone
+from jobs.shared.intake import (
     DatasetArgument,
     ExcludeFaultyOption,
     HashIdsOption,
@@ -20,7 +20,7 @@ from jobs.intake import (
     recipe_of,
     shared_out,
 )
-from jobs.progress import steps
+from jobs.shared.progress import steps
 from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, tally
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import Dataset

@@ -5,22 +5,22 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of, manifest_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, run_alone
-from jobs.execute import execute
-from jobs.intake import ExcludeFaultyOption
-from jobs.sources import finished_run
-from jobs.study_files import load_spec
+from jobs.shared.command_line import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, run_alone
+from jobs.shared.datasets import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of
+from jobs.shared.execution import execute_with_progress
+from jobs.shared.intake import ExcludeFaultyOption
+from jobs.shared.specs import load_spec
+from lesionlab.experiments.planning import pretraining
+from lesionlab.experiments.registry import register
+from lesionlab.experiments.resolving import finished_run, manifest_of
 from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store
-from lesionlab.studies.plan import pretraining
-from lesionlab.studies.registry import register
 from storage_schemas import keys
+from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.models import ModelCard
-from storage_schemas.studies import StudySpec
 
 
-def pretrain_sources(spec: StudySpec, store: Store, cache: Path, *, plain: bool) -> tuple[ModelCard, ...]:
+def pretrain_sources(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool) -> tuple[ModelCard, ...]:
     """Train and register every source model that the study file describes, at each depth of the study; what is trained
     already is only registered. A bare name then means the model of the study's main depth.
 
@@ -33,7 +33,7 @@ def pretrain_sources(spec: StudySpec, store: Store, cache: Path, *, plain: bool)
         if source.cohort is not None
     ]
     taken = [(s.model, finished_run(store, s.trained_in)) for s in spec.sources if s.trained_in is not None]
-    execute([run for _, run in trained], store, cache, plain=plain, what="default models")
+    execute_with_progress([run for _, run in trained], store, cache, plain=plain, what="default models")
     return (
         *(register(store, run.run_id, champion=depth == spec.main_depth) for depth, run in trained),
         *(register(store, run.run_id, model) for model, run in taken),
@@ -41,7 +41,7 @@ def pretrain_sources(spec: StudySpec, store: Store, cache: Path, *, plain: bool)
 
 
 def bring_in_sources(
-    spec: StudySpec, store: Store, work: Path, bids: list[str], *, exclude_faulty: bool, plain: bool
+    spec: ExperimentSpec, store: Store, work: Path, bids: list[str], *, exclude_faulty: bool, plain: bool
 ) -> None:
     """Preprocess the source cohorts that are given, and those that the store lacks and that can be simulated."""
     cohorts = dict.fromkeys(source.cohort for source in spec.sources if source.cohort)

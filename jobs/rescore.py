@@ -10,28 +10,28 @@ from typing import Annotated
 import typer
 
 from jobs.cohort import save_tables
-from jobs.definitions import load_definition
-from jobs.door import StoreOption, connect, console, notes, plain_name, run_alone
-from jobs.progress import steps
-from jobs.rescored import Scored, compared_sheets, judged, show_challenge_scores, show_changes, show_means
+from jobs.shared.command_line import StoreOption, connect, console, notes, plain_name, run_alone
+from jobs.shared.definitions import load_definition
+from jobs.shared.progress import steps
+from jobs.shared.rescore_output import Scored, compared_sheets, judged, show_challenge_scores, show_changes, show_means
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.sheets.sheet import as_markdown
 from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows
+from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.provenance import SCORES, code_version
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
-from lesionlab.studies.code import SCORES, code_version
-from lesionlab.studies.ledger import completed
-from lesionlab.studies.plans import current_plan
 from storage_schemas import keys
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition
+from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
-from storage_schemas.studies import Plan
 
 
-def rescore_study(
+def rescore_experiment(
     store: Store, plan: Plan, runs: Sequence[RunSpec], definitions: Sequence[MetricDefinition]
 ) -> dict[str, list[StudyRow]]:
     """The rows of these runs by the study's own definition and, scored now where they were not yet, by the others; by
@@ -70,7 +70,7 @@ def lesions_of(
     own, code = by == plan.spec.metric, code_version(SCORES)
     found: dict[Condition, list[LesionRow]] = defaultdict(list)
     for run in runs:
-        place = {"study_name": run.study_name, "run_id": run.run_id}
+        place = {"experiment": run.experiment, "run_id": run.run_id}
         rescored = {"definition": by.digest(), "code": code}
         key = keys.LESION_ROWS.build(**place) if own else keys.RESCORED_LESION_ROWS.build(**place, **rescored)
         if run.cell:
@@ -100,7 +100,7 @@ def rescore(
     place = connect(store)
     plan = current_plan(place, study)
     runs = finished(place, plan)
-    rows = rescore_study(place, plan, runs, others)
+    rows = rescore_experiment(place, plan, runs, others)
     show_means(plan, rows)
     own = plan.spec.metric
     before = Scored(judged(plan, rows[own.label()]), lesions_of(place, plan, runs, own))

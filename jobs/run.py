@@ -9,23 +9,32 @@ from typing import Annotated
 import typer
 
 from jobs.analyse import save_report
-from jobs.cohorts import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, notes, run_alone
-from jobs.intake import ExcludeFaultyOption
 from jobs.plan import show_design
 from jobs.pretrain import pretrain_sources
-from jobs.progress import stage
-from jobs.study_files import load_spec
-from jobs.sweep import export_predictions, sweep_study
+from jobs.shared.command_line import (
+    CacheOption,
+    PlainOption,
+    SpecArgument,
+    StoreOption,
+    connect,
+    console,
+    notes,
+    run_alone,
+)
+from jobs.shared.datasets import BidsOption, WorkOption, bring_in, cohort_origins, dataset_of
+from jobs.shared.intake import ExcludeFaultyOption
+from jobs.shared.progress import stage
+from jobs.shared.specs import load_spec
+from jobs.sweep import export_predictions, sweep_experiment
 from lesionlab.analysis.report import write_report
 from lesionlab.store.objects import Store
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import CohortPlan
-from storage_schemas.studies import StudySpec
+from storage_schemas.experiments import ExperimentSpec
 
 
-def run_study(
-    spec: StudySpec,
+def run_experiment(
+    spec: ExperimentSpec,
     store: Store,
     cache: Path,
     work: Path,
@@ -44,7 +53,7 @@ def run_study(
     with stage("3/5 pretraining: default models of other pathologies"):
         pretrain_sources(spec, store, cache, plain=plain)
     with stage("4/5 sweep: arms × training sizes × folds"):
-        plan = sweep_study(spec, store, cache, plain=plain)
+        plan = sweep_experiment(spec, store, cache, plain=plain)
         if save_predictions:
             count = export_predictions(plan.runs, store, save_predictions)
             notes.print(f"{count} masks in {save_predictions}")
@@ -78,7 +87,7 @@ def run(
     show_design(study)
     if dry_run:
         return
-    run_study(
+    run_experiment(
         study,
         connect(store),
         cache,

@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from jobs.definitions import load_definition, show_definitions
-from jobs.door import console, run_alone
-from jobs.scored import as_json, show, write_lesions
+from jobs.shared.command_line import console, run_alone
+from jobs.shared.definitions import load_definition, show_definitions
+from jobs.shared.score_output import as_json, show, write_lesions
 from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.lesionwise import score as score_masks
 from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm

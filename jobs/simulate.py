@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from jobs.door import console, run_alone
-from jobs.faults import validation_faults
-from jobs.progress import steps
+from jobs.shared.command_line import console, run_alone
+from jobs.shared.progress import steps
 from lesionlab.errors import SpecError
+from lesionlab.experiments.spec_faults import validation_faults
 from lesionlab.simulation.cohort import simulate_cohort
 from storage_schemas.cohorts import CohortPlan
 

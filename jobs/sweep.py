@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.cohorts import manifest_of
-from jobs.door import CacheOption, PlainOption, SpecArgument, StoreOption, connect, console, notes, run_alone
-from jobs.execute import execute
-from jobs.sources import card_of
-from jobs.study_files import load_spec
+from jobs.shared.command_line import (
+    CacheOption,
+    PlainOption,
+    SpecArgument,
+    StoreOption,
+    connect,
+    console,
+    notes,
+    run_alone,
+)
+from jobs.shared.execution import execute_with_progress
+from jobs.shared.specs import load_spec
 from lesionlab.evaluation.study import export_prediction, read_prediction
+from lesionlab.experiments.cells import trainings
+from lesionlab.experiments.kept_plans import keep_plan
+from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.resolving import resolve_plan
 from lesionlab.store.objects import Store
-from lesionlab.studies.cells import trainings
-from lesionlab.studies.ledger import completed
-from lesionlab.studies.plan import make_plan
-from lesionlab.studies.plans import keep_plan
-from lesionlab.studies.registry import source_model
-from lesionlab.studies.splits import kept_split
+from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.runs import RunSpec
-from storage_schemas.studies import Plan, StudySpec
 
 
-def resolve_plan(spec: StudySpec, store: Store) -> Plan:
-    """The study's runs, from the cohort, the split and the models that the store holds now.
-
-    Raises InputError where a cohort or a default model is missing, SpecError where one does not fit.
-    """
-    manifest = manifest_of(store, spec.target.cohort)
-    parents = {
-        (source.model, depth): source_model(store, card_of(spec, source, depth, store))
-        for source, depth in product(spec.sources, spec.network_depths)
-    }
-    return make_plan(spec, manifest, kept_split(store, manifest, spec.target), parents)
-
-
-def sweep_study(spec: StudySpec, store: Store, cache: Path, *, plain: bool) -> Plan:
+def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool) -> Plan:
     """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
     plan = resolve_plan(spec, store)
     keep_plan(store, plan)
-    execute(plan.runs, store, cache, plain=plain, what="cells")
+    execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
     return plan
 
 
@@ -83,7 +74,7 @@ def sweep(
             console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")
         console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all")
         return
-    plan = sweep_study(study, place, cache, plain=plain)
+    plan = sweep_experiment(study, place, cache, plain=plain)
     if save_predictions:
         notes.print(
             f"{export_predictions(plan.runs, place, save_predictions)} masks in {save_predictions}", markup=False

@@ -13,8 +13,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jobs.door import PlainOption, console, run_alone
-from jobs.intake import (
+from jobs.shared.command_line import PlainOption, console, run_alone
+from jobs.shared.intake import (
     DatasetArgument,
     HashIdsOption,
     ScrubOption,
@@ -26,7 +26,7 @@ from jobs.intake import (
     recipe_of,
     shared_out,
 )
-from jobs.progress import steps
+from jobs.shared.progress import steps
 from lesionlab.preprocessing.cohort import judge, tally
 from lesionlab.preprocessing.costs import READING, study_cost
 from lesionlab.preprocessing.ingest import check_study

@@ -10,26 +10,26 @@ import re
 from pathlib import Path
 
 from storage_schemas.base import Document, Pointer
+from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
-from storage_schemas.models import ModelCard, TensorReceipt
+from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
-from storage_schemas.studies import Plan, StudySpec
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 from storage_schemas.volumes import PredictionCard, StudyVolumeCard
 
 FOLDER = Path(__file__).parent / "json"
 
 EXPORTED: tuple[type[Document], ...] = (
-    *(StudySpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(StudyRow, LesionRow, RunRow, EffectRow, TensorReceipt, StudyVerdict, VerdictRow, StudyFacts),
+    *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
+    *(StudyRow, LesionRow, RunRow, EffectRow, TensorTransfer, StudyVerdict, VerdictRow, StudyFacts),
 )
 
 
 def schema_files() -> dict[str, str]:
-    """Text of every schema file by its name: `study_spec.schema.json` for StudySpec."""
+    """Text of every schema file by its name: `study_spec.schema.json` for ExperimentSpec."""
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower() + ".schema.json": _schema_text(model)
         for model in EXPORTED

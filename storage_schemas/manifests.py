@@ -33,8 +33,8 @@ class ManifestEntry(Document):
     lesions: Annotated[int, Field(ge=0)]
     """Connected components (26-neighbourhood) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]
-    second_grader: bool = False
-    """Whether the volume holds another grader's mask too."""
+    second_rater: bool = False
+    """Whether the volume holds another rater's mask too."""
 
     @property
     def images(self) -> frozenset[Sha256]:

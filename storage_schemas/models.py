@@ -1,7 +1,7 @@
-"""The model card and the transfer receipt: what a set of weights is, and what in it was taken over from where.
+"""The model card and the transfer transfers: what a set of weights is, and what in it was taken over from where.
 
-A model in the store is `weights.safetensors` (never pickle), `card.json` (a ModelCard) and `receipt.parquet`
-(TensorReceipt rows).
+A model in the store is `weights.safetensors` (never pickle), `card.json` (a ModelCard) and `transfer.parquet`
+(TensorTransfer rows).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Adaptation(Document):
         return faults
 
 
-class TensorReceipt(Document):
+class TensorTransfer(Document):
     """What became of one tensor of a network when source weights were loaded into it."""
 
     tensor: str

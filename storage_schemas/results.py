@@ -12,9 +12,9 @@ from pydantic import Field
 from storage_schemas.base import Digest, Document, Slug, StudyId
 from storage_schemas.tasks import TaskName
 
-Arm = Literal["de-novo", "fine-tuned", "default", "grader"]
-"""de-novo: fresh weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
-grader: the second human grader's masks, scored as if a model had drawn them."""
+Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
+"""de-novo: de_novo weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
+rater: the second human rater's masks, scored as if a model had drawn them."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,28 +22,28 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class CellColumns(Document):
     """The columns that say which cell of the design a row belongs to."""
 
-    study_name: Slug
-    """The StudySpec's name: the scientific study, not the MRI study."""
+    experiment: Slug
+    """The ExperimentSpec's name: the scientific study, not the MRI study."""
     run_id: Digest
     task: TaskName
     arm: Arm
     source: Slug | None
     """Default model that it started from; null for de novo."""
     training_size: Annotated[int, Field(ge=0)]
-    """Target studies to train on, as the design asks; 0 for the default model and the grader."""
+    """Target studies to train on, as the design asks; 0 for the default model and the rater."""
     trained_on: Annotated[int, Field(ge=0)]
     """Target studies trained on; fewer than asked only where a fold of a site or patient design has no more."""
     fold: Annotated[int, Field(ge=1)]
     """Turn of the design, from 1: the subset that was tested; of train-on-one-site the one that was trained on."""
     seed: int
     depth: int
-    """Down-sampling blocks of the network; of a grader's rows the study's own."""
+    """Down-sampling blocks of the network; of a rater's rows the study's own."""
     learning_rate: float | None = None
-    """Where the study varies it; null: as its StudySpec says."""
+    """Where the study varies it; null: as its ExperimentSpec says."""
     budget: str | None = None
     """`30 epochs` or `2000 steps`, where the study varies it."""
     freezing: str | None = None
-    """`encoder frozen for 5 epochs`, where the study varies it; null: nothing frozen, or as its StudySpec says."""
+    """`encoder frozen for 5 epochs`, where the study varies it; null: nothing frozen, or as its ExperimentSpec says."""
     train_site: Slug | None = None
     """The one site that was trained on, where the design is train-on-one-site."""
     test_site: Slug | None = None
@@ -67,14 +67,14 @@ class StudyRow(StudyColumns):
 
     reference_lesions: Annotated[int, Field(ge=0)]
     predicted_lesions: Annotated[int, Field(ge=0)]
-    found: Annotated[int, Field(ge=0)]
+    true_positives: Annotated[int, Field(ge=0)]
     """Reference lesions that a prediction hits."""
-    spurious: Annotated[int, Field(ge=0)]
+    false_positives: Annotated[int, Field(ge=0)]
     """Predicted lesions that hit no reference lesion."""
     sensitivity: Fraction | None
-    """found / reference_lesions; null without a reference lesion."""
+    """true_positives / reference_lesions; null without a reference lesion."""
     ppv: Fraction | None
-    """(predicted_lesions − spurious) / predicted_lesions; null without a predicted lesion."""
+    """(predicted_lesions − false_positives) / predicted_lesions; null without a predicted lesion."""
     dice: Fraction | None
     """Voxelwise; null where both masks are empty."""
     reference_ml: Annotated[float, Field(ge=0)]
@@ -89,7 +89,7 @@ class LesionRow(StudyColumns):
     side: Literal["reference", "prediction"]
     lesion: Annotated[int, Field(ge=1)]
     """Component number within its mask."""
-    outcome: Literal["found", "missed", "true", "spurious"]
+    outcome: Literal["true-positive", "missed", "false-positive"]
     """Reference lesions are found or missed, predicted lesions true or spurious."""
     volume_mm3: Annotated[float, Field(gt=0)]
     x_mm: float
@@ -106,7 +106,7 @@ class RunRow(Document):
     """The ledger's entry: what one run did and cost; written once and last, so that a run with an entry is complete."""
 
     run_id: Digest
-    study_name: Slug
+    experiment: Slug
     tested: Annotated[int, Field(ge=0)]
     """Studies tested; equal to the StudyRows of this run."""
     epochs: Annotated[int, Field(ge=0)]
@@ -140,7 +140,7 @@ class EffectRow(Document):
     family: Annotated[int, Field(ge=1)]
     """m of the Bonferroni correction: comparisons of the same kind in one column of one table."""
     significant: bool
-    setting: str = ""
+    stratum: str = ""
     """What the compared models share and others of the study do not, such as `depth 3`; empty where nothing varies."""
     note: str = ""
     p_holm: Fraction | None = None

@@ -65,7 +65,7 @@ class TrainingConfig(Document):
     """One training, in full. Raises ValueError with every contradiction that it holds."""
 
     patch_voxels: Annotated[int, Field(gt=0)] = 96
-    """Edge of a cubic patch on the study grid; 96 voxels are 96 mm at 1 mm."""
+    """Edge of a cubic patch on the model grid; 96 voxels are 96 mm at 1 mm."""
     patches_per_study: Annotated[int, Field(gt=0)] = 60
     """Per augmented volume; half of them contain lesion, half do not."""
     augmentations: Annotated[int, Field(ge=1)] = 3
@@ -118,7 +118,7 @@ class TrainingConfig(Document):
 
 
 class Cell(Document):
-    """One cell of the design: what varies between the runs of one study; None: as the StudySpec says for all."""
+    """One cell of the design: what varies between the runs of one study; None: as the ExperimentSpec says for all."""
 
     arm: Arm
     source: Slug | None
@@ -141,7 +141,7 @@ class Cell(Document):
             "de-novo": "de novo",
             "fine-tuned": f"fine-tuned from {self.source}",
             "default": f"default model {self.source}",
-            "grader": "second grader",
+            "rater": "second rater",
         }[self.arm]
 
     def title(self) -> str:
@@ -149,7 +149,7 @@ class Cell(Document):
         parts = [self.model()]
         if self.training_size:
             parts.append("1 study" if self.training_size == 1 else f"{self.training_size} studies")
-        if self.depth != 4 and self.arm != "grader":
+        if self.depth != 4 and self.arm != "rater":
             parts.append(f"depth {self.depth}")
         if self.learning_rate is not None:
             parts.append(f"learning rate {self.learning_rate:g}")
@@ -174,7 +174,7 @@ class Parent(Document):
 class RunSpec(Document):
     """One run, complete: equal RunSpecs give equal weights and equal rows; `run_id` is its digest."""
 
-    study_name: Slug
+    experiment: Slug
     task: TaskName
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
@@ -204,7 +204,7 @@ class RunSpec(Document):
         if self.cell is None:
             raise ValueError(f"run {self.run_id} makes a default model and has no rows")
         return CellColumns(
-            study_name=self.study_name,
+            experiment=self.experiment,
             run_id=self.run_id,
             task=self.task,
             arm=self.cell.arm,

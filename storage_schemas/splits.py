@@ -30,8 +30,8 @@ class Target(Document):
     """Studies in each subset of a rotation."""
     stratify: tuple[Literal["site", "lesion-load"], ...] = ()
     """What the subsets of a rotation are to have alike; empty: chance alone."""
-    second_grader_first: bool = False
-    """Subset 1 of a rotation is drawn from the patients whose studies a second grader has masked too."""
+    second_rater_first: bool = False
+    """Subset 1 of a rotation is drawn from the patients whose studies a second rater has masked too."""
     sites: tuple[Slug, ...] = ()
     """Of the two designs by site, in the order of the folds; studies of other sites stay unused."""
     patients: Annotated[int, Field(ge=2)] | None = None
@@ -42,8 +42,8 @@ class Target(Document):
     @model_validator(mode="after")
     def _holds_together(self) -> Target:
         faults = []
-        if self.design != "rotation" and (self.stratify or self.second_grader_first):
-            faults.append(f"stratify, second_grader_first: only a rotation draws its subsets, found {self.design}")
+        if self.design != "rotation" and (self.stratify or self.second_rater_first):
+            faults.append(f"stratify, second_rater_first: only a rotation draws its subsets, found {self.design}")
         if self.design in SITE_DESIGNS and len(self.sites) < 2:
             faults.append(f"sites: {self.design} wants the names of two sites at least, found {list(self.sites)}")
         if self.design not in SITE_DESIGNS and self.sites:

@@ -40,7 +40,7 @@ class Registration(Document):
 
 
 class Channel(Document):
-    """One input channel of the network, made of normalised images on the study grid."""
+    """One input channel of the network, made of normalised images on the model grid."""
 
     name: str
     image: str

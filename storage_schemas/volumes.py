@@ -1,14 +1,14 @@
 """The study volume: one Zarr v3 group per study and preprocessing digest, with all that leads back to native space.
 
-Arrays of the group (axes: C channel; I J K voxels of the study grid, RAS; i j k voxels of the native grid):
+Arrays of the group (axes: C channel; I J K voxels of the model grid, RAS; i j k voxels of the native grid):
 
 | array         | shape      | dtype   | what                                                                          |
 |---------------|------------|---------|-------------------------------------------------------------------------------|
 | image         | C, I, J, K | float16 | images (or differences of two) of zero mean and unit SD over the head, on the |
-|               |            |         | isotropic study grid                                                          |
-| label         | I, J, K    | uint8   | 1 where the reference has lesion, on the study grid                           |
+|               |            |         | isotropic model grid                                                          |
+| label         | I, J, K    | uint8   | 1 where the reference has lesion, on the model grid                           |
 | native_label  | i, j, k    | uint8   | the reference mask on the native grid                                         |
-| second_label  | i, j, k    | uint8   | another grader's mask on the native grid; only where the card says so         |
+| second_label  | i, j, k    | uint8   | another rater's mask on the native grid; only where the card says so         |
 | deformation_* | 3, I, J, K | int16   | one for each `Deformation` of the card, which says what it means              |
 
 Each array is one shard, so one object, so it has one writer. The group's attribute `study_volume` is a
@@ -60,7 +60,7 @@ class SourceImage(Document):
 
     role: str
     """Role of the image in the task; `reference` for the mask, `reference-transform` for what brings it to native
-    space, `second` for the other grader's mask, `second-transform` as for the first."""
+    space, `second` for the other rater's mask, `second-transform` as for the first."""
     sha256: Sha256
 
 
@@ -72,10 +72,10 @@ class Deformation(Document):
     """A displacement field of a registration, in world millimetres (RAS+), added before its matrix is applied."""
 
     array: str
-    """Name of the group's array: (3, I, J, K) int16 multiples of DEFORMATION_STEP_MM on the study grid."""
+    """Name of the group's array: (3, I, J, K) int16 multiples of DEFORMATION_STEP_MM on the model grid."""
 
 
-class RegistrationReceipt(Document):
+class RegistrationReport(Document):
     """How one image was brought onto another, and how well that went."""
 
     moving: str
@@ -90,7 +90,7 @@ class RegistrationReceipt(Document):
     head_overlap: Annotated[float, Field(ge=0, le=1)]
     """Dice of the two heads after registration."""
     warped_sha256: Sha256
-    """Of the registered image's voxels, float32 on the study grid."""
+    """Of the registered image's voxels, float32 on the model grid."""
 
 
 class StudyVolumeCard(Document):
@@ -103,11 +103,11 @@ class StudyVolumeCard(Document):
     axes: Literal["CIJK"] = "CIJK"
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
-    study_grid: Grid
+    model_grid: Grid
     native_grid: Grid
     normalisation: tuple[Normalisation, ...]
-    registrations: tuple[RegistrationReceipt, ...] = ()
-    second_grader: bool = False
+    registrations: tuple[RegistrationReport, ...] = ()
+    second_rater: bool = False
     """Whether the group has `second_label`."""
     sources: tuple[SourceImage, ...]
     code_version: Digest

@@ -20,7 +20,7 @@ import boto3
 import pytest
 from hypothesis import settings
 
-import lesionlab  # noqa: F401  before any test loads numpy: it sets how many threads that takes
+import lesionlab.orchestration  # noqa: F401  before any test loads numpy or Ray: it sets their environment
 
 pytest.register_assert_rewrite("tests.store.contract")
 

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.report import ReportResult, write_report
+from lesionlab.experiments.splits import split_key
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
-from lesionlab.studies.splits import split_key
 from storage_schemas import keys
 from storage_schemas.base import digest_of
 from storage_schemas.cohorts import Cohort, CohortPlan
+from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.splits import Split, Target
-from storage_schemas.studies import Plan, Source, StudySpec
 from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
 from storage_schemas.volumes import (
     ATTRIBUTE,
@@ -51,8 +51,8 @@ SPURIOUS = {
 
 
 @pytest.fixture(scope="session")
-def spec() -> StudySpec:
-    return StudySpec(
+def spec() -> ExperimentSpec:
+    return ExperimentSpec(
         name="drawn",
         title="A drawn study",
         task="flair-single",
@@ -68,7 +68,7 @@ def spec() -> StudySpec:
 
 
 @pytest.fixture(scope="session")
-def manifest(spec: StudySpec) -> Manifest:
+def manifest(spec: ExperimentSpec) -> Manifest:
     rng = np.random.default_rng(5)
     return Manifest(
         cohort=spec.target.cohort,
@@ -96,14 +96,14 @@ def manifest(spec: StudySpec) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def split(spec: StudySpec, manifest: Manifest) -> Split:
+def split(spec: ExperimentSpec, manifest: Manifest) -> Split:
     names = [entry.study for entry in manifest.studies]
     subsets = tuple(tuple(names[start : start + SUBSET_SIZE]) for start in range(0, len(names), SUBSET_SIZE))
     return Split(manifest=manifest.digest(), target=spec.target, subsets=subsets, unused=())
 
 
 @pytest.fixture(scope="session")
-def plan(spec: StudySpec, manifest: Manifest, split: Split) -> Plan:
+def plan(spec: ExperimentSpec, manifest: Manifest, split: Split) -> Plan:
     subsets = [manifest.studies[start : start + SUBSET_SIZE] for start in range(0, len(manifest.studies), SUBSET_SIZE)]
     cells = [Cell(arm="default", source="drawn-glioma", training_size=0, fold=1, seed=0)] + [
         Cell(arm=arm, source=source, training_size=size, fold=fold, seed=0)
@@ -116,7 +116,7 @@ def plan(spec: StudySpec, manifest: Manifest, split: Split) -> Plan:
     def run(cell: Cell) -> RunSpec:
         before = [subsets[(cell.fold - 2 - back) % SUBSETS] for back in range(cell.training_size // SUBSET_SIZE)]
         return RunSpec(
-            study_name=spec.name,
+            experiment=spec.name,
             task=spec.task,
             channels=("flair",),
             spacing_mm=spec.spacing_mm,
@@ -157,7 +157,7 @@ def draw_row(run: RunSpec, position: int, rng: np.random.Generator) -> StudyRow:
         reference_lesions=entry.lesions,
         predicted_lesions=found + spurious,
         found=found,
-        spurious=spurious,
+        false_positives=spurious,
         sensitivity=found / entry.lesions,
         ppv=found / (found + spurious) if found + spurious else None,
         dice=float(np.clip(rng.normal(DETECTION[kind] * 0.9, 0.05), 0, 1)),
@@ -182,7 +182,7 @@ def table_of(rows: list[StudyRow]) -> Callable[..., list[StudyRow]]:
             rows[0].model_copy(
                 update={
                     "arm": arm,
-                    "source": None if arm in ("de-novo", "grader") else "drawn-glioma",
+                    "source": None if arm in ("de-novo", "rater") else "drawn-glioma",
                     "training_size": size,
                     "fold": fold,
                     "position": position,
@@ -204,10 +204,10 @@ NATIVE = Grid(shape=NATIVE_SHAPE, affine=((-2, 0, 0, 14), (0, 2, 0, -16), (0, 0,
 """A head of 28 × 32 × 24 mm, stored from right to left as scanners often do."""
 
 
-def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, dict[str, np.ndarray]]:
+def draw_study(entry: ManifestEntry, spec: ExperimentSpec) -> tuple[StudyVolumeCard, dict[str, np.ndarray]]:
     """A bright ball for a head, and one lesion per study, in its upper half at the patient's right."""
-    study_grid = Grid(shape=(14, 16, 12), affine=((2, 0, 0, -12), (0, 2, 0, -16), (0, 0, 2, -12), (0, 0, 0, 1)))
-    where_ijk = np.stack(np.meshgrid(*(np.arange(n) for n in study_grid.shape), indexing="ij"), axis=-1)
+    model_grid = Grid(shape=(14, 16, 12), affine=((2, 0, 0, -12), (0, 2, 0, -16), (0, 0, 2, -12), (0, 0, 0, 1)))
+    where_ijk = np.stack(np.meshgrid(*(np.arange(n) for n in model_grid.shape), indexing="ij"), axis=-1)
     where_mm = where_ijk * 2.0 - [12, 16, 12]
     image = np.where(np.linalg.norm(where_mm, axis=-1) < 12, 1.0, -1.0) + 0.1 * np.sin(where_mm).sum(axis=-1)
     native_label = np.zeros(NATIVE_SHAPE, dtype=np.uint8)
@@ -220,7 +220,7 @@ def draw_study(entry: ManifestEntry, spec: StudySpec) -> tuple[StudyVolumeCard, 
         task=spec.task,
         channels=("flair",),
         spacing_mm=2.0,
-        study_grid=study_grid,
+        model_grid=model_grid,
         native_grid=NATIVE,
         normalisation=(Normalisation(image="flair", mean=100.0, sd=20.0),),
         sources=(),
@@ -240,7 +240,7 @@ def draw_lesions(row: StudyRow) -> list[LesionRow]:
         reference.model_copy(
             update={
                 "side": "prediction",
-                "outcome": "spurious",
+                "outcome": "false-positive",
                 "volume_mm3": 128.0,
                 "x_mm": 5.0,
                 "y_mm": 1.0,
@@ -257,7 +257,7 @@ WEIGHTS = "e" * 64
 def draw_card(run: RunSpec) -> ModelCard:
     """Of the model that a run trained."""
     return ModelCard(
-        name=run.study_name,
+        name=run.experiment,
         version=run.run_id,
         task=run.task,
         architecture=run.architecture,
@@ -296,7 +296,7 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
             write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
         for run in plan.runs:
             own = [row for row in rows if row.run_id == run.run_id]
-            place = {"study_name": plan.spec.name, "run_id": run.run_id}
+            place = {"experiment": plan.spec.name, "run_id": run.run_id}
             write_rows(store, keys.STUDY_ROWS.build(**place), own, StudyRow)
             if run.cell.arm in ("fine-tuned", "de-novo"):
                 write_document(store, keys.RUN_CARD.build(run_id=run.run_id), draw_card(run))

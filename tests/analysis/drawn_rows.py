@@ -18,13 +18,13 @@ def drawn_rows(
     seed: int,
     gains: dict[str, float],
     sizes: tuple[int, ...] = (10, 20, 30, 40, 50),
-    grader: float | None = None,
+    rater: float | None = None,
     noise: float = 0.05,
     network_sd: float = 0.0,
     patients_per_fold: int = PER_FOLD,
     budget: str | None = None,
 ) -> list[TableRow]:
-    """Mean sensitivity at size N is 0.8 − gain / √N; PPV the same; a default model at 0.4, a grader where asked for."""
+    """Mean sensitivity at size N is 0.8 − gain / √N; PPV the same; a default model at 0.4, a rater where asked for."""
     rng = np.random.default_rng(seed)
     own = rng.normal(0, 0.08, FOLDS * PER_FOLD)
     networks = {(arm, n, fold): rng.normal(0, network_sd) for arm in gains for n in sizes for fold in range(1, 7)}
@@ -43,7 +43,7 @@ def drawn_rows(
         def value(mean: float, of: int = number) -> float:
             return float(np.clip(mean + own[of] + rng.normal(0, noise), 0, 1))
 
-        untrained = {"default": 0.4} | ({} if grader is None else {"grader": grader})
+        untrained = {"default": 0.4} | ({} if rater is None else {"rater": rater})
         for arm, mean in untrained.items():
             if fold == 0:
                 plain = about | {"budget": None}

@@ -13,9 +13,9 @@ from storage_schemas.results import EffectRow
 
 # Each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))
-OTHER = {"default": Condition("default", "mixed", 0), "grader2": Condition("grader", None, 0)}
+OTHER = {"default": Condition("default", "mixed", 0), "grader2": Condition("rater", None, 0)}
 SOURCE = {"Default": "mixed", "FT": "mixed", "DN": None, "Grader 2": None}
-ARM = {"Default": "default", "FT": "fine-tuned", "DN": "de-novo", "Grader 2": "grader"}
+ARM = {"Default": "default", "FT": "fine-tuned", "DN": "de-novo", "Grader 2": "rater"}
 
 
 def printed_table(name: str) -> PerformanceTable:

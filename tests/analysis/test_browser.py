@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from jobs.analyse import save_report
-from jobs.report_folder import save_files
+from jobs.shared.report_folder import save_files
 from lesionlab.analysis.report import table_report
-from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.statistics.tables import csv_text
-from lesionlab.analysis.statistics.whole import statistics
 from tests.analysis.drawn_rows import drawn_rows
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

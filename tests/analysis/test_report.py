@@ -13,13 +13,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lesionlab.analysis.analysis import analyse
 from lesionlab.analysis.evidence import read_evidence
+from lesionlab.analysis.experiment_analysis import analyse
 from lesionlab.analysis.pages.hashes import study_digest
 from lesionlab.analysis.report import write_report
+from lesionlab.experiments.kept_plans import keep_plan
+from lesionlab.experiments.provenance import analysis_versions
 from lesionlab.store.tables import read_rows, write_rows
-from lesionlab.studies.code import analysis_versions
-from lesionlab.studies.plans import keep_plan
 from storage_schemas import keys
 from storage_schemas.facts import StudyFacts
 from storage_schemas.results import LesionRow, StudyRow
@@ -44,12 +44,12 @@ def html(store, result):
 
 
 def records(store, plan, result, name):
-    key = keys.REPORT_TABLE.build(study_name=plan.spec.name, digest=result.digest, table=name)
+    key = keys.REPORT_TABLE.build(experiment=plan.spec.name, digest=result.digest, table=name)
     return list(csv.DictReader(io.StringIO(store.get(key).decode())))
 
 
 def remove_run(store, plan, run):
-    store.delete(keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id))
+    store.delete(keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id))
 
 
 def test_report_tables_figures_and_study_pages_lie_under_one_analysis(store, plan, manifest, result):
@@ -120,7 +120,7 @@ def test_whatever_the_report_shows_names_the_analysis(
     drawn_store, plan, manifest, result, digest, pattern, row, change
 ):
     place = {
-        "study_name": plan.spec.name,
+        "experiment": plan.spec.name,
         "run_id": plan.runs[0].run_id,
         "cohort": manifest.cohort,
         "digest": manifest.digest(),
@@ -136,7 +136,7 @@ def test_whatever_the_report_shows_names_the_analysis(
 
 def test_other_code_names_another_analysis(monkeypatch, result, digest):
     assert digest() == result.digest
-    monkeypatch.setattr("lesionlab.studies.code.ANALYSIS", ("lesionlab.analysis", "lesionlab.store"))
+    monkeypatch.setattr("lesionlab.experiments.provenance.ANALYSIS", ("lesionlab.analysis", "lesionlab.store"))
     assert digest() != result.digest
 
 
@@ -145,11 +145,11 @@ def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, res
         return study_digest(plan, analyse(drawn_store, plan, NULL_REPETITIONS), read_evidence(drawn_store, plan))
 
     run = plan.runs[3]
-    key = keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id)
+    key = keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id)
     own = [row for row in rows if row.run_id == run.run_id]
     write_rows(drawn_store, key, [row.model_copy(update={"inference_s": 99.0}) for row in reversed(own)], StudyRow)
     assert digest() == result.digest
-    write_rows(drawn_store, key, [row.model_copy(update={"spurious": 40}) for row in own], StudyRow)
+    write_rows(drawn_store, key, [row.model_copy(update={"false-positive": 40}) for row in own], StudyRow)
     assert digest() != result.digest
 
 
@@ -210,7 +210,7 @@ def test_lesion_and_hit_are_told_in_words(html):
 
 
 def test_what_is_ours_is_apart_from_what_is_the_papers(html):
-    paper, ours = html.split('<section id="beside">')
+    paper, ours = html.split('<section id="supplementary">')
     assert "Form: Table 3 of Wahlig et al. 2023" in paper
     assert "Mixed models" not in paper.split('id="performance"')[1]
     assert "Mixed models" in ours
@@ -253,13 +253,13 @@ def test_csv_files_agree_with_the_rows(store, plan, rows, result):
     studies = records(store, plan, result, "studies.csv")
     assert len(studies) == len(rows)
     assert "inference_s" not in studies[0]
-    fresh = [row.sensitivity for row in rows if (row.arm, row.training_size) == ("de-novo", 4)]
+    de_novo = [row.sensitivity for row in rows if (row.arm, row.training_size) == ("de-novo", 4)]
     line = next(
         record
         for record in records(store, plan, result, "performance.csv")
         if (record["arm"], record["training_size"]) == ("de-novo", "4")
     )
-    assert float(line["sensitivity_mean"]) == pytest.approx(sum(fresh) / len(fresh))
+    assert float(line["sensitivity_mean"]) == pytest.approx(sum(de_novo) / len(de_novo))
     assert len(records(store, plan, result, "effects.csv")) == 21
     assert len(records(store, plan, result, "summary.csv")) == 15
 

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.intake import admit, recipe_of
-from jobs.pool import ONE_THREAD, pool_map
+from jobs.shared.intake import admit, recipe_of
 from lesionlab.imaging.agreement import edge_correlation
 from lesionlab.imaging.intensity import head_mask
+from lesionlab.orchestration.pool import ONE_THREAD, pool_map
 from lesionlab.preprocessing.cohort import Work, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import StudyFiles

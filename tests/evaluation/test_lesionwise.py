@@ -41,8 +41,11 @@ def test_lesions_are_found_missed_and_spurious():
         MM,
         PAPER,
     )
-    assert outcomes(result) == (["found", "missed", "found"], ["true", "spurious", "spurious", "true"])
-    assert (result.found, result.spurious) == (2, 2)
+    assert outcomes(result) == (
+        ["true-positive", "missed", "true-positive"],
+        ["true-positive", "false-positive", "false-positive", "true-positive"],
+    )
+    assert (result.true_positives, result.false_positives) == (2, 2)
     assert result.sensitivity == 2 / 3
     assert result.ppv == 2 / 4
     assert result.dice == 2 * 3 / (8 + 6)
@@ -50,19 +53,19 @@ def test_lesions_are_found_missed_and_spurious():
 
 def test_two_predictions_on_one_lesion_are_both_true_and_it_is_found_once():
     result = score(draw("#####"), draw("#...#"), MM, PAPER)
-    assert outcomes(result) == (["found"], ["true", "true"])
+    assert outcomes(result) == (["true-positive"], ["true-positive", "true-positive"])
     assert (result.sensitivity, result.ppv) == (1.0, 1.0)
 
 
 def test_one_prediction_that_bridges_two_lesions_finds_both():
     result = score(draw("#...#"), draw("#####"), MM, PAPER)
-    assert outcomes(result) == (["found", "found"], ["true"])
+    assert outcomes(result) == (["true-positive", "true-positive"], ["true-positive"])
     assert (result.sensitivity, result.ppv) == (1.0, 1.0)
 
 
 def test_a_neighbour_is_no_hit():
     result = score(draw("##.."), draw("..##"), MM, PAPER)
-    assert outcomes(result) == (["missed"], ["spurious"])
+    assert outcomes(result) == (["missed"], ["false-positive"])
 
 
 @pytest.mark.parametrize(("connectivity", "sensitivity", "ppv"), [(6, 1 / 2, 1.0), (18, 1.0, 1.0), (26, 1.0, 1.0)])
@@ -79,7 +82,7 @@ def test_a_lesion_hanging_on_a_corner_is_the_same_lesion_only_for_26(connectivit
     prediction = np.zeros_like(reference)
     prediction[0, 0, 0] = 1
     result = score(reference, prediction, MM, MetricDefinition(connectivity=connectivity))
-    assert (len(result.reference), result.found) == (lesions, found)
+    assert (len(result.reference), result.true_positives) == (lesions, found)
 
 
 NOTHING, LESION, ELSEWHERE = draw("....."), draw(".##.."), draw("....#")
@@ -102,7 +105,8 @@ def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, p
 
 
 @pytest.mark.parametrize(
-    ("minimum_overlap", "outcome"), [(0.0, "found"), (0.2, "found"), (0.3, "found"), (0.31, "missed"), (1.0, "missed")]
+    ("minimum_overlap", "outcome"),
+    [(0.0, "true-positive"), (0.2, "true-positive"), (0.3, "true-positive"), (0.31, "missed"), (1.0, "missed")],
 )
 def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, outcome):
     result = score(
@@ -111,7 +115,7 @@ def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, out
         MM,
         MetricDefinition(name="third", matching=AnyOverlap(minimum_overlap=minimum_overlap)),
     )
-    assert outcomes(result) == ([outcome], ["true"])
+    assert outcomes(result) == ([outcome], ["true-positive"])
     assert result.reference[0].overlap == 0.3
 
 
@@ -119,7 +123,7 @@ def test_pieces_of_several_predictions_add_up_to_the_overlap():
     result = score(
         draw("##########"), draw("##..##...#"), MM, MetricDefinition(matching=AnyOverlap(minimum_overlap=0.5))
     )
-    assert outcomes(result) == (["found"], ["true", "true", "true"])
+    assert outcomes(result) == (["true-positive"], ["true-positive", "true-positive", "true-positive"])
 
 
 def test_below_the_minimum_volume_a_lesion_neither_hits_nor_is_hit():
@@ -133,7 +137,7 @@ def test_below_the_minimum_volume_a_lesion_neither_hits_nor_is_hit():
         ...###""")
     three = MetricDefinition(name="three-mm3", minimum_volume_mm3=3.0)
     result = score(reference, prediction, MM, three)
-    assert outcomes(result) == (["missed"], ["spurious"])
+    assert outcomes(result) == (["missed"], ["false-positive"])
     assert (result.dice, result.reference_ml, result.predicted_ml) == (0.0, 0.003, 0.003)
 
 
@@ -187,8 +191,8 @@ def counts(result: Score) -> tuple[object, ...]:
     return (
         len(result.reference),
         len(result.prediction),
-        result.found,
-        result.spurious,
+        result.true_positives,
+        result.false_positives,
         result.sensitivity,
         result.ppv,
         result.dice,
@@ -254,7 +258,7 @@ def test_partners_are_each_other_s_and_share_a_voxel(pair, definition):
     assert partners == {(lesion.matched, lesion.lesion) for lesion in result.prediction if lesion.matched}
     for lesion in (*result.reference, *result.prediction):
         if definition.matching.rule == "one-to-one":
-            assert (lesion.matched is not None) == (lesion.outcome in ("found", "true"))
+            assert (lesion.matched is not None) == (lesion.outcome == "true-positive")
         else:
             assert lesion.matched is None
-        assert lesion.overlap > 0 or lesion.outcome in ("missed", "spurious")
+        assert lesion.overlap > 0 or lesion.outcome in ("missed", "false-positive")

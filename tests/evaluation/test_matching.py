@@ -23,7 +23,7 @@ def draw(*slices: str) -> np.ndarray:
 def tally(result: Score) -> tuple[int, int, int, int]:
     """Reference lesions, those found; predicted lesions, those true."""
     predicted = len(result.prediction)
-    return len(result.reference), result.found, predicted, predicted - result.spurious
+    return len(result.reference), result.true_positives, predicted, predicted - result.false_positives
 
 
 # Three pieces in a row: of 3 voxels, of 2 that hang on them by an edge, of 4 that hang on these by a corner;
@@ -92,10 +92,10 @@ def test_msseg_2_drops_lesions_of_three_cubic_millimetres_and_keeps_larger_ones(
 @pytest.mark.parametrize(("length", "found"), [(41, 0), (40, 0), (39, 1)])
 def test_msseg_2_finds_a_lesion_of_which_more_than_a_tenth_is_covered(length, found):
     reference, prediction = draw("#" * length), draw("####" + "." * (length - 4))
-    assert score(reference, prediction, MM, DEFINITIONS["msseg-2"]).found == found
+    assert score(reference, prediction, MM, DEFINITIONS["msseg-2"]).true_positives == found
 
 
-@pytest.mark.parametrize(("outside", "outcome"), [(14, "found"), (15, "missed")])
+@pytest.mark.parametrize(("outside", "outcome"), [(14, "true-positive"), (15, "missed")])
 def test_msseg_2_does_not_find_a_lesion_by_one_that_lies_more_than_seven_tenths_outside(outside, outcome):
     """6 of the prediction's voxels lie inside: 14 of 20 outside are just allowed."""
     reference, prediction = draw("#" * 6 + "." * outside), draw("#" * (6 + outside))
@@ -111,7 +111,7 @@ def test_msseg_2_counts_what_lies_in_another_lesion_as_inside():
     ("inside", "outcome"),
     [
         # Of 20 covered voxels the good one covers 13: 65 %, so the bad one is not asked any more.
-        (13, "found"),
+        (13, "true-positive"),
         # 12 of 19 are 63 %: the bad one counts, and spoils it.
         (12, "missed"),
     ],
@@ -136,7 +136,7 @@ def test_of_two_predictions_on_one_lesion_the_better_is_its_partner(name):
 
 def test_a_prediction_that_bridges_two_lesions_is_the_partner_of_the_larger():
     result = score(draw("##.#######"), draw("##########"), MM, DEFINITIONS["one-to-one-iou"])
-    assert [(lesion.outcome, lesion.matched) for lesion in result.reference] == [("missed", None), ("found", 1)]
+    assert [(lesion.outcome, lesion.matched) for lesion in result.reference] == [("missed", None), ("true-positive", 1)]
 
 
 @pytest.mark.parametrize(("measure", "at_it"), [("iou", 0.5), ("dice", 2 / 3)])
@@ -144,7 +144,7 @@ def test_a_pair_at_just_the_threshold_is_one(measure, at_it):
     reference, prediction = draw("####"), draw("##..")
     for threshold, found in [(at_it, 1), (at_it + 0.01, 0)]:
         definition = MetricDefinition(matching=OneToOne(measure=measure, threshold=threshold))
-        assert score(reference, prediction, MM, definition).found == found
+        assert score(reference, prediction, MM, definition).true_positives == found
 
 
 def test_the_greatest_sum_counts_not_the_best_single_pair():
@@ -258,8 +258,8 @@ def test_sets_of_voxels_agree_on_every_lesion(reference, prediction, connectivit
     lesions = lesions_of(reference, definition), lesions_of(prediction, definition)
     result = score(reference, prediction, MM, definition)
     for judged, own, others, hit in [
-        (result.reference, *lesions, "found"),
-        (result.prediction, *reversed(lesions), "true"),
+        (result.reference, *lesions, "true-positive"),
+        (result.prediction, *reversed(lesions), "true-positive"),
     ]:
         everything = frozenset().union(*others)
         expected = sorted(

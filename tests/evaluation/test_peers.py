@@ -31,7 +31,7 @@ def test_the_same_definition_counts_the_same_as_the_peer(real_data: Path, subjec
         if (definition, prediction) not in ours:
             result = score(mask, PREDICTIONS[prediction](mask), np.eye(4), DEFINITIONS[definition])
             lesions = len(result.reference), len(result.prediction)
-            ours[definition, prediction] = [*lesions, result.found, lesions[1] - result.spurious]
+            ours[definition, prediction] = [*lesions, result.true_positives, lesions[1] - result.false_positives]
         theirs[peer, definition, prediction] = list(map(int, counts))
     assert theirs == {key: ours[key[1:]] for key in theirs}
 

@@ -6,7 +6,7 @@ import torch
 
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.predict import predict_native
-from lesionlab.imaging.resample import resample_linear, study_grid
+from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import grid_of
 from storage_schemas.definitions import AnyOverlap, MetricDefinition
 from storage_schemas.models import InferenceConfig
@@ -21,7 +21,7 @@ def millimetre_grid(*shape: int) -> Grid:
     return grid_of(shape, np.eye(4))
 
 
-def test_where_native_and_study_grid_are_one_the_mask_is_plain_thresholding(brighter_than_half):
+def test_where_native_and_model_grid_are_one_the_mask_is_plain_thresholding(brighter_than_half):
     image_IJK = np.random.default_rng(0).normal(size=(20, 24, 18)).astype(np.float16)
     grid = millimetre_grid(*image_IJK.shape)
     prediction = predict_native(brighter_than_half, image_IJK[np.newaxis], grid, grid, INFERENCE, PATCH_VOXELS, CPU)
@@ -43,7 +43,7 @@ def test_lesions_on_oblique_thick_slices_are_found_on_exactly_those_slices(brigh
     native = oblique_thick_slices
     reference_ijk = np.zeros(native.shape, dtype=np.uint8)
     reference_ijk[5:9, 6:11, 2:4] = reference_ijk[20:26, 30:34, 5:8] = reference_ijk[36:41, 12:18, 8:10] = 1
-    study = study_grid(native, spacing_mm=1.0)
+    study = model_grid(native, spacing_mm=1.0)
     image_IJK = resample_linear(reference_ijk.astype(np.float32), native, study)
     prediction = predict_native(brighter_than_half, image_IJK[np.newaxis], study, native, INFERENCE, PATCH_VOXELS, CPU)
     assert prediction.mask_ijk.shape == native.shape
@@ -55,7 +55,7 @@ def test_lesions_on_oblique_thick_slices_are_found_on_exactly_those_slices(brigh
         assert found.centroid_mm == pytest.approx(drawn.centroid_mm, abs=0.5)
 
 
-def test_beyond_the_study_grid_nothing_is_predicted(brighter_than_half):
+def test_beyond_the_model_grid_nothing_is_predicted(brighter_than_half):
     native, study = millimetre_grid(16, 16, 40), millimetre_grid(16, 16, 16)
     image_CIJK = np.ones((1, *study.shape), dtype=np.float32)
     prediction = predict_native(brighter_than_half, image_CIJK, study, native, INFERENCE, PATCH_VOXELS, CPU)

@@ -41,5 +41,5 @@ def test_a_real_mask_moved_by_two_voxels_keeps_its_largest_lesion_and_loses_its_
     result = score(mask.voxels, np.roll(mask.voxels, 2, axis=2), mask.affine, MetricDefinition())
     largest = max(result.reference, key=lambda lesion: lesion.volume_mm3)
     smallest = min(result.reference, key=lambda lesion: lesion.volume_mm3)
-    assert (largest.outcome, smallest.outcome) == ("found", "missed")
+    assert (largest.outcome, smallest.outcome) == ("true-positive", "missed")
     assert 0 < result.dice < 1

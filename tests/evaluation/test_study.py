@@ -16,11 +16,11 @@ from lesionlab.evaluation.study import (
     share,
     store_prediction,
 )
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask
 from lesionlab.imaging.volume import read_mask
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import open_store
-from lesionlab.studies.cache import open_cached
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
@@ -44,7 +44,7 @@ ENTRY = ManifestEntry(
 )
 
 RUN = RunSpec(
-    study_name="drawn",
+    experiment="drawn",
     task="flair-single",
     channels=("flair",),
     spacing_mm=1.0,
@@ -75,7 +75,7 @@ def volume(store, tmp_path, oblique_thick_slices):
     image_ijk, reference_ijk = np.zeros(native.shape, np.float32), np.zeros(native.shape, np.uint8)
     image_ijk[FOUND], image_ijk[MISSED], image_ijk[SPURIOUS] = BRIGHT, DIM, BRIGHT
     reference_ijk[FOUND] = reference_ijk[MISSED] = 1
-    study = study_grid(native, RUN.spacing_mm)
+    study = model_grid(native, RUN.spacing_mm)
     card = StudyVolumeCard(
         study=ENTRY.study,
         patient=ENTRY.patient,
@@ -83,7 +83,7 @@ def volume(store, tmp_path, oblique_thick_slices):
         task=RUN.task,
         channels=RUN.channels,
         spacing_mm=RUN.spacing_mm,
-        study_grid=study,
+        model_grid=study,
         native_grid=native,
         normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(SourceImage(role="flair", sha256=SHA256),),
@@ -109,7 +109,7 @@ def evaluation(volume, brighter_than_half):
 
 def test_the_study_row_counts_what_was_drawn(evaluation):
     row = evaluation.row
-    assert (row.reference_lesions, row.predicted_lesions, row.found, row.spurious) == (2, 2, 1, 1)
+    assert (row.reference_lesions, row.predicted_lesions, row.true_positives, row.false_positives) == (2, 2, 1, 1)
     assert (row.sensitivity, row.ppv) == (0.5, 0.5)
     assert 0 < row.dice < 1
     assert row.reference_ml == pytest.approx((4 * 5 * 2 + 6 * 4 * 3) * 0.9 * 0.9 * 4 / 1000)
@@ -125,10 +125,10 @@ def test_every_row_says_which_cell_which_study_and_by_which_definition(evaluatio
 
 def test_every_lesion_of_both_masks_has_a_row_with_its_place_in_the_world(evaluation, oblique_thick_slices):
     assert [(row.side, row.lesion, row.outcome) for row in evaluation.lesions] == [
-        ("reference", 1, "found"),
+        ("reference", 1, "true-positive"),
         ("reference", 2, "missed"),
-        ("prediction", 1, "true"),
-        ("prediction", 2, "spurious"),
+        ("prediction", 1, "true-positive"),
+        ("prediction", 2, "false-positive"),
     ]
     drawn = [FOUND, MISSED, FOUND, SPURIOUS]
     for row, box in zip(evaluation.lesions, drawn, strict=True):
@@ -144,14 +144,14 @@ def test_the_run_s_own_definition_counts(volume, brighter_than_half):
     assert row.definition.startswith("strict@")
 
 
-def test_another_grader_s_mask_is_scored_as_if_a_model_had_drawn_it(volume):
+def test_another_rater_s_mask_is_scored_as_if_a_model_had_drawn_it(volume):
     mask_ijk = np.zeros_like(volume.native_label_ijk)
     mask_ijk[MISSED] = 1
     evaluation = evaluate_mask(RUN, mask_ijk, volume, ENTRY, position=2, inference_s=0.0)
     row = evaluation.row
-    assert (row.found, row.spurious, row.reference_lesions, row.predicted_lesions) == (1, 0, 2, 1)
+    assert (row.true_positives, row.false_positives, row.reference_lesions, row.predicted_lesions) == (1, 0, 2, 1)
     assert (row.position, row.inference_s) == (2, 0.0)
-    assert [lesion.outcome for lesion in evaluation.lesions] == ["missed", "found", "true"]
+    assert [lesion.outcome for lesion in evaluation.lesions] == ["missed", "true-positive", "true-positive"]
     assert evaluation.mask_ijk is mask_ijk
 
 

@@ -1,4 +1,4 @@
-"""Scans of any geometry in; from native space to the study grid and back nothing moves, vanishes or grows.
+"""Scans of any geometry in; from native space to the model grid and back nothing moves, vanishes or grows.
 
 The same voxels are asked of nibabel and of ANTs on real scans.
 """
@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from lesionlab.imaging.antspy import load_ants
 from lesionlab.imaging.itk import placement
 from lesionlab.imaging.lesions import label_lesions
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask
 from lesionlab.imaging.volume import (
     Volume,
     examine_mask,
@@ -54,7 +54,7 @@ def farthest_mm(grid: Grid, of_ijk: np.ndarray, from_ijk: np.ndarray) -> float:
 
 @given(grids(tilts=TILTED), STUDY_MM)
 def test_under_a_gantry_tilt_too_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm):
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     assert nib.aff2axcodes(matrix_of(study)) == ("R", "A", "S")
     assert spacing_of(matrix_of(study)) == pytest.approx([spacing_mm] * 3)
     assert within(study, places(native), reach=0.5).all()
@@ -72,7 +72,7 @@ def test_under_a_gantry_tilt_too_a_voxel_keeps_its_place_in_the_world_there_and_
 @given(grids(tilts=TILTED), STUDY_MM, SEEDS)
 def test_there_and_back_a_mask_grows_by_no_more_than_a_voxel_of_each_grid(native, spacing_mm, seed):
     drawn_ijk = blobs(native, seed)
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
     assert farthest_mm(native, back_ijk > 0, drawn_ijk > 0) <= diagonal_mm(native) + diagonal_mm(study)
 
@@ -80,7 +80,7 @@ def test_there_and_back_a_mask_grows_by_no_more_than_a_voxel_of_each_grid(native
 @given(grids(tilts=TILTED), STUDY_MM, SEEDS)
 def test_there_and_back_no_lesion_vanishes_down_to_one_voxel(native, spacing_mm, seed):
     lesions = label_lesions(blobs(native, seed))
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     for lesion in range(1, min(lesions.count, 6) + 1):
         drawn_ijk = (lesions.ids_IJK == lesion).astype(np.uint8)
         back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
@@ -97,7 +97,7 @@ def test_there_and_back_no_lesion_vanishes_down_to_one_voxel(native, spacing_mm,
 )
 def test_a_lesion_at_the_border_of_a_tilted_scan_comes_back_though_its_study_voxel_lies_half_outside(shape, columns):
     native = grid_of(shape, nib.affines.from_matvec(np.array(columns)))
-    study = study_grid(native, 2.0)
+    study = model_grid(native, 2.0)
     for voxel in np.ndindex(shape):
         drawn_ijk = np.zeros(shape, dtype=np.uint8)
         drawn_ijk[voxel] = 1
@@ -107,7 +107,7 @@ def test_a_lesion_at_the_border_of_a_tilted_scan_comes_back_though_its_study_vox
 @given(grids(side=st.integers(8, 14), tilts=TILTED), SEEDS)
 def test_there_and_back_the_inside_of_a_lesion_stays_lesion(native, seed):
     drawn_ijk = blobs(native, seed)
-    study = study_grid(native, 1.0)
+    study = model_grid(native, 1.0)
     back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
     outside_mm = places(native)[drawn_ijk == 0]
     inside_mm = places(native)[drawn_ijk > 0]
@@ -122,7 +122,7 @@ def test_under_a_gantry_tilt_too_a_lesion_keeps_its_volume_there_and_back(origin
     spacing_mm = np.array(spacing_of(matrix_of(origin)))
     native = grid_of(tuple(int(side) for side in np.ceil((2 * radius_mm + 14) / spacing_mm)), matrix_of(origin))
     drawn_ijk = ball(native, radius_mm)
-    study = study_grid(native, 1.0)
+    study = model_grid(native, 1.0)
     there_IJK = resample_mask(drawn_ijk, native, study)
     drawn_mm3 = int(drawn_ijk.sum()) * abs(np.linalg.det(matrix_of(native)[:3, :3]))
     assert int(there_IJK.sum()) == pytest.approx(drawn_mm3, rel=bound)
@@ -133,7 +133,7 @@ def test_under_a_gantry_tilt_too_a_lesion_keeps_its_volume_there_and_back(origin
 def test_what_is_predicted_lands_on_the_native_grid_and_stays_there_in_a_file(
     tmp_path_factory, native, spacing_mm, seed
 ):
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     probability_IJK = np.random.default_rng(seed).random(study.shape, dtype=np.float32)
     mask_ijk = (resample_linear(probability_IJK, study, native) >= 0.5).astype(np.uint8)
     assert mask_ijk.shape == native.shape
@@ -164,9 +164,9 @@ def scan(request: pytest.FixtureRequest, real_data: Path) -> Path:
     return real_data / request.param
 
 
-def test_a_real_scan_on_its_study_grid_is_what_nibabel_makes_of_it(scan):
+def test_a_real_scan_on_its_model_grid_is_what_nibabel_makes_of_it(scan):
     image = read_volume(scan)
-    study = study_grid(image.grid, 2.0)
+    study = model_grid(image.grid, 2.0)
     ours_IJK = resample_linear(image.voxels, image.grid, study)
     file = nib.load(scan)
     in_float32 = nib.Nifti1Image(file.get_fdata(dtype=np.float32), file.affine)  # it rounds to the type of the file
@@ -176,10 +176,10 @@ def test_a_real_scan_on_its_study_grid_is_what_nibabel_makes_of_it(scan):
     assert np.abs(ours_IJK - theirs.get_fdata())[inner].max() < SAME * image.voxels.max()
 
 
-def test_a_real_scan_on_its_study_grid_is_what_ants_makes_of_it_from_the_file(scan, tmp_path):
+def test_a_real_scan_on_its_model_grid_is_what_ants_makes_of_it_from_the_file(scan, tmp_path):
     ants = load_ants()
     image = read_volume(scan)
-    study = study_grid(image.grid, 2.0)
+    study = model_grid(image.grid, 2.0)
     ours_IJK = resample_linear(image.voxels, image.grid, study)
     write_volume(tmp_path / "grid.nii", Volume(np.zeros(study.shape, dtype=np.float32), matrix_of(study)))
     target = ants.image_read(str(tmp_path / "grid.nii"))
@@ -206,7 +206,7 @@ def test_a_file_of_ours_lies_for_ants_where_it_lies_for_us(scan, tmp_path):
 def test_real_lesions_in_thick_slices_all_come_back_and_their_volume_within_a_bound(real_data, patient, label):
     folder = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
     mask = read_mask(folder / f"sub-{patient}_ses-02_space-ses01_label-{label}_mask.nii.gz")
-    study = study_grid(mask.grid, 1.0)
+    study = model_grid(mask.grid, 1.0)
     study_IJK = resample_mask(mask.voxels, mask.grid, study)
     back_ijk = resample_mask(study_IJK, study, mask.grid)
     lesions = label_lesions(mask.voxels)
@@ -220,6 +220,6 @@ def test_real_lesions_in_thick_slices_all_come_back_and_their_volume_within_a_bo
 def test_real_masks_of_one_millimetre_come_back_voxel_by_voxel(real_data):
     for path in sorted((real_data / "ms-lesion-shapes").glob("sub-*/anat/*_mask.nii.gz"))[:2]:
         mask = read_mask(path)
-        study = study_grid(mask.grid, 1.0)
+        study = model_grid(mask.grid, 1.0)
         back_ijk = resample_mask(resample_mask(mask.voxels, mask.grid, study), study, mask.grid)
         assert np.array_equal(back_ijk, mask.voxels)

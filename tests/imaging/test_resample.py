@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
 from lesionlab.imaging.lesions import label_lesions
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid, turned, turned_grid
+from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask, turned, turned_grid
 from lesionlab.imaging.volume import Volume, grid_of, matrix_of, spacing_of
 from storage_schemas.volumes import Grid
 from tests.imaging.grids import STUDY_MM, ball, grids, places, within
 
 
 @given(grids(), STUDY_MM)
-def test_the_study_grid_is_isotropic_and_runs_right_front_up_along_the_native_axes(native, spacing_mm):
-    study = matrix_of(study_grid(native, spacing_mm))
+def test_the_model_grid_is_isotropic_and_runs_right_front_up_along_the_native_axes(native, spacing_mm):
+    study = matrix_of(model_grid(native, spacing_mm))
     assert spacing_of(study) == pytest.approx([spacing_mm] * 3)
     assert nib.aff2axcodes(study) == ("R", "A", "S")
     native_axes = matrix_of(native)[:3, :3] / spacing_of(matrix_of(native))
@@ -26,8 +26,8 @@ def test_the_study_grid_is_isotropic_and_runs_right_front_up_along_the_native_ax
 
 
 @given(grids(), STUDY_MM)
-def test_the_study_grid_covers_every_native_voxel_and_little_more(native, spacing_mm):
-    study = study_grid(native, spacing_mm)
+def test_the_model_grid_covers_every_native_voxel_and_little_more(native, spacing_mm):
+    study = model_grid(native, spacing_mm)
     boxes = np.stack(np.meshgrid(*[(-0.5, size - 0.5) for size in native.shape]), axis=-1).reshape(-1, 3)
     assert within(study, apply_affine(matrix_of(native), boxes), reach=0.5 + 1e-3).all()
     extent_mm = np.sort(np.array(native.shape) * spacing_of(matrix_of(native)))
@@ -36,7 +36,7 @@ def test_the_study_grid_covers_every_native_voxel_and_little_more(native, spacin
 
 @given(grids(), STUDY_MM)
 def test_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm):
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     for axis in range(3):
         # An image whose value is its own coordinate: linear resampling must give the coordinate of the new place.
         native_mm = places(native)[..., axis]
@@ -54,7 +54,7 @@ def test_at_its_own_spacing_a_scan_is_turned_to_right_front_up_and_otherwise_unt
     # Zero beside a million: the smallest part of a neighbour would show.
     voxels_ijk = (rng.normal(100, 30, native.shape) * rng.choice([0, 1, 1e6], native.shape)).astype(np.float32)
     turned = nib.as_closest_canonical(nib.Nifti1Image(voxels_ijk, matrix_of(native)))
-    study = study_grid(native, 1.0)
+    study = model_grid(native, 1.0)
     assert np.allclose(matrix_of(study), turned.affine, atol=1e-9)
     assert np.array_equal(resample_linear(voxels_ijk, native, study), np.asarray(turned.dataobj))
     mask_ijk = (voxels_ijk > 100).astype(np.uint8)
@@ -63,9 +63,9 @@ def test_at_its_own_spacing_a_scan_is_turned_to_right_front_up_and_otherwise_unt
 
 def test_a_grid_read_from_a_header_of_float32_gets_no_extra_slice():
     affine = np.diag([np.float32(0.71875)] * 2 + [np.float32(3.9999995)] + [1]).astype(np.float64)
-    assert study_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
+    assert model_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
     affine[2, 2] = np.float32(4.000001)
-    assert study_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
+    assert model_grid(grid_of((320, 320, 36), affine), 1.0).shape == (230, 230, 144)
 
 
 @given(grids(), st.integers(0, 2**32 - 1), st.data())
@@ -86,7 +86,7 @@ def test_at_half_the_resolution_each_voxel_is_the_mean_of_the_eight_that_it_cove
     native = grid_of((8, 6, 4), np.diag([-1.0, 1, 1, 1]))
     voxels_ijk = np.random.default_rng(seed).normal(size=native.shape).astype(np.float32)
     halved = voxels_ijk[::-1].reshape(4, 2, 3, 2, 2, 2).mean(axis=(1, 3, 5))
-    assert np.allclose(resample_linear(voxels_ijk, native, study_grid(native, 2.0)), halved, atol=1e-5)
+    assert np.allclose(resample_linear(voxels_ijk, native, model_grid(native, 2.0)), halved, atol=1e-5)
 
 
 @given(grids(), grids(), st.integers(0, 2**32 - 1))
@@ -107,7 +107,7 @@ def test_a_sheared_scan_gets_rectangular_axes_that_cover_it():
     sheared = np.eye(4)
     sheared[1, 2] = np.tan(np.deg2rad(15))  # gantry tilt
     native = grid_of((10, 12, 8), sheared)
-    study = study_grid(native, 1.0)
+    study = model_grid(native, 1.0)
     axes = matrix_of(study)[:3, :3]
     assert np.allclose(axes.T @ axes, np.eye(3), atol=1e-9)
     assert within(study, places(native), reach=0.5).all()
@@ -126,9 +126,9 @@ def has_a_voxel(lesion_ijk: np.ndarray, native: Grid, kept_IJK: np.ndarray, stud
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(grids(), STUDY_MM, st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.05, 0.3]))
-def test_every_lesion_down_to_one_voxel_has_a_voxel_on_the_study_grid(native, spacing_mm, seed, share):
+def test_every_lesion_down_to_one_voxel_has_a_voxel_on_the_model_grid(native, spacing_mm, seed, share):
     mask_ijk = (np.random.default_rng(seed).random(native.shape) < share).astype(np.uint8)
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     kept_IJK = resample_mask(mask_ijk, native, study)
     lesions = label_lesions(mask_ijk)
     for lesion in range(1, lesions.count + 1):
@@ -145,7 +145,7 @@ def test_lesions_that_are_far_apart_stay_apart_and_there_and_back_one_stays_one(
     far_mm = 2 * np.linalg.norm(spacing_of(affine)) + 2 * np.sqrt(3) * spacing_mm
     mask_ijk = np.zeros(native.shape, dtype=np.uint8)
     mask_ijk[one] = 1
-    study = study_grid(native, spacing_mm)
+    study = model_grid(native, spacing_mm)
     assert label_lesions(resample_mask(mask_ijk, native, study)).count == 1
     assert label_lesions(resample_mask(resample_mask(mask_ijk, native, study), study, native)).count == 1
     mask_ijk[other] = 1
@@ -160,7 +160,7 @@ def test_a_lesion_keeps_its_volume_there_and_back_the_better_the_larger_it_is(or
     spacing_mm = np.array(spacing_of(matrix_of(origin)))
     native = grid_of(tuple(int(side) for side in np.ceil((2 * radius_mm + 14) / spacing_mm)), matrix_of(origin))
     drawn_ijk = ball(native, radius_mm)
-    study = study_grid(native, 1.0)
+    study = model_grid(native, 1.0)
     there_IJK = resample_mask(drawn_ijk, native, study)
     drawn_mm3 = float(drawn_ijk.sum() * spacing_mm.prod())
     assert int(there_IJK.sum()) == pytest.approx(drawn_mm3, rel=bound)
@@ -168,11 +168,11 @@ def test_a_lesion_keeps_its_volume_there_and_back_the_better_the_larger_it_is(or
     assert int(back_ijk.sum()) == pytest.approx(int(drawn_ijk.sum()), rel=bound)
 
 
-def test_a_lesion_too_thin_for_the_study_grid_is_kept_at_its_middle():
+def test_a_lesion_too_thin_for_the_model_grid_is_kept_at_its_middle():
     native = grid_of((16, 16, 24), np.diag([0.5, 0.5, 0.5, 1]))
     mask_ijk = np.zeros(native.shape, dtype=np.uint8)
     mask_ijk[6, 6, 3:20] = 1
-    kept_IJK = resample_mask(mask_ijk, native, study_grid(native, 2.0))
+    kept_IJK = resample_mask(mask_ijk, native, model_grid(native, 2.0))
     assert np.argwhere(kept_IJK).tolist() == [[1, 1, 2]]  # native voxel 11 of 3 … 19 lies in study voxel 2 of 0 … 5
 
 
@@ -185,4 +185,4 @@ def test_a_lesion_outside_the_target_is_left_out():
 
 def test_an_empty_mask_stays_empty():
     native = grid_of((6, 6, 3), np.diag([-0.9, 0.9, 4.0, 1]))
-    assert not resample_mask(np.zeros(native.shape, dtype=np.uint8), native, study_grid(native, 1.0)).any()
+    assert not resample_mask(np.zeros(native.shape, dtype=np.uint8), native, model_grid(native, 1.0)).any()

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from jobs.report_folder import save_files
+from jobs.shared.report_folder import save_files
 from lesionlab.analysis.report import table_report
-from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.statistics.tables import csv_text
-from lesionlab.analysis.statistics.whole import statistics
-from lesionlab.studies.code import analysis_versions
+from lesionlab.experiments.provenance import analysis_versions
 from tests.analysis.drawn_rows import drawn_rows
 from tests.analysis.test_report import assert_complete
 from tests.jobs.conftest import Lesionlab
 
 QUICK = ("--null-repetitions", "2")
-NAMES = {"fine-tuned": "FT", "de-novo": "DN", "default": "Default", "grader": "Grader 2"}
+NAMES = {"fine-tuned": "FT", "de-novo": "DN", "default": "Default", "rater": "Grader 2"}
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10, 30, 50), grader=0.6)
+    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10, 30, 50), rater=0.6)
     columns = ("study", "patient", "site", "training_size", "fold", "sensitivity", "ppv")
     records = [{name: getattr(row, name) for name in columns} | {"arm": NAMES[row.arm]} for row in rows]
     path = tmp_path_factory.mktemp("elsewhere") / "rows.csv"

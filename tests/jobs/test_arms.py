@@ -11,42 +11,41 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.cohorts import bring_in, dataset_of
 from jobs.pretrain import pretrain_sources
-from jobs.sources import finished_run
-from jobs.sweep import resolve_plan, sweep_study
+from jobs.shared.datasets import bring_in, dataset_of
 from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
+from lesionlab.experiments.registry import find_model, models
+from lesionlab.experiments.resolving import finished_run, resolve_plan, sweep_experiment
 from lesionlab.store.arrays import read_array, read_attributes
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
-from lesionlab.studies.registry import find_model, models
 from storage_schemas import keys
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.definitions import MetricDefinition
-from storage_schemas.models import TensorReceipt
+from storage_schemas.experiments import ExperimentSpec, Plan, TrainedIn
+from storage_schemas.models import TensorTransfer
 from storage_schemas.results import StudyRow
 from storage_schemas.splits import Split
-from storage_schemas.studies import Plan, StudySpec, TrainedIn
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
 TRAINING = {"patch_voxels": 16, "patches_per_study": 2, "augmentations": 1, "epochs": 1, "batch_size": 2}
 
 
-def spec(**changes: Any) -> StudySpec:
-    return StudySpec.model_validate(
+def spec(**changes: Any) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(
         {
             "name": "arms",
             "title": "all arms at two depths",
             "task": "flair-single",
             "spacing_mm": 4.0,
             "cohorts": {"arms-ms": {}, "arms-glioma": {}, "others": {}},
-            "target": {"cohort": "arms-ms", "subsets": 2, "subset_size": 2, "second_grader_first": True},
+            "target": {"cohort": "arms-ms", "subsets": 2, "subset_size": 2, "second_rater_first": True},
             "sources": [{"model": "arms-glioma", "cohort": "arms-glioma"}],
             "default_tested_on": "all-subsets",
-            "grader_tested_on": "first-subset",
+            "rater_tested_on": "first-subset",
             "training_sizes": [2],
             "depths": [1, 2],
             "learning_rates": {"fine-tuned": [1e-4]},
@@ -58,7 +57,7 @@ def spec(**changes: Any) -> StudySpec:
     )
 
 
-def going_on(**changes: Any) -> StudySpec:
+def going_on(**changes: Any) -> ExperimentSpec:
     """A study that starts from one model of the other one, and leaves one patient out."""
     taken = {"study": "arms", "arm": "fine-tuned", "training_size": 2, "fold": 1, "depth": 1}
     return spec(
@@ -67,19 +66,19 @@ def going_on(**changes: Any) -> StudySpec:
         sources=[{"model": "arms-ft-2", "trained_in": taken}],
         training_sizes=[1],
         depths=[],
-        grader_tested_on="nothing",
+        rater_tested_on="nothing",
         de_novo=False,
     ).model_copy(update=changes)
 
 
 def second_mask_of(mask_ijk: np.ndarray) -> np.ndarray:
-    """What another grader might have drawn: nothing in one half of the head."""
+    """What another rater might have drawn: nothing in one half of the head."""
     mask_ijk[: mask_ijk.shape[0] // 2] = 0
     return mask_ijk
 
 
 def read_twice(bids: Path, studies: int) -> None:
-    """Give the first studies of the dataset a second grader's masks."""
+    """Give the first studies of the dataset a second rater's masks."""
     manual, second = bids / "derivatives" / "manual", bids / "derivatives" / "grader2"
     shutil.copytree(manual, second)
     for patient in sorted(second.glob("sub-*"))[studies:]:
@@ -112,7 +111,7 @@ def plan(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The study, pretrained and swept."""
     cache = tmp_path_factory.mktemp("cache")
     pretrain_sources(spec(), store, cache, plain=True)
-    return sweep_study(spec(), store, cache, plain=True)
+    return sweep_experiment(spec(), store, cache, plain=True)
 
 
 def masks_of(store: Store, key: str) -> dict[str, Any]:
@@ -122,14 +121,14 @@ def masks_of(store: Store, key: str) -> dict[str, Any]:
 
 
 def rows_of(store: Store, plan: Plan) -> list[StudyRow]:
-    parts = [keys.STUDY_ROWS.build(study_name=plan.spec.name, run_id=run.run_id) for run in plan.runs]
+    parts = [keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in plan.runs]
     return read_rows(store, parts, StudyRow)
 
 
 def test_every_arm_has_its_rows_at_each_depth(store: Store, plan: Plan) -> None:
     found = Counter((row.arm, row.depth, row.learning_rate, row.trained_on) for row in rows_of(store, plan))
     assert found == {
-        ("grader", 1, None, 0): 2,
+        ("rater", 1, None, 0): 2,
         **{("default", depth, None, 0): 4 for depth in (1, 2)},
         **{("de-novo", depth, None, 2): 4 for depth in (1, 2)},
         **{("fine-tuned", depth, 1e-4, 2): 4 for depth in (1, 2)},
@@ -146,9 +145,9 @@ def test_each_depth_has_its_own_default_model_and_a_bare_name_means_the_main_one
             assert parent.architecture == run.architecture
 
 
-def test_the_second_graders_masks_are_scored_as_if_a_model_had_drawn_them(store: Store, plan: Plan) -> None:
-    (run,) = (run for run in plan.runs if run.cell and run.cell.arm == "grader")
-    rows = {row.study: row for row in rows_of(store, plan) if row.arm == "grader"}
+def test_the_second_raters_masks_are_scored_as_if_a_model_had_drawn_them(store: Store, plan: Plan) -> None:
+    (run,) = (run for run in plan.runs if run.cell and run.cell.arm == "rater")
+    rows = {row.study: row for row in rows_of(store, plan) if row.arm == "rater"}
     for entry in run.test:
         volume = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
         group = masks_of(store, volume)
@@ -156,7 +155,11 @@ def test_the_second_graders_masks_are_scored_as_if_a_model_had_drawn_them(store:
             group["native_label"], second_mask_of(group["native_label"].copy()), group["affine"], MetricDefinition()
         )
         row = rows[entry.study]
-        assert (row.found, row.spurious, row.predicted_lesions) == (expected.found, 0, len(expected.prediction))
+        assert (row.true_positives, row.false_positives, row.predicted_lesions) == (
+            expected.true_positives,
+            0,
+            len(expected.prediction),
+        )
         assert np.array_equal(read_prediction(store, run.run_id, entry.study).mask_ijk, group["second_label"])
     assert not store.exists(keys.RUN_CARD.build(run_id=run.run_id))
 
@@ -174,13 +177,13 @@ def test_a_model_of_a_finished_study_is_registered_under_its_new_name_and_fine_t
 ) -> None:
     (taken,) = pretrain_sources(going_on(), store, tmp_path, plain=True)
     assert (taken.name, taken.parent.name if taken.parent else None) == ("arms-ft-2", "arms-glioma")
-    further = sweep_study(going_on(), store, tmp_path, plain=True)
+    further = sweep_experiment(going_on(), store, tmp_path, plain=True)
     assert Counter(row.arm for row in rows_of(store, further)) == {"default": 2, "fine-tuned": 2}
     for run in further.runs:
         assert run.parent is not None
         assert run.parent.model.version == taken.version
-    receipt = keys.RUN_RECEIPT.build(run_id=next(run.run_id for run in further.runs if run.train))
-    assert {tensor.origin for tensor in read_rows(store, [receipt], TensorReceipt)} == {"source"}
+    transfers = keys.RUN_TRANSFER.build(run_id=next(run.run_id for run in further.runs if run.train))
+    assert {tensor.origin for tensor in read_rows(store, [transfers], TensorTransfer)} == {"source"}
 
 
 def test_a_model_of_another_study_is_not_tested_on_what_trained_it(store: Store, plan: Plan, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cohorts import manifest_of
-from jobs.study_files import load_spec
+from jobs.shared.specs import load_spec
+from lesionlab.experiments.resolving import manifest_of
+from lesionlab.experiments.splits import kept_split
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
-from lesionlab.studies.splits import kept_split
 from storage_schemas.cohorts import CohortPlan
 from tests.jobs.conftest import Lesionlab
 

@@ -18,9 +18,9 @@ import pytest
 import zarr
 
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
+from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.provenance import SCORES, code_version
 from lesionlab.store.objects import Store, open_store
-from lesionlab.studies.code import SCORES, code_version
-from lesionlab.studies.plans import current_plan
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from tests.jobs.conftest import Lesionlab
@@ -69,8 +69,8 @@ def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_a_model(store: 
 @pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "fresh")])
 def test_every_network_says_where_each_of_its_tensors_comes_from(store: Store, arm: str, origin: str) -> None:
     run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == arm)
-    receipt = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_RECEIPT.build(run_id=run.run_id))))
-    assert set(receipt["origin"].to_pylist()) == {origin}
+    transfers = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_TRANSFER.build(run_id=run.run_id))))
+    assert set(transfers["origin"].to_pylist()) == {origin}
 
 
 def test_a_fine_tuned_model_names_its_parent(store: Store) -> None:
@@ -85,7 +85,7 @@ def test_plain_zarr_opens_a_study_volume(finished: Path, store: Store) -> None:
     key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
     group = zarr.open_group(finished / ".lesionlab" / "store" / key, mode="r")
     card = group.attrs["study_volume"]
-    assert group["image"].shape == (1, *card["study_grid"]["shape"])
+    assert group["image"].shape == (1, *card["model_grid"]["shape"])
     assert group["native_label"].shape == tuple(card["native_grid"]["shape"])
 
 

@@ -7,22 +7,22 @@ from itertools import product
 
 import pytest
 
-from jobs.study_files import load_spec
-from lesionlab.studies.cells import cells, trainings
-from lesionlab.studies.draw import draw_split
-from lesionlab.studies.plan import make_plan, pretraining
-from lesionlab.studies.registry import SourceModel
+from jobs.shared.specs import load_spec
+from lesionlab.experiments.cells import cells, trainings
+from lesionlab.experiments.draw import draw_split
+from lesionlab.experiments.planning import make_plan, pretraining
+from lesionlab.experiments.registry import SourceModel
+from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import InferenceConfig, ModelCard
-from storage_schemas.studies import Plan, StudySpec
 from storage_schemas.tasks import TASKS
-from tests.studies.drawn import entry, manifest
+from tests.experiments.drawn import entry, manifest
 
 PAPER = {"wahlig2023-flair-single": (180, 60), "wahlig2023-flair-new": (60, 60), "wahlig2023-enhancing": (24, 40)}
 """Trainings, and studies of the target."""
 
 
-def resolved(spec: StudySpec, target: Manifest) -> Plan:
+def resolved(spec: ExperimentSpec, target: Manifest) -> Plan:
     """Planned as if every source were registered at every depth of the study."""
     parents = {
         (source.model, depth): SourceModel(
@@ -46,9 +46,9 @@ def resolved(spec: StudySpec, target: Manifest) -> Plan:
     return make_plan(spec, target, draw_split(target, spec.target), parents)
 
 
-def target_of(spec: StudySpec, studies: int) -> Manifest:
+def target_of(spec: ExperimentSpec, studies: int) -> Manifest:
     """So many patients, ten of them read twice."""
-    entries = (entry(number, second_grader=number < 10) for number in range(studies))
+    entries = (entry(number, second_rater=number < 10) for number in range(studies))
     return manifest(*entries, cohort=spec.target.cohort, task=spec.task)
 
 
@@ -74,13 +74,13 @@ def test_every_study_is_tested_exactly_once_per_arm_size_depth_and_seed(name: st
     assert len(tested) == count * 10
 
 
-def test_subset_one_tests_the_default_models_and_the_second_grader() -> None:
+def test_subset_one_tests_the_default_models_and_the_second_rater() -> None:
     spec = load_spec("wahlig2023-flair-single")
     plan = resolved(spec, target_of(spec, 60))
     untrained = [run for run in plan.runs if run.cell and not run.train]
-    assert Counter(run.cell.arm for run in untrained if run.cell) == {"default": 3, "grader": 1}
+    assert Counter(run.cell.arm for run in untrained if run.cell) == {"default": 3, "rater": 1}
     assert {run.test for run in untrained} == {untrained[0].test}
-    assert all(e.second_grader for e in untrained[0].test)
+    assert all(e.second_rater for e in untrained[0].test)
 
 
 def test_the_isbi_design_fine_tunes_six_models_for_each_of_five_patients() -> None:

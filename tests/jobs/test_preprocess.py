@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cohorts import manifest_of
-from jobs.intake import admit, recipe_of
-from jobs.pool import pool_map
+from jobs.shared.intake import admit, recipe_of
+from lesionlab.experiments.resolving import manifest_of
+from lesionlab.orchestration.pool import pool_map
 from lesionlab.preprocessing.cohort import Each, preprocess_cohort
 from lesionlab.preprocessing.ingest import lost
 from lesionlab.store.objects import Store, open_store

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lesionlab.experiments.registry import models
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
-from lesionlab.studies.registry import models
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.tasks import TASKS, TaskName
 from tests.jobs.conftest import Lesionlab

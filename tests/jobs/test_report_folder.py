@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.report_folder import SUMS, make_folder, save_files
+from jobs.shared.report_folder import SUMS, make_folder, save_files
 from lesionlab.errors import InputError
 
 FIRST = {"report.html": b"one", "tables/a.csv": b"a", "studies/sub-1.html": b"1"}

@@ -48,7 +48,7 @@ def values_of(lesionlab: Lesionlab, *arguments: object) -> dict[str, object]:
 
 def test_the_counts_are_those_that_were_drawn(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     values = values_of(lesionlab, reference, prediction)
-    counts = ("reference_lesions", "found", "missed", "predicted_lesions", "true", "spurious")
+    counts = ("reference_lesions", "found", "missed", "predicted_lesions", "true", "false-positive")
     assert [values[name] for name in counts] == [2, 1, 1, 2, 1, 1]
     assert (values["sensitivity"], values["ppv"], values["f1"]) == (0.5, 0.5, 0.5)
     assert values["dice"] == pytest.approx(2 * 12 / (25 + 20))
@@ -111,7 +111,7 @@ def test_every_lesion_is_a_line_of_the_csv(
         ("reference", "found", "1"),
         ("reference", "missed", ""),
         ("prediction", "true", "1"),
-        ("prediction", "spurious", ""),
+        ("prediction", "false-positive", ""),
     ]
     single = lines[1]
     assert float(single["volume_mm3"]) == pytest.approx(VOXEL_MM3)
@@ -175,7 +175,7 @@ def test_a_probability_map_is_scored_from_a_threshold_on(lesionlab: Lesionlab, r
     probability[2:6, 3:6, 2:4], probability[12, 14, 7], probability[16, 4, 8] = 0.7, 0.4, 0.3
     soft = save(tmp_path / "soft.nii.gz", probability)
     counts = {
-        threshold: [values[name] for name in ("found", "spurious")]
+        threshold: [values[name] for name in ("found", "false-positive")]
         for threshold in (0.2, 0.4, 0.7, 0.71)
         for values in [values_of(lesionlab, reference, soft, "--threshold", threshold)]
     }

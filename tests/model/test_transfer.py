@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionlab.errors import TransferError
-from lesionlab.model.transfer import adopt, fresh_receipt
+from lesionlab.model.transfer import load_pretrained, random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from storage_schemas.models import Adaptation, Architecture, ChannelOrigin, InferenceConfig, ModelCard
@@ -48,30 +48,30 @@ def test_the_network_has_the_sources_weights_and_a_receipt_for_each(norm):
     architecture = SMALL.model_copy(update={"norm": norm})
     source, network = (build_unet(architecture, 1, seed) for seed in (5, 6))
     weights = weights_bytes(source)
-    receipt = adopt(network, card_of(weights, architecture=architecture), weights, FLAIR)
+    transfers = load_pretrained(network, card_of(weights, architecture=architecture), weights, FLAIR)
     assert weights_bytes(network) == weights
-    assert [row.tensor for row in receipt] == list(network.state_dict())
-    assert {row.origin for row in receipt} == {"source"}
-    assert receipt[0].shape == "4x1x3x3x3"
+    assert [row.tensor for row in transfers] == list(network.state_dict())
+    assert {row.origin for row in transfers} == {"source"}
+    assert transfers[0].shape == "4x1x3x3x3"
 
 
 def test_altered_weights_are_refused_and_the_network_keeps_its_own(source, network):
     weights, own = weights_bytes(source), weights_bytes(network)
     altered = weights[:-1] + bytes([weights[-1] ^ 1])
     with pytest.raises(TransferError, match=r"glioma/0123456789abcdef: weights were altered"):
-        adopt(network, card_of(weights), altered, FLAIR)
+        load_pretrained(network, card_of(weights), altered, FLAIR)
     assert weights_bytes(network) == own
 
 
 def test_missing_weights_are_refused(network):
     with pytest.raises(TransferError, match="wanted weights, found none"):
-        adopt(network, card_of(b""), b"", FLAIR)
+        load_pretrained(network, card_of(b""), b"", FLAIR)
 
 
 def test_weights_of_which_none_is_used_are_refused(network):
     weights = safetensors.torch.save({"other.weight": torch.zeros(3)})
     with pytest.raises(TransferError, match="none of its tensors was used"):
-        adopt(network, card_of(weights), weights, FLAIR)
+        load_pretrained(network, card_of(weights), weights, FLAIR)
 
 
 def test_weights_that_lack_one_tensor_are_refused_by_its_name(source, network):
@@ -79,22 +79,22 @@ def test_weights_that_lack_one_tensor_are_refused_by_its_name(source, network):
     del tensors["head.bias"]
     weights = safetensors.torch.save(tensors)
     with pytest.raises(TransferError, match=r"1 of \d+ tensors are missing; the network wants head\.bias"):
-        adopt(network, card_of(weights), weights, FLAIR)
+        load_pretrained(network, card_of(weights), weights, FLAIR)
 
 
 def test_a_source_of_other_architecture_or_channels_is_refused_with_all_that_differs(source, network):
     weights = weights_bytes(source)
     card = card_of(weights, architecture=Architecture(depth=3, base_channels=4, norm="group"), channels=("t1w",))
     with pytest.raises(TransferError) as refusal:
-        adopt(network, card, weights, FLAIR)
+        load_pretrained(network, card, weights, FLAIR)
     for difference in ("depth: wanted 2, found 3", "norm: wanted instance, found group", "wanted flair; found t1w"):
         assert difference in str(refusal.value)
 
 
 def test_a_network_that_adopts_nothing_says_so_of_each_tensor(network):
-    receipt = fresh_receipt(network)
-    assert [row.tensor for row in receipt] == list(network.state_dict())
-    assert {row.origin for row in receipt} == {"fresh"}
+    transfers = random_start(network)
+    assert [row.tensor for row in transfers] == list(network.state_dict())
+    assert {row.origin for row in transfers} == {"fresh"}
 
 
 PAIR = ("before", "after")
@@ -116,13 +116,13 @@ def trained(architecture, channels, seed=5):
 
 
 def adopted(source, found, channels, adaptation, architecture=None):
-    """A fresh network after adopting `source`, and the receipt by tensor."""
+    """A fresh network after adopting `source`, and the transfers by tensor."""
     network = build_unet(architecture or source.architecture, len(channels), seed=6)
     weights = weights_bytes(source)
     card = card_of(weights, architecture=source.architecture, channels=found)
-    receipt = adopt(network, card, weights, channels, adaptation)
-    assert [row.tensor for row in receipt] == list(network.state_dict())
-    return network.eval(), {row.tensor: row for row in receipt}
+    transfers = load_pretrained(network, card, weights, channels, adaptation)
+    assert [row.tensor for row in transfers] == list(network.state_dict())
+    return network.eval(), {row.tensor: row for row in transfers}
 
 
 def image(channels, seed=0):
@@ -138,30 +138,30 @@ def assert_same_answer(network, shown_BCIJK, source, seen_BCIJK):
 def test_copies_of_one_channel_that_show_one_image_answer_as_the_source_does(norm):
     source = trained(SMALL.model_copy(update={"norm": norm}), 1)
     both = from_channels(before={"copy_of": "flair"}, after={"copy_of": "flair"})
-    network, receipt = adopted(source, FLAIR, PAIR, both)
+    network, transfers = adopted(source, FLAIR, PAIR, both)
     assert_same_answer(network, image(1).expand(-1, 2, -1, -1, -1), source, image(1))
-    first = receipt.pop("entry.conv1.weight")
+    first = transfers.pop("entry.conv1.weight")
     assert (first.origin, first.how, first.shape) == (
         "adapted",
         "before = 1/2 flair; after = 1/2 flair",
         "4x2x3x3x3",
     )
-    assert {(row.origin, row.how) for row in receipt.values()} == {("source", "copied")}
+    assert {(row.origin, row.how) for row in transfers.values()} == {("source", "copied")}
 
 
 def test_the_mean_of_channels_answers_as_the_source_does_where_all_show_one_image():
     source = trained(SMALL.model_copy(update={"norm": "batch"}), 2)
-    network, receipt = adopted(source, PAIR, ("enhancement",), from_channels(enhancement={"mean_of": PAIR}))
+    network, transfers = adopted(source, PAIR, ("enhancement",), from_channels(enhancement={"mean_of": PAIR}))
     assert_same_answer(network, image(1), source, image(1).expand(-1, 2, -1, -1, -1))
-    assert receipt["entry.conv1.weight"].how == "enhancement = before + after"
+    assert transfers["entry.conv1.weight"].how == "enhancement = before + after"
 
 
 def test_a_channel_from_zero_is_blind_until_it_learns():
     source = trained(SMALL, 1)
-    network, receipt = adopted(source, FLAIR, PAIR, from_channels(before={"zero": True}, after={"copy_of": "flair"}))
+    network, transfers = adopted(source, FLAIR, PAIR, from_channels(before={"zero": True}, after={"copy_of": "flair"}))
     shown_BCIJK = image(2)
     assert_same_answer(network, shown_BCIJK, source, shown_BCIJK[:, 1:])
-    assert receipt["entry.conv1.weight"].how == "before = zero; after = flair"
+    assert transfers["entry.conv1.weight"].how == "before = zero; after = flair"
     network.train()(shown_BCIJK).square().sum().backward()
     assert network.entry.conv1.weight.grad[:, 0].abs().sum() > 0
 
@@ -169,18 +169,18 @@ def test_a_channel_from_zero_is_blind_until_it_learns():
 def test_channels_are_taken_by_name_not_by_place():
     source = trained(SMALL, 2)
     same_names = from_channels(before={"copy_of": "before"}, after={"copy_of": "after"})
-    network, receipt = adopted(source, PAIR, PAIR[::-1], same_names)
+    network, transfers = adopted(source, PAIR, PAIR[::-1], same_names)
     shown_BCIJK = image(2)
     assert_same_answer(network, shown_BCIJK, source, shown_BCIJK.flip(1))
-    assert receipt["entry.conv1.weight"].origin == "adapted"
+    assert transfers["entry.conv1.weight"].origin == "adapted"
 
 
 def test_a_channel_of_the_source_that_nothing_takes_is_named():
     source = trained(SMALL, 2)
-    network, receipt = adopted(source, PAIR, FLAIR, from_channels(flair={"copy_of": "after"}))
+    network, transfers = adopted(source, PAIR, FLAIR, from_channels(flair={"copy_of": "after"}))
     dark_BCIJK = torch.cat([torch.zeros_like(image(1)), image(1)], dim=1)
     assert_same_answer(network, image(1), source, dark_BCIJK)
-    assert receipt["entry.conv1.weight"].how == "flair = after; before of the source is not used"
+    assert transfers["entry.conv1.weight"].how == "flair = after; before of the source is not used"
 
 
 origins = st.one_of(
@@ -206,12 +206,12 @@ def test_whatever_is_declared_one_image_on_all_channels_is_what_the_used_ones_of
 
 def test_a_new_head_is_the_networks_own_and_all_else_the_sources():
     source, own = trained(SMALL, 1), build_unet(SMALL, 1, seed=6).state_dict()
-    network, receipt = adopted(source, FLAIR, FLAIR, Adaptation(head="reinitialise"))
+    network, transfers = adopted(source, FLAIR, FLAIR, Adaptation(head="reinitialise"))
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(
             tensor, own[name] if name.startswith("head.") else source.state_dict()[name], rtol=0, atol=0
         )
-    fresh = {name for name, row in receipt.items() if row.origin == "fresh"}
+    fresh = {name for name, row in transfers.items() if row.origin == "fresh"}
     assert fresh == {"head.weight", "head.bias"}
 
 
@@ -230,7 +230,7 @@ def test_levels_that_both_have_are_taken_over_by_their_resolution(found, wanted,
         return Architecture(depth=depth, base_channels=2, upsampling=upsampling, norm="batch")
 
     source, shared = trained(of_depth(found), 1), min(found, wanted)
-    network, receipt = adopted(source, FLAIR, FLAIR, Adaptation(depth="shared-levels"), of_depth(wanted))
+    network, transfers = adopted(source, FLAIR, FLAIR, Adaptation(depth="shared-levels"), of_depth(wanted))
     own = build_unet(of_depth(wanted), 1, seed=6).state_dict()
 
     with torch.inference_mode():
@@ -247,38 +247,38 @@ def test_levels_that_both_have_are_taken_over_by_their_resolution(found, wanted,
         *(f"down.{level}." for level in range(found, wanted)),
         *(f"{part}.{wanted - 1 - level}." for part in ("up", "merge") for level in range(found, wanted)),
     }
-    fresh = {name for name, row in receipt.items() if row.origin == "fresh"}
+    fresh = {name for name, row in transfers.items() if row.origin == "fresh"}
     assert fresh == {name for name in own if name.startswith(tuple(lacking))}
     assert all(torch.equal(network.state_dict()[name], own[name]) for name in fresh)
-    assert {row.origin for name, row in receipt.items() if name not in fresh} == {"source"}
+    assert {row.origin for name, row in transfers.items() if name not in fresh} == {"source"}
 
 
 def test_the_receipt_says_which_level_a_tensor_came_from_and_what_it_reads_now():
     deep, shallow = (Architecture(depth=depth, base_channels=2) for depth in (3, 2))
-    _, receipt = adopted(trained(shallow, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), deep)
-    assert receipt["up.0.reduce.weight"].how == "a level that the source, of depth 2, lacks"
-    assert receipt["up.1.reduce.weight"].how == "copied from up.0.reduce.weight, but reads features of another kind"
-    assert receipt["merge.1.conv1.weight"].how == "copied from merge.0.conv1.weight"
-    assert receipt["down.1.block.conv1.weight"].how == "copied"
-    _, receipt = adopted(trained(deep, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), shallow)
-    assert receipt["up.0.reduce.weight"].how == "copied from up.1.reduce.weight, but reads features of another kind"
-    assert receipt["up.1.reduce.weight"].how == "copied from up.2.reduce.weight"
+    _, transfers = adopted(trained(shallow, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), deep)
+    assert transfers["up.0.reduce.weight"].how == "a level that the source, of depth 2, lacks"
+    assert transfers["up.1.reduce.weight"].how == "copied from up.0.reduce.weight, but reads features of another kind"
+    assert transfers["merge.1.conv1.weight"].how == "copied from merge.0.conv1.weight"
+    assert transfers["down.1.block.conv1.weight"].how == "copied"
+    _, transfers = adopted(trained(deep, 1), FLAIR, FLAIR, Adaptation(depth="shared-levels"), shallow)
+    assert transfers["up.0.reduce.weight"].how == "copied from up.1.reduce.weight, but reads features of another kind"
+    assert transfers["up.1.reduce.weight"].how == "copied from up.2.reduce.weight"
 
 
 def test_what_is_declared_but_not_needed_changes_nothing():
     source = trained(SMALL, 1)
     needless = Adaptation(channels={"flair": ChannelOrigin(copy_of="flair")}, depth="shared-levels")
-    network, receipt = adopted(source, FLAIR, FLAIR, needless)
+    network, transfers = adopted(source, FLAIR, FLAIR, needless)
     assert weights_bytes(network) == weights_bytes(source)
-    assert {(row.origin, row.how) for row in receipt.values()} == {("source", "copied")}
+    assert {(row.origin, row.how) for row in transfers.values()} == {("source", "copied")}
 
 
 def test_one_channel_under_another_name_is_taken_as_it_is_and_said_so():
     source = trained(SMALL, 1)
-    network, receipt = adopted(source, FLAIR, ("subtraction",), from_channels(subtraction={"copy_of": "flair"}))
+    network, transfers = adopted(source, FLAIR, ("subtraction",), from_channels(subtraction={"copy_of": "flair"}))
     assert weights_bytes(network) == weights_bytes(source)
-    assert receipt["entry.conv1.weight"].origin == "source"
-    assert receipt["entry.conv1.weight"].how == "copied; subtraction = flair"
+    assert transfers["entry.conv1.weight"].origin == "source"
+    assert transfers["entry.conv1.weight"].how == "copied; subtraction = flair"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_levels_that_would_be_dropped_must_be_in_the_weights_all_the_same():
     tensors = {name: tensor for name, tensor in trained(deep, 1).state_dict().items() if not name.startswith("down.2.")}
     weights = safetensors.torch.save(tensors)
     with pytest.raises(TransferError, match=r"tensors are missing; the network wants down\.2\.halve\.weight"):
-        adopt(
+        load_pretrained(
             build_unet(shallow, 1, 6),
             card_of(weights, architecture=deep),
             weights,

@@ -52,22 +52,22 @@ def test_the_native_image_is_never_moved(pair):
     initial = visits()["initial"]
     scale = {image.image: image for image in pair.normalisation}["initial"]
     again_IJK = pair.image_CIJK[0].astype(np.float32) * scale.sd + scale.mean
-    assert pair.study_grid == initial.grid
-    assert np.allclose(again_IJK, resample_linear(initial.voxels, initial.grid, pair.study_grid), atol=1)
+    assert pair.model_grid == initial.grid
+    assert np.allclose(again_IJK, resample_linear(initial.voxels, initial.grid, pair.model_grid), atol=1)
 
 
 def test_the_receipt_says_how_the_moved_image_came_there(pair):
-    receipt = pair.registrations[0]
-    assert (receipt.moving, receipt.fixed, receipt.kind) == ("follow-up", "initial", "syn")
-    assert receipt.correlation_before < 0.85
-    assert receipt.correlation_after > 0.95
-    assert list(pair.deformations) == [receipt.deformation.array] == ["deformation_follow-up"]
+    report = pair.registrations[0]
+    assert (report.moving, report.fixed, report.kind) == ("follow-up", "initial", "syn")
+    assert report.correlation_before < 0.85
+    assert report.correlation_after > 0.95
+    assert list(pair.deformations) == [report.deformation.array] == ["deformation_follow-up"]
 
 
 def test_before_gadolinium_is_brought_rigidly_onto_after():
     prepared = prepare_images(gadolinium(), TASKS["enhancing"], 3.0)
     before_IJK, after_IJK = prepared.image_CIJK.astype(np.float32)
-    assert prepared.study_grid == THREE_MM
+    assert prepared.model_grid == THREE_MM
     assert not prepared.deformations
     assert np.median((after_IJK - before_IJK)[NEW_IJK]) > 1.5
     difference_IJK = channels("enhancing-difference", gadolinium())[0]

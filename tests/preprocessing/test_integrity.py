@@ -15,7 +15,7 @@ from lesionlab.preprocessing.files import Reference, StudyFiles
 from lesionlab.preprocessing.integrity import Scans, grid_finding, read_scans, registration_findings
 from storage_schemas.tasks import TASKS, Task
 from storage_schemas.verdicts import Code, Finding
-from storage_schemas.volumes import RegistrationReceipt
+from storage_schemas.volumes import RegistrationReport
 from tests.imaging.files import set_fields
 from tests.preprocessing.drawn import OBLIQUE, SHAPE, head, lesions, save
 
@@ -171,10 +171,10 @@ def test_a_brain_drawn_inside_out_lies_outside(one):
     assert told(refused(one)) == [("mask", "mask-outside", False)]
 
 
-# Another grader, and masks of another space
+# Another rater, and masks of another space
 
 
-def test_the_second_graders_mask_is_held_to_the_same_rules(one, tmp_path):
+def test_the_second_raters_mask_is_held_to_the_same_rules(one, tmp_path):
     path = save(tmp_path / "second.nii.gz", lesions() * 255)
     files = replace(one, second=Reference(path))
     scans, finding = repaired(files)
@@ -280,8 +280,8 @@ def test_an_image_that_cannot_be_placed_does_not_hide_that_its_mask_is_empty(one
 # Registrations
 
 
-def receipt(kind: str, before: float, after: float, overlap: float) -> RegistrationReceipt:
-    return RegistrationReceipt(
+def report(kind: str, before: float, after: float, overlap: float) -> RegistrationReport:
+    return RegistrationReport(
         moving="follow-up",
         fixed="initial",
         kind=kind,
@@ -318,12 +318,12 @@ FAILED = {
 
 @pytest.mark.parametrize("numbers", RIGHT.values(), ids=RIGHT)
 def test_registrations_that_are_right_pass(numbers):
-    assert registration_findings([receipt(*numbers)]) == []
+    assert registration_findings([report(*numbers)]) == []
 
 
 @pytest.mark.parametrize("numbers", FAILED.values(), ids=FAILED)
 def test_registrations_that_failed_are_refused_with_their_numbers(numbers):
-    (finding,) = registration_findings([receipt(*numbers)])
+    (finding,) = registration_findings([report(*numbers)])
     assert (finding.place, finding.code, finding.repaired) == ("follow-up", "registration-failed", False)
     _, before, after, overlap = numbers
     assert f"found {after:.2f} and {overlap:.2f} after registration ({before:.2f} before)" in finding.what

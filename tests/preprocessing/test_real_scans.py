@@ -1,4 +1,4 @@
-"""Real scans in; study volumes with the published lesions, each of them on the study grid, out."""
+"""Real scans in; study volumes with the published lesions, each of them on the model grid, out."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 from lesionlab.imaging.intensity import head_mask, z_score
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.register import register
-from lesionlab.imaging.resample import resample_linear, resample_mask, study_grid
+from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask
 from lesionlab.imaging.volume import Volume, matrix_of, read_mask, read_volume
 from lesionlab.preprocessing.layouts.bids import find_studies
 from lesionlab.preprocessing.layouts.recognise import open_dataset
@@ -33,14 +33,14 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("dataset", PUBLISHED)
 @pytest.mark.parametrize("spacing_mm", [2.0, pytest.param(1.0, marks=pytest.mark.slow)])
-def test_every_published_lesion_reaches_the_study_grid(real_data, dataset, spacing_mm):
+def test_every_published_lesion_reaches_the_model_grid(real_data, dataset, spacing_mm):
     found = find_studies(real_data / dataset, TASK)
     assert not found.faulty
     assert [files.study for files in found.studies] == list(PUBLISHED[dataset])
     for files in found.studies:
         volume = preprocess_study(files, TASK, spacing_mm, CODE)
         assert (volume.entry.lesions, round(volume.entry.lesion_volume_ml, 3)) == PUBLISHED[dataset][files.study]
-        assert lesions_on_the_study_grid(volume.card, volume.native_label_ijk, volume.label_IJK) == volume.entry.lesions
+        assert lesions_on_the_model_grid(volume.card, volume.native_label_ijk, volume.label_IJK) == volume.entry.lesions
         study_ml = volume.label_IJK.sum() * spacing_mm**3 / 1000
         assert study_ml == pytest.approx(volume.entry.lesion_volume_ml, rel=0.06 if spacing_mm == 2 else 1e-6)
         image_IJK = volume.image_CIJK[0]
@@ -48,12 +48,12 @@ def test_every_published_lesion_reaches_the_study_grid(real_data, dataset, spaci
         assert image_IJK[volume.label_IJK > 0].mean(dtype=np.float64) > 0.5  # FLAIR lesions are brighter than the head
 
 
-def lesions_on_the_study_grid(card, native_ijk: np.ndarray, label_IJK: np.ndarray) -> int:
+def lesions_on_the_model_grid(card, native_ijk: np.ndarray, label_IJK: np.ndarray) -> int:
     """How many native lesions have a study voxel within one study voxel of one of theirs, along each axis."""
     lesions = label_lesions(native_ijk)
     near_IJK = np.pad(label_IJK, 1)
     places = np.argwhere(lesions.ids_IJK)
-    to_study = np.linalg.inv(matrix_of(card.study_grid)) @ matrix_of(card.native_grid)
+    to_study = np.linalg.inv(matrix_of(card.model_grid)) @ matrix_of(card.native_grid)
     study_places = np.rint(apply_affine(to_study, places)).astype(int) + 1
     ids = lesions.ids_IJK[tuple(places.T)]
     steps = np.indices((3, 3, 3)).reshape(3, -1).T - 1
@@ -69,7 +69,7 @@ def test_oblique_slices_of_four_millimetres_keep_their_head_and_their_lesions(re
     image = read_volume(dataset / f"sub-{patient}" / "ses-01" / "anat" / f"sub-{patient}_ses-01_FLAIR.nii.gz")
     changed = dataset / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
     mask = read_mask(changed / f"sub-{patient}_ses-02_space-ses01_label-change_mask.nii.gz")
-    study = study_grid(image.grid, 1.0)
+    study = model_grid(image.grid, 1.0)
     label_IJK = resample_mask(mask.voxels, mask.grid, study)
     back_ijk = resample_mask(label_IJK, study, mask.grid)
     lesions = label_lesions(mask.voxels)
@@ -84,9 +84,9 @@ AT_BOTH = pytest.mark.parametrize("spacing_mm", [2.0, FINE])
 
 
 def on_grid(volume: StudyVolume, path: Path) -> np.ndarray:
-    """A mask of native space on the volume's study grid."""
+    """A mask of native space on the volume's model grid."""
     mask = read_mask(path)
-    return resample_mask(mask.voxels, mask.grid, volume.card.study_grid) > 0
+    return resample_mask(mask.voxels, mask.grid, volume.card.model_grid) > 0
 
 
 @pytest.mark.parametrize("patient", ["long01", "long12"])
@@ -96,10 +96,10 @@ def test_the_subtraction_of_two_visits_shows_what_is_new_bright_and_what_resolve
     dataset = open_dataset(real_data / "ms-longitudinal", TASKS["flair-new"])
     files = next(files for files in dataset.studies if files.patient == patient)
     volume = preprocess_study(files, TASKS["flair-new"], spacing_mm, CODE)
-    receipt = volume.card.registrations[0]
-    assert receipt.correlation_before < 0.4
-    assert receipt.correlation_after > 0.95
-    assert receipt.head_overlap > 0.94
+    report = volume.card.registrations[0]
+    assert report.correlation_before < 0.4
+    assert report.correlation_after > 0.95
+    assert report.head_overlap > 0.94
 
     change_IJK = volume.image_CIJK[0].astype(np.float32)
     drawn = files.reference.mask.parent
@@ -113,7 +113,7 @@ def test_the_subtraction_of_two_visits_shows_what_is_new_bright_and_what_resolve
     assert change_IJK[resolved_IJK].mean() < np.percentile(elsewhere, 15)
 
     initial, follow_up = (read_volume(files.images[role]) for role in ("initial", "follow-up"))
-    raw = [resample_linear(scan.voxels, scan.grid, volume.card.study_grid) for scan in (initial, follow_up)]
+    raw = [resample_linear(scan.voxels, scan.grid, volume.card.model_grid) for scan in (initial, follow_up)]
     head_IJK = head_mask(raw[0])
     unregistered_IJK = np.subtract(*(z_score(image_IJK, head_IJK).voxels_IJK for image_IJK in raw[::-1]))
     assert change_IJK[brain_IJK].std() < 0.4 * unregistered_IJK[brain_IJK].std()
@@ -126,14 +126,14 @@ def test_gadolinium_shows_where_tumours_enhance_and_nothing_where_none_does(real
     assert len(dataset.studies) == 4
     for files in dataset.studies:
         volume = preprocess_study(files, TASKS["enhancing"], spacing_mm, CODE)
-        receipt = volume.card.registrations[0]
+        report = volume.card.registrations[0]
         # These were registered by those who published them: little is left to do, and nothing may be spoilt.
-        assert receipt.correlation_after > receipt.correlation_before - 0.005
-        assert receipt.head_overlap > 0.98
+        assert report.correlation_after > report.correlation_before - 0.005
+        assert report.head_overlap > 0.98
         after = read_volume(files.images["after"])
         before_IJK, after_IJK = volume.image_CIJK.astype(np.float32)
         enhancement_IJK, drawn_IJK = after_IJK - before_IJK, volume.label_IJK > 0
-        head_IJK = resample_linear(after.voxels, after.grid, volume.card.study_grid) > 0
+        head_IJK = resample_linear(after.voxels, after.grid, volume.card.model_grid) > 0
         if drawn_IJK.any():
             assert enhancement_IJK[drawn_IJK].mean() > np.percentile(enhancement_IJK[head_IJK & ~drawn_IJK], 90)
         else:
@@ -147,7 +147,7 @@ def test_a_real_head_that_is_moved_is_brought_back_to_a_fraction_of_a_millimetre
     visit = real_data / "ms-crosssectional" / f"sub-{patient}" / "ses-01" / "anat"
     before = read_volume(visit / f"sub-{patient}_ses-01_T1w.nii.gz")
     after = read_volume(visit / f"sub-{patient}_ses-01_ce-gadolinium_T1w.nii.gz")
-    grid = study_grid(after.grid, 2.0)
+    grid = model_grid(after.grid, 2.0)
     still = register(after, before, "rigid", grid)
     moved_by = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, -0.15, 0.12), [12.0, -9.0, 7.0])
     moved = register(after, Volume(before.voxels, moved_by @ before.affine), "rigid", grid)

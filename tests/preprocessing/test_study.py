@@ -9,6 +9,7 @@ import pytest
 import zarr
 
 from lesionlab.errors import StudyRefused
+from lesionlab.experiments.volume_cache import open_cached
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.resample import resample_linear
@@ -23,7 +24,6 @@ from lesionlab.preprocessing.study import (
     study_digest,
 )
 from lesionlab.store.objects import open_store
-from lesionlab.studies.cache import open_cached
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import LESIONS, SHAPE, draw_dataset, head, image_path, lesions, mask_path, save
@@ -45,7 +45,7 @@ def volume(files: StudyFiles) -> StudyVolume:
 def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
     image_IJK = volume.image_CIJK[0].astype(np.float32)
     assert volume.image_CIJK.dtype == np.float16
-    assert volume.image_CIJK.shape == (1, *volume.card.study_grid.shape) == (1, 24, 28, 24)
+    assert volume.image_CIJK.shape == (1, *volume.card.model_grid.shape) == (1, 24, 28, 24)
     scale = volume.card.normalisation[0]
     inside_IJK = head_mask(image_IJK * scale.sd + scale.mean)
     assert image_IJK[inside_IJK].mean(dtype=np.float64) == pytest.approx(0, abs=0.01)
@@ -56,14 +56,14 @@ def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
 def test_the_card_leads_back_to_native_space(volume):
     scale = volume.card.normalisation[0]
     image_IJK = volume.image_CIJK[0].astype(np.float32) * np.float32(scale.sd) + np.float32(scale.mean)
-    again_ijk = resample_linear(image_IJK, volume.card.study_grid, volume.card.native_grid)
+    again_ijk = resample_linear(image_IJK, volume.card.model_grid, volume.card.native_grid)
     assert volume.card.native_grid.shape == SHAPE
     # Study slices lie a quarter slice beside the native ones, so there and back is a little smoother, not moved.
     assert np.corrcoef(again_ijk.ravel(), head(0).ravel())[0, 1] > 0.97
     assert np.abs(np.corrcoef(np.roll(again_ijk, 1, 0).ravel(), head(0).ravel())[0, 1]) < 0.9
 
 
-def test_every_drawn_lesion_is_on_the_study_grid_and_the_drawing_itself_is_kept(volume):
+def test_every_drawn_lesion_is_on_the_model_grid_and_the_drawing_itself_is_kept(volume):
     assert label_lesions(volume.label_IJK).count == len(LESIONS)
     assert np.array_equal(volume.native_label_ijk, lesions())
     assert volume.entry.lesions == len(LESIONS)
@@ -139,7 +139,7 @@ def test_a_faulty_study_is_refused_with_all_its_faults(tmp_path, files):
 def test_ones_own_image_is_prepared_as_a_studys_image_is(files, volume):
     prepared = prepare_images({"flair": read_volume(files.images["flair"])}, TASK, 2.0)
     assert np.array_equal(prepared.image_CIJK, volume.image_CIJK)
-    assert prepared.study_grid == volume.card.study_grid
+    assert prepared.model_grid == volume.card.model_grid
 
 
 def test_an_image_without_contrast_cannot_be_prepared():

@@ -1,4 +1,4 @@
-"""Two visits and two graders in; one study volume that holds all of it, in memory, store and cache, out."""
+"""Two visits and two raters in; one study volume that holds all of it, in memory, store and cache, out."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
+from lesionlab.experiments.volume_cache import open_cached
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.volume import Volume, matrix_of, read_volume
@@ -13,7 +14,6 @@ from lesionlab.imaging.warp import warp
 from lesionlab.preprocessing.files import Reference, StudyFiles
 from lesionlab.preprocessing.study import StudyVolume, hash_sources, preprocess_study, store_study, study_digest
 from lesionlab.store.objects import open_store
-from lesionlab.studies.cache import open_cached
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
@@ -27,7 +27,7 @@ CODE = "0123456789abcdef"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> StudyFiles:
-    """The second grader saw one of the two lesions."""
+    """The second rater saw one of the two lesions."""
     mask = new_lesions()
     half_ijk = mask.voxels.copy()
     half_ijk[24:] = 0
@@ -46,11 +46,11 @@ def stored(tmp_path, volume) -> zarr.Group:
     return zarr.open_group(tmp_path / "store" / key, mode="r")
 
 
-def test_the_card_tells_of_registration_and_second_grader(volume):
+def test_the_card_tells_of_registration_and_second_rater(volume):
     card = volume.card
     assert [(one.moving, one.fixed, one.kind) for one in card.registrations] == [("follow-up", "initial", "syn")]
-    assert card.second_grader
-    assert volume.entry.second_grader
+    assert card.second_rater
+    assert volume.entry.second_rater
     assert card.channels == ("subtraction",)
     assert [one.image for one in card.normalisation] == ["initial", "follow-up"]
     assert [source.role for source in card.sources] == ["initial", "follow-up", "reference", "second"]
@@ -59,12 +59,12 @@ def test_the_card_tells_of_registration_and_second_grader(volume):
 
 def test_from_the_store_alone_and_the_follow_up_the_registered_image_comes_again(files, volume, stored):
     card = StudyVolumeCard.model_validate(stored.attrs[ATTRIBUTE])
-    receipt = card.registrations[0]
+    report = card.registrations[0]
     again_IJK = warp(
         read_volume(files.images["follow-up"]),
-        card.study_grid,
-        np.array(receipt.matrix),
-        stored[receipt.deformation.array][:],
+        card.model_grid,
+        np.array(report.matrix),
+        stored[report.deformation.array][:],
     )
     initial, follow_up = card.normalisation
     native_IJK = read_volume(files.images["initial"]).voxels
@@ -73,17 +73,17 @@ def test_from_the_store_alone_and_the_follow_up_the_registered_image_comes_again
     assert np.allclose(stored["image"][0], np.where(shown_IJK, difference_IJK, 0), atol=0.01)
 
 
-def test_both_graders_masks_reach_store_and_cache(tmp_path, volume, stored):
+def test_both_raters_masks_reach_store_and_cache(tmp_path, volume, stored):
     assert [label_lesions(stored[name][:]).count for name in ("native_label", "second_label")] == [2, 1]
     cached = open_cached(open_store((tmp_path / "store").as_uri()), volume.entry, tmp_path / "cache")
     assert np.array_equal(cached.second_label_ijk, volume.second_label_ijk)
     assert np.array_equal(cached.native_label_ijk, volume.native_label_ijk)
 
 
-def test_with_one_grader_there_is_no_second_mask(tmp_path, files):
+def test_with_one_rater_there_is_no_second_mask(tmp_path, files):
     alone = preprocess_study(replace(files, second=None), TASK, 6.0, CODE)
     store = open_store((tmp_path / "store").as_uri())
-    assert not store_study(store, alone).second_grader
+    assert not store_study(store, alone).second_rater
     assert open_cached(store, alone.entry, tmp_path / "cache").second_label_ijk is None
 
 

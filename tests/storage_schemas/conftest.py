@@ -14,7 +14,7 @@ from storage_schemas.runs import Cell, InferenceConfig, Parent, RunSpec, Trainin
 
 @pytest.fixture
 def study() -> dict[str, Any]:
-    """StudySpec as plain values, as YAML gives them."""
+    """ExperimentSpec as plain values, as YAML gives them."""
     return {
         "name": "small",
         "title": "A small study",
@@ -30,7 +30,7 @@ def study() -> dict[str, Any]:
 def run() -> RunSpec:
     """One fine-tuned cell."""
     return RunSpec(
-        study_name="small",
+        experiment="small",
         task="flair-single",
         channels=("flair",),
         spacing_mm=1.0,

@@ -16,7 +16,7 @@ from storage_schemas.definitions import (
     OneToOne,
     definition_named,
 )
-from storage_schemas.studies import StudySpec
+from storage_schemas.experiments import ExperimentSpec
 
 
 def test_the_paper_s_definition_is_the_default_one() -> None:
@@ -93,25 +93,25 @@ def test_a_rule_knows_no_number_of_another_rule() -> None:
     ],
 )
 def test_a_study_file_names_a_definition_or_writes_it_down(study: dict[str, Any], written: Any, meant: object) -> None:
-    spec = StudySpec.model_validate(study | {"metric": written})
+    spec = ExperimentSpec.model_validate(study | {"metric": written})
     assert spec.metric == meant
     # Stored, it is whole: a later change of the named one changes no study.
     assert spec.model_dump(mode="json")["metric"]["connectivity"] == spec.metric.connectivity
-    jsonschema.validate(study | {"metric": written}, StudySpec.model_json_schema())
+    jsonschema.validate(study | {"metric": written}, ExperimentSpec.model_json_schema())
 
 
 def test_a_study_file_that_names_no_definition_uses_the_paper_s(study: dict[str, Any]) -> None:
-    assert StudySpec.model_validate(study).metric == DEFINITIONS["paper"]
+    assert ExperimentSpec.model_validate(study).metric == DEFINITIONS["paper"]
 
 
 def test_an_unknown_name_in_a_study_file_is_a_fault_with_its_place(study: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
-        StudySpec.model_validate(study | {"metric": "misseg"})
+        ExperimentSpec.model_validate(study | {"metric": "misseg"})
     (message,) = [fault["msg"] for fault in caught.value.errors() if fault["loc"] == ("metric",)]
     assert "msseg-2" in message
 
 
 def test_a_definition_that_a_study_file_writes_down_without_a_name_is_not_the_paper_s(study: dict[str, Any]) -> None:
-    spec = StudySpec.model_validate(study | {"metric": {"connectivity": 6}})
+    spec = ExperimentSpec.model_validate(study | {"metric": {"connectivity": 6}})
     assert spec.metric == MetricDefinition(name="own", connectivity=6)
-    assert StudySpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert ExperimentSpec.model_validate(spec.model_dump(mode="json")) == spec

@@ -10,10 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from storage_schemas.base import Document, canonical_json
+from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.export import EXPORTED, FOLDER, schema_files
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelName
-from storage_schemas.studies import StudySpec
 
 
 def subclasses(base: type[Document]) -> list[type[Document]]:
@@ -82,6 +82,6 @@ def test_an_exported_schema_is_a_json_schema_that_forbids_the_unknown(model: typ
 
 
 def test_a_study_that_the_code_accepts_its_exported_schema_accepts(study: dict[str, Any]) -> None:
-    StudySpec.model_validate(study)
+    ExperimentSpec.model_validate(study)
     schema = json.loads((FOLDER / "study_spec.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(study, schema)

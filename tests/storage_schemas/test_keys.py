@@ -56,9 +56,9 @@ def test_what_this_family_did_not_build_is_not_parsed(key: str) -> None:
     assert keys.LEDGER.parse(key) is None
 
 
-@given(study_name=NAMES, run_id=NAMES)
-def test_a_prefix_is_the_beginning_of_every_key_with_these_values(study_name: str, run_id: str) -> None:
-    prefix = keys.STUDY_ROWS.prefix(study_name=study_name)
-    assert keys.STUDY_ROWS.build(study_name=study_name, run_id=run_id).startswith(prefix)
+@given(experiment=NAMES, run_id=NAMES)
+def test_a_prefix_is_the_beginning_of_every_key_with_these_values(experiment: str, run_id: str) -> None:
+    prefix = keys.STUDY_ROWS.prefix(experiment=experiment)
+    assert keys.STUDY_ROWS.build(experiment=experiment, run_id=run_id).startswith(prefix)
     assert prefix.endswith("/part-")
     assert keys.STUDY_ROWS.prefix() == "results/"

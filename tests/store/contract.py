@@ -20,7 +20,7 @@ from lesionlab.store.documents import create_document, move_pointer, read_docume
 from lesionlab.store.objects import Store, Tagged, open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas.base import Pointer
-from storage_schemas.models import ModelName, TensorReceipt
+from storage_schemas.models import ModelName, TensorTransfer
 from tests.store.processes import COUNTER, count_up, count_up_at, created, get
 
 GROUP = "studies/a/sub-1/0123456789abcdef.zarr"
@@ -313,10 +313,10 @@ class StoreContract:
             read_array(store, GROUP, "imgae")
 
     def test_rows_of_several_objects_come_back_in_order(self, store: Store) -> None:
-        rows = [TensorReceipt(tensor=f"t{n}", shape="3x3", origin="source", how="copied") for n in range(5)]
+        rows = [TensorTransfer(tensor=f"t{n}", shape="3x3", origin="source", how="copied") for n in range(5)]
         for key, part in {"a.parquet": rows[:2], "b.parquet": [], "c.parquet": rows[2:]}.items():
-            write_rows(store, key, part, TensorReceipt)
-        assert read_rows(store, ["a.parquet", "b.parquet", "c.parquet"], TensorReceipt) == rows
+            write_rows(store, key, part, TensorTransfer)
+        assert read_rows(store, ["a.parquet", "b.parquet", "c.parquet"], TensorTransfer) == rows
 
 
 class SharedStoreContract(StoreContract):

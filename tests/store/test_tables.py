@@ -18,20 +18,20 @@ from lesionlab.store.objects import open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas.base import Document
 from storage_schemas.facts import StudyFacts
-from storage_schemas.models import TensorReceipt
+from storage_schemas.models import TensorTransfer
 from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
 ROW_TYPES: tuple[type[Document], ...] = (
     *(StudyRow, LesionRow, RunRow, EffectRow),
-    *(TensorReceipt, VerdictRow, StudyFacts),
+    *(TensorTransfer, VerdictRow, StudyFacts),
 )
 KEY = "results/s/part-1.parquet"
 
 # Text that careless readers take for something else, and text outside ASCII.
 TEXT = st.sampled_from(["", "NaN", "nan", "None", "null", "<NA>", "1", "true", "µ × –", "a\nb"]) | st.text(max_size=8)
 NAMED = {
-    "study_name": st.just("small"),
+    "experiment": st.just("small"),
     "run_id": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
     "study": st.sampled_from(["sub-1", "sub-012_ses-01"]),
     **dict.fromkeys(("site", "train_site", "test_site"), st.sampled_from(["a", "site-b"])),
@@ -124,7 +124,7 @@ def test_a_number_that_is_none_is_refused_with_its_column(value: float) -> None:
 
 def test_rows_of_another_type_are_refused_with_the_columns_at_fault() -> None:
     store = open_store("memory://")
-    write_rows(store, KEY, [TensorReceipt(tensor="a", shape="3", origin="fresh", how="new head")], TensorReceipt)
+    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
     with pytest.raises(StoreError, match=rf"{KEY} does not hold EffectRow rows: metric: Field required"):
         read_rows(store, [KEY], EffectRow)
 
@@ -132,7 +132,7 @@ def test_rows_of_another_type_are_refused_with_the_columns_at_fault() -> None:
 @pytest.mark.parametrize("cut", [0, 10, -10], ids=["empty", "head", "tail"])
 def test_a_torn_object_is_an_error_that_names_it(cut: int) -> None:
     store = open_store("memory://")
-    write_rows(store, KEY, [TensorReceipt(tensor="a", shape="3", origin="fresh", how="new head")], TensorReceipt)
+    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
     store.put(KEY, store.get(KEY)[:cut])
     with pytest.raises(StoreError, match=rf"{KEY} cannot be read as Parquet"):
-        read_rows(store, [KEY], TensorReceipt)
+        read_rows(store, [KEY], TensorTransfer)

@@ -13,17 +13,3 @@ def _torch_as_it_was():
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
-
-
-@pytest.fixture(scope="session")
-def ray_of_two_cpus():
-    """One Ray session for all tests that need one; work drawn in the tests travels to its workers by value."""
-    from ray import cloudpickle
-
-    from lesionlab.training.session import ray_session
-
-    from . import drawn
-
-    cloudpickle.register_pickle_by_value(drawn)
-    with ray_session(cpus=2):
-        yield

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import UNet
 from storage_schemas.base import digest_of
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import Architecture, InferenceConfig, TensorReceipt
+from storage_schemas.models import Architecture, InferenceConfig, TensorTransfer
 from storage_schemas.runs import RunSpec, TrainingConfig
 from storage_schemas.volumes import Grid, Normalisation, StudyVolumeCard
 
@@ -50,7 +50,7 @@ def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnS
         task="flair-single",
         channels=("flair",),
         spacing_mm=2.0,
-        study_grid=grid,
+        model_grid=grid,
         native_grid=grid,
         normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(),
@@ -79,7 +79,7 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
         "learning_rate": 1e-3,
     }
     return RunSpec(
-        study_name="drawn",
+        experiment="drawn",
         task="flair-single",
         channels=("flair",),
         spacing_mm=2.0,
@@ -104,6 +104,6 @@ def interrupted_run() -> tuple[list[DrawnStudy], RunSpec]:
     return studies, make_run(studies, epochs=3, norm="batch")
 
 
-def taken_over(network: UNet) -> tuple[TensorReceipt, ...]:
-    """The receipt of a network of which every tensor came from a source as it is."""
-    return tuple(row.model_copy(update={"origin": "source", "how": "copied"}) for row in fresh_receipt(network))
+def taken_over(network: UNet) -> tuple[TensorTransfer, ...]:
+    """The transfers of a network of which every tensor came from a source as it is."""
+    return tuple(row.model_copy(update={"origin": "source", "how": "copied"}) for row in random_start(network))

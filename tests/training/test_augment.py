@@ -10,8 +10,7 @@ import pytest
 from lesionlab.training.augment import deform
 from lesionlab.training.augmented import open_augmented
 from storage_schemas.runs import Elastic, TrainingConfig
-
-from .drawn import draw_study
+from tests.training.drawn import draw_study
 
 TRAINING = TrainingConfig(patch_voxels=16, elastic=Elastic(control_spacing_mm=16, sd_mm=2))
 
@@ -125,9 +124,9 @@ def test_several_may_want_the_same_copy_at_once_and_leavings_do_not_matter(tmp_p
     study = draw_study(1)
     expected = open_copy(study, tmp_path / "other")
     (name,) = names_of_copies(tmp_path / "other")
-    leavings = tmp_path / "cache" / "augmented" / f"{name}.draft"
-    leavings.mkdir(parents=True)
-    (leavings / "image_CIJK.npy").write_bytes(b"half")
+    stale = tmp_path / "cache" / "augmented" / f"{name}.draft"
+    stale.mkdir(parents=True)
+    (stale / "image_CIJK.npy").write_bytes(b"half")
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: open_copy(study, tmp_path / "cache"), range(4)))
     for copy in opened:

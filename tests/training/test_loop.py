@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from lesionlab.errors import TrainingError
-from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.model.windows import head_probability
@@ -24,8 +24,7 @@ from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
 from storage_schemas import keys
 from storage_schemas.runs import Freezing
-
-from .drawn import draw_study, interrupted_run, make_run, taken_over
+from tests.training.drawn import draw_study, interrupted_run, make_run, taken_over
 
 CPU = SoloWorker(torch.device("cpu"))
 
@@ -62,12 +61,12 @@ class StoppedWorker(SoloWorker):
         return step
 
 
-def train_drawn(run, studies, store, cache, worker=CPU, receipt_of=fresh_receipt):
+def train_drawn(run, studies, store, cache, worker=CPU, receipt_of=random_start):
     network = build_unet(run.architecture, len(run.channels), run.seed)
     return network, train(run, network, receipt_of(network), studies, store, worker, cache)
 
 
-def weights_after(run, studies, cache, receipt_of=fresh_receipt):
+def weights_after(run, studies, cache, receipt_of=random_start):
     """Every tensor of the trained network by name."""
     network, _ = train_drawn(run, studies, open_store("memory://"), cache, receipt_of=receipt_of)
     return network.state_dict()

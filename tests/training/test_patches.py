@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lesionlab.training.patches import cut_image, cut_label, draw_starts, find_places
-
-from .drawn import draw_study
+from tests.training.drawn import draw_study
 
 PATCH = 8
 

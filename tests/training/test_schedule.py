@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.training.schedule import Length, frozen_in, learning_rate, length_of
 from storage_schemas.models import Architecture
 from storage_schemas.runs import Freezing, TrainingConfig
-
-from .drawn import draw_study, make_run, taken_over
+from tests.training.drawn import draw_study, make_run, taken_over
 
 NETWORK = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0)
 
@@ -49,18 +48,18 @@ def test_without_warm_up_the_learning_rate_is_what_it_is():
     [("encoder", {"up", "merge", "head"}), ("all-but-head", {"head"})],
 )
 def test_the_frozen_part_is_as_declared_and_for_as_long(part, trained):
-    receipt = taken_over(NETWORK)
+    transfers = taken_over(NETWORK)
     for epochs, frozen_epochs in ((2, (0, 1)), (None, (0, 1, 2, 99))):
         freezing = Freezing(part=part, epochs=epochs)
         for epoch in frozen_epochs:
-            left = {row.tensor for row in receipt} - frozen_in(epoch, freezing, receipt)
+            left = {row.tensor for row in transfers} - frozen_in(epoch, freezing, transfers)
             assert {name.split(".")[0] for name in left} == trained
-    assert frozen_in(2, Freezing(part=part, epochs=2), receipt) == frozenset()
+    assert frozen_in(2, Freezing(part=part, epochs=2), transfers) == frozenset()
 
 
 def test_what_starts_fresh_or_was_adapted_is_never_frozen():
     forever = Freezing(part="all-but-head")
-    assert frozen_in(0, forever, fresh_receipt(NETWORK)) == frozenset()
+    assert frozen_in(0, forever, random_start(NETWORK)) == frozenset()
     adapted = [
         row.model_copy(update={"origin": "adapted"}) if row.tensor == "entry.conv1.weight" else row
         for row in taken_over(NETWORK)

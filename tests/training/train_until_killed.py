@@ -14,7 +14,7 @@ import torch
 from drawn import interrupted_run
 from torch import nn
 
-from lesionlab.model.transfer import fresh_receipt
+from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
@@ -46,7 +46,7 @@ network = build_unet(run.architecture, 1, run.seed)
 train(
     run,
     network,
-    fresh_receipt(network),
+    random_start(network),
     studies,
     open_store(sys.argv[1]),
     DoomedWorker(torch.device("cpu")),

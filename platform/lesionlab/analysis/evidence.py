@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
+from lesionlab.experiments.splits import split_key
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
-from lesionlab.studies.splits import split_key
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256
+from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard
 from storage_schemas.results import LesionRow
 from storage_schemas.splits import Split
-from storage_schemas.studies import Plan
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 
@@ -44,7 +44,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     manifest = read_document(store, keys.MANIFEST.build(cohort=cohort, digest=plan.manifest), Manifest)
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
     runs = [run.run_id for run in plan.runs if run.cell]
-    parts = {run_id: keys.LESION_ROWS.build(study_name=plan.spec.name, run_id=run_id) for run_id in runs}
+    parts = {run_id: keys.LESION_ROWS.build(experiment=plan.spec.name, run_id=run_id) for run_id in runs}
     cards = {run_id: keys.RUN_CARD.build(run_id=run_id) for run_id in runs}
     return Evidence(
         manifest=manifest,

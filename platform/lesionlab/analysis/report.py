@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lesionlab.analysis.analysis import analyse
 from lesionlab.analysis.evidence import read_evidence
+from lesionlab.analysis.experiment_analysis import analyse
 from lesionlab.analysis.pages.contents import (
     Shown,
     report_content,
@@ -26,14 +26,14 @@ from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
-from lesionlab.analysis.statistics.beside import NULL_REPETITIONS
+from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
 from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
-from lesionlab.analysis.statistics.whole import Statistics
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
-from storage_schemas.studies import Plan
+from storage_schemas.experiments import Plan
 
 PAGE = "report.html"
 """Where to start reading."""
@@ -69,7 +69,7 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
-    place = {"study_name": plan.spec.name, "digest": shown.digest}
+    place = {"experiment": plan.spec.name, "digest": shown.digest}
     files = _files(analysis, shown, studies_csv(analysis.rows)) | {
         f"studies/{name}": text for name, text in html.items()
     }

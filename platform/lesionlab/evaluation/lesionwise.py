@@ -22,7 +22,7 @@ from lesionlab.imaging.lesions import (
 )
 from storage_schemas.definitions import MetricDefinition
 
-Outcome = Literal["found", "missed", "true", "spurious"]
+Outcome = Literal["true-positive", "missed", "false-positive"]
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class Score:
     """Voxelwise; None where both masks are empty."""
 
     @property
-    def found(self) -> int:
+    def true_positives(self) -> int:
         """Reference lesions that the prediction hits."""
-        return sum(lesion.outcome == "found" for lesion in self.reference)
+        return sum(lesion.outcome == "true-positive" for lesion in self.reference)
 
     @property
-    def spurious(self) -> int:
+    def false_positives(self) -> int:
         """Predicted lesions that hit nothing."""
-        return sum(lesion.outcome == "spurious" for lesion in self.prediction)
+        return sum(lesion.outcome == "false-positive" for lesion in self.prediction)
 
     @property
     def sensitivity(self) -> float | None:
         """Part of the reference lesions that were found; None without a reference lesion."""
-        return self.found / len(self.reference) if self.reference else None
+        return self.true_positives / len(self.reference) if self.reference else None
 
     @property
     def ppv(self) -> float | None:
         """Part of the predicted lesions that are true; None without a predicted lesion."""
-        return (len(self.prediction) - self.spurious) / len(self.prediction) if self.prediction else None
+        return (len(self.prediction) - self.false_positives) / len(self.prediction) if self.prediction else None
 
     @property
     def f1(self) -> float | None:
@@ -114,14 +114,14 @@ def score(
         reference=_scored(
             reference,
             affine,
-            _outcomes(matching.reference_hit_R, "found", "missed"),
+            _outcomes(matching.reference_hit_R, "true-positive", "missed"),
             overlaps.covered_N() / overlaps.own_voxels_N,
             matching.reference_partner_R,
         ),
         prediction=_scored(
             prediction,
             affine,
-            _outcomes(matching.prediction_hit_P, "true", "spurious"),
+            _outcomes(matching.prediction_hit_P, "true-positive", "false-positive"),
             overlaps.turned().covered_N() / overlaps.other_voxels_N,
             matching.prediction_partner_P,
         ),

@@ -1,6 +1,6 @@
 """A network and a study volume in; the predicted lesion mask on the scanner's own grid out."""
 
-# C channel, I J K voxels of the study grid, i j k voxels of the native grid
+# C channel, I J K voxels of the model grid, i j k voxels of the native grid
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class NativePrediction:
 def predict_native(
     network: nn.Module,
     image_CIJK: StudyImage,
-    study_grid: Grid,
+    model_grid: Grid,
     native_grid: Grid,
     inference: InferenceConfig,
     patch_voxels: int,
     device: torch.device,
 ) -> NativePrediction:
-    """Whole-head inference on the study grid, brought back to the native grid; the network is moved to `device`.
+    """Whole-head inference on the model grid, brought back to the native grid; the network is moved to `device`.
 
     The probability is resampled (linear), and the native voxels are thresholded: resampling a mask instead would move
-    its border by up to half a voxel. Native voxels outside the study grid have probability 0.
+    its border by up to half a voxel. Native voxels outside the model grid have probability 0.
     """
     probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
-    probability_ijk = resample_linear(probability_IJK, study_grid, native_grid, outside=0.0)
+    probability_ijk = resample_linear(probability_IJK, model_grid, native_grid, outside=0.0)
     return NativePrediction((probability_ijk >= inference.threshold).astype(np.uint8), probability_ijk)

@@ -49,7 +49,7 @@ def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefiniti
 
 def own_rows(store: Store, runs: Sequence[RunSpec]) -> list[StudyRow]:
     """The rows that the runs were finished with, by their own definition."""
-    parts = [keys.STUDY_ROWS.build(study_name=run.study_name, run_id=run.run_id) for run in runs]
+    parts = [keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id) for run in runs]
     return read_rows(store, parts, StudyRow)
 
 
@@ -59,7 +59,7 @@ def rescored_rows(store: Store, runs: Sequence[RunSpec], by: MetricDefinition, c
 
 
 def _key(pattern: KeyPattern, run: RunSpec, by: MetricDefinition, code: Digest) -> str:
-    return pattern.build(study_name=run.study_name, definition=by.digest(), code=code, run_id=run.run_id)
+    return pattern.build(experiment=run.experiment, definition=by.digest(), code=code, run_id=run.run_id)
 
 
 def _columns(row: StudyRow, by: MetricDefinition) -> StudyColumns:

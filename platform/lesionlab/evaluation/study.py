@@ -16,10 +16,10 @@ from torch import nn
 from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
 from lesionlab.evaluation.predict import predict_native
+from lesionlab.experiments.volume_cache import CachedVolume
 from lesionlab.imaging.volume import Mask, Volume, matrix_of, write_volume
 from lesionlab.store.arrays import group_exists, read_array, read_attributes, write_group
 from lesionlab.store.objects import Store
-from lesionlab.studies.cache import CachedVolume
 from storage_schemas.base import Digest, StudyId
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import PREDICTION
@@ -64,7 +64,7 @@ def evaluate_study(
     prediction = predict_native(
         network,
         volume.image_CIJK,
-        card.study_grid,
+        card.model_grid,
         card.native_grid,
         run.inference,
         run.training.patch_voxels,
@@ -76,7 +76,7 @@ def evaluate_study(
 def evaluate_mask(
     run: RunSpec, mask_ijk: Mask, volume: CachedVolume, entry: ManifestEntry, position: int, inference_s: float
 ) -> StudyEvaluation:
-    """Score a mask on the study's native grid, whoever drew it: a network, or another grader.
+    """Score a mask on the study's native grid, whoever drew it: a network, or another rater.
 
     Raises ValueError for a run without a cell, ImageError where the mask has another shape than the reference.
     """
@@ -145,8 +145,8 @@ def _study_row(columns: StudyColumns, result: Score, inference_s: float) -> Stud
         **columns.model_dump(),
         reference_lesions=len(result.reference),
         predicted_lesions=len(result.prediction),
-        found=result.found,
-        spurious=result.spurious,
+        true_positives=result.true_positives,
+        false_positives=result.false_positives,
         sensitivity=result.sensitivity,
         ppv=result.ppv,
         dice=result.dice,

@@ -36,7 +36,7 @@ class Placement(NamedTuple):
 
 
 def placement(grid: Grid) -> Placement:
-    """The grid as ITK wants it; its axes must be at right angles, as those of a study grid are."""
+    """The grid as ITK wants it; its axes must be at right angles, as those of a model grid are."""
     affine = _FLIP @ matrix_of(grid)
     spacing_mm = spacing_of(affine)
     return Placement(affine[:3, 3].tolist(), list(spacing_mm), affine[:3, :3] / spacing_mm)

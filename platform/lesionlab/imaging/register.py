@@ -1,6 +1,6 @@
-"""Two images of one head in; the moving one on the fixed one's study grid, and how it came there, out.
+"""Two images of one head in; the moving one on the fixed one's model grid, and how it came there, out.
 
-I J K voxels of the study grid; world coordinates are millimetres, RAS+.
+I J K voxels of the model grid; world coordinates are millimetres, RAS+.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lesionlab.imaging.agreement import edge_correlation, head_overlap
 from lesionlab.imaging.antspy import load_ants
 from lesionlab.imaging.intensity import HeadMask, head_mask
 from lesionlab.imaging.itk import placement, world_displacements, world_matrix
-from lesionlab.imaging.resample import resample_linear, study_grid
+from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import Image, Matrix, Volume, grid_of, matrix_of, spacing_of
 from lesionlab.imaging.warp import Steps, in_steps, warp
 from storage_schemas.base import Sha256
@@ -35,7 +35,7 @@ _ANTS_TYPE = {"rigid": "Rigid", "syn": "SyNRA"}
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """The moving image on the study grid, by one linear interpolation from its own voxels, and how it came there."""
+    """The moving image on the model grid, by one linear interpolation from its own voxels, and how it came there."""
 
     voxels_IJK: Image
     """NaN where the moving image has no data."""
@@ -59,7 +59,7 @@ class Transforms(NamedTuple):
 
 
 def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
-    """Bring the moving image onto the fixed one's study grid with ANTs, the same bits each time.
+    """Bring the moving image onto the fixed one's model grid with ANTs, the same bits each time.
 
     `rigid`: six parameters. `syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008). Both images are
     registered at the spacing of `grid`, cut to their heads: on a raw grid of thick slices ANTs takes hours. Raises
@@ -87,7 +87,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
 def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path) -> Transforms:
     """Register with ANTs at the spacing of `grid` and leave its files in `folder`. Raises as `register` does."""
     ants = load_ants()
-    own = study_grid(moving.grid, spacing_of(matrix_of(grid))[0])
+    own = model_grid(moving.grid, spacing_of(matrix_of(grid))[0])
     moving_IJK = resample_linear(moving.voxels, moving.grid, own)
     prefix = str(folder / "ants")
     try:
@@ -110,7 +110,7 @@ def _read_matrix(path: Path) -> Matrix:
 
 
 def _read_deformation(path: Path, box: tuple[slice, slice, slice], grid: Grid) -> Steps:
-    """The field on the whole study grid; beyond its box ANTs has no displacement either."""
+    """The field on the whole model grid; beyond its box ANTs has no displacement either."""
     deformation_3IJK = np.zeros((3, *grid.shape), dtype=np.int16)
     deformation_3IJK[(slice(None), *box)] = in_steps(world_displacements(load_ants().image_read(str(path)).numpy()))
     return deformation_3IJK

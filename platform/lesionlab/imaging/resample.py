@@ -22,7 +22,7 @@ UNCOVERED_VOXELS = 1e-3
 """Part of a study voxel that may stay uncovered: headers hold float32, so 240 × 1 mm may read as 240.0001 mm."""
 
 
-def study_grid(native: Grid, spacing_mm: float) -> Grid:
+def model_grid(native: Grid, spacing_mm: float) -> Grid:
     """The isotropic grid that images of this native grid are studied on.
 
     Its axes I J K run to the right, front and top *along the native axes*: an oblique scan keeps its obliqueness,

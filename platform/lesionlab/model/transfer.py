@@ -1,4 +1,4 @@
-"""A fresh network and a registered model in; the network with the model's weights, and a receipt per tensor, out.
+"""A fresh network and a registered model in; the network with the model's weights, and a transfers per tensor, out.
 
 Fine-tuning that silently started from random weights would answer the study's question wrongly, so every tensor is
 accounted for, and compared afterwards with what it was meant to become.
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 from lesionlab.errors import TransferError
 from lesionlab.model.unet import UNet
 from lesionlab.model.weights import read_weights, sha256_of
-from storage_schemas.models import Adaptation, ModelCard, TensorReceipt
+from storage_schemas.models import Adaptation, ModelCard, TensorTransfer
 
 _FIRST = "entry.conv1.weight"
 """The one tensor that knows the input channels."""
 
 
-def adopt(
+def load_pretrained(
     network: UNet,
     source_card: ModelCard,
     source_weights: bytes,
     channels: tuple[str, ...],
     adaptation: Adaptation | None = None,
-) -> tuple[TensorReceipt, ...]:
+) -> tuple[TensorTransfer, ...]:
     """Give the network the source's weights; what became of each of its tensors, in the network's own order.
 
     `channels` are the input channels that the network will see. `adaptation` declares how the weights of other channels
@@ -54,21 +54,21 @@ def adopt(
     network.load_state_dict({name: fit.tensor for name, fit in fitted.items()})
     _check_taken(source, network, fitted)
     return tuple(
-        TensorReceipt(tensor=name, shape=shape_text(fit.tensor), origin=fit.origin, how=fit.how)
+        TensorTransfer(tensor=name, shape=shape_text(fit.tensor), origin=fit.origin, how=fit.how)
         for name, fit in fitted.items()
     )
 
 
-def fresh_receipt(network: nn.Module) -> tuple[TensorReceipt, ...]:
-    """The receipt of a network that starts from its seed alone."""
+def random_start(network: nn.Module) -> tuple[TensorTransfer, ...]:
+    """The transfers of a network that starts from its seed alone."""
     return tuple(
-        TensorReceipt(tensor=name, shape=shape_text(tensor), origin="fresh", how="de novo")
+        TensorTransfer(tensor=name, shape=shape_text(tensor), origin="fresh", how="de novo")
         for name, tensor in network.state_dict().items()
     )
 
 
 def shape_text(tensor: Tensor) -> str:
-    """How receipts write a shape: `32x1x3x3x3`; `scalar` where there is none."""
+    """How transfers write a shape: `32x1x3x3x3`; `scalar` where there is none."""
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 

@@ -117,7 +117,7 @@ def _block(entering: int, leaving: int, norm: str, dilation: int) -> nn.Sequenti
 
 
 def _named(**modules: nn.Module) -> nn.Sequential:
-    """One after the other; the names become those of the tensors in weights and receipts."""
+    """One after the other; the names become those of the tensors in weights and transfers."""
     return nn.Sequential(OrderedDict(modules))
 
 

@@ -3,7 +3,7 @@
 Overlapping windows of the training patch's size, mean of their probabilities (after Duong et al. 2019). Every window
 is computed, air too: a window left out would be a decision about where lesions cannot be.
 
-Shapes: C channel, I J K voxels of the study grid, B windows of one pass.
+Shapes: C channel, I J K voxels of the model grid, B windows of one pass.
 """
 
 from __future__ import annotations

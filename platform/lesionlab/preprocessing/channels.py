@@ -1,6 +1,6 @@
 """The images of one study in; registered, normalised and put together as the network's channels on one grid, out.
 
-C channel, I J K voxels of the isotropic study grid (that of the task's native image).
+C channel, I J K voxels of the isotropic model grid (that of the task's native image).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.intensity import HeadMask, Standardised, head_mask, z_score
 from lesionlab.imaging.register import Registered, register
-from lesionlab.imaging.resample import resample_linear, study_grid
+from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import Image, Volume
 from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.integrity import registration_findings
 from storage_schemas.tasks import Channel, Registration, Task
 from storage_schemas.verdicts import Finding
-from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, RegistrationReceipt
+from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, RegistrationReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +29,15 @@ class PreparedImages:
     """The images of one study as a network wants them."""
 
     image_CIJK: NDArray[np.float16]
-    study_grid: Grid
+    model_grid: Grid
     normalisation: tuple[Normalisation, ...]
-    registrations: tuple[RegistrationReceipt, ...]
+    registrations: tuple[RegistrationReport, ...]
     deformations: Mapping[str, Steps]
-    """By the name that the receipts give them."""
+    """By the name that the reports give them."""
 
 
 def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) -> PreparedImages:
-    """The task's channels: images by role, onto one study grid, z-scored, as they are or one less another.
+    """The task's channels: images by role, onto one model grid, z-scored, as they are or one less another.
 
     Mean and SD of every image are those of the same voxels: the native image's head, as far as all images show it. So
     equal tissue has equal values, which a difference rests on. Where an image has no data its channel has the value of
@@ -45,30 +45,30 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
     is known to have changed, and air, which is -mean/sd in each image, would differ by as much as a lesion does.
     Raises StudyRefused where a registration failed or an image has no contrast.
     """
-    grid = study_grid(images[task.native].grid, spacing_mm)
+    grid = model_grid(images[task.native].grid, spacing_mm)
     moves = {move.moving: move for move in task.registrations}
     aligned_IJK: dict[str, Image] = {}
-    receipts: list[RegistrationReceipt] = []
+    reports: list[RegistrationReport] = []
     deformations: dict[str, Steps] = {}
     for role in task.roles:
         if role not in moves:
             aligned_IJK[role] = resample_linear(images[role].voxels, images[role].grid, grid, outside=np.nan)
             continue
         found = _registered(images, moves[role], grid)
-        receipt = _receipt(moves[role], found)
-        receipts.append(receipt)
+        report = _receipt(moves[role], found)
+        reports.append(report)
         aligned_IJK[role] = found.voxels_IJK
-        if receipt.deformation and found.deformation_3IJK is not None:
-            deformations[receipt.deformation.array] = found.deformation_3IJK
-    if failed := registration_findings(receipts):
+        if report.deformation and found.deformation_3IJK is not None:
+            deformations[report.deformation.array] = found.deformation_3IJK
+    if failed := registration_findings(reports):
         raise StudyRefused(failed)
     shown_IJK = head_mask(aligned_IJK[task.native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
     scaled = _scaled(aligned_IJK, shown_IJK)
     return PreparedImages(
         image_CIJK=np.stack([_channel(channel, scaled, shown_IJK) for channel in task.channels]),
-        study_grid=grid,
+        model_grid=grid,
         normalisation=tuple(Normalisation(image=role, mean=image.mean, sd=image.sd) for role, image in scaled.items()),
-        registrations=tuple(receipts),
+        registrations=tuple(reports),
         deformations=deformations,
     )
 
@@ -80,9 +80,9 @@ def _registered(images: Mapping[str, Volume], move: Registration, grid: Grid) ->
         raise StudyRefused([Finding(code=error.code, place=move.moving, what=str(error))]) from error
 
 
-def _receipt(move: Registration, found: Registered) -> RegistrationReceipt:
+def _receipt(move: Registration, found: Registered) -> RegistrationReport:
     array = f"deformation_{move.moving}"
-    return RegistrationReceipt(
+    return RegistrationReport(
         moving=move.moving,
         fixed=move.fixed,
         kind=move.kind,

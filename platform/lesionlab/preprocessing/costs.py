@@ -1,4 +1,4 @@
-"""A task and a study grid in; what one study costs, out: to share studies out over a machine, not to bill anyone."""
+"""A task and a model grid in; what one study costs, out: to share studies out over a machine, not to bill anyone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ALWAYS_GIB = 0.8
 
 
 def study_cost(task: Task, spacing_mm: float) -> StudyCost:
-    """Of a whole head; it grows with the number of voxels of the study grid."""
+    """Of a whole head; it grows with the number of voxels of the model grid."""
     kinds = {registration.kind for registration in task.registrations}
     kind: Kind = "syn" if "syn" in kinds else "rigid" if kinds else "none"
     voxels_of_1_mm = spacing_mm**-3

@@ -35,7 +35,7 @@ class StudyFiles:
     """By role, in the order of the task's inputs."""
     reference: Reference
     second: Reference | None = None
-    """Another grader's mask."""
+    """Another rater's mask."""
     sidecars: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Content of the images' JSON files, by role, as far as there are any."""
     participant: Mapping[str, str] = field(default_factory=dict)

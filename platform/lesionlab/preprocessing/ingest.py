@@ -43,7 +43,7 @@ class Recipe:
 
     task: Task
     spacing_mm: float
-    """Of the isotropic study grid."""
+    """Of the isotropic model grid."""
     code_version: Digest
     scrub: bool = False
     """Identifiers beside the voxels, which never enter a volume, are reported and keep no study out."""

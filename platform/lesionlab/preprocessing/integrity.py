@@ -23,7 +23,7 @@ from lesionlab.preprocessing.paths import place_of
 from lesionlab.preprocessing.reference import bring_to_native
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
-from storage_schemas.volumes import Grid, RegistrationReceipt
+from storage_schemas.volumes import Grid, RegistrationReport
 
 INSIDE_HEAD = 0.5
 """Part of a mask's voxels that must lie in the head; 0.95 and more in published masks, also of stripped heads."""
@@ -47,7 +47,7 @@ class Scans:
     images: Mapping[str, Volume]
     reference: Volume
     second: Volume | None
-    """Another grader's mask."""
+    """Another rater's mask."""
     findings: tuple[Finding, ...]
     """What had to be repaired."""
 
@@ -110,19 +110,19 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     return Finding(code="grid-mismatch", place=place, what=what)
 
 
-def registration_findings(receipts: Sequence[RegistrationReceipt]) -> list[Finding]:
+def registration_findings(reports: Sequence[RegistrationReport]) -> list[Finding]:
     """Registrations that failed, by the correlation of edges and the overlap of the heads."""
     findings = []
-    for receipt in receipts:
-        least = max(LEAST_CORRELATION[receipt.kind], receipt.correlation_before - WORST_LOSS)
-        if receipt.correlation_after < least or receipt.head_overlap < LEAST_OVERLAP:
+    for report in reports:
+        least = max(LEAST_CORRELATION[report.kind], report.correlation_before - WORST_LOSS)
+        if report.correlation_after < least or report.head_overlap < LEAST_OVERLAP:
             what = (
-                f"wanted edges that correlate with those of {receipt.fixed} by {least:.2f} and heads that overlap by "
-                f"{LEAST_OVERLAP}, found {receipt.correlation_after:.2f} and {receipt.head_overlap:.2f} after "
-                f"registration ({receipt.correlation_before:.2f} before); check that both show the same head, whole "
+                f"wanted edges that correlate with those of {report.fixed} by {least:.2f} and heads that overlap by "
+                f"{LEAST_OVERLAP}, found {report.correlation_after:.2f} and {report.head_overlap:.2f} after "
+                f"registration ({report.correlation_before:.2f} before); check that both show the same head, whole "
                 "and upright"
             )
-            findings.append(Finding(code="registration-failed", place=receipt.moving, what=what))
+            findings.append(Finding(code="registration-failed", place=report.moving, what=what))
     return findings
 
 

@@ -1,6 +1,6 @@
 """One study's files in; one study volume out, and into the store under a key that its making decides.
 
-C channel, i j k native voxels, I J K voxels of the isotropic study grid.
+C channel, i j k native voxels, I J K voxels of the isotropic model grid.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StudyVolume:
     label_IJK: Mask
     native_label_ijk: Mask
     second_label_ijk: Mask | None
-    """Another grader's mask."""
+    """Another rater's mask."""
     deformations: Mapping[str, Steps]
     """By the name that the card gives them."""
     findings: tuple[Finding, ...]
@@ -63,11 +63,11 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         task=task.name,
         channels=task.channel_names,
         spacing_mm=spacing_mm,
-        study_grid=prepared.study_grid,
+        model_grid=prepared.model_grid,
         native_grid=scans.images[task.native].grid,
         normalisation=prepared.normalisation,
         registrations=prepared.registrations,
-        second_grader=scans.second is not None,
+        second_rater=scans.second is not None,
         sources=sources,
         code_version=code_version,
     )
@@ -75,7 +75,7 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         card=card,
         entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, code_version)),
         image_CIJK=prepared.image_CIJK,
-        label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.study_grid),
+        label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.model_grid),
         native_label_ijk=scans.reference.voxels,
         second_label_ijk=None if scans.second is None else scans.second.voxels,
         deformations=prepared.deformations,
@@ -154,7 +154,7 @@ def _entry(files: StudyFiles, scans: Scans, task: Task, digest: Digest) -> Manif
         further_images_sha256=tuple(voxels_sha256(scans.images[role]) for role in task.roles if role != task.native),
         lesions=label_lesions(scans.reference.voxels).count,
         lesion_volume_ml=round(lesion_mm3 / 1000, 6),
-        second_grader=scans.second is not None,
+        second_rater=scans.second is not None,
     )
 
 

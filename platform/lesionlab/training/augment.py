@@ -2,7 +2,7 @@
 
 Control points on a coarse grid are displaced at random; cubic splines carry the displacement smoothly to every voxel.
 
-Shapes: C channel, I J K voxels of the study grid, A axes of displacement (3), P Q R control points.
+Shapes: C channel, I J K voxels of the model grid, A axes of displacement (3), P Q R control points.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def deform(
 ) -> Deformed:
     """Deform image (linear) and label (nearest: small lesions survive) by one displacement field.
 
-    `spacing_mm` is that of the isotropic study grid. Beyond the border the image repeats its border, the label
+    `spacing_mm` is that of the isotropic model grid. Beyond the border the image repeats its border, the label
     is 0. With a standard deviation of 0 mm both come back unchanged.
     """
     image = np.asarray(image_CIJK, dtype=np.float16)

@@ -98,7 +98,7 @@ def _make(folder: Path, volume: StudyArrays, training: TrainingConfig, rng: np.r
         "crowded": np.array(places.crowded),
     }
     draft = folder.with_suffix(".draft")
-    shutil.rmtree(draft, ignore_errors=True)  # the leavings of a process that died: this one alone holds the lock
+    shutil.rmtree(draft, ignore_errors=True)  # the stale files of a process that died: this one alone holds the lock
     draft.mkdir()
     for name, array in arrays.items():
         with (draft / f"{name}.npy").open("wb") as file:

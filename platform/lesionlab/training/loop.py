@@ -24,13 +24,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lesionlab.errors import TrainingError
+from lesionlab.model.devices import best_device
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
-from lesionlab.training.schedule import frozen_in, hold, learning_rate, length_of
+from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of
 from storage_schemas.base import digest_of
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import TensorReceipt
+from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import RunSpec, TrainingConfig
 
 T = TypeVar("T")
@@ -56,11 +57,6 @@ class Worker(Protocol):
     def report(self, metrics: dict[str, float]) -> None:
         """Tell whoever watches; every worker calls it equally often."""
         ...
-
-
-def best_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Patch:
 def train(
     run: RunSpec,
     network: nn.Module,
-    receipt: Sequence[TensorReceipt],
+    transfers: Sequence[TensorTransfer],
     volumes: Sequence[StudyArrays],
     store: Objects,
     worker: Worker,
@@ -111,8 +107,8 @@ def train(
 ) -> TrainingOutcome:
     """Train the network in place (it moves to the worker's device), from the run's checkpoint where there is one.
 
-    `receipt` says where the network's tensors come from, `volumes` are those of `run.train`, in its order; `cache` is a
-    node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays in the
+    `transfers` says where the network's tensors come from, `volumes` are those of `run.train`, in its order; `cache`
+    is a node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays in the
     store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
     """
     began = time.monotonic()
@@ -124,8 +120,8 @@ def train(
     length = length_of(run)
     frozen, parallel = None, network
     for epoch in range(progress.epochs, length.epochs):
-        if frozen != (wanted := frozen_in(epoch, run.training.freezing, receipt)):
-            hold(network, frozen := wanted)
+        if frozen != (wanted := frozen_in(epoch, run.training.freezing, transfers)):
+            apply_freezing(network, frozen := wanted)
             parallel = worker.parallel(network)  # anew: it fixes which gradients the workers exchange
         losses = train_epoch(run, epoch, parallel, adam, copies, worker)
         loss = float(np.mean(worker.gather(float(np.mean(losses)))))

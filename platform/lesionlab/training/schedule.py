@@ -11,7 +11,7 @@ from math import ceil
 
 from torch import nn
 
-from storage_schemas.models import TensorReceipt
+from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import Freezing, RunSpec, TrainingConfig
 
 
@@ -44,17 +44,17 @@ def learning_rate(training: TrainingConfig, step: int) -> float:
     return training.learning_rate * min(1.0, (step + 1) / max(training.warmup_steps, 1))
 
 
-def frozen_in(epoch: int, freezing: Freezing | None, receipt: Sequence[TensorReceipt]) -> frozenset[str]:
+def frozen_in(epoch: int, freezing: Freezing | None, transfers: Sequence[TensorTransfer]) -> frozenset[str]:
     """Tensors that epoch `epoch` (from 0) leaves as they are: only such as are the source's own, none de novo."""
     if freezing is None or (freezing.epochs is not None and epoch >= freezing.epochs):
         return frozenset()
-    taken = (row.tensor for row in receipt if row.origin == "source")
+    taken = (row.tensor for row in transfers if row.origin == "source")
     if freezing.part == "encoder":
         return frozenset(name for name in taken if name.startswith(("entry.", "down.")))
     return frozenset(name for name in taken if not name.startswith("head."))
 
 
-def hold(network: nn.Module, frozen: frozenset[str]) -> None:
+def apply_freezing(network: nn.Module, frozen: frozenset[str]) -> None:
     """Put the network in training mode, the `frozen` parameters left out.
 
     Batch normalisation with frozen weights normalises by the statistics that it has and keeps them: these belong to

@@ -17,7 +17,7 @@ def marks(name, metric):
     return [marks_of(line.measures[metric]) for line in printed_table(name).lines]
 
 
-def test_stars_stand_over_what_differs_from_the_default_and_ampersands_over_what_differs_from_the_grader():
+def test_stars_stand_over_what_differs_from_the_default_and_ampersands_over_what_differs_from_the_rater():
     # Default, Grader 2, then fine-tuned and de novo at each size.
     assert marks("table3", "sensitivity") == ["", "*", "*", "", "*", "", "*", "*", "*", "*", "*", "*"]
     assert marks("table3", "ppv") == ["", "*", "*", "*&", "*", "*&", "*", "*&", "*", "*&", "*", "*"]
@@ -40,11 +40,11 @@ def heights(figure, panel):
 
 @pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True)])
 def test_each_way_of_training_de_novo_has_the_bracket_of_its_own_test(shown):
-    tuned = Condition("fine-tuned", "glioma", 10)
+    fine_tuned = Condition("fine-tuned", "glioma", 10)
     ways = [Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3)]
-    summaries = [Summary(model, metric, 0.9, 0.1, 8, 0) for model in (tuned, *ways) for metric in METRICS]
+    summaries = [Summary(model, metric, 0.9, 0.1, 8, 0) for model in (fine_tuned, *ways) for metric in METRICS]
     effects = [
-        paired(versus(tuned, way), 0.001 if significant else 0.5, significant=significant)
+        paired(versus(fine_tuned, way), 0.001 if significant else 0.5, significant=significant)
         for way, significant in zip(ways, shown, strict=True)
     ]
     figure = bar_figure(*performance_tables(summaries, effects, "fold-averaged"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.study_files import load_spec
+from jobs.shared.specs import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
-from storage_schemas.studies import StudySpec
+from storage_schemas.experiments import ExperimentSpec
 
 
 def test_the_papers_rotation_as_text() -> None:
@@ -23,10 +23,10 @@ def test_the_papers_rotation_as_text() -> None:
     ]
 
 
-def by_site(design: str, **changes: object) -> StudySpec:
+def by_site(design: str, **changes: object) -> ExperimentSpec:
     target = {"cohort": "ms", "design": design, "sites": ["north", "south", "west"]}
     spec = {"name": "sites", "title": "by site", "task": "flair-single", "cohorts": {"ms": {}}, "target": target}
-    return StudySpec.model_validate(spec | {"training_sizes": [5, 10]} | changes)
+    return ExperimentSpec.model_validate(spec | {"training_sizes": [5, 10]} | changes)
 
 
 def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> None:

@@ -11,7 +11,7 @@ from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.volumes import ByVolume, Sensitivity
 from tests.analysis.figures.grey import told_apart
 
-FRESH = Condition("de-novo", None, 8)
+DE_NOVO = Condition("de-novo", None, 8)
 SEVERAL = {
     "sources": [Condition("fine-tuned", source, 8) for source in ("glioma", "mets", "stroke")],
     "learning rates": [Condition("fine-tuned", "glioma", 8, learning_rate=rate) for rate in (1e-5, 1e-4)],
@@ -31,7 +31,7 @@ def drawn(models):
 
 @pytest.mark.parametrize("models", SEVERAL.values(), ids=SEVERAL.keys())
 def test_several_ways_of_training_are_told_apart_without_colour(models):
-    figure = volume_figure(drawn([FRESH, *models] if FRESH not in models else models))
+    figure = volume_figure(drawn([DE_NOVO, *models] if DE_NOVO not in models else models))
     bars = [container[0] for container in figure.axes[0].containers]
     assert len(bars) >= len(models)
     assert told_apart(bars)
@@ -44,14 +44,14 @@ def test_three_models_of_each_arm_are_told_apart_without_colour():
 
 def test_the_first_of_each_arm_looks_as_in_every_figure_and_the_same_at_all_sizes():
     models = [Condition("fine-tuned", source, size) for size in (4, 8) for source in ("glioma", "mets")]
-    found = looks([FRESH, *models])
+    found = looks([DE_NOVO, *models])
     first, further = (found[model] for model in models[:2])
     assert (first.fill, first.hatch) == (FILL["fine-tuned"], HATCH["fine-tuned"])
     assert [found[model] for model in models] == [first, further, first, further]
 
 
 def test_a_class_without_lesions_has_a_word_and_no_bar_and_0_has_its_number():
-    axes = volume_figure(drawn([FRESH])).axes[0]
+    axes = volume_figure(drawn([DE_NOVO])).axes[0]
     heights = [bar.get_height() for bar in axes.containers[0]]
     assert (heights[0], heights[2]) == (0.5, 0)
     assert heights[1] != heights[1]
@@ -61,11 +61,11 @@ def test_a_class_without_lesions_has_a_word_and_no_bar_and_0_has_its_number():
 
 def test_a_first_class_without_lesions_keeps_its_word_inside_the_axes():
     one = Sensitivity(0.5, None)
-    classes = ByVolume(("≤ 3", "> 3"), (0, 4), {FRESH: (None, one)}, 9, 0, "fold")
+    classes = ByVolume(("≤ 3", "> 3"), (0, 4), {DE_NOVO: (None, one)}, 9, 0, "fold")
     axes = volume_figure(classes).axes[0]
     assert axes.get_xlim() == (-0.5, 1.5)
     assert axes.get_xlabel().endswith("(mm³)")
 
 
 def test_the_same_bytes_each_time():
-    assert as_png(volume_figure(drawn([FRESH]))) == as_png(volume_figure(drawn([FRESH])))
+    assert as_png(volume_figure(drawn([DE_NOVO]))) == as_png(volume_figure(drawn([DE_NOVO])))

@@ -51,13 +51,13 @@ def needed(target: float, gain: float) -> float:
 def coverage(network_sd: float, folds: int, studies: int) -> dict[str, float]:
     """How often the limits of points, crossings and savings hold the truth."""
     held: dict[str, list[bool]] = {"points": [], "crossings": [], "savings": []}
-    gains = {"tuned": 0.8, "fresh": 1.1}
+    gains = {"fine_tuned": 0.8, "de_novo": 1.1}
     for seed in range(studies):
         curves = Curves(drawn(np.random.default_rng(seed), gains, network_sd=network_sd, folds=folds), seed)
         for arm, gain in gains.items():
             held["points"] += [p.interval.includes(learning(p.training_size, gain)) for p in curves.points(arm)]
             held["crossings"].append(curves.crossing(arm, 0.6).interval.includes(needed(0.6, gain)))
-        saving = curves.saving("tuned", "fresh", 0.6)
+        saving = curves.saving("fine_tuned", "de_novo", 0.6)
         held["savings"].append(saving.interval.includes(needed(0.6, 1.1) - needed(0.6, 0.8)))
     return {name: float(np.mean(each)) for name, each in held.items()}
 
@@ -92,8 +92,8 @@ def test_the_limits_of_a_point_and_of_its_draws_are_the_same():
 
 
 def test_an_arm_that_learns_faster_saves_studies():
-    saving = Curves(drawn(np.random.default_rng(1), {"tuned": 0.75, "fresh": 1.1}, noise=0.02)).saving(
-        "tuned", "fresh", 0.6
+    saving = Curves(drawn(np.random.default_rng(1), {"fine_tuned": 0.75, "de_novo": 1.1}, noise=0.02)).saving(
+        "fine_tuned", "de_novo", 0.6
     )
     truth = needed(0.6, 1.1) - needed(0.6, 0.75)
     assert saving.least == saving.most == pytest.approx(truth, abs=4)
@@ -101,16 +101,16 @@ def test_an_arm_that_learns_faster_saves_studies():
     assert saving.shown
 
 
-def test_a_grader_is_a_target_with_the_chance_of_its_own_patients():
+def test_a_rater_is_a_target_with_the_chance_of_its_own_patients():
     rng = np.random.default_rng(2)
     values = drawn(rng, {"arm": 1.0})
-    grader = {Origin(1, f"p{i:02d}"): [0.6 + rng.normal(0, 0.1)] for i in range(10)}
-    sure, unsure = Curves(values).crossing("arm", 0.6), Curves(values).crossing("arm", grader)
+    rater = {Origin(1, f"p{i:02d}"): [0.6 + rng.normal(0, 0.1)] for i in range(10)}
+    sure, unsure = Curves(values).crossing("arm", 0.6), Curves(values).crossing("arm", rater)
     assert unsure.interval.high - unsure.interval.low > sure.interval.high - sure.interval.low
 
 
-def test_a_grader_of_every_fold_shares_the_chance_of_their_patients():
-    """Patients that are hard for the networks are hard for the grader: what both share moves no crossing."""
+def test_a_rater_of_every_fold_shares_the_chance_of_their_patients():
+    """Patients that are hard for the networks are hard for the rater: what both share moves no crossing."""
     rng = np.random.default_rng(7)
     values = drawn(rng, {"arm": 1.0}, noise=0.01)
     own = {origin: value - learning(50, 1.0) for origin, (value,) in values["arm"][50].items()}
@@ -146,24 +146,24 @@ def test_more_studies_are_taken_never_to_harm_as_isotonic_regression_does():
 
 
 def test_nothing_is_claimed_beyond_the_largest_size():
-    curves = Curves(drawn(np.random.default_rng(3), {"tuned": 0.8, "fresh": 2.0}, noise=0.02))
-    assert curves.crossing("fresh", 0.65).studies == math.inf
-    saving = curves.saving("tuned", "fresh", 0.65)
-    assert (saving.least, saving.most) == (50 - curves.crossing("tuned", 0.65).studies, math.inf)
+    curves = Curves(drawn(np.random.default_rng(3), {"fine_tuned": 0.8, "de_novo": 2.0}, noise=0.02))
+    assert curves.crossing("de_novo", 0.65).studies == math.inf
+    saving = curves.saving("fine_tuned", "de_novo", 0.65)
+    assert (saving.least, saving.most) == (50 - curves.crossing("fine_tuned", 0.65).studies, math.inf)
     assert saving.interval.high == math.inf
 
 
 def test_a_crossing_below_the_smallest_size_leaves_a_saving_between_two_numbers():
-    curves = Curves(drawn(np.random.default_rng(3), {"tuned": 0.2, "fresh": 1.0}, noise=0.02))
-    fresh = curves.crossing("fresh", 0.6).studies
-    saving = curves.saving("tuned", "fresh", 0.6)
-    assert (saving.least, saving.most) == (fresh - 10, fresh)
+    curves = Curves(drawn(np.random.default_rng(3), {"fine_tuned": 0.2, "de_novo": 1.0}, noise=0.02))
+    de_novo = curves.crossing("de_novo", 0.6).studies
+    saving = curves.saving("fine_tuned", "de_novo", 0.6)
+    assert (saving.least, saving.most) == (de_novo - 10, de_novo)
 
 
 def test_draws_in_which_neither_arm_arrives_count_against_a_saving():
     """They say nothing of which arm needs fewer, so they may not be dropped as if the others were all."""
-    curves = Curves(drawn(np.random.default_rng(4), {"tuned": 1.3, "fresh": 1.45}, network_sd=0.05))
-    saving = curves.saving("tuned", "fresh", 0.6)
+    curves = Curves(drawn(np.random.default_rng(4), {"fine_tuned": 1.3, "de_novo": 1.45}, network_sd=0.05))
+    saving = curves.saving("fine_tuned", "de_novo", 0.6)
     assert saving.neither > 0.05
     assert saving.interval == Interval(-math.inf, math.inf)
     assert not saving.shown

@@ -16,7 +16,7 @@ FOLDS, PER_FOLD = 6, 10
 
 def drawn(
     rng: np.random.Generator,
-    tuned: float = 0.0,
+    fine_tuned: float = 0.0,
     doubling: float = 0.0,
     patient_sd: float = 0.15,
     set_sd: float = 0.04,
@@ -35,7 +35,7 @@ def drawn(
         for arm, place in product((False, True), range(PER_FOLD)):
             patient = fold * PER_FOLD + place
             own = patients[patient] + gains[patient, int(arm)] + luck[int(arm)]
-            value = own + shared + tuned * arm + doubling * np.log2(size / 20) + rng.normal(0, 0.08)
+            value = own + shared + fine_tuned * arm + doubling * np.log2(size / 20) + rng.normal(0, 0.08)
             trained = f"{fold}-{size}"
             site = f"s{patient % 4}"
             observations.append(Observation(value, arm, size, f"{patient:03d}", trained, f"{trained}-{arm}", site))
@@ -43,7 +43,7 @@ def drawn(
 
 
 def test_a_planted_effect_of_arm_and_size_lies_in_its_interval():
-    fitted = fit_mixed(drawn(np.random.default_rng(1), tuned=0.05, doubling=0.03))
+    fitted = fit_mixed(drawn(np.random.default_rng(1), fine_tuned=0.05, doubling=0.03))
     arm, doubling, interaction = fitted.terms
     assert (arm.name, doubling.name) == ("fine-tuned − de novo", "doubling of the training size")
     assert arm.low < 0.05 < arm.high
@@ -116,7 +116,7 @@ def test_one_network_of_each_kind_cannot_tell_the_luck_of_training_and_the_note_
 
 
 def test_with_one_arm_a_network_and_its_training_set_are_one_and_the_same():
-    fitted = fit_mixed([o for o in drawn(np.random.default_rng(5)) if o.tuned])
+    fitted = fit_mixed([o for o in drawn(np.random.default_rng(5)) if o.fine_tuned])
     assert set(fitted.sd) == {"patient", "training_set", "site", "residual"}
     assert "network (18)" in fitted.note
 
@@ -136,7 +136,7 @@ def test_the_order_of_the_values_changes_nothing():
 
 
 def test_one_size_leaves_the_arm_alone():
-    fitted = fit_mixed([o for o in drawn(np.random.default_rng(5), tuned=0.1) if o.training_size == 20])
+    fitted = fit_mixed([o for o in drawn(np.random.default_rng(5), fine_tuned=0.1) if o.training_size == 20])
     assert [term.name for term in fitted.terms] == ["fine-tuned − de novo"]
 
 
@@ -148,7 +148,7 @@ def test_one_size_leaves_the_arm_alone():
             [Observation(0.5, arm, 10, str(p), "1", "1", "a") for arm, p in product((True, False), range(9))],
             "no variance",
         ),
-        ([o for o in drawn(np.random.default_rng(6)) if o.tuned and o.training_size == 10], "nothing to compare"),
+        ([o for o in drawn(np.random.default_rng(6)) if o.fine_tuned and o.training_size == 10], "nothing to compare"),
     ],
     ids=["nothing", "constant", "one-condition"],
 )

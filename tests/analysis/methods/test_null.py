@@ -80,17 +80,17 @@ def test_the_methods_are_the_very_ones_of_the_report():
         value = dict(zip([(t.arm, t.training_size, t.study) for t in design.tested], values_RN[number], strict=True))
         studies = sorted({t.study for t in design.tested})
         fold = {t.study: t.fold for t in design.tested}
-        tuned, fresh, default = (
+        fine_tuned, de_novo, default = (
             np.array([value[arm, size, study] for study in studies if (arm, size, study) in value])
             for arm, size in (("fine-tuned", 30), ("de-novo", 30), ("default", 0))
         )
         every = np.array([[value[arm, n, s] for arm in ("fine-tuned", "de-novo") for n in (10, 30)] for s in studies])
-        effect = paired_effect({Origin(fold[s], s): [d] for s, d in zip(studies, tuned - fresh, strict=True)})
+        effect = paired_effect({Origin(fold[s], s): [d] for s, d in zip(studies, fine_tuned - de_novo, strict=True)})
         expected = [
-            paired_t(tuned, fresh).p <= ALPHA,
+            paired_t(fine_tuned, de_novo).p <= ALPHA,
             not effect.interval.includes(0),
-            unpaired_t(tuned.reshape(FOLDS, PER_FOLD).mean(axis=0), default).p <= ALPHA,
-            unpaired_t(tuned, default).p <= ALPHA,
+            unpaired_t(fine_tuned.reshape(FOLDS, PER_FOLD).mean(axis=0), default).p <= ALPHA,
+            unpaired_t(fine_tuned, default).p <= ALPHA,
             repeated_measures(every).p <= ALPHA,
         ]
         assert [bool(rate.rate) for rate in rates_in(design, values_RN[[number]])][:5] == expected

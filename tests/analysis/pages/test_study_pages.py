@@ -48,7 +48,7 @@ def test_before_the_largest_size_has_results_the_largest_that_has_is_shown(plan,
 
 
 def again(rows, **changes):
-    """The same trained rows once more, under another setting."""
+    """The same trained rows once more, under another stratum."""
     return [row.model_copy(update=changes) for row in rows if row.arm != "default"]
 
 
@@ -83,9 +83,9 @@ def test_every_missed_and_spurious_lesion_of_the_shown_models_has_a_picture(page
     for page in found:
         told = [(mistake.model.arm, mistake.lesion.outcome) for mistake in page.mistakes]
         assert told == [
-            ("fine-tuned", "spurious"),
+            ("fine-tuned", "false-positive"),
             ("fine-tuned", "missed"),
-            ("de-novo", "spurious"),
+            ("de-novo", "false-positive"),
             ("de-novo", "missed"),
         ]
         assert page.left_out == 0

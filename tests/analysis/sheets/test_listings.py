@@ -65,7 +65,7 @@ def test_every_comparison_is_a_line_without_columns_that_say_nothing(rows, cells
     effects = compare(rows, cells, "per-study")
     sheet = effects_sheet(effects, "")
     assert len(sheet.rows) == len(effects)
-    assert "Setting" not in [column.title for column in sheet.columns]
+    assert "Stratum" not in [column.title for column in sheet.columns]
 
 
 def test_lesions_are_counted_by_volume_on_both_sides(rows):
@@ -97,12 +97,12 @@ def test_excluded_studies_come_before_repaired_ones_and_passed_ones_are_not_told
 
 @pytest.fixture
 def learning():
-    def arm(model, tuned, means, crossing):
+    def arm(model, fine_tuned, means, crossing):
         points = tuple(CurvePoint(n, mean, Interval(mean - 0.1, mean + 0.1), 20) for n, mean in means.items())
-        return ArmCurve(model, tuned, points, crossing)
+        return ArmCurve(model, fine_tuned, points, crossing)
 
     return Learning(
-        setting="",
+        stratum="",
         metric="sensitivity",
         comparison="fine-tuned against de novo",
         arms=(

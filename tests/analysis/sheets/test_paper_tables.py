@@ -16,7 +16,7 @@ from lesionlab.analysis.statistics.comparisons import compare, versus
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.tables import method_name, performance_tables
-from storage_schemas.studies import Source, TrainedIn
+from storage_schemas.experiments import Source, TrainedIn
 from tests.analysis.printed import paired, printed_table
 
 
@@ -43,7 +43,7 @@ def test_table_6_comes_out_as_it_was_printed():
     )
 
 
-def test_table_3_has_the_second_grader_as_a_line_and_as_a_column():
+def test_table_3_has_the_second_rater_as_a_line_and_as_a_column():
     sheet = performance_sheet(printed_table("table3"), PAPER_METRICS, "")
     assert [column.title for column in sheet.columns[2:6]] == ["mean ± SE", "p default", "p Grader 2", "p method"]
     assert sheet.rows[:4] == (
@@ -55,7 +55,7 @@ def test_table_3_has_the_second_grader_as_a_line_and_as_a_column():
     assert len(sheet.rows) == 12
 
 
-def test_table_5_has_no_second_grader():
+def test_table_5_has_no_second_rater():
     sheet = performance_sheet(printed_table("table5"), PAPER_METRICS, "")
     assert len(sheet.rows) == 11
     assert not any("Grader" in column.title for column in sheet.columns)
@@ -72,11 +72,11 @@ ISBI = {
 
 def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
     sources, summaries = [], []
-    for (arm, size), (direct, tuned) in ISBI.items():
+    for (arm, size), (direct, fine_tuned) in ISBI.items():
         name = f"{arm}-{size}"
         sources.append(Source(model=name, trained_in=TrainedIn(study="flair", arm=arm, training_size=size, fold=1)))
         models = Condition("default", name, 0), Condition("fine-tuned", name, 17)
-        for model, means in zip(models, (direct, tuned), strict=True):
+        for model, means in zip(models, (direct, fine_tuned), strict=True):
             by_metric = zip(("dice", "sensitivity", "ppv"), means, strict=True)
             summaries += [Summary(model, metric, mean, None, 21, 0) for metric, mean in by_metric]
     sheet = transfer_sheet(performance_tables(summaries, [], "fold-averaged"), sources, "")
@@ -114,10 +114,10 @@ def test_an_undefined_value_shows_how_many_are_left():
 
 def test_models_that_differ_in_freezing_or_rate_say_so():
     frozen = Condition("fine-tuned", "glioma", 10, freezing="encoder frozen", learning_rate=1e-5)
-    free, fresh = Condition("fine-tuned", "glioma", 10, learning_rate=1e-4), Condition("de-novo", None, 10)
-    assert method_name(frozen, [frozen, free, fresh]) == "FT, learning rate 1e-05, encoder frozen"
-    assert method_name(free, [frozen, free, fresh]) == "FT, learning rate 0.0001, nothing frozen"
-    assert method_name(frozen, [frozen, fresh]) == "FT"
+    free, de_novo = Condition("fine-tuned", "glioma", 10, learning_rate=1e-4), Condition("de-novo", None, 10)
+    assert method_name(frozen, [frozen, free, de_novo]) == "FT, learning rate 1e-05, encoder frozen"
+    assert method_name(free, [frozen, free, de_novo]) == "FT, learning rate 0.0001, nothing frozen"
+    assert method_name(frozen, [frozen, de_novo]) == "FT"
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_the_only_depth_of_a_study_has_the_main_table(rows, spec):
 
 def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name():
     """Fine-tuned sensitivity differs from the one de novo, not from the other."""
-    tuned = Condition("fine-tuned", "glioma", 10)
+    fine_tuned = Condition("fine-tuned", "glioma", 10)
     slow, fast = (Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3))
-    summaries = [Summary(model, metric, 0.5, 0.1, 8, 0) for model in (tuned, slow, fast) for metric in METRICS]
+    summaries = [Summary(model, metric, 0.5, 0.1, 8, 0) for model in (fine_tuned, slow, fast) for metric in METRICS]
     effects = [
-        paired(versus(tuned, slow), 0.001, significant=True),
-        paired(versus(tuned, fast), 0.4, significant=False),
+        paired(versus(fine_tuned, slow), 0.001, significant=True),
+        paired(versus(fine_tuned, fast), 0.4, significant=False),
     ]
     (table,) = performance_tables(summaries, effects, "fold-averaged")
     sheet = performance_sheet(table, {"sensitivity": "Lesionwise sensitivity"}, "")
@@ -170,9 +170,9 @@ def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name()
 
 
 @pytest.mark.parametrize("depth", [3, 5])
-def test_the_default_stands_before_the_grader_whose_rows_say_another_depth(depth):
+def test_the_default_stands_before_the_rater_whose_rows_say_another_depth(depth):
     models = [
-        Condition("grader", None, 0),
+        Condition("rater", None, 0),
         Condition("default", "mixed", 0, depth),
         Condition("de-novo", None, 10, depth),
     ]

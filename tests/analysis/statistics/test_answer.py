@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lesionlab.analysis.statistics.answer import answer
-from lesionlab.analysis.statistics.beside import Options, beside
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import condition_of, conditions, places
 from lesionlab.analysis.statistics.summary import summarise
+from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
+from storage_schemas.experiments import Goal
 from storage_schemas.runs import TrainingConfig
-from storage_schemas.studies import Goal
 from tests.analysis.drawn_rows import drawn_rows
 
 
@@ -28,17 +28,17 @@ def answer_to(
 ):
     effects = compare(rows, planned, unit, undefined)
     tables = performance_tables(summarise(rows, conditions(planned), undefined), effects, unit)
-    ours = beside(rows, planned, effects, Options(undefined, goal, null_repetitions, trainings or {}))
+    ours = supplementary_analyses(rows, planned, effects, Options(undefined, goal, null_repetitions, trainings or {}))
     return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
 
 
-def drawn(table_of, tuned, fresh, **changes):
+def drawn(table_of, fine_tuned, de_novo, **changes):
     """Six studies under both arms at size 4, with these sensitivities; PPV the same everywhere unless changed."""
     places = [(fold, position) for fold in (1, 2) for position in (1, 2, 3)]
     rows = table_of(
         {
-            ("fine-tuned", 4): dict(zip(places, tuned, strict=True)),
-            ("de-novo", 4): dict(zip(places, fresh, strict=True)),
+            ("fine-tuned", 4): dict(zip(places, fine_tuned, strict=True)),
+            ("de-novo", 4): dict(zip(places, de_novo, strict=True)),
         }
     )
     return [row.model_copy(update=changes) for row in rows]
@@ -49,7 +49,7 @@ MIXED = [0.25, 0.1, 0.2, 0.18, 0.13, 0.16]
 
 
 @pytest.mark.parametrize(
-    ("tuned", "fresh", "said"),
+    ("fine_tuned", "de_novo", "said"),
     [
         (HIGH, LOW, "had significantly higher sensitivity"),
         (LOW, HIGH, "had significantly lower sensitivity"),
@@ -58,8 +58,8 @@ MIXED = [0.25, 0.1, 0.2, 0.18, 0.13, 0.16]
     ],
     ids=["better", "worse", "not shown", "identical"],
 )
-def test_the_verdict_follows_the_test(table_of, tuned, fresh, said):
-    rows = drawn(table_of, tuned, fresh)
+def test_the_verdict_follows_the_test(table_of, fine_tuned, de_novo, said):
+    rows = drawn(table_of, fine_tuned, de_novo)
     rows = [row.model_copy(update={"ppv": value}) for row, value in zip(rows, [*MIXED, *LOW], strict=True)]
     verdict = answer_to(rows, rows).verdicts[0]
     assert verdict.startswith("Fine-tuning from drawn-glioma, compared with de novo training, ")
@@ -141,9 +141,9 @@ def test_every_way_of_fine_tuning_has_its_verdict_against_every_way_of_training_
     rows = of_two_ways(table_of)
     said = [line.split(" sensitivity and PPV")[0] for line in answer_to(rows, rows).verdicts[:4]]
     assert said == [
-        f"Fine-tuning from drawn-glioma (learning rate {tuned}), compared with de novo training "
-        f"(learning rate {fresh}), had significantly {outcome}"
-        for tuned, fresh, outcome in (
+        f"Fine-tuning from drawn-glioma (learning rate {fine_tuned}), compared with de novo training "
+        f"(learning rate {de_novo}), had significantly {outcome}"
+        for fine_tuned, de_novo, outcome in (
             ("1e-05", "0.001", "higher"),
             ("1e-05", "0.003", "higher"),
             ("0.0001", "0.001", "higher"),
@@ -167,7 +167,7 @@ def test_every_finding_shows_the_difference_of_its_own_pair(table_of):
     ("unit", "counted"), [("fold-averaged", "10 positions"), ("per-study", "60 against 10 studies")]
 )
 def test_the_answer_says_what_n_counts(unit, counted):
-    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,), grader=0.6)
+    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,), rater=0.6)
     found = answer_to(rows, rows, unit=unit).findings
     assert any("Difference" in line and "n = 60 studies" in line for line in found)
     assert all(f"n = {counted}" in line for line in found if "against Grader 2" in line)
@@ -241,9 +241,9 @@ def test_the_answer_says_how_many_labelled_studies_the_goal_takes(rows, cells):
 
 
 def test_sources_without_a_de_novo_arm_are_named_in_one_sentence(rows):
-    tuned = [row for row in rows if row.arm == "fine-tuned"]
-    other = [row.model_copy(update={"source": "drawn-metastases"}) for row in tuned]
-    found = answer_to(tuned + other, tuned + other)
+    fine_tuned = [row for row in rows if row.arm == "fine-tuned"]
+    other = [row.model_copy(update={"source": "drawn-metastases"}) for row in fine_tuned]
+    found = answer_to(fine_tuned + other, fine_tuned + other)
     said = [line for line in found.verdicts if "does not have both arms" in line]
     assert len(said) == 1
     assert "fine-tuning from drawn-glioma, drawn-metastases helps" in said[0]
@@ -253,8 +253,8 @@ def test_sources_without_a_de_novo_arm_are_named_in_one_sentence(rows):
 def test_each_setting_has_its_verdicts_together(rows):
     deeper = [row.model_copy(update={"depth": 5, "sensitivity": 0.5, "ppv": 0.5}) for row in rows]
     verdicts = answer_to(rows + deeper, rows + deeper).verdicts
-    settings = [verdict.partition(":")[0] for verdict in verdicts]
-    assert settings == ["Depth 4"] * 3 + ["Depth 5"] * 3
+    strata = [verdict.partition(":")[0] for verdict in verdicts]
+    assert strata == ["Depth 4"] * 3 + ["Depth 5"] * 3
 
 
 def test_what_holds_in_every_setting_is_said_once(rows):
@@ -263,9 +263,9 @@ def test_what_holds_in_every_setting_is_said_once(rows):
     assert [verdict.removeprefix("Depth 4, depth 5: ") for verdict in both] == list(alone)
 
 
-def test_the_largest_models_are_set_beside_the_second_grader(rows):
+def test_the_largest_models_are_set_beside_the_second_rater(rows):
     graded = [
-        row.model_copy(update={"arm": "grader", "source": None, "sensitivity": 0.9, "ppv": 0.9})
+        row.model_copy(update={"arm": "rater", "source": None, "sensitivity": 0.9, "ppv": 0.9})
         for row in rows
         if row.arm == "default"
     ]

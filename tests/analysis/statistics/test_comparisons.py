@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jobs.study_files import load_spec
+from jobs.shared.specs import load_spec
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import METRICS
-from lesionlab.studies.cells import cells as enumerate_cells
+from lesionlab.experiments.cells import cells as enumerate_cells
 
 
 def pick(effects, test, metric="sensitivity", size=None, model=""):
@@ -99,10 +99,10 @@ def test_per_study_tests_compare_studies(table_of):
 
 
 def test_several_seeds_are_averaged_before_a_test(table_of):
-    tuned = {("fine-tuned", 4): {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.9}}
-    low = table_of(tuned | {("de-novo", 4): {(1, 1): 0.1, (1, 2): 0.5, (2, 1): 0.4}})
+    fine_tuned = {("fine-tuned", 4): {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.9}}
+    low = table_of(fine_tuned | {("de-novo", 4): {(1, 1): 0.1, (1, 2): 0.5, (2, 1): 0.4}})
     high = table_of({("de-novo", 4): {(1, 1): 0.3, (1, 2): 0.7, (2, 1): 0.4}}, seed=1)
-    mean = table_of(tuned | {("de-novo", 4): {(1, 1): 0.2, (1, 2): 0.6, (2, 1): 0.4}})
+    mean = table_of(fine_tuned | {("de-novo", 4): {(1, 1): 0.2, (1, 2): 0.6, (2, 1): 0.4}})
     two_seeds = pick(compare(low + high, low + high, "per-study"), "paired-t", size=4)
     one_seed = pick(compare(mean, mean, "per-study"), "paired-t", size=4)
     assert (two_seeds.n, two_seeds.p) == (3, pytest.approx(one_seed.p))
@@ -137,13 +137,13 @@ def test_other_names_of_studies_and_sites_change_nothing(rows, cells):
 
 
 def test_a_common_shift_of_a_study_changes_no_paired_result(table_of):
-    tuned, fresh = {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.6}, {(1, 1): 0.1, (1, 2): 0.6, (2, 1): 0.4}
+    fine_tuned, de_novo = {(1, 1): 0.5, (1, 2): 0.7, (2, 1): 0.6}, {(1, 1): 0.1, (1, 2): 0.6, (2, 1): 0.4}
     shift = {(1, 1): 0.2, (1, 2): -0.3, (2, 1): 0.3}
-    plain = table_of({("fine-tuned", 4): tuned, ("de-novo", 4): fresh})
+    plain = table_of({("fine-tuned", 4): fine_tuned, ("de-novo", 4): de_novo})
     moved = table_of(
         {
-            ("fine-tuned", 4): {key: tuned[key] + shift[key] for key in tuned},
-            ("de-novo", 4): {key: fresh[key] + shift[key] for key in fresh},
+            ("fine-tuned", 4): {key: fine_tuned[key] + shift[key] for key in fine_tuned},
+            ("de-novo", 4): {key: de_novo[key] + shift[key] for key in de_novo},
         }
     )
     for test, size in (("paired-t", 4), ("rm-anova", None)):
@@ -165,29 +165,29 @@ def test_a_metric_that_is_never_defined_has_notes_only(table_of, unit):
 
 
 @pytest.mark.parametrize(
-    ("spec", "settings", "families"),
+    ("spec", "strata", "families"),
     [
         ("wahlig2023-flair-single", ["depth 3", "depth 4", "depth 5"], {"default": 10, "Grader 2": 10, "de novo": 5}),
         ("wahlig2023-flair-new", [""], {"default": 10, "de novo": 5}),
         ("wahlig2023-enhancing", [""], {"default": 6, "de novo": 3}),
     ],
 )
-def test_the_papers_designs_have_the_papers_families_in_each_table(spec, settings, families):
+def test_the_papers_designs_have_the_papers_families_in_each_table(spec, strata, families):
     effects = compare([], enumerate_cells(load_spec(spec)), "fold-averaged")
-    assert sorted({effect.setting for effect in effects}) == settings
-    for setting, metric in itertools.product(settings, METRICS):
-        column = [e for e in effects if (e.setting, e.metric) == (setting, metric) and e.test != "rm-anova"]
+    assert sorted({effect.stratum for effect in effects}) == strata
+    for stratum, metric in itertools.product(strata, METRICS):
+        column = [e for e in effects if (e.stratum, e.metric) == (stratum, metric) and e.test != "rm-anova"]
         found = {name: {e.family for e in column if f"against {name}" in e.comparison} for name in families}
         assert found == {name: {m} for name, m in families.items()}
-        grader = [e for e in column if e.comparison.startswith("Grader 2 against default")]
-        assert len(grader) == ("Grader 2" in families)
+        rater = [e for e in column if e.comparison.startswith("Grader 2 against default")]
+        assert len(rater) == ("Grader 2" in families)
 
 
 def test_models_of_two_depths_are_never_compared(rows, cells):
     deeper = [row.model_copy(update={"depth": 5, "sensitivity": 1 - row.sensitivity}) for row in rows]
     both = compare(rows + deeper, rows + deeper, "fold-averaged")
     for depth, alone in (("depth 4", rows), ("depth 5", deeper)):
-        own = [e.model_copy(update={"setting": ""}) for e in both if e.setting == depth]
+        own = [e.model_copy(update={"stratum": ""}) for e in both if e.stratum == depth]
         assert own == list(compare(alone, alone, "fold-averaged"))
 
 
@@ -196,11 +196,11 @@ def test_learning_rates_that_both_arms_share_are_settings_and_one_arms_own_are_i
         return [row.model_copy(update={"learning_rate": rate}) for row in rows if row.arm in arms]
 
     shared = at(1e-4, {"fine-tuned", "de-novo"}) + at(1e-3, {"fine-tuned", "de-novo"})
-    assert {e.setting for e in compare(shared, shared, "per-study")} == {"learning rate 0.0001", "learning rate 0.001"}
+    assert {e.stratum for e in compare(shared, shared, "per-study")} == {"learning rate 0.0001", "learning rate 0.001"}
     own = at(1e-5, {"fine-tuned"}) + at(None, {"de-novo"})
     paired = pick(compare(own, own, "per-study"), "paired-t", size=4)
     assert paired.comparison == "fine-tuned from drawn-glioma at learning rate 1e-05 against de novo"
-    assert (paired.setting, paired.n, paired.family) == ("", 12, 2)
+    assert (paired.stratum, paired.n, paired.family) == ("", 12, 2)
 
 
 def test_networks_trained_on_different_sites_are_not_compared(rows):
@@ -211,19 +211,19 @@ def test_networks_trained_on_different_sites_are_not_compared(rows):
         if row.arm in ("fine-tuned", "de-novo")
     ]
     effects = compare(sites, sites, "per-study")
-    assert {e.setting for e in effects} == {"trained on east", "trained on west"}
+    assert {e.stratum for e in effects} == {"trained on east", "trained on west"}
     assert {e.n for e in effects if e.test == "paired-t" and e.metric == "sensitivity"} == {12}
 
 
 GRADED = {
     ("default", 0): {(1, 1): 0.2, (1, 2): 0.3},
-    ("grader", 0): {(1, 1): 0.6, (1, 2): 0.9},
+    ("rater", 0): {(1, 1): 0.6, (1, 2): 0.9},
     ("fine-tuned", 4): {(1, 1): 0.5, (1, 2): 0.6, (2, 1): 0.7, (2, 2): 0.9},
     ("de-novo", 4): {(1, 1): 0.4, (1, 2): 0.6, (2, 1): 0.5, (2, 2): 0.7},
 }
 
 
-def test_every_trained_model_and_the_default_model_meet_the_second_grader(table_of):
+def test_every_trained_model_and_the_default_model_meet_the_second_rater(table_of):
     rows = table_of(GRADED)
     effects = [e for e in compare(rows, rows, "fold-averaged") if e.metric == "sensitivity"]
     graded = {e.comparison: e for e in effects if "Grader 2" in e.comparison}
@@ -233,12 +233,12 @@ def test_every_trained_model_and_the_default_model_meet_the_second_grader(table_
         "Grader 2 against default model drawn-glioma",
     }
     assert {e.family for e in graded.values()} == {2}
-    tuned = graded["fine-tuned from drawn-glioma against Grader 2"]
+    fine_tuned = graded["fine-tuned from drawn-glioma against Grader 2"]
     wanted = stats.ttest_ind([0.6, 0.75], [0.6, 0.9])
-    assert (tuned.n, tuned.n_other, tuned.p) == (2, 2, pytest.approx(wanted.pvalue))
+    assert (fine_tuned.n, fine_tuned.n_other, fine_tuned.p) == (2, 2, pytest.approx(wanted.pvalue))
 
 
-def test_a_grader_and_a_default_model_change_neither_the_anova_nor_the_paired_tests(table_of):
+def test_a_rater_and_a_default_model_change_neither_the_anova_nor_the_paired_tests(table_of):
     trained = {key: values for key, values in GRADED.items() if key[1]}
     without, within = (compare(r, r, "per-study") for r in (table_of(trained), table_of(GRADED)))
     assert [e for e in within if e.test != "unpaired-t"] == list(without)

@@ -9,12 +9,12 @@ import pytest
 
 from lesionlab.analysis.sheets.rescored import comparisons_sheet, conclusions_sheet, rescored_volumes_sheet
 from lesionlab.analysis.sheets.sheet import as_csv
-from lesionlab.analysis.statistics.beside import Options
 from lesionlab.analysis.statistics.changes import compared
+from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.conclusions import conclusions
+from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
-from lesionlab.analysis.statistics.whole import statistics
-from tests.analysis.statistics.test_volumes import LARGE, TUNED, lesion
+from tests.analysis.statistics.test_volumes import FINE_TUNED, LARGE, lesion
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_tables_hold_every_comparison_and_conclusion_whether_changed_or_not(
 
 
 def test_sensitivity_by_volume_stands_side_by_side_with_the_lesions_of_either_definition():
-    strict = sensitivity_by_volume({TUNED: [lesion(1, number, LARGE, found=number == 1) for number in (1, 2)]})
-    lenient = sensitivity_by_volume({TUNED: [lesion(1, 1, LARGE, found=True)]})
+    strict = sensitivity_by_volume({FINE_TUNED: [lesion(1, number, LARGE, found=number == 1) for number in (1, 2)]})
+    lenient = sensitivity_by_volume({FINE_TUNED: [lesion(1, 1, LARGE, found=True)]})
     (line,) = [row for row in rescored_volumes_sheet(strict, lenient, "both").rows if row[1] == "50–100"]
     assert line[2:] == ("2", "0.50", "1", "1.00")

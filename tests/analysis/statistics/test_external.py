@@ -58,8 +58,8 @@ def test_the_example_of_the_documentation_is_read(table):
         ("DN", "de-novo"),
         ("De novo", "de-novo"),
         ("Default", "default"),
-        ("Grader 2", "grader"),
-        ("grader", "grader"),
+        ("Grader 2", "rater"),
+        ("rater", "rater"),
     ],
 )
 def test_arms_have_our_names_or_the_papers(table, name, arm):
@@ -146,7 +146,7 @@ def test_where_places_mean_nothing_they_are_not_averaged(table, lines, header, r
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("sub-02,p,x,tuned,10,1,0.5,0.5", "arm: wanted fine-tuned (FT), de-novo (DN), default"),
+        ("sub-02,p,x,fine_tuned,10,1,0.5,0.5", "arm: wanted fine-tuned (FT), de-novo (DN), default"),
         ("sub-02,p,x,FT,10,1,55,0.5", "sensitivity: Input should be less than or equal to 1; found '55'"),
         ("sub-02,p,x,FT,10,1,nan,0.5", "sensitivity: Input should be less than or equal to 1; found 'nan'"),
         ("sub-02,p,x,FT,10,1,0.5,n/a", "ppv: Input should be a valid number"),

@@ -6,7 +6,7 @@ import math
 
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition
 from lesionlab.analysis.statistics.learning import Learning, learning
-from storage_schemas.studies import Goal
+from storage_schemas.experiments import Goal
 from tests.analysis.drawn_rows import drawn_rows, needed
 
 GAINS = {"fine-tuned": 0.75, "de-novo": 1.1}
@@ -25,11 +25,11 @@ def test_the_truth_behind_drawn_curves_lies_in_the_intervals():
     held = 0
     for seed in range(10):
         found = first(drawn_rows(seed, GAINS), target=TARGET)
-        tuned, fresh = (arm.crossing for arm in found.arms)
+        fine_tuned, de_novo = (arm.crossing for arm in found.arms)
         saved = needed(TARGET, 1.1) - needed(TARGET, 0.75)
         held += (
-            tuned.interval.low <= needed(TARGET, 0.75) <= tuned.interval.high
-            and fresh.interval.low <= needed(TARGET, 1.1) <= fresh.interval.high
+            fine_tuned.interval.low <= needed(TARGET, 0.75) <= fine_tuned.interval.high
+            and de_novo.interval.low <= needed(TARGET, 1.1) <= de_novo.interval.high
             and found.saving.interval.low <= saved <= found.saving.interval.high
         )
     assert held >= 7
@@ -65,14 +65,14 @@ def test_limits_over_patients_are_said_to_leave_training_out():
     assert first(rows, target=TARGET).text().endswith("; limits over 60 patients, for these very networks).")
 
 
-def test_the_second_grader_is_the_aim_where_there_is_one():
-    found = first(drawn_rows(1, GAINS, grader=0.6))
+def test_the_second_rater_is_the_aim_where_there_is_one():
+    found = first(drawn_rows(1, GAINS, rater=0.6))
     assert (found.aim.name, found.aim.n) == ("Grader 2", 10)
     assert "Sensitivity of Grader 2 (" in found.text()
 
 
-def test_a_declared_target_goes_before_the_grader():
-    assert first(drawn_rows(1, GAINS, grader=0.6), target=0.5).aim.name == "the declared target"
+def test_a_declared_target_goes_before_the_rater():
+    assert first(drawn_rows(1, GAINS, rater=0.6), target=0.5).aim.name == "the declared target"
 
 
 def test_without_either_the_aim_is_de_novo_at_its_largest_size_and_said_to_be():

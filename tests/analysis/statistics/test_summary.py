@@ -7,13 +7,13 @@ import pytest
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import summarise
 
-FRESH = Condition("de-novo", None, 4)
+DE_NOVO = Condition("de-novo", None, 4)
 
 
 def test_mean_and_standard_error_by_hand(table_of):
     # 0.2, 0.4, 0.6: SD 0.2 with n − 1, SE 0.2/√3. The fourth study is undefined and left out.
     rows = table_of({("de-novo", 4): {(1, 1): 0.2, (1, 2): 0.4, (2, 1): 0.6, (2, 2): None}})
-    summary = summarise(rows, [FRESH])[0]
+    summary = summarise(rows, [DE_NOVO])[0]
     assert (summary.mean, summary.se) == (pytest.approx(0.4), pytest.approx(0.2 / 3**0.5))
     assert (summary.n, summary.undefined) == (3, 1)
 
@@ -21,14 +21,14 @@ def test_mean_and_standard_error_by_hand(table_of):
 @pytest.mark.parametrize(("values", "wanted"), [([], (None, None)), ([None], (None, None)), ([0.5], (0.5, None))])
 def test_too_few_values_give_null(table_of, values, wanted):
     rows = table_of({("de-novo", 4): {(1, i): value for i, value in enumerate(values, start=1)}})
-    summary = summarise(rows, [FRESH])[0]
+    summary = summarise(rows, [DE_NOVO])[0]
     assert (summary.mean, summary.se) == wanted
 
 
 def test_a_study_counts_once_however_many_seeds_were_trained(table_of):
     one = table_of({("de-novo", 4): {(1, 1): 0.2, (1, 2): 0.4}})
     two = table_of({("de-novo", 4): {(1, 1): 0.4, (1, 2): None}}, seed=1)
-    summary = summarise(one + two, [FRESH])[0]
+    summary = summarise(one + two, [DE_NOVO])[0]
     assert (summary.n, summary.mean) == (2, pytest.approx(0.35))
 
 

@@ -62,11 +62,11 @@ def several(rows):
 def test_a_fine_tuned_line_carries_the_test_against_every_de_novo_way(several):
     effects = compare(several, several, "fold-averaged")
     (table,) = performance_tables(summarise(several, conditions(several)), effects, "fold-averaged")
-    tuned = next(line for line in table.lines if line.condition.learning_rate == 1e-5)
-    found = tuned.measures["sensitivity"].between_methods
+    fine_tuned = next(line for line in table.lines if line.condition.learning_rate == 1e-5)
+    found = fine_tuned.measures["sensitivity"].between_methods
     assert list(found) == ["de novo at learning rate 0.001", "de novo at learning rate 0.003"]
-    for fresh, effect in found.items():
-        assert effect.comparison == f"fine-tuned from drawn-glioma at learning rate 1e-05 against {fresh}"
+    for de_novo, effect in found.items():
+        assert effect.comparison == f"fine-tuned from drawn-glioma at learning rate 1e-05 against {de_novo}"
     assert len({effect.p for effect in found.values()}) == 2
 
 
@@ -145,9 +145,9 @@ def test_tables_that_read_alike_share_one_key(rows):
 
 
 def test_the_key_explains_only_what_is_shown(rows):
-    grader = [row.model_copy(update={"arm": "grader", "source": None}) for row in rows if row.arm == "default"]
+    rater = [row.model_copy(update={"arm": "rater", "source": None}) for row in rows if row.arm == "default"]
     alone = [row for row in rows if row.arm == "de-novo"]
-    for some, absent in ((rows + grader, ["p Grader 2", "–:"]), (alone, ["p default", "p method", "FT", "–:"])):
+    for some, absent in ((rows + rater, ["p Grader 2", "–:"]), (alone, ["p default", "p method", "FT", "–:"])):
         tables = performance_tables(summarise(some, conditions(some)), compare(some, some, "per-study"), "per-study")
         text = as_text(tables)
         assert "Mean ± standard error" in text
@@ -163,7 +163,7 @@ def test_the_key_explains_only_what_is_shown(rows):
 )
 def test_the_key_says_what_each_number_is_over(rows, unit, said):
     graded = [row for row in rows if row.arm == "default" and row.position != 1]
-    rows = rows + [row.model_copy(update={"arm": "grader", "source": None}) for row in graded]
+    rows = rows + [row.model_copy(update={"arm": "rater", "source": None}) for row in graded]
     tables = performance_tables(summarise(rows, conditions(rows)), compare(rows, rows, unit), unit)
     text = " ".join(as_text(tables).split())
     assert "Mean ± standard error over the tested studies (n = 12; Default, Grader 2: n = 3 to 4)." in text

@@ -218,14 +218,14 @@ def test_times_that_do_not_contradict_change_nothing(tmp_path, date, first, seco
     assert the_study(root).study == "sub-01_ses-02"
 
 
-def test_a_second_graders_mask_is_taken_from_its_own_tree(tmp_path):
+def test_a_second_raters_mask_is_taken_from_its_own_tree(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01", "sub-02")
     second = save(new_lesions_of(root, "sub-01", tree="grader2"), lesions()[::-1])
     found = find_studies(root, PAIR)
     assert [files.second and files.second.mask for files in found.studies] == [second, None]
 
 
-def test_a_second_graders_mask_on_another_visit_than_the_reference_is_refused(tmp_path):
+def test_a_second_raters_mask_on_another_visit_than_the_reference_is_refused(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     save(new_lesions_of(root, "sub-01", "ses02", tree="grader2"), lesions())
     fault = the_fault(root)

@@ -37,7 +37,7 @@ def test_rows_are_studies_in_the_order_of_their_names(tmp_path, name):
     assert dict(found.studies[0].participant) == {"age": "34"}
 
 
-def test_a_pair_may_bring_a_transform_and_another_graders_mask(tmp_path):
+def test_a_pair_may_bring_a_transform_and_another_raters_mask(tmp_path):
     (tmp_path / "midway.txt").touch()
     cells = {"study": "sub-01_ses-02", "patient": "01", "initial": "1.nii", "follow-up": "2.nii", "mask": "mask.nii"}
     table = draw_table(tmp_path / "t.csv", [cells | {"mask_transform": "midway.txt", "second_mask": "mask2.nii"}])

@@ -25,7 +25,7 @@ PANELS: tuple[tuple[Metric, str], ...] = (
 )
 ARM_NAMES: dict[Arm, str] = {
     "default": "Default model",
-    "grader": "Grader 2",
+    "rater": "Grader 2",
     "de-novo": "De novo",
     "fine-tuned": "Fine-tuned",
 }
@@ -65,7 +65,7 @@ def bar_figure(table: PerformanceTable) -> Figure:
 
 def marks_of(measure: Measure) -> str:
     """The marks over one bar; the bracket between two bars is drawn apart."""
-    compared = ((AGAINST_DEFAULT, measure.against_default), (AGAINST_GRADER, measure.against_grader))
+    compared = ((AGAINST_DEFAULT, measure.against_default), (AGAINST_GRADER, measure.against_rater))
     return "".join(mark for mark, effect in compared if effect and effect.significant)
 
 
@@ -98,10 +98,10 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
     tops = {
         model: _draw_bar(axes, *bars[model], line.measures[metric], look_of[model]) for model, line in lines.items()
     }
-    for tuned, fresh in pairs_of_methods(table.models):
-        effect = lines[tuned].measures[metric].between_methods.get(fresh.model)
+    for fine_tuned, de_novo in pairs_of_methods(table.models):
+        effect = lines[fine_tuned].measures[metric].between_methods.get(de_novo.model)
         if effect and effect.significant:
-            left, right = bars[fresh][0], bars[tuned][0]
+            left, right = bars[de_novo][0], bars[fine_tuned][0]
             under = [model for model, (middle, _) in bars.items() if left <= middle <= right]
             foot = max(tops[model] for model in under) + _MARK_GAP
             _draw_bracket(axes, left, right, foot)
@@ -145,7 +145,7 @@ def _key(table: PerformanceTable) -> str:
     arms = {model.arm for model in table.models}
     possible = {
         AGAINST_DEFAULT: "default" in arms,
-        AGAINST_GRADER: "grader" in arms,
+        AGAINST_GRADER: "rater" in arms,
         BETWEEN_METHODS: {"fine-tuned", "de-novo"} <= arms,
     }
     return "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])

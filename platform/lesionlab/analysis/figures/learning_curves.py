@@ -1,4 +1,4 @@
-"""Learning curves of one contest in; one figure out: means, intervals, the aim, and where it is met."""
+"""Learning curves of one arm_comparison in; one figure out: means, intervals, the aim, and where it is met."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def _draw_panel(axes: Axes, learning: Learning) -> None:
 
 
 def _draw_arm(axes: Axes, curve: ArmCurve) -> None:
-    arm: Arm = "fine-tuned" if curve.tuned else "de-novo"
-    places = np.array([point.training_size * (_APART if curve.tuned else 1 / _APART) for point in curve.points])
+    arm: Arm = "fine-tuned" if curve.fine_tuned else "de-novo"
+    places = np.array([point.training_size * (_APART if curve.fine_tuned else 1 / _APART) for point in curve.points])
     means = np.array([point.mean for point in curve.points])
     axes.plot(
         places,

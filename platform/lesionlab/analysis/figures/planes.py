@@ -51,9 +51,9 @@ class Plane:
         """This layer of a native mask, displayed."""
         return self.display(np.take(mask_ijk, [self.index], axis=self.axis)).astype(bool)
 
-    def picture(self, image_IJK: NDArray[np.float32], study_grid: Grid) -> Picture:
-        """This layer of an image on its study grid, displayed; the image's least value outside of it."""
-        return self.display(resample_linear(image_IJK, study_grid, self.grid, outside=float(image_IJK.min())))
+    def picture(self, image_IJK: NDArray[np.float32], model_grid: Grid) -> Picture:
+        """This layer of an image on its model grid, displayed; the image's least value outside of it."""
+        return self.display(resample_linear(image_IJK, model_grid, self.grid, outside=float(image_IJK.min())))
 
     def place_of(self, point_mm: tuple[float, float, float]) -> tuple[float, float]:
         """Row and column of a point of the world, as displayed; whole numbers are voxel centres."""

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
-from lesionlab.studies.splits import turn
-from storage_schemas.studies import StudySpec
+from lesionlab.experiments.splits import turn
+from storage_schemas.experiments import ExperimentSpec
 
 Role = Literal["trained", "tested", "unused"]
 
@@ -40,7 +40,7 @@ class Panel:
     """By fold, then by subset."""
 
 
-def panels(spec: StudySpec) -> tuple[Panel, ...]:
+def panels(spec: ExperimentSpec) -> tuple[Panel, ...]:
     """One a training size of a rotation; the other designs have one, since their sizes take the same subsets."""
     sizes = spec.training_sizes if spec.target.design == "rotation" else (max(spec.training_sizes),)
     return tuple(
@@ -53,7 +53,7 @@ def panels(spec: StudySpec) -> tuple[Panel, ...]:
     )
 
 
-def as_text(spec: StudySpec, width: int = 80) -> str:
+def as_text(spec: ExperimentSpec, width: int = 80) -> str:
     """The panels side by side, as many as `width` characters hold, and a legend below them."""
     drawn = panels(spec)
     count = spec.target.fold_count
@@ -77,7 +77,7 @@ def _block(side_by_side: Sequence[Panel], folds: Sequence[int], count: int, colu
         yield f"{fold:>4} " + _BETWEEN.join(f"{row:<{across}}" for row in rows)
 
 
-def figure(spec: StudySpec) -> Figure:
+def figure(spec: ExperimentSpec) -> Figure:
     """The panels side by side, cells told apart by colour and by hatch."""
     drawn = panels(spec)
     count, folds = spec.target.fold_count, len(spec.fold_numbers)
@@ -113,7 +113,7 @@ def _draw(axes: Axes, panel: Panel, count: int) -> None:
     axes.set_title(panel.title, fontsize=TEXT_POINTS)
 
 
-def _roles(spec: StudySpec, size: int, fold: int) -> tuple[Role, ...]:
+def _roles(spec: ExperimentSpec, size: int, fold: int) -> tuple[Role, ...]:
     taken = turn(spec.target, size, fold)
     return tuple(
         "trained" if number in taken.train else "tested" if number in taken.test else "unused"
@@ -121,12 +121,12 @@ def _roles(spec: StudySpec, size: int, fold: int) -> tuple[Role, ...]:
     )
 
 
-def _title(spec: StudySpec) -> str:
+def _title(spec: ExperimentSpec) -> str:
     """The sizes take part of what is trained on, the same subsets each."""
     return f"{spec.target.design}, N up to {max(spec.training_sizes)}"
 
 
-def _names(spec: StudySpec) -> str:
+def _names(spec: ExperimentSpec) -> str:
     """Which subset is which site, where subsets are sites."""
     sites = [f"{number} {site}" for number, site in enumerate(spec.target.sites, start=1)]
     return f": {', '.join(sites)}" if sites else ""

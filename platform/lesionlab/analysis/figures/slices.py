@@ -116,7 +116,7 @@ def read_slice(store: Store, entry: ManifestEntry, rows: Sequence[StudyRow], mod
         study=entry.study,
         caption=f"{own[0].reference_lesions} lesions, {own[0].reference_ml:.1f} ml\nslice at z = {plane.z_mm:.0f} mm",
         image=volume.image_title,
-        picture=plane.picture(volume.image_IJK, volume.card.study_grid),
+        picture=plane.picture(volume.image_IJK, volume.card.model_grid),
         reference=plane.cut(volume.reference_ijk),
         spacing_mm=plane.spacing_mm,
         panels=tuple(_panel(store, rows_of(model, own), model, plane) for model in models),
@@ -132,7 +132,7 @@ def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: Plan
     if mask_ijk is None:
         return Panel(model, None, "no prediction\nin the store")
     seed = f"\nseed {row.seed}, of {len(rows)} seeds" if len(rows) > 1 else ""
-    caption = f"found {row.found} of {row.reference_lesions}\nspurious {row.spurious}{seed}"
+    caption = f"found {row.true_positives} of {row.reference_lesions}\nspurious {row.false_positives}{seed}"
     return Panel(model, plane.cut(mask_ijk), caption)
 
 

@@ -59,7 +59,7 @@ class Thumbnails:
     def _layer(self, index: int) -> tuple[Plane, NDArray[np.uint8]]:
         if index not in self._layers:
             plane = plane_at(self._volume.card.native_grid, index)
-            self._layers[index] = plane, self._grey(plane.picture(self._volume.image_IJK, self._volume.card.study_grid))
+            self._layers[index] = plane, self._grey(plane.picture(self._volume.image_IJK, self._volume.card.model_grid))
         return self._layers[index]
 
     def _grey(self, picture: Picture) -> NDArray[np.uint8]:

@@ -119,7 +119,7 @@ class Curves:
     def crossing(self, arm: str, target: float | ByOrigin) -> Crossing | None:
         """Where the arm reaches the target: a number, or the mean of values by origin.
 
-        Values of fewer folds than limits need (a second grader's) are drawn by their patients, on their own. None where
+        Values of fewer folds than limits need (a second rater's) are drawn by their patients, on their own. None where
         the arm has no value at any size, or the target has none.
         """
         crossings_R = self._crossings(arm, target)

@@ -21,7 +21,7 @@ from lesionlab.analysis.methods.reml import fit_reml
 
 GROUPINGS: tuple[tuple[str, ...], ...] = (
     ("patient",),
-    ("patient", "tuned"),
+    ("patient", "fine_tuned"),
     ("training_set",),
     ("network",),
     ("site",),
@@ -53,7 +53,7 @@ class Observation:
     """One tested study under one trained network."""
 
     value: float
-    tuned: bool
+    fine_tuned: bool
     """Fine-tuned; False: de novo."""
     training_size: int
     patient: str
@@ -161,7 +161,7 @@ def shown_sd(observations: Sequence[Observation]) -> dict[str, float]:
     if len(values_N) < 2 or np.ptp(values_N) < 1e-9:
         return {}
     table = pd.DataFrame([vars(observation) for observation in observations])
-    fixed_NF = pd.get_dummies(table.groupby(["tuned", "training_size"]).ngroup(), dtype=float).to_numpy()
+    fixed_NF = pd.get_dummies(table.groupby(["fine_tuned", "training_size"]).ngroup(), dtype=float).to_numpy()
     kept, _ = _indicators(table, fixed_NF)
     if not kept:
         return {}
@@ -188,7 +188,7 @@ def shown_sd(observations: Sequence[Observation]) -> dict[str, float]:
 def _indicators(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array], list[str]]:
     """By random effect its 0/1 matrix; and in words those that these data cannot tell."""
     levels = {"_".join(columns): table.groupby(list(columns)).ngroup().to_numpy() for columns in GROUPINGS}
-    if table["tuned"].nunique() < 2:
+    if table["fine_tuned"].nunique() < 2:
         del levels["patient_tuned"]
     used: list[str] = []
     for name, levels_N in levels.items():
@@ -214,16 +214,16 @@ def _is_known(levels_N: NDArray[np.integer], fixed_NF: Array, others_N: Sequence
 def _fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
     doublings = np.log2(table["training_size"].to_numpy(dtype=float))
     doublings -= doublings.mean()
-    tuned = table["tuned"].to_numpy(dtype=float)
+    fine_tuned = table["fine_tuned"].to_numpy(dtype=float)
     columns: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {"mean": np.ones(len(table))}
-    two_arms, two_sizes = np.ptp(tuned) > 0, np.ptp(doublings) > 0
+    two_arms, two_sizes = np.ptp(fine_tuned) > 0, np.ptp(doublings) > 0
     if two_arms:
-        columns["fine-tuned − de novo"] = tuned
+        columns["fine-tuned − de novo"] = fine_tuned
     if two_sizes:
         columns["doubling of the training size"] = doublings
     if two_arms and two_sizes:
         # Centred, so that the doubling's own term is its mean over the two arms.
-        columns["doubling, fine-tuned − de novo"] = (tuned - 0.5) * doublings
+        columns["doubling, fine-tuned − de novo"] = (fine_tuned - 0.5) * doublings
     return pd.DataFrame(columns)
 
 

@@ -65,8 +65,10 @@ class NullDesign:
     @cached_property
     def largest(self) -> int:
         """The largest training size that both arms have, 0 without one: the paper's tests are asked there."""
-        tuned, fresh = ({t.training_size for t in self.tested if t.arm == arm} for arm in ("fine-tuned", "de-novo"))
-        return max(tuned & fresh, default=0)
+        fine_tuned, de_novo = (
+            {t.training_size for t in self.tested if t.arm == arm} for arm in ("fine-tuned", "de-novo")
+        )
+        return max(fine_tuned & de_novo, default=0)
 
 
 @dataclass(frozen=True)
@@ -185,11 +187,11 @@ _METHODS: dict[str, Callable[[NullDesign, Array], NDArray[np.bool_] | None]] = {
 
 def _differences(design: NullDesign, values_RN: Array) -> tuple[list[str], Array]:
     """By study, fine-tuned − de novo at the largest size."""
-    (tuned, tuned_RL), (fresh, fresh_RL) = (
+    (fine_tuned, tuned_RL), (de_novo, fresh_RL) = (
         _means(design, values_RN, "study", arm, design.largest) for arm in ("fine-tuned", "de-novo")
     )
-    both = [study for study in tuned if study in set(fresh)]
-    return both, tuned_RL[:, [tuned.index(s) for s in both]] - fresh_RL[:, [fresh.index(s) for s in both]]
+    both = [study for study in fine_tuned if study in set(de_novo)]
+    return both, tuned_RL[:, [fine_tuned.index(s) for s in both]] - fresh_RL[:, [de_novo.index(s) for s in both]]
 
 
 def _means(
@@ -215,7 +217,7 @@ def _numbered(labels: Sequence[Hashable | None]) -> tuple[NDArray[np.intp], int]
 def _observation(test: UnderTest) -> Observation:
     return Observation(
         value=0.0,
-        tuned=test.arm == "fine-tuned",
+        fine_tuned=test.arm == "fine-tuned",
         training_size=test.training_size,
         patient=test.patient,
         training_set=str(test.training_set),

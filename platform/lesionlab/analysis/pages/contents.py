@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lesionlab.analysis.analysis import Analysis, is_simulated
 from lesionlab.analysis.evidence import Evidence, lesions_by_model
+from lesionlab.analysis.experiment_analysis import Analysis, is_simulated
 from lesionlab.analysis.figures.bars import MARK_NAMES
 from lesionlab.analysis.pages.design import describe
 from lesionlab.analysis.pages.hashes import Hash, main_hashes, table_hashes
 from lesionlab.analysis.pages.illustrations import Illustration
 from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
-from lesionlab.analysis.sheets.beside_tables import beside_sheets
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.key import comparisons, key_of
 from lesionlab.analysis.sheets.listings import (
@@ -36,13 +35,14 @@ from lesionlab.analysis.sheets.paper_tables import (
     performance_sheet,
 )
 from lesionlab.analysis.sheets.sheet import Sheet
-from lesionlab.analysis.statistics.beside import Options
+from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
+from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import count_of
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.rows import Row
-from lesionlab.analysis.statistics.whole import Statistics
+from lesionlab.analysis.statistics.supplementary import Options
 from storage_schemas.base import Digest
-from storage_schemas.studies import Plan
+from storage_schemas.experiments import Plan
 from storage_schemas.tasks import TASKS
 
 Sheets = dict[str, Sheet]
@@ -85,13 +85,13 @@ def table_sheets(table: Table, found: Statistics) -> dict[str, Sheets]:
 
 def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict[str, Sheets]:
     models = tuple(dict.fromkeys(summary.condition for summary in found.summaries))
-    undefined = found.beside.options.undefined
+    undefined = found.supplementary.options.undefined
     with_dice = any(summary.metric == "dice" and summary.n for summary in found.summaries)
     return {
         "performance": performance,
         "comparisons": {"every-comparison": effects_sheet(found.effects, "Every comparison")},
         "sites": {"sites": sites_sheet(rows, models, "Performance by site", undefined)},
-        "beside": beside_sheets(found.beside) | (dice_sheets(found.tables) if with_dice else {}),
+        "supplementary": supplementary_sheets(found.supplementary) | (dice_sheets(found.tables) if with_dice else {}),
     }
 
 
@@ -119,7 +119,7 @@ def table_content(table: Table, found: Statistics, shown: Shown, hashes: Sequenc
     return _content(title, found, shown, table_hashes(table, shown.digest), every) | {
         "source": table,
         "counts": _counts(table.rows),
-        "settings": tuple(_settings(table, found.beside.options)),
+        "strata": tuple(_settings(table, found.supplementary.options)),
     }
 
 
@@ -135,7 +135,7 @@ def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[H
         "sheets": {section: tuple(named.values()) for section, named in shown.sheets.items()},
         "figures": figures,
         "unit": found.unit,
-        "undefined": found.beside.options.undefined,
+        "undefined": found.supplementary.options.undefined,
         "families": tuple(dict.fromkeys(f"m = {e.family} for {e.test}" for e in found.effects if e.test != "rm-anova")),
         "marks": MARK_NAMES,
         "provenance": provenance,

@@ -1,4 +1,4 @@
-"""A plan in; its design and settings as a reader of the report wants them, out."""
+"""A plan in; its design and strata as a reader of the report wants them, out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Split
-from storage_schemas.studies import Plan, StudySpec
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Design:
     unused: tuple[str, ...]
     """Studies that the split left over."""
     cohorts: tuple[tuple[str, str], ...]
-    settings: tuple[tuple[str, str], ...]
+    strata: tuple[tuple[str, str], ...]
 
 
 def describe(plan: Plan, manifest: Manifest, split: Split) -> Design:
@@ -32,15 +32,15 @@ def describe(plan: Plan, manifest: Manifest, split: Split) -> Design:
         subsets=tuple(zip(_subset_names(plan.spec, len(split.subsets)), split.subsets, strict=True)),
         unused=split.unused,
         cohorts=tuple((name, _cohort(plan.spec, name)) for name in sorted(plan.spec.cohorts)),
-        settings=tuple(_settings(plan.spec)),
+        strata=tuple(_settings(plan.spec)),
     )
 
 
-def _subset_names(spec: StudySpec, count: int) -> list[str]:
+def _subset_names(spec: ExperimentSpec, count: int) -> list[str]:
     return [str(site) for site in spec.target.sites] or [str(number) for number in range(1, count + 1)]
 
 
-def _cohort(spec: StudySpec, name: str) -> str:
+def _cohort(spec: ExperimentSpec, name: str) -> str:
     roles = ["the labelled studies"] if name == spec.target.cohort else []
     roles += [f"default model {source.model}" for source in spec.sources if source.cohort == name]
     simulated = spec.cohorts[name].simulate
@@ -51,7 +51,7 @@ def _cohort(spec: StudySpec, name: str) -> str:
     return f"{origin} ({'; '.join(roles) or 'not used'})"
 
 
-def _settings(spec: StudySpec) -> Iterable[tuple[str, str]]:
+def _settings(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
     yield "spacing_mm", f"{spec.spacing_mm:g}"
     yield from ((name, text) for name, text in _axes(spec) if text)
     for part in (spec.architecture, spec.training, spec.inference):
@@ -62,7 +62,7 @@ def _settings(spec: StudySpec) -> Iterable[tuple[str, str]]:
             yield from ((f"{name} ({source.model})", value) for name, value in own.items() if value != shared[name])
 
 
-def _axes(spec: StudySpec) -> Iterable[tuple[str, str]]:
+def _axes(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
     """What the study varies beside arm, size and fold; empty where it does not."""
     yield "depths", ", ".join(map(str, spec.depths))
     yield "learning_rates", "; ".join(f"{arm}: {', '.join(map(str, r))}" for arm, r in spec.learning_rates.items())

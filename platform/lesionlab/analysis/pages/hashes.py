@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from lesionlab.analysis.analysis import Analysis
 from lesionlab.analysis.evidence import Evidence
+from lesionlab.analysis.experiment_analysis import Analysis
+from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
-from lesionlab.analysis.statistics.whole import Statistics
-from lesionlab.studies.code import analysis_versions
+from lesionlab.experiments.provenance import analysis_versions
 from storage_schemas.base import Digest, Document, digest_of
+from storage_schemas.experiments import Plan
 from storage_schemas.manifests import Manifest
-from storage_schemas.studies import Plan
 
 Hash = tuple[str, str, str]
 """What it is, its name, its digest."""
@@ -27,7 +27,7 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
         {
             "versions": analysis_versions(),
             "plan": plan.digest(),
-            "null_repetitions": analysis.beside.options.null_repetitions,
+            "null_repetitions": analysis.supplementary.options.null_repetitions,
             "rows": _contents(row.model_copy(update={"inference_s": 0.0}) for row in analysis.rows),
             "lesions": _contents(lesion for own in evidence.lesions.values() for lesion in own),
             "facts": _contents(evidence.facts),
@@ -39,7 +39,7 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
 
 def table_digest(table: Table, found: Statistics) -> Digest:
     """Of the file, of what was asked of it, and of what made the report."""
-    options = found.beside.options
+    options = found.supplementary.options
     return digest_of(
         {
             "versions": analysis_versions(),

@@ -10,8 +10,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from lesionlab.analysis.analysis import Analysis
 from lesionlab.analysis.evidence import Evidence, lesions_by_model
+from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.bars import bar_figure
 from lesionlab.analysis.figures.drawing import as_png, as_svg
@@ -22,14 +22,14 @@ from lesionlab.analysis.figures.volume_bars import volume_figure
 from lesionlab.analysis.pages.page import PageFigure, inline_png, inline_svg
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.sheets.paper_tables import PAPER, about, ending
+from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
-from lesionlab.analysis.statistics.whole import Statistics
 from lesionlab.store.objects import Store
+from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
-from storage_schemas.studies import Plan
 
 Section = Literal["performance", "learning", "volumes", "design"]
 
@@ -58,14 +58,14 @@ def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence)
 
 def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
     """What can be drawn without a store: of each table the bars, and the learning curves."""
-    return (*map(_bars, found.tables), *_learning_curves(found.beside.learning))
+    return (*map(_bars, found.tables), *_learning_curves(found.supplementary.learning))
 
 
 def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> Iterable[Illustration]:
     for table in analysis.tables:
         yield _bars(table)
         yield from _slices(store, plan, analysis.rows, table)
-    yield from _learning_curves(analysis.beside.learning)
+    yield from _learning_curves(analysis.supplementary.learning)
     yield from _volumes(models_on_pages(plan, analysis.rows), lesions_by_model(plan, evidence))
 
 
@@ -114,19 +114,19 @@ def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: Performan
 
 
 def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:
-    for (setting, comparison), panels in groupby(learning, key=lambda one: (one.setting, one.comparison)):
+    for (stratum, comparison), panels in groupby(learning, key=lambda one: (one.stratum, one.comparison)):
         drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
         if drawn:
-            yield _learning(setting, comparison, drawn)
+            yield _learning(stratum, comparison, drawn)
 
 
-def _learning(setting: str, comparison: str, panels: Sequence[Learning]) -> Illustration:
+def _learning(stratum: str, comparison: str, panels: Sequence[Learning]) -> Illustration:
     return _drawn(
         learning_figure(panels),
-        _name("learning", setting, comparison),
+        _name("learning", stratum, comparison),
         "learning",
         "bars",
-        f"Learning curves: {comparison}{f' ({setting})' if setting else ''}.",
+        f"Learning curves: {comparison}{f' ({stratum})' if stratum else ''}.",
         "Mean over the tested studies and its 95 % interval, by training size (logarithmic axis). "
         "Dotted: what is to be reached; a thick mark on the horizontal axis is where an arm reaches it. Ours, not the "
         "paper's.",

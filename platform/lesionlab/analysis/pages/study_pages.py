@@ -23,9 +23,9 @@ from lesionlab.analysis.statistics.conditions import (
 )
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest
+from storage_schemas.experiments import Plan
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import LesionRow, StudyRow
-from storage_schemas.studies import Plan
 
 MOST_MODELS = 6
 """Shown on a page."""
@@ -33,7 +33,7 @@ MOST_LESIONS = 80
 """Missed and spurious ones of one model that are shown on a page; a network that failed has thousands."""
 
 
-_MISTAKES = ("missed", "spurious")
+_MISTAKES = ("missed", "false-positive")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StudyPage:
 def models_on_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[Condition, ...]:
     """The trained models of the study's main depth at its largest size, of those that have rows.
 
-    Where none of that depth has any, those of another setting; where nothing trained has, what is tested untrained.
+    Where none of that depth has any, those of another stratum; where nothing trained has, what is tested untrained.
     """
     return _candidates(plan, rows)[0][:MOST_MODELS]
 
@@ -101,8 +101,8 @@ def _candidates(plan: Plan, rows: Sequence[StudyRow]) -> tuple[tuple[Condition, 
     if group is None:
         return conditions(rows), "that are not trained on the target"
     largest = max(model.training_size for model in group.trained)
-    setting = f" ({group.setting})" if group.setting else ""
-    which = f"trained on {count_of(largest, 'study')}{setting}"
+    stratum = f" ({group.stratum})" if group.stratum else ""
+    which = f"trained on {count_of(largest, 'study')}{stratum}"
     return tuple(model for model in group.trained if model.training_size == largest), which
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.sheets.sheet import NONE
 from lesionlab.analysis.statistics.conditions import Metric
-from lesionlab.analysis.statistics.counts import counted, n_text, span
+from lesionlab.analysis.statistics.sample_sizes import counted, n_text, span
 from lesionlab.analysis.statistics.tables import (
     METRIC_TITLES,
     Line,
@@ -41,7 +41,7 @@ def comparisons(table: PerformanceTable, metrics: Iterable[Metric]) -> tuple[Com
     measures = [line.measures[metric] for line in table.lines for metric in metrics]
     possible = (
         Comparison("p default", "unpaired t against the default model", lambda measure: measure.against_default),
-        Comparison("p Grader 2", "unpaired t against Grader 2", lambda measure: measure.against_grader),
+        Comparison("p Grader 2", "unpaired t against Grader 2", lambda measure: measure.against_rater),
         *(_with_de_novo(table, way) for way in table.ways_de_novo),
     )
     return tuple(compared for compared in possible if any(compared.of(measure) for measure in measures))
@@ -82,9 +82,9 @@ def _explained(table: PerformanceTable, compared: Comparison, tests: Sequence[Ef
 
 
 def _anova(effect: EffectRow) -> str:
-    setting = f" ({effect.setting})" if effect.setting else ""
+    stratum = f" ({effect.stratum})" if effect.stratum else ""
     return (
-        f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models{setting}: "
+        f"{METRIC_TITLES[effect.metric]}, repeated-measures ANOVA over all trained models{stratum}: "
         f"F = {effect.statistic:.2f}, {p_words(effect)} ({effect.note}; n = {effect.n} studies)."
     )
 

@@ -10,9 +10,9 @@ from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditi
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.tables import mean_se
-from lesionlab.imaging.sizes import detection_by_size
+from storage_schemas.experiments import Undefined
+from storage_schemas.lesion_sizes import detection_by_size
 from storage_schemas.results import EffectRow, LesionRow, StudyRow
-from storage_schemas.studies import Undefined
 from storage_schemas.verdicts import VerdictRow
 
 _AXES = {
@@ -40,7 +40,10 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
                 *(row.study, row.site, method(row.arm, row.source), str(row.training_size)),
                 *(or_dash(getattr(row, axis)) for axis in axes),
                 *(str(number) for number in (row.fold, row.seed)),
-                *(str(count) for count in (row.reference_lesions, row.found, row.predicted_lesions, row.spurious)),
+                *(
+                    str(count)
+                    for count in (row.reference_lesions, row.true_positives, row.predicted_lesions, row.false_positives)
+                ),
                 *(fixed(value, 2) for value in (row.sensitivity, row.ppv, row.dice)),
                 *(fixed(volume, 2) for volume in (row.reference_ml, row.predicted_ml)),
             )
@@ -56,12 +59,12 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
     sheet = Sheet(
         title,
         columns(
-            *("Metric", "Test", "Setting", "Comparison", "N", "n", "Undefined", "Difference"),
+            *("Metric", "Test", "Stratum", "Comparison", "N", "n", "Undefined", "Difference"),
             *("Statistic", "p", "p × m", "m", "Significant", "Holm's p × (ours)", "Welch's p (ours)", "Note"),
         ),
         tuple(
             (
-                *(effect.metric, effect.test, effect.setting, effect.comparison),
+                *(effect.metric, effect.test, effect.stratum, effect.comparison),
                 or_dash(effect.training_size),
                 str(effect.n) if effect.n_other is None else f"{effect.n} / {effect.n_other}",
                 str(effect.undefined),
@@ -174,7 +177,7 @@ def hashes_sheet(hashes: Iterable[tuple[str, str, str]], title: str) -> Sheet:
 def varying_axes(models: Sequence[Condition]) -> dict[str, str]:
     """Attribute and title of every further axis on which the models differ; untrained ones have but a depth."""
     trained = [model for model in models if model.trained]
-    networks = [model for model in models if model.arm != "grader"]
+    networks = [model for model in models if model.arm != "rater"]
     return {
         axis: title
         for axis, title in _AXES.items()

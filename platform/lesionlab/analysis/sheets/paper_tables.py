@@ -9,8 +9,8 @@ from lesionlab.analysis.sheets.key import Comparison, comparisons, key_of
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns
 from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, mean_se, method_name, p_text, short_name
+from storage_schemas.experiments import ExperimentSpec, Source
 from storage_schemas.results import Arm
-from storage_schemas.studies import Source, StudySpec
 from storage_schemas.tasks import TASKS, TaskName
 
 PAPER = "Wahlig et al. 2023"
@@ -32,11 +32,11 @@ _ALTERNATE_DEPTHS = {3: "S1", 5: "S2"}
 
 def number_in_paper(task: TaskName, depth: int, main_depth: int) -> str:
     """Which table of the paper has these models: `3`; `S1` and `S2` for depths beside the paper's main one."""
-    beside = _ALTERNATE_DEPTHS if task == "flair-single" and main_depth == _MAIN_DEPTH else {}
-    return beside.get(depth, _NUMBERS[task])
+    supplementary = _ALTERNATE_DEPTHS if task == "flair-single" and main_depth == _MAIN_DEPTH else {}
+    return supplementary.get(depth, _NUMBERS[task])
 
 
-def paper_sheets(spec: StudySpec, tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
+def paper_sheets(spec: ExperimentSpec, tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
     """Every table of a study by file name, in the paper's form."""
     sheets = {}
     task = TASKS[spec.task].title
@@ -61,13 +61,13 @@ def dice_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
 
 def about(table: PerformanceTable) -> str:
     """What tells a table from the others of its study: `; default model glioma; depth 3`."""
-    parts = ([f"default model {table.source}"] if table.source else []) + ([table.setting] if table.setting else [])
+    parts = ([f"default model {table.source}"] if table.source else []) + ([table.stratum] if table.stratum else [])
     return "".join(f"; {part}" for part in parts)
 
 
 def ending(table: PerformanceTable) -> str:
     """What tells the files of one table from those of another: `-glioma-depth-3`."""
-    parts = (part for part in (table.source, table.setting) if part)
+    parts = (part for part in (table.source, table.stratum) if part)
     return "".join("-" + re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
 
 

@@ -21,14 +21,14 @@ def comparisons_sheet(found: Sequence[Change], title: str) -> Sheet:
         Sheet(
             title,
             (
-                *columns("Setting", "Metric", "Test", "Comparison", "N"),
+                *columns("Stratum", "Metric", "Test", "Comparison", "N"),
                 *columns(*numbers, group="Before"),
                 *columns(*numbers, group="Now"),
                 *columns("What changes"),
             ),
             tuple(
                 (
-                    *(change.before.setting, change.before.metric, change.before.test, change.before.comparison),
+                    *(change.before.stratum, change.before.metric, change.before.test, change.before.comparison),
                     or_dash(change.before.training_size),
                     *(
                         text
@@ -55,8 +55,8 @@ def conclusions_sheet(found: Sequence[Conclusion], title: str) -> Sheet:
     return compact(
         Sheet(
             title,
-            columns("Setting", "About", "Before", "Now", "What changes"),
-            tuple((one.setting, one.about, one.before, one.after, one.what) for one in found),
+            columns("Stratum", "About", "Before", "Now", "What changes"),
+            tuple((one.stratum, one.about, one.before, one.after, one.what) for one in found),
             heads=2,
             sortable=True,
         )

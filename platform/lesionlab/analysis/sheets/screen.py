@@ -52,7 +52,7 @@ def _rich_table(table: PerformanceTable) -> Table:
         collapse_padding=True,
         pad_edge=False,
         title="; ".join(
-            [f"Default model: {table.source}"] * bool(table.source) + [table.setting] * bool(table.setting)
+            [f"Default model: {table.source}"] * bool(table.source) + [table.stratum] * bool(table.stratum)
         ),
     )
     shown = _shown(table)

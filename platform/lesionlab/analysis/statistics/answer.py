@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lesionlab.analysis.statistics.beside import Beside
 from lesionlab.analysis.statistics.cautions import cautions
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import count_of
-from lesionlab.analysis.statistics.counts import counted, n_text
+from lesionlab.analysis.statistics.sample_sizes import counted, n_text
+from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable, mean_se, p_words
 from lesionlab.analysis.statistics.verdicts import JUDGED, LEAST_PATIENTS, fine_tuning_from, tests_between, verdicts
 from storage_schemas.results import EffectRow
@@ -32,59 +32,64 @@ class Answer:
         return "\n".join([*self.verdicts, *(f"  {line}" for line in (*self.findings, *self.cautions))])
 
 
-def answer(tables: Sequence[PerformanceTable], beside: Beside, missing: int, planned: int, simulated: bool) -> Answer:
+def answer(
+    tables: Sequence[PerformanceTable], supplementary: Supplementary, missing: int, planned: int, simulated: bool
+) -> Answer:
     """The answer from all tables of a study; `missing` of the `planned` cells have no results yet."""
-    enough = [learned for learned in beside.learning if learned.patients >= LEAST_PATIENTS]
-    few = [learned for learned in beside.learning if learned.patients < LEAST_PATIENTS]
+    enough = [learned for learned in supplementary.learning if learned.patients >= LEAST_PATIENTS]
+    few = [learned for learned in supplementary.learning if learned.patients < LEAST_PATIENTS]
     return Answer(
-        verdicts=_by_setting(
+        verdicts=_by_stratum(
             [
                 *_without_a_partner(tables),
-                *((table.setting, verdict) for table in tables for verdict in verdicts(table, beside)),
-                *((learned.setting, learned.text()) for learned in enough),
+                *((table.stratum, verdict) for table in tables for verdict in verdicts(table, supplementary)),
+                *((learned.stratum, learned.text()) for learned in enough),
             ]
         ),
-        findings=tuple(_in_setting(table.setting, line) for table in tables for line in _findings(table))
-        + _by_setting(
+        findings=tuple(_in_stratum(table.stratum, line) for table in tables for line in _findings(table))
+        + _by_stratum(
             [
-                (learned.setting, f"{learned.text()} Fewer than {LEAST_PATIENTS} patients: no verdict.")
+                (learned.stratum, f"{learned.text()} Fewer than {LEAST_PATIENTS} patients: no verdict.")
                 for learned in few
             ]
         )
-        + tuple(f"Budget control: {control.text()}" for control in beside.budget),
-        cautions=cautions(tables, beside, missing, planned, simulated),
+        + tuple(f"Budget control: {control.text()}" for control in supplementary.budget),
+        cautions=cautions(tables, supplementary, missing, planned, simulated),
     )
 
 
-def _by_setting(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Sentences of the same setting together; what holds in several settings is said once."""
-    settings: dict[str, list[str]] = {}
-    for setting in dict.fromkeys(setting for setting, _ in said):
-        for sentence in dict.fromkeys(sentence for where, sentence in said if where == setting):
-            settings.setdefault(sentence, []).append(setting)
-    return tuple(_in_setting(", ".join(where), sentence) for sentence, where in settings.items())
+def _by_stratum(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Sentences of the same stratum together; what holds in several strata is said once."""
+    strata: dict[str, list[str]] = {}
+    for stratum in dict.fromkeys(stratum for stratum, _ in said):
+        for sentence in dict.fromkeys(sentence for where, sentence in said if where == stratum):
+            strata.setdefault(sentence, []).append(stratum)
+    return tuple(_in_stratum(", ".join(where), sentence) for sentence, where in strata.items())
 
 
 def _without_a_partner(tables: Sequence[PerformanceTable]) -> list[tuple[str, str]]:
-    """By setting, one sentence on all tables in which no fine-tuned model meets a de novo one."""
+    """By stratum, one sentence on all tables in which no fine-tuned model meets a de novo one."""
     sources: dict[str, list[str]] = {}
     for table in tables:
-        if not any(contest.pairs for contest in table.contests):
-            sources.setdefault(table.setting, []).extend([table.source] if table.source else [])
+        if not any(arm_comparison.pairs for arm_comparison in table.arm_comparisons):
+            sources.setdefault(table.stratum, []).extend([table.source] if table.source else [])
     return [
         (
-            setting,
+            stratum,
             f"These data cannot say whether {fine_tuning_from(*names)} helps: the study does not have both "
             "arms, fine-tuned and de novo, at one size.",
         )
-        for setting, names in sources.items()
+        for stratum, names in sources.items()
     ]
 
 
 def _findings(table: PerformanceTable) -> list[str]:
     lines = {line.condition: line for line in table.lines}
-    pairs = sorted((pair for contest in table.contests for pair in contest.pairs), key=lambda p: p[0].training_size)
-    findings = [_finding(table, lines[tuned], lines[fresh]) for tuned, fresh in pairs]
+    pairs = sorted(
+        (pair for arm_comparison in table.arm_comparisons for pair in arm_comparison.pairs),
+        key=lambda p: p[0].training_size,
+    )
+    findings = [_finding(table, lines[fine_tuned], lines[de_novo]) for fine_tuned, de_novo in pairs]
     for line in table.lines:
         if not line.condition.trained:
             untrained = ", untrained on the target" if line.condition.arm == "default" else ""
@@ -96,19 +101,19 @@ def _findings(table: PerformanceTable) -> list[str]:
     ]
 
 
-def _finding(table: PerformanceTable, tuned: Line, fresh: Line) -> str:
-    tests = tests_between(table, tuned.condition, fresh.condition)
+def _finding(table: PerformanceTable, fine_tuned: Line, de_novo: Line) -> str:
+    tests = tests_between(table, fine_tuned.condition, de_novo.condition)
     n = tests["sensitivity"].n
     differences = ", ".join(f"{name} {_difference(tests[metric], table.unit)}" for metric, name in JUDGED)
     return (
-        f"{count_of(tuned.condition.training_size, 'labelled study')}: {tuned.condition.model} {_both(tuned, n)}; "
-        f"{fresh.condition.model} {_both(fresh, n)}. Difference: {differences}."
+        f"{count_of(fine_tuned.condition.training_size, 'labelled study')}: "
+        f"{fine_tuned.condition.model} {_both(fine_tuned, n)}; {de_novo.condition.model} {_both(de_novo, n)}. Difference: {differences}."
     )
 
 
 def _graded(line: Line, unit: Unit) -> list[str]:
     """`sensitivity +0.02 (p = 0.614, n = 10 positions, not significant)` of each metric that was tested."""
-    tests = ((name, line.measures[metric].against_grader) for metric, name in JUDGED)
+    tests = ((name, line.measures[metric].against_rater) for metric, name in JUDGED)
     return [f"{name} {_difference(test, unit)}" for name, test in tests if test is not None]
 
 
@@ -129,8 +134,8 @@ def _difference(effect: EffectRow, unit: Unit) -> str:
     return f"{difference} ({p_words(effect)}, {n}, {'' if effect.significant else 'not '}significant)"
 
 
-def _in_setting(setting: str, sentence: str) -> str:
-    return f"{_capital(setting)}: {sentence}" if setting else sentence
+def _in_stratum(stratum: str, sentence: str) -> str:
+    return f"{_capital(stratum)}: {sentence}" if stratum else sentence
 
 
 def _capital(text: str) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lesionlab.analysis.methods.mixed import MixedModel, Term
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.contests import Contest
 from storage_schemas.runs import TrainingConfig
 
 NOT_RUN = (
@@ -39,7 +39,7 @@ class Slope:
 
 @dataclass(frozen=True)
 class BudgetControl:
-    """The same contest under budgets in epochs and in steps."""
+    """The same arm_comparison under budgets in epochs and in steps."""
 
     metric: Metric
     comparison: str
@@ -64,13 +64,13 @@ class BudgetControl:
         return "under equal steps no rise is shown: the effect of the training size may be only more steps"
 
 
-def budget_controls(models: Sequence[tuple[Contest, Metric, MixedModel]]) -> tuple[BudgetControl, ...]:
-    """One for every contest and metric that was run under both kinds of budget; empty where none was."""
+def budget_controls(models: Sequence[tuple[ArmComparison, Metric, MixedModel]]) -> tuple[BudgetControl, ...]:
+    """One for every arm_comparison and metric that was run under both kinds of budget; empty where none was."""
     alike: dict[_Alike, list[Slope]] = defaultdict(list)
-    for contest, metric, model in models:
-        budget = contest.conditions[0].budget
+    for arm_comparison, metric, model in models:
+        budget = arm_comparison.conditions[0].budget
         if budget is not None:
-            alike[_Alike.of(contest, metric)].append(Slope(budget, "step" in budget, _slope_of(model)))
+            alike[_Alike.of(arm_comparison, metric)].append(Slope(budget, "step" in budget, _slope_of(model)))
     return tuple(
         BudgetControl(
             same.metric,
@@ -98,15 +98,19 @@ def _has_equal_steps(model: Condition, training: TrainingConfig | None) -> bool 
 
 @dataclass(frozen=True)
 class _Alike:
-    """What two contests share that differ in nothing but the budget."""
+    """What two arm_comparisons share that differ in nothing but the budget."""
 
     metric: Metric
     comparison: str
     conditions: tuple[Condition, ...]
 
     @classmethod
-    def of(cls, contest: Contest, metric: Metric) -> _Alike:
-        return cls(metric, contest.name, tuple(replace(condition, budget=None) for condition in contest.conditions))
+    def of(cls, arm_comparison: ArmComparison, metric: Metric) -> _Alike:
+        return cls(
+            metric,
+            arm_comparison.name,
+            tuple(replace(condition, budget=None) for condition in arm_comparison.conditions),
+        )
 
 
 def _slope_of(model: MixedModel) -> Term | None:

@@ -49,4 +49,4 @@ def _differences(before: EffectRow, after: EffectRow) -> tuple[str, ...]:
 
 
 def _what_is_compared(effect: EffectRow) -> tuple[object, ...]:
-    return effect.metric, effect.test, effect.comparison, effect.training_size, effect.setting
+    return effect.metric, effect.test, effect.comparison, effect.training_size, effect.stratum

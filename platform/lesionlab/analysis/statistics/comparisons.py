@@ -1,8 +1,8 @@
 """Study rows and the planned cells in; every comparison of the paper's protocol out, as EffectRows.
 
-Per setting and metric: one repeated-measures ANOVA over all trained models; fine-tuned against de novo at each size,
-paired by study; each trained model against its default model and against the second grader, unpaired. Bonferroni's m
-counts the *planned* comparisons of one kind in one setting, so that a study with cells still missing is not judged
+Per stratum and metric: one repeated-measures ANOVA over all trained models; fine-tuned against de novo at each size,
+paired by study; each trained model against its default model and against the second rater, unpaired. Bonferroni's m
+counts the *planned* comparisons of one kind in one stratum, so that a study with cells still missing is not judged
 more leniently than the finished one. Holm and Welch stand beside the paper's Bonferroni and pooled variances.
 """
 
@@ -30,9 +30,9 @@ from lesionlab.analysis.statistics.conditions import (
     values_by_study,
 )
 from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.experiments import Undefined
 from storage_schemas.results import EffectRow
 from storage_schemas.runs import Cell
-from storage_schemas.studies import Undefined
 
 Unit = Literal["fold-averaged", "per-study"]
 
@@ -57,11 +57,12 @@ def compare(
 
 
 def pairs_of_methods(trained: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
-    """Fine-tuned and de novo at the same size, of conditions that share a setting."""
+    """Fine-tuned and de novo at the same size, of conditions that share a stratum."""
     return [
-        (tuned, fresh)
-        for tuned, fresh in product(trained, trained)
-        if (tuned.arm, fresh.arm) == ("fine-tuned", "de-novo") and tuned.training_size == fresh.training_size
+        (fine_tuned, de_novo)
+        for fine_tuned, de_novo in product(trained, trained)
+        if (fine_tuned.arm, de_novo.arm) == ("fine-tuned", "de-novo")
+        and fine_tuned.training_size == de_novo.training_size
     ]
 
 
@@ -74,22 +75,22 @@ def pairs_with_default(planned: Sequence[Condition]) -> list[tuple[Condition, Co
     ]
 
 
-def pairs_with_grader(planned: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
-    """Each trained model with the second grader."""
-    return [(model, grader) for model, grader in product(planned, planned) if grader.arm == "grader" and model.trained]
+def pairs_with_rater(planned: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
+    """Each trained model with the second rater."""
+    return [(model, rater) for model, rater in product(planned, planned) if rater.arm == "rater" and model.trained]
 
 
-def grader_with_defaults(planned: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
-    """The second grader with each default model."""
+def rater_with_defaults(planned: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
+    """The second rater with each default model."""
     return [
-        (grader, default)
-        for grader, default in product(planned, planned)
-        if (grader.arm, default.arm) == ("grader", "default")
+        (rater, default)
+        for rater, default in product(planned, planned)
+        if (rater.arm, default.arm) == ("rater", "default")
     ]
 
 
 def versus(model: Condition, other: Condition) -> str:
-    """Text of EffectRow.comparison; the size and the setting stand in columns of their own."""
+    """Text of EffectRow.comparison; the size and the stratum stand in columns of their own."""
     return f"{model.model} against {other.model}"
 
 
@@ -128,11 +129,11 @@ def _column(data: _Data, group: Group, metric: Metric) -> Iterable[EffectRow]:
     effects += _family([_paired(data, *pair, metric) for pair in methods], len(methods))
     effects += _family([_unpaired(data, *pair, metric) for pair in defaults], len(defaults))
     # The paper's m counts the trained models of the column; its line of Grader 2 is judged by the same m.
-    untrained = grader_with_defaults(everyone)
+    untrained = rater_with_defaults(everyone)
     effects += _family([_unpaired(data, *pair, metric) for pair in untrained], len(defaults) or len(untrained))
-    graded = pairs_with_grader(everyone)
+    graded = pairs_with_rater(everyone)
     effects += _family([_unpaired(data, *pair, metric) for pair in graded], len(graded))
-    return [effect.model_copy(update={"setting": group.setting}) for effect in effects]
+    return [effect.model_copy(update={"stratum": group.stratum}) for effect in effects]
 
 
 def _anova(data: _Data, trained: Sequence[Condition], metric: Metric) -> EffectRow:
@@ -155,20 +156,20 @@ def _anova(data: _Data, trained: Sequence[Condition], metric: Metric) -> EffectR
     return _family([effect], 1)[0]
 
 
-def _paired(data: _Data, tuned: Condition, fresh: Condition, metric: Metric) -> EffectRow:
-    first, second = data.by_study(tuned, metric), data.by_study(fresh, metric)
+def _paired(data: _Data, fine_tuned: Condition, de_novo: Condition, metric: Metric) -> EffectRow:
+    first, second = data.by_study(fine_tuned, metric), data.by_study(de_novo, metric)
     both = sorted(set(first) & set(second))
-    undefined = data.without_value(tuned, metric) | data.without_value(fresh, metric)
+    undefined = data.without_value(fine_tuned, metric) | data.without_value(de_novo, metric)
     pairs = [(a, b) for study in both if (a := first[study]) is not None and (b := second[study]) is not None]
     return _effect(
         paired_t([a for a, _ in pairs], [b for _, b in pairs]),
         metric=metric,
         test="paired-t",
-        comparison=versus(tuned, fresh),
-        training_size=tuned.training_size,
+        comparison=versus(fine_tuned, de_novo),
+        training_size=fine_tuned.training_size,
         n=len(pairs),
         undefined=len(undefined & set(both)),
-        gaps=data.gaps((tuned, fresh)),
+        gaps=data.gaps((fine_tuned, de_novo)),
     )
 
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.verdicts import verdicts
-from lesionlab.analysis.statistics.whole import Statistics
 
 
 @dataclass(frozen=True)
 class Conclusion:
     """One thing that the study says."""
 
-    setting: str
+    stratum: str
     about: str
     """`sensitivity: fine-tuned from glioma reaches Grader 2`."""
     before: str
@@ -32,15 +32,17 @@ class Conclusion:
 
 def conclusions(before: Statistics, after: Statistics) -> tuple[Conclusion, ...]:
     """All of one design, in its order, also those that stay."""
-    return (*_verdicts(before, after), *_of_curves(before.beside.learning, after.beside.learning))
+    return (*_verdicts(before, after), *_of_curves(before.supplementary.learning, after.supplementary.learning))
 
 
 def _verdicts(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
     for table, other in zip(before.tables, after.tables, strict=True):
-        for own, theirs in zip(verdicts(table, before.beside), verdicts(other, after.beside), strict=True):
+        for own, theirs in zip(
+            verdicts(table, before.supplementary), verdicts(other, after.supplementary), strict=True
+        ):
             # The number of studies behind a verdict is no part of it.
             same = own.partition("; paired over")[0] == theirs.partition("; paired over")[0]
-            yield Conclusion(table.setting, "verdict", own, theirs, "" if same else "another verdict")
+            yield Conclusion(table.stratum, "verdict", own, theirs, "" if same else "another verdict")
 
 
 def _of_curves(before: Iterable[Learning], after: Iterable[Learning]) -> Iterable[Conclusion]:
@@ -49,11 +51,11 @@ def _of_curves(before: Iterable[Learning], after: Iterable[Learning]) -> Iterabl
         for arm, changed in zip(one.arms, other.arms, strict=True):
             about = f"{one.metric}: {arm.model} reaches {aim}"
             told = (_reached(arm.crossing), _reached(changed.crossing))
-            yield Conclusion(one.setting, about, *told, _moved(arm.crossing, changed.crossing))
+            yield Conclusion(one.stratum, about, *told, _moved(arm.crossing, changed.crossing))
         if one.saving or other.saving:
             was, now = _shown(one.saving), _shown(other.saving)
             about = f"{one.metric}: saving of {one.comparison}"
-            yield Conclusion(one.setting, about, was, now, "" if was == now else f"{now} now")
+            yield Conclusion(one.stratum, about, was, now, "" if was == now else f"{now} now")
 
 
 def _reached(crossing: Crossing | None) -> str:

@@ -1,7 +1,7 @@
 """Result rows of a study in; the conditions that it compares, and one value per study and condition, out.
 
 A condition is what the paper calls a model: one arm at one training size, whatever the fold and the seed. Conditions
-that may be compared share a setting (depth, budget, …); each setting is a table of its own, as in the paper.
+that may be compared share a stratum (depth, budget, …); each stratum is a table of its own, as in the paper.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from statistics import fmean
 from typing import Literal, TypeVar
 
 from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.experiments import Undefined
 from storage_schemas.results import Arm
 from storage_schemas.runs import Budget, Cell, Freezing
-from storage_schemas.studies import Undefined
 
 Metric = Literal["sensitivity", "ppv", "dice"]
 METRICS: tuple[Metric, ...] = ("sensitivity", "ppv", "dice")
 
 R = TypeVar("R", bound=Row)
 
-_TABLE_ORDER: tuple[Arm, ...] = ("default", "grader", "fine-tuned", "de-novo")
+_TABLE_ORDER: tuple[Arm, ...] = ("default", "rater", "fine-tuned", "de-novo")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One arm (and its source) at one training size; 0 studies for the default model and the second grader."""
+    """One arm (and its source) at one training size; 0 studies for the default model and the second rater."""
 
     arm: Arm
     source: str | None
@@ -50,13 +50,13 @@ class Condition:
         return method(self.arm, self.source) + rate + (f", {self.freezing}" if self.freezing else "")
 
     def title(self) -> str:
-        """How people call this condition within its setting: `fine-tuned from glioma, 10 studies`."""
+        """How people call this condition within its stratum: `fine-tuned from glioma, 10 studies`."""
         return f"{self.model}, {count_of(self.training_size, 'study')}" if self.trained else self.model
 
 
 @dataclass(frozen=True)
 class Place:
-    """One cell of the design: what one network, or the default model or the grader, tested."""
+    """One cell of the design: what one network, or the default model or the rater, tested."""
 
     condition: Condition
     fold: int
@@ -67,7 +67,7 @@ class Place:
 class Group:
     """The conditions that are compared with each other, in the paper's order: one table."""
 
-    setting: str
+    stratum: str
     """What they share and others of the study do not, such as `depth 3`; empty where nothing varies."""
     conditions: tuple[Condition, ...]
 
@@ -86,7 +86,7 @@ def method(arm: Arm, source: str | None) -> str:
     """How people call an arm."""
     return {
         "default": f"default model {source}" if source else "default model",
-        "grader": "Grader 2",
+        "rater": "Grader 2",
         "fine-tuned": f"fine-tuned from {source}" if source else "fine-tuned",
         "de-novo": "de novo",
     }[arm]
@@ -108,7 +108,7 @@ def condition_of(cell: Cell | Row) -> Condition:
 
 
 def conditions(cells: Iterable[Cell | Row]) -> tuple[Condition, ...]:
-    """The conditions of these cells, setting by setting in the paper's order: default, grader, then by size fine-tuned
+    """The conditions of these cells, stratum by stratum in the paper's order: default, rater, then by size fine-tuned
     and de novo."""
     return _ordered({condition_of(cell) for cell in cells})
 
@@ -119,26 +119,26 @@ def places(cells: Iterable[Cell | Row]) -> frozenset[Place]:
 
 
 def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
-    """The conditions that may be compared with each other, one group a setting.
+    """The conditions that may be compared with each other, one group a stratum.
 
     Depth, budget and the site that was trained on are always shared. The learning rate is where both arms were trained
     at the same several ones; otherwise it is the arm's own choice, as freezing always is. A default model belongs to
-    every setting of its depth, a grader to all.
+    every stratum of its depth, a rater to all.
     """
     every = _ordered(set(planned))
     trained = [condition for condition in every if condition.trained]
     by_rate = _rates_are_shared(trained)
 
-    def setting(condition: Condition) -> _Setting:
+    def stratum(condition: Condition) -> _Stratum:
         rate = condition.learning_rate if by_rate else None
-        return _Setting(condition.depth, condition.budget, rate, condition.train_site)
+        return _Stratum(condition.depth, condition.budget, rate, condition.train_site)
 
-    def belongs(condition: Condition, to: _Setting) -> bool:
+    def belongs(condition: Condition, to: _Stratum) -> bool:
         if condition.trained:
-            return setting(condition) == to
-        return condition.arm == "grader" or condition.depth == to.depth
+            return stratum(condition) == to
+        return condition.arm == "rater" or condition.depth == to.depth
 
-    found = list(dict.fromkeys(setting(condition) for condition in trained or every))
+    found = list(dict.fromkeys(stratum(condition) for condition in trained or every))
     return tuple(Group(to.words(found), _in_table([c for c in every if belongs(c, to)])) for to in found)
 
 
@@ -193,13 +193,13 @@ def mean_of_defined(values: Iterable[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
-class _Setting:
+class _Stratum:
     depth: int
     budget: str | None
     learning_rate: float | None
     train_site: str | None
 
-    def words(self, among: Sequence[_Setting]) -> str:
+    def words(self, among: Sequence[_Stratum]) -> str:
         """What tells it from the others."""
         told = (
             ({to.depth for to in among}, f"depth {self.depth}"),
@@ -219,7 +219,7 @@ def _rates_are_shared(trained: Sequence[Condition]) -> bool:
 
 
 def _in_table(together: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Of one setting: untrained first, the default before the grader, whatever depth the grader's rows say."""
+    """Of one stratum: untrained first, the default before the rater, whatever depth the rater's rows say."""
     return tuple(sorted(together, key=lambda c: (c.training_size, _TABLE_ORDER.index(c.arm))))
 
 

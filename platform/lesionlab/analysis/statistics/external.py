@@ -39,8 +39,8 @@ ARMS: dict[str, Arm] = {
     "de novo": "de-novo",
     "dn": "de-novo",
     "default": "default",
-    "grader": "grader",
-    "grader 2": "grader",
+    "rater": "rater",
+    "rater 2": "rater",
 }
 """Our names and the paper's, in whatever case."""
 
@@ -50,7 +50,7 @@ Line = tuple[int, "TableRow"]
 def _arm(name: object) -> Arm:
     arm = ARMS.get(str(name).strip().lower())
     if arm is None:
-        raise ValueError("wanted fine-tuned (FT), de-novo (DN), default or grader (Grader 2)")
+        raise ValueError("wanted fine-tuned (FT), de-novo (DN), default or rater (Grader 2)")
     return arm
 
 
@@ -90,9 +90,9 @@ class TableRow(Document):
     @model_validator(mode="after")
     def _holds_together(self) -> TableRow:
         if (self.arm in ("fine-tuned", "de-novo")) != (self.training_size > 0):
-            wanted = "0" if self.arm in ("default", "grader") else "1 at least"
+            wanted = "0" if self.arm in ("default", "rater") else "1 at least"
             raise ValueError(f"training_size: wanted {wanted} for {self.arm}, found {self.training_size}")
-        if self.arm in ("de-novo", "grader") and self.source is not None:
+        if self.arm in ("de-novo", "rater") and self.source is not None:
             raise ValueError(f"source: wanted none for {self.arm}, found {self.source!r}")
         return self
 

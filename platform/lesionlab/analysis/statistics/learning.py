@@ -12,11 +12,11 @@ import numpy as np
 
 from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Curves, Saving
 from lesionlab.analysis.methods.intervals import ByOrigin, Interval, Unit
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
+from lesionlab.analysis.statistics.clusters import origins, values_by_origin
 from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, count_of
-from lesionlab.analysis.statistics.contests import Contest, contests
-from lesionlab.analysis.statistics.origins import origins, values_by_origin
 from lesionlab.analysis.statistics.rows import Row
-from storage_schemas.studies import Goal, Undefined
+from storage_schemas.experiments import Goal, Undefined
 
 DEFAULT_GOALS = (Goal(metric="sensitivity"), Goal(metric="ppv"))
 """Of a study that declares none."""
@@ -44,16 +44,16 @@ class ArmCurve:
     """One way of training by its training size; `crossing` is None where there is no aim or no value."""
 
     model: str
-    tuned: bool
+    fine_tuned: bool
     points: tuple[CurvePoint, ...]
     crossing: Crossing | None
 
 
 @dataclass(frozen=True)
 class Learning:
-    """One metric of one contest."""
+    """One metric of one arm_comparison."""
 
-    setting: str
+    stratum: str
     metric: Metric
     comparison: str
     arms: tuple[ArmCurve, ...]
@@ -63,7 +63,7 @@ class Learning:
     """Of fine-tuning beside de novo; None where either has no values."""
     annotation_minutes: float | None
     studies: int
-    """Tested under every model of the contest that has results: all means are over these."""
+    """Tested under every model of the arm_comparison that has results: all means are over these."""
     patients: int
     unit: Unit
     """What the limits are over."""
@@ -73,7 +73,7 @@ class Learning:
     def text(self) -> str:
         """`Sensitivity of Grader 2 (0.63, n = 10): fine-tuned from glioma reaches it at N = 14 [≤ 10, 22]; …`."""
         if self.aim is None:
-            return "No goal to reach: no results of a second grader or de novo; declare one (goal: target)."
+            return "No goal to reach: no results of a second rater or de novo; declare one (goal: target)."
         reached = [_reaches(arm) for arm in self.arms if arm.crossing is not None]
         aim = f"{_NAMES[self.metric]} of {self.aim.text()}"
         if not reached:
@@ -102,12 +102,12 @@ def learning(
     undefined: Undefined,
     seed: int,
 ) -> tuple[Learning, ...]:
-    """The curves of every contest of every group, for the goal's metric; for sensitivity and PPV without a goal."""
+    """The curves of every arm comparison of every group, for the goal's metric; for sensitivity and PPV without a goal."""
     wanted = DEFAULT_GOALS if goal is None else (goal,)
     return tuple(
-        _learning(by_condition, group, contest, own, undefined, seed)
+        _learning(by_condition, group, arm_comparison, own, undefined, seed)
         for group in groups
-        for contest in contests(group)
+        for arm_comparison in arm_comparisons(group)
         for own in wanted
     )
 
@@ -115,14 +115,14 @@ def learning(
 def _learning(
     by_condition: Mapping[Condition, Sequence[Row]],
     group: Group,
-    contest: Contest,
+    arm_comparison: ArmComparison,
     goal: Goal,
     undefined: Undefined,
     seed: int,
 ) -> Learning:
-    trained = [row for model in contest.conditions for row in by_condition.get(model, ())]
+    trained = [row for model in arm_comparison.conditions for row in by_condition.get(model, ())]
     origin_of = origins(trained)
-    tested = [{row.study for row in rows} for model in contest.conditions if (rows := by_condition.get(model))]
+    tested = [{row.study for row in rows} for model in arm_comparison.conditions if (rows := by_condition.get(model))]
     # Means over different studies would be compared otherwise, while folds are missing.
     common = set.intersection(*tested) if tested else set()
 
@@ -133,23 +133,23 @@ def _learning(
     def graded(model: Condition) -> ByOrigin:
         return values_by_origin(by_condition.get(model, ()), model, goal.metric, undefined)
 
-    ways = [way for way in (contest.tuned, contest.fresh) if way]
+    ways = [way for way in (arm_comparison.fine_tuned, arm_comparison.de_novo) if way]
     curves = Curves({way[0].arm: {model.training_size: values(model) for model in way} for way in ways}, seed)
-    grader = next((graded(model) for model in group.conditions if model.arm == "grader"), {})
-    aim, reference = _aim(goal, grader, contest, curves)
+    rater = next((graded(model) for model in group.conditions if model.arm == "rater"), {})
+    aim, reference = _aim(goal, rater, arm_comparison, curves)
     arms = tuple(
         ArmCurve(
             model=way[0].model,
-            tuned=way[0].arm == "fine-tuned",
+            fine_tuned=way[0].arm == "fine-tuned",
             points=curves.points(way[0].arm),
             crossing=None if reference is None else curves.crossing(way[0].arm, reference),
         )
         for way in ways
     )
     return Learning(
-        setting=contest.setting,
+        stratum=arm_comparison.stratum,
         metric=goal.metric,
-        comparison=contest.name,
+        comparison=arm_comparison.name,
         arms=arms,
         aim=aim,
         saving=None if reference is None or len(ways) < 2 else curves.saving("fine-tuned", "de-novo", reference),
@@ -161,13 +161,15 @@ def _learning(
     )
 
 
-def _aim(goal: Goal, grader: ByOrigin, contest: Contest, curves: Curves) -> tuple[Aim | None, float | ByOrigin | None]:
+def _aim(
+    goal: Goal, rater: ByOrigin, arm_comparison: ArmComparison, curves: Curves
+) -> tuple[Aim | None, float | ByOrigin | None]:
     """The declared target; else Grader 2; else de novo at the largest size that has results."""
     if goal.target is not None:
         return Aim("the declared target", goal.target, None), goal.target
-    if grader:
-        return Aim("Grader 2", *_mean(grader)), grader
-    for model in reversed(contest.fresh):
+    if rater:
+        return Aim("Grader 2", *_mean(rater)), rater
+    for model in reversed(arm_comparison.de_novo):
         values = curves.values[model.arm][model.training_size]
         if values:
             return Aim(f"{model.model} with {count_of(model.training_size, 'study')}", *_mean(values)), values

@@ -1,4 +1,4 @@
-"""One contest in; how often each method finds an effect where there is none, out.
+"""One arm_comparison in; how often each method finds an effect where there is none, out.
 
 The study's own tests are simulated (who was tested under which model, in which fold, with which seed, where the
 metric is defined), without an effect of arm or size and with those variances that are shown.
@@ -14,17 +14,17 @@ import numpy as np
 
 from lesionlab.analysis.methods.mixed import shown_sd
 from lesionlab.analysis.methods.null import NullDesign, NullRate, UnderTest, null_rates
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, observations
 from lesionlab.analysis.statistics.conditions import Condition, Metric, value_of
-from lesionlab.analysis.statistics.contests import Contest, observations
 from lesionlab.analysis.statistics.rows import Row
-from storage_schemas.studies import Undefined
+from storage_schemas.experiments import Undefined
 
 
 @dataclass(frozen=True)
 class NullTest:
     """How often each method finds an effect where there is none, in this very design."""
 
-    setting: str
+    stratum: str
     metric: Metric
     comparison: str
     design: NullDesign | None
@@ -35,21 +35,21 @@ class NullTest:
 
 def null_test(
     by_condition: Mapping[Condition, Sequence[Row]],
-    contest: Contest,
+    arm_comparison: ArmComparison,
     metric: Metric,
     undefined: Undefined,
     repetitions: int,
     seed: int,
 ) -> NullTest:
-    """The null test of one contest and metric; one that cannot be run says why."""
-    about = contest.setting, metric, contest.name
-    if not contest.tuned or not contest.fresh:
+    """The null test of one arm_comparison and metric; one that cannot be run says why."""
+    about = arm_comparison.stratum, metric, arm_comparison.name
+    if not arm_comparison.fine_tuned or not arm_comparison.de_novo:
         return NullTest(*about, None, (), "null test not run: it asks for both arms, fine-tuned and de novo")
-    source, depth = contest.tuned[0].source, contest.tuned[0].depth
+    source, depth = arm_comparison.fine_tuned[0].source, arm_comparison.fine_tuned[0].depth
     defaults = [c for c in by_condition if (c.arm, c.source, c.depth) == ("default", source, depth)]
-    rows = [row for condition in (*contest.conditions, *defaults) for row in by_condition.get(condition, ())]
+    rows = [row for condition in (*arm_comparison.conditions, *defaults) for row in by_condition.get(condition, ())]
     tested = {_tested(row) for row in rows if value_of(row, metric, undefined) is not None}
-    sd = shown_sd(observations(by_condition, contest, metric, undefined))
+    sd = shown_sd(observations(by_condition, arm_comparison, metric, undefined))
     if not sd:
         return NullTest(*about, None, (), "null test not run: the variances are not known")
     design = NullDesign(tuple(sorted(tested, key=str)), sd)

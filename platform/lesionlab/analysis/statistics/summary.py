@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, Metric, rows_by_condition, values_by_study
 from lesionlab.analysis.statistics.rows import Row
-from storage_schemas.studies import Undefined
+from storage_schemas.experiments import Undefined
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Summaries and effects in; the paper's Table 3 out, as data and as CSV.
 
-One table per setting and default model: its own row, then fine-tuned and de novo at each size. Dice is ours. Where a
+One table per stratum and default model: its own row, then fine-tuned and de novo at each size. Dice is ours. Where a
 study has several ways of training de novo, a fine-tuned model meets each of them.
 """
 
@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
 from lesionlab.analysis.statistics.comparisons import (
     Unit,
-    grader_with_defaults,
     pairs_of_methods,
     pairs_with_default,
-    pairs_with_grader,
+    pairs_with_rater,
+    rater_with_defaults,
     versus,
 )
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, Group, Metric, groups
-from lesionlab.analysis.statistics.contests import Contest, contests
 from lesionlab.analysis.statistics.summary import Summary
 from storage_schemas.results import EffectRow, StudyRow
 
@@ -35,7 +35,7 @@ class Measure:
     against_default: EffectRow | None
     between_methods: Mapping[str, EffectRow]
     """Fine-tuned against each de novo model of this size, by its name; on the fine-tuned line, as in the paper."""
-    against_grader: EffectRow | None
+    against_rater: EffectRow | None
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Line:
 
 @dataclass(frozen=True)
 class PerformanceTable:
-    """All models of one setting that belong to one default model; `source` is None where the study has none."""
+    """All models of one stratum that belong to one default model; `source` is None where the study has none."""
 
     source: str | None
     lines: tuple[Line, ...]
-    setting: str
-    """As EffectRow.setting: `depth 3`; empty where the study has one setting."""
+    stratum: str
+    """As EffectRow.stratum: `depth 3`; empty where the study has one stratum."""
     anovas: tuple[EffectRow, ...]
-    """Of the setting, over the trained models of every source."""
+    """Of the stratum, over the trained models of every source."""
     unit: Unit
     """Of the unpaired tests."""
 
@@ -70,15 +70,15 @@ class PerformanceTable:
         return tuple(dict.fromkeys(model.model for model in self.models if model.arm == "de-novo"))
 
     @property
-    def contests(self) -> tuple[Contest, ...]:
+    def arm_comparisons(self) -> tuple[ArmComparison, ...]:
         """Every way of fine-tuning with every way of training de novo."""
-        return contests(Group(self.setting, self.models))
+        return arm_comparisons(Group(self.stratum, self.models))
 
 
 def performance_tables(
     summaries: Sequence[Summary], effects: Sequence[EffectRow], unit: Unit
 ) -> tuple[PerformanceTable, ...]:
-    """One table per setting and default model, models in the paper's order; `unit` is that of the effects."""
+    """One table per stratum and default model, models in the paper's order; `unit` is that of the effects."""
     found = groups(summary.condition for summary in summaries)
     return tuple(_table(group, source, summaries, effects, unit) for group in found for source in _sources(group))
 
@@ -106,7 +106,7 @@ def p_words(effect: EffectRow) -> str:
 
 def short_name(condition: Condition) -> str:
     """As in the paper's tables: `Default`, `Grader 2`, `FT`, `DN`."""
-    return {"default": "Default", "grader": "Grader 2", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
+    return {"default": "Default", "rater": "Grader 2", "fine-tuned": "FT", "de-novo": "DN"}[condition.arm]
 
 
 def method_name(condition: Condition, among: Sequence[Condition]) -> str:
@@ -176,9 +176,9 @@ def _table(
     group: Group, source: str | None, summaries: Sequence[Summary], effects: Sequence[EffectRow], unit: Unit
 ) -> PerformanceTable:
     models = [model for model in group.conditions if model.source in (None, source)]
-    own = [effect for effect in effects if effect.setting == group.setting]
+    own = [effect for effect in effects if effect.stratum == group.stratum]
     lines = tuple(_line(model, models, summaries, own) for model in models)
-    return PerformanceTable(source, lines, group.setting, tuple(e for e in own if e.test == "rm-anova"), unit)
+    return PerformanceTable(source, lines, group.stratum, tuple(e for e in own if e.test == "rm-anova"), unit)
 
 
 def _line(
@@ -193,20 +193,20 @@ def _line(
         return {name: found[test] for name, test in partners.items() if test in found}
 
     def measure(summary: Summary) -> Measure:
-        default = against([*pairs_with_default(models), *grader_with_defaults(models)], summary.metric)
-        grader = against(pairs_with_grader(models), summary.metric)
+        default = against([*pairs_with_default(models), *rater_with_defaults(models)], summary.metric)
+        rater = against(pairs_with_rater(models), summary.metric)
         return Measure(
             summary,
             against_default=next(iter(default.values()), None),
             between_methods=against(pairs_of_methods(models), summary.metric),
-            against_grader=next(iter(grader.values()), None),
+            against_rater=next(iter(rater.values()), None),
         )
 
     return Line(model, {s.metric: measure(s) for s in summaries if s.condition == model})
 
 
 def _record(table: PerformanceTable, line: Line, ways: Iterable[str] | None) -> dict[str, object]:
-    record: dict[str, object] = {"setting": table.setting, "default_model": table.source} | _model_columns(
+    record: dict[str, object] = {"stratum": table.stratum, "default_model": table.source} | _model_columns(
         line.condition
     )
     for metric in METRICS:
@@ -218,7 +218,7 @@ def _record(table: PerformanceTable, line: Line, ways: Iterable[str] | None) -> 
             f"{metric}_n": summary.n,
             f"{metric}_undefined": summary.undefined,
         }
-        compared = {"default": measure.against_default, "grader": measure.against_grader}
+        compared = {"default": measure.against_default, "rater": measure.against_rater}
         if ways is None:
             compared["method"] = next(iter(measure.between_methods.values()), None)
         else:

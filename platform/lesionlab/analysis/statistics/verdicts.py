@@ -1,5 +1,5 @@
-"""One table and what stands beside it in; one sentence a contest out: where fine-tuning was shown to help, at each
-training size.
+"""One table and what stands beside it in; one sentence an arm comparison out: where fine-tuning was shown to
+help, at each training size.
 
 A difference that is not significant is one that was not shown, never one that is not there.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from lesionlab.analysis.statistics.beside import Beside
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.contests import Contest
-from lesionlab.analysis.statistics.counts import span
+from lesionlab.analysis.statistics.sample_sizes import span
+from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable, variant
 from storage_schemas.results import EffectRow
 
@@ -41,15 +41,19 @@ _ALSO: Mapping[_Outcome, str] = {
 """What follows of the same metric at other sizes."""
 
 
-def verdicts(table: PerformanceTable, beside: Beside) -> list[str]:
+def verdicts(table: PerformanceTable, supplementary: Supplementary) -> list[str]:
     """One for every way of fine-tuning against every way of training de novo; none where no two meet at one size."""
-    return [_verdict(table, contest, beside) for contest in table.contests if contest.pairs]
+    return [
+        _verdict(table, arm_comparison, supplementary)
+        for arm_comparison in table.arm_comparisons
+        if arm_comparison.pairs
+    ]
 
 
-def tests_between(table: PerformanceTable, tuned: Condition, fresh: Condition) -> dict[Metric, EffectRow]:
+def tests_between(table: PerformanceTable, fine_tuned: Condition, de_novo: Condition) -> dict[Metric, EffectRow]:
     """Fine-tuned against de novo at one size, by the metrics that are judged."""
-    (line,) = (line for line in table.lines if line.condition == tuned)
-    return {metric: line.measures[metric].between_methods[fresh.model] for metric, _ in JUDGED}
+    (line,) = (line for line in table.lines if line.condition == fine_tuned)
+    return {metric: line.measures[metric].between_methods[de_novo.model] for metric, _ in JUDGED}
 
 
 def fine_tuning_from(*sources: str | None) -> str:
@@ -58,23 +62,26 @@ def fine_tuning_from(*sources: str | None) -> str:
     return f"fine-tuning from {named}" if named else "fine-tuning"
 
 
-def _verdict(table: PerformanceTable, contest: Contest, beside: Beside) -> str:
-    tuning = _named(fine_tuning_from(table.source), contest.tuned[0], table)
-    training = _named("de novo training", contest.fresh[0], table)
-    by_size = {tuned.training_size: tests_between(table, tuned, fresh) for tuned, fresh in contest.pairs}
+def _verdict(table: PerformanceTable, arm_comparison: ArmComparison, supplementary: Supplementary) -> str:
+    tuning = _named(fine_tuning_from(table.source), arm_comparison.fine_tuned[0], table)
+    training = _named("de novo training", arm_comparison.de_novo[0], table)
+    by_size = {
+        fine_tuned.training_size: tests_between(table, fine_tuned, de_novo)
+        for fine_tuned, de_novo in arm_comparison.pairs
+    }
     every = [test for tests in by_size.values() for test in tests.values()]
     testable = [test for test in every if test.p is not None]
     cannot = f"These data cannot say whether {tuning} helps: "
     if not testable:
         reasons = "; ".join(dict.fromkeys(test.note for test in by_size[max(by_size)].values()))
         return f"{cannot}at no training size could it be tested against {training} ({reasons})."
-    most = max(_patients(test, beside) for test in testable)
+    most = max(_patients(test, supplementary) for test in testable)
     if most < LEAST_PATIENTS:
         patients = "1 patient" if most == 1 else f"{most} patients"
         return f"{cannot}both arms were tested on {patients}, and a verdict needs {LEAST_PATIENTS} at least."
     n = span(test.n for test in testable)
     return (
-        f"{tuning[:1].upper()}{tuning[1:]}, compared with {training}, {_judgement(by_size, beside)}; "
+        f"{tuning[:1].upper()}{tuning[1:]}, compared with {training}, {_judgement(by_size, supplementary)}; "
         f"paired over {n} test studies."
     )
 
@@ -85,11 +92,11 @@ def _named(method: str, model: Condition, table: PerformanceTable) -> str:
     return f"{method} ({words})" if words else method
 
 
-def _judgement(by_size: Mapping[int, Mapping[Metric, EffectRow]], beside: Beside) -> str:
+def _judgement(by_size: Mapping[int, Mapping[Metric, EffectRow]], supplementary: Supplementary) -> str:
     """`had significantly higher sensitivity with 10 and 30 labelled studies (not shown with 20), and …`."""
     alike: dict[tuple[_Outcome, ...], list[str]] = {}
     for metric, name in JUDGED:
-        outcomes = tuple(_outcome(tests[metric], beside) for tests in by_size.values())
+        outcomes = tuple(_outcome(tests[metric], supplementary) for tests in by_size.values())
         alike.setdefault(outcomes, []).append(name)
     told = [
         _told(" and ".join(names), dict(zip(by_size, outcomes, strict=True)), first=place == 0)
@@ -123,18 +130,18 @@ def _listed(sizes: Sequence[int], among: Sequence[int]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _outcome(test: EffectRow, beside: Beside) -> _Outcome:
+def _outcome(test: EffectRow, supplementary: Supplementary) -> _Outcome:
     if test.p is None or test.difference is None:
         return "not testable"
-    if _patients(test, beside) < LEAST_PATIENTS:
+    if _patients(test, supplementary) < LEAST_PATIENTS:
         return "few"
     if not test.significant:
         return "not shown"
     return "higher" if test.difference > 0 else "lower"
 
 
-def _patients(test: EffectRow, beside: Beside) -> int:
+def _patients(test: EffectRow, supplementary: Supplementary) -> int:
     """Patients with a pair of values."""
-    about = (test.setting, test.metric, test.comparison, test.training_size)
-    found = (p for p in beside.sizes if (p.setting, p.metric, p.comparison, p.training_size) == about)
+    about = (test.stratum, test.metric, test.comparison, test.training_size)
+    found = (p for p in supplementary.sizes if (p.stratum, p.metric, p.comparison, p.training_size) == about)
     return next((paired.size.patients for paired in found), 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lesionlab.analysis.methods.intervals import Interval, Origin, Unit, clustered_mean, origins_of, unit_of
 from lesionlab.analysis.statistics.conditions import Condition, count_of
-from lesionlab.imaging.sizes import SizeClass, detection_by_size
+from storage_schemas.lesion_sizes import SizeClass, detection_by_size
 from storage_schemas.results import LesionRow
 
 

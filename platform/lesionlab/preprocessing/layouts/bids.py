@@ -1,7 +1,7 @@
 """A BIDS dataset and a task in; the files of each study out, and what is wrong with the studies that lack some.
 
 Images are looked for in `sub-*/[ses-*/]anat`, reference masks in `derivatives/manual/sub-*/[ses-*/]anat`, a second
-grader's in `derivatives/grader2/…` under the same names. A study is a session; of the tasks that compare two visits it
+rater's in `derivatives/grader2/…` under the same names. A study is a session; of the tasks that compare two visits it
 is the follow-up session, and the `space-` of its mask (`space-ses01`) says which session is the initial one.
 """
 
@@ -164,7 +164,7 @@ def _concerns(bids: _Bids, visit: Visit, spaces: Spaces) -> bool:
 def _masks(
     bids: _Bids, visit: Visit, spaces: Spaces, findings: list[Finding]
 ) -> tuple[DrawnMask | None, DrawnMask | None]:
-    """The reference and the second grader's mask, if any, on the same image."""
+    """The reference and the second rater's mask, if any, on the same image."""
     if not spaces.native:
         what = f"wanted a session before {visit.session or 'this one'}, found none; add it or exclude the study"
         findings.append(Finding(code="missing-file", place="initial", what=f"{what} (sessions order by their labels)"))

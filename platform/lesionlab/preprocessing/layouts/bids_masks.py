@@ -1,6 +1,6 @@
 """A visit of a BIDS dataset in; the mask that a person drew for it, and on which visit's image, out.
 
-Masks lie in a tree of their own, one a grader, with the same folders as the images. `space-` in a mask's name says on
+Masks lie in a tree of their own, one a rater, with the same folders as the images. `space-` in a mask's name says on
 which grid it lies. A mask in another space counts only with the transform that leads there:
 `sub-X[_ses-Y]_from-<native>_to-<space>_mode-image_xfm.txt` (an ITK affine) beside it.
 """

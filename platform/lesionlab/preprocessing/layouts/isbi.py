@@ -3,7 +3,7 @@
     trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped
     trainingXX/masks/trainingXX_TT_mask1.nii  _mask2.nii   two raters; 5 patients of 4, 4, 5, 4 and 4 timepoints
 
-Each timepoint is a study. Rater 1 is the reference; rater 2, who drew on his own, the second grader. `orig/` is not
+Each timepoint is a study. Rater 1 is the reference; rater 2, who drew on his own, the second rater. `orig/` is not
 read, for its images lie on other grids than the masks; neither are the other contrasts. `.nii.gz` serves as well.
 """
 

@@ -6,7 +6,7 @@
 `training` and `testing` are a dataset each. The consensus is the reference; native space is the middle space. The
 experts' own masks are not read: the consensus is made of them (a lesion that three of the four drew, or that a fifth
 confirmed; of its voxels, those that half of its experts drew), so an expert would be scored in part against himself and
-look better than an independent second grader does. `.nii` serves as well.
+look better than an independent second rater does. `.nii` serves as well.
 """
 
 from __future__ import annotations

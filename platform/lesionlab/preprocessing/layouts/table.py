@@ -1,7 +1,7 @@
 """A table of paths (.csv, .tsv) and a task in; the files of its studies out, for data that lie in no known layout.
 
 One row a study. Columns: `study` (`sub-012` or `sub-012_ses-01`), `patient`, one for each image of the task by its role
-(`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. There may be `site`, `second_mask` (another grader's),
+(`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. There may be `site`, `second_mask` (another rater's),
 `mask_transform` (an ITK affine from native space to that of the masks, for both) and columns on the patient, such as
 `age` and `sex`. Paths are relative to the table and stay below its folder. A JSON file beside an image and named as it
 is its sidecar. Faults name lines and columns, and repeat neither paths nor names.

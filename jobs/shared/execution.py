@@ -1,0 +1,48 @@
+"""Execute runs with a status line: how many are done, how long it took, and where each running one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.shared.command_line import notes
+from jobs.shared.progress import Line, minutes
+from lesionlab.experiments.ledger import completed
+from lesionlab.orchestration.execution import execute, title
+from lesionlab.orchestration.progress import SweepProgress
+from lesionlab.store.objects import Store
+from storage_schemas.runs import RunSpec
+
+LOG_EVERY_S = 30
+"""A log file gets a status line this often, and at each change."""
+
+
+def execute_with_progress(runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str) -> None:
+    """Execute the runs that the ledger lacks. Raises TrainingError that names every run that failed."""
+    done = completed(store, (run.run_id for run in runs))
+    notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(runs) - len(done)} to do")
+    titles = {run.run_id: title(run) for run in runs}
+    line = Line()
+
+    def show(progress: SweepProgress) -> None:
+        event = (progress.done, progress.failed, progress.elapsed_s // LOG_EVERY_S)
+        line.say(status(progress, titles, what), event=event)
+
+    try:
+        execute(runs, store, cache, plain=plain, on_change=show)
+    finally:
+        line.close()
+
+
+def status(progress: SweepProgress, titles: dict[str, str], what: str) -> str:
+    """One status line: counts, clock, and where each running cell is."""
+    total = progress.done + progress.failed + len(progress.running) + progress.left
+    counts = f"{what}: {progress.done}/{total} done, {len(progress.running)} running, {progress.left} left"
+    failed = f", {progress.failed} FAILED" if progress.failed else ""
+    remaining = f", about {minutes(progress.remaining_s)} left" if progress.remaining_s is not None else ""
+    running = "".join(
+        f" | {titles[cell.name]}: step {cell.step}/{cell.steps} loss {cell.loss:.4f}"
+        for cell in progress.running
+        if cell.loss is not None
+    )
+    return f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}"

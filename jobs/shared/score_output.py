@@ -1,0 +1,121 @@
+"""A Score in; what is told of it out: a table for people, JSON for programs, CSV of its lesions."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from jobs.shared.command_line import console
+from jobs.shared.definitions import told
+from lesionlab.errors import InputError
+from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
+from lesionlab.evaluation.lesionwise import Score, ScoredLesion
+from storage_schemas.definitions import DEFINITIONS, MetricDefinition, OneToOne
+from storage_schemas.lesion_sizes import SizeClass, detection_by_size
+
+LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap")
+"""As in the LesionRows of a study; `matched` follows where the definition matches one to one."""
+
+VALUES = {
+    "reference_lesions": "lesions in the reference",
+    "true_positives": "  true positives",
+    "missed": "  missed",
+    "predicted_lesions": "lesions predicted",
+    "false_positives": "  false positives",
+    "sensitivity": "sensitivity, lesionwise",
+    "ppv": "PPV, lesionwise",
+    "f1": "F1, lesionwise",
+    "dice": "Dice, voxelwise",
+    "voxelwise_ppv": "PPV, voxelwise",
+    "reference_ml": "reference volume, ml",
+    "predicted_ml": "predicted volume, ml",
+    "isbi_score_without_corr": "ISBI 2015 score without Corr",
+}
+"""What is told of two masks, in this order, and how people call it."""
+
+
+def summary(result: Score, definition: MetricDefinition) -> dict[str, float | None]:
+    """Counts and ratios by name; None where a ratio is undefined. The ISBI score only by the ISBI definition."""
+    lesions = len(result.reference), len(result.prediction)
+    values = {
+        "reference_lesions": lesions[0],
+        "true_positives": result.true_positives,
+        "missed": lesions[0] - result.true_positives,
+        "predicted_lesions": lesions[1],
+        "false_positives": result.false_positives,
+        "sensitivity": result.sensitivity,
+        "ppv": result.ppv,
+        "f1": result.f1,
+        "dice": result.dice,
+        "voxelwise_ppv": voxelwise_ppv(result),
+        "reference_ml": result.reference_ml,
+        "predicted_ml": result.predicted_ml,
+    }
+    if definition == DEFINITIONS["isbi-2015"]:
+        values["isbi_score_without_corr"] = challenge_score([result]).without_corr
+    return values
+
+
+def as_json(result: Score, definition: MetricDefinition) -> str:
+    """Everything but the single lesions, with the whole definition."""
+    sides = {"reference": result.reference, "prediction": result.prediction}
+    document: dict[str, Any] = {
+        "definition": {"label": definition.label(), **definition.model_dump(mode="json")},
+        **summary(result, definition),
+        "by_size": {
+            side: [asdict(size) | {"share": size.share} for size in detection_by_size(lesions)]
+            for side, lesions in sides.items()
+        },
+    }
+    return json.dumps(document, indent=2)
+
+
+def show(result: Score, definition: MetricDefinition) -> None:
+    """Print the counts and ratios, then detection by size; what is undefined is a dash."""
+    console.print(told(definition))
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in summary(result, definition).items():
+        table.add_row(VALUES[name], str(value) if isinstance(value, int) else _number(value))
+    console.print(table)
+    sizes = Table(title="by lesion volume", title_justify="left")
+    for column in ("mm³", "lesions", "found", "sensitivity", "predicted", "true", "PPV"):
+        sizes.add_column(column, justify="right")
+    rows = zip(detection_by_size(result.reference), detection_by_size(result.prediction), strict=True)
+    for drawn, predicted in rows:
+        sizes.add_row(drawn.title(), *_cells(drawn), *_cells(predicted), end_section=drawn.up_to_mm3 is None)
+    console.print(sizes)
+    console.print("–: nothing to divide by")
+
+
+def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
+    """One line a lesion of either mask. Raises InputError where the file cannot be written."""
+    columns = (*LESION_COLUMNS, "matched") if isinstance(definition.matching, OneToOne) else LESION_COLUMNS
+    try:
+        with path.open("w", encoding="utf-8", newline="") as sheet:
+            lines = csv.writer(sheet, lineterminator="\n")
+            lines.writerow(columns)
+            for side, lesions in (("reference", result.reference), ("prediction", result.prediction)):
+                lines.writerows(_line(side, lesion)[: len(columns)] for lesion in lesions)
+    except OSError as error:
+        raise InputError(f"--lesions {path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _line(side: str, lesion: ScoredLesion) -> tuple[object, ...]:
+    # A grid is known in float32: further digits are noise. Adding 0 turns -0.0 into 0.0.
+    numbers = (round(value, 6) + 0 for value in (lesion.volume_mm3, *lesion.centroid_mm, lesion.overlap))
+    return side, lesion.lesion, lesion.outcome, *numbers, lesion.matched
+
+
+def _cells(size: SizeClass) -> tuple[str, str, str]:
+    return str(size.lesions), str(size.hits), _number(size.share)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

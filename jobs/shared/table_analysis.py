@@ -1,0 +1,62 @@
+"""A table of results that were made elsewhere in; the same statistics, report and answer out. No store, no study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from pydantic import ValidationError
+
+from jobs.shared.command_line import console
+from jobs.shared.report_folder import save_files
+from lesionlab.analysis.report import PAGE, table_report
+from lesionlab.analysis.sheets.screen import as_text
+from lesionlab.analysis.statistics.comparisons import Unit
+from lesionlab.analysis.statistics.compute import statistics
+from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.supplementary import Options
+from lesionlab.errors import InputError
+from storage_schemas.experiments import Goal, Undefined
+
+UnitOption = Annotated[
+    Unit | None,
+    typer.Option(
+        show_default="fold-averaged where the table is a rotation with the column position, else per-study",
+        help="With --rows: what the unpaired tests count: studies, or (the paper's) positions in the test subset, each "
+        "averaged over the folds.",
+    ),
+]
+UndefinedOption = Annotated[
+    Undefined, typer.Option(help="With --rows: leave undefined values out, or count them as 0 (worst).")
+]
+
+
+def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
+    """Print tables and answer, and write the report into the folder. Raises InputError with all faults."""
+    table = read_table(rows)
+    found = statistics(table.rows, table.rows, unit_of(table, unit), options)
+    console.print(as_text(found.tables))
+    console.print(found.answer.text())
+    if out is not None:
+        save_files(table_report(table, found), out)
+        console.print(f"report: {out / PAGE}")
+
+
+def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None:
+    """The goal that two options declare; None without them. Raises InputError that names each that cannot be meant."""
+    metric, _, mean = (target or "sensitivity=").partition("=")
+    if target is None and annotation_minutes is None:
+        return None
+    try:
+        return Goal.model_validate({"metric": metric, "target": mean or None, "annotation_minutes": annotation_minutes})
+    except ValidationError as error:
+        wrong = {fault["loc"][0] for fault in error.errors()}
+        faults = []
+        if wrong & {"metric", "target"}:
+            names = ", ".join(get_args(Metric))
+            faults.append(f"--target: wanted {names} and a mean from 0 to 1, as in sensitivity=0.63; found {target!r}")
+        if "annotation_minutes" in wrong:
+            faults.append(f"--annotation-minutes: wanted more than 0; found {annotation_minutes}")
+        raise InputError(*faults) from error

@@ -1,0 +1,48 @@
+"""A plan and the store in; every number of its report out, before anything is drawn or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lesionlab.analysis.statistics.compute import Statistics, statistics
+from lesionlab.analysis.statistics.conditions import condition_of
+from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows
+from storage_schemas import keys
+from storage_schemas.experiments import Plan
+from storage_schemas.results import StudyRow
+from storage_schemas.runs import Cell
+
+
+@dataclass(frozen=True)
+class Analysis(Statistics):
+    """The numbers of one plan."""
+
+    rows: tuple[StudyRow, ...]
+    """In the order of the plan's runs, then by position."""
+    planned: tuple[Cell, ...]
+    missing: tuple[Cell, ...]
+
+
+def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> Analysis:
+    """From the rows that the plan's runs have left so far. Raises StoreError where they cannot be read."""
+    runs = [run for run in plan.runs if run.cell is not None]
+    parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
+    done = [run for run in runs if store.exists(parts[run.run_id])]
+    rows = [
+        row
+        for run in done
+        for row in sorted(read_rows(store, [parts[run.run_id]], StudyRow), key=lambda row: row.position)
+    ]
+    planned = tuple(run.cell for run in runs if run.cell)
+    trainings = {condition_of(run.cell): run.training for run in runs if run.cell}
+    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions, trainings)
+    found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
+    missing = tuple(run.cell for run in runs if run.cell and run not in done)
+    return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
+
+
+def is_simulated(plan: Plan) -> bool:
+    """Whether the labelled studies are simulated."""
+    return plan.spec.cohorts[plan.spec.target.cohort].simulate is not None

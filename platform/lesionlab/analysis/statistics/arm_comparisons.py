@@ -1,0 +1,80 @@
+"""The groups of a study in; who contends with whom over all training sizes, and their values, out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lesionlab.analysis.methods.mixed import Observation
+from lesionlab.analysis.statistics.comparisons import pairs_of_methods
+from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, value_of
+from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.experiments import Undefined
+
+
+@dataclass(frozen=True)
+class ArmComparison:
+    """One way of fine-tuning and one of training de novo in one stratum, at all sizes; one of the two may be absent."""
+
+    stratum: str
+    fine_tuned: tuple[Condition, ...]
+    de_novo: tuple[Condition, ...]
+
+    @property
+    def name(self) -> str:
+        """`fine-tuned from glioma against de novo`, `de novo alone`."""
+        models = [arm[0].model for arm in (self.fine_tuned, self.de_novo) if arm]
+        return " against ".join(models) if len(models) > 1 else f"{models[0]} alone"
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Of both arms."""
+        return (*self.fine_tuned, *self.de_novo)
+
+    @property
+    def pairs(self) -> tuple[tuple[Condition, Condition], ...]:
+        """Fine-tuned and de novo at each size that both were trained with, by size."""
+        return tuple(pairs_of_methods(self.conditions))
+
+
+def arm_comparisons(group: Group) -> tuple[ArmComparison, ...]:
+    """Every way of fine-tuning with every way of training de novo; with one arm alone, each of its ways."""
+    fine_tuned, de_novo = (_by_model(group.trained, arm) for arm in ("fine-tuned", "de-novo"))
+    if not fine_tuned or not de_novo:
+        alone = [ArmComparison(group.stratum, ours, ()) for ours in fine_tuned]
+        return (*alone, *(ArmComparison(group.stratum, (), ours) for ours in de_novo))
+    return tuple(ArmComparison(group.stratum, ours, theirs) for ours in fine_tuned for theirs in de_novo)
+
+
+def observations(
+    by_condition: Mapping[Condition, Sequence[Row]], arm_comparison: ArmComparison, metric: Metric, undefined: Undefined
+) -> list[Observation]:
+    """Every defined value of every network of the comparison, in an order that does not depend on that of the rows."""
+    rows = [row for condition in arm_comparison.conditions for row in by_condition.get(condition, ())]
+    found = []
+    for row in sorted(rows, key=lambda row: (row.training_size, row.arm, row.fold, row.seed, row.study)):
+        value = value_of(row, metric, undefined)
+        if value is not None:
+            trained_on = f"{row.fold}-{row.training_size}"
+            found.append(
+                Observation(
+                    value=value,
+                    fine_tuned=row.arm == "fine-tuned",
+                    training_size=row.training_size,
+                    patient=row.patient,
+                    training_set=trained_on,
+                    network=f"{row.arm}-{trained_on}-{row.seed}",
+                    site=row.site,
+                )
+            )
+    return found
+
+
+def _by_model(trained: Sequence[Condition], arm: str) -> list[tuple[Condition, ...]]:
+    """The conditions of an arm, by its ways of training (source, learning rate, freezing); each over its sizes."""
+    ways = defaultdict(list)
+    for condition in trained:
+        if condition.arm == arm:
+            ways[condition.source, condition.learning_rate, condition.freezing].append(condition)
+    return [tuple(sorted(way, key=lambda condition: condition.training_size)) for way in ways.values()]

@@ -1,0 +1,47 @@
+"""Rows and what was planned in; every number of an analysis out: tables, tests, what stands beside them, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lesionlab.analysis.statistics.answer import Answer, answer
+from lesionlab.analysis.statistics.comparisons import Unit, compare
+from lesionlab.analysis.statistics.conditions import conditions, places
+from lesionlab.analysis.statistics.rows import Row
+from lesionlab.analysis.statistics.summary import Summary, summarise
+from lesionlab.analysis.statistics.supplementary import Options, Supplementary, supplementary_analyses
+from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
+from storage_schemas.results import EffectRow
+from storage_schemas.runs import Cell
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """All of it, before anything is drawn or written."""
+
+    summaries: tuple[Summary, ...]
+    effects: tuple[EffectRow, ...]
+    supplementary: Supplementary
+    tables: tuple[PerformanceTable, ...]
+    unit: Unit
+    answer: Answer
+
+
+def statistics(
+    rows: Sequence[Row], planned: Sequence[Cell | Row], unit: Unit, options: Options, simulated: bool = False
+) -> Statistics:
+    """Of a table that was made elsewhere, its own rows are what was planned."""
+    wanted = places(planned)
+    summaries = summarise(rows, conditions(planned), options.undefined)
+    effects = compare(rows, planned, unit, options.undefined)
+    ours = supplementary_analyses(rows, planned, effects, options)
+    tables = performance_tables(summaries, effects, unit)
+    return Statistics(
+        summaries=summaries,
+        effects=effects,
+        supplementary=ours,
+        tables=tables,
+        unit=unit,
+        answer=answer(tables, ours, len(wanted - places(rows)), len(wanted), simulated),
+    )

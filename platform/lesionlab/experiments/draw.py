@@ -1,0 +1,197 @@
+"""A manifest and a Target in; the Split out: which study is in which subset, with every patient in one subset alone.
+
+The same studies and the same Target give the same Split, in whatever order the studies come.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from lesionlab.errors import DatasetError
+from storage_schemas.base import Sha256
+from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.splits import Split, Target
+
+T = TypeVar("T")
+
+Patient = tuple[ManifestEntry, ...]
+"""All studies of one patient, by name."""
+
+ATTEMPTS = 100
+"""Orders of the patients that are tried: where some have several studies, not every order fills all subsets."""
+
+
+def draw_split(manifest: Manifest, target: Target) -> Split:
+    """Share out the studies as the target's design wants it. What no subset has room for stays unused.
+
+    Raises DatasetError, with every fault, where one image stands under two studies, where there are too few studies,
+    sites or patients, or where a patient would stand in two subsets.
+    """
+    faults = shared_images(manifest.studies)
+    patients = by_patient(manifest.studies)
+    rng = np.random.default_rng(target.split_seed)
+    subsets: list[list[ManifestEntry]] = []
+    if target.design == "rotation":
+        faults += _too_few(patients, target)
+        subsets = [] if faults else _drawn(patients, target, rng)
+        if not subsets and not faults:
+            faults.append(
+                f"the studies of {len(patients)} patients could not be shared out into {target.subsets} subsets of "
+                f"{target.subset_size} with every patient in one of them; ask for other subsets, or add studies"
+            )
+    elif target.design == "leave-one-patient-out":
+        if len(patients) != target.patients:
+            faults.append(
+                f"wanted {target.patients} patients, found {len(patients)}; put the right number into patients"
+            )
+        subsets = [_shuffled(patient, rng) for patient in patients]
+    else:
+        faults += _sites_are_apart(patients, target)
+        subsets = [
+            _shuffled([entry for patient in patients for entry in patient if entry.site == site], rng)
+            for site in target.sites
+        ]
+    if faults:
+        raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
+    used = {entry.study for subset in subsets for entry in subset}
+    return Split(
+        manifest=manifest.digest(),
+        target=target,
+        subsets=tuple(tuple(entry.study for entry in subset) for subset in subsets),
+        unused=tuple(sorted(entry.study for entry in manifest.studies if entry.study not in used)),
+    )
+
+
+def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
+    """The studies of each patient; patients in the order of their first study's name."""
+    found: dict[str, list[ManifestEntry]] = defaultdict(list)
+    for entry in sorted(entries, key=lambda entry: entry.study):
+        found[entry.patient].append(entry)
+    return [tuple(studies) for studies in found.values()]
+
+
+def shared_images(entries: Iterable[ManifestEntry]) -> list[str]:
+    """A fault for every two studies that share an image.
+
+    Those of one patient may, unless they share all: of three visits two pairs are made, with the middle one in common.
+    """
+    seen: dict[Sha256, ManifestEntry] = {}
+    faults = []
+    for entry in entries:
+        others = {seen[image].study: seen[image] for image in sorted(entry.images) if image in seen}
+        faults += [
+            f"{study} and {entry.study} are the same image; keep one"
+            for study, other in others.items()
+            if other.patient != entry.patient or other.images == entry.images
+        ]
+        seen |= dict.fromkeys(entry.images, entry)
+    return faults
+
+
+def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:
+    wanted, found = target.subsets * target.subset_size, sum(map(len, patients))
+    if found < wanted:
+        yield (
+            f"wanted {wanted} studies ({target.subsets} subsets of {target.subset_size}), found {found}; "
+            "add studies or ask for fewer or smaller subsets"
+        )
+    twice_masked = sum(len(patient) for patient in patients if _twice_masked(patient))
+    if target.second_rater_first and twice_masked < target.subset_size:
+        yield (
+            f"wanted {target.subset_size} studies with a second rater's mask for subset 1, found {twice_masked} "
+            "(of patients all of whose studies have one); add masks or set second_rater_first: false"
+        )
+
+
+def _sites_are_apart(patients: Sequence[Patient], target: Target) -> Iterable[str]:
+    found = {entry.site for patient in patients for entry in patient}
+    for site in target.sites:
+        if site not in found:
+            yield f"site {site}: wanted its studies, found none; the sites are {', '.join(sorted(found))}"
+    for patient in patients:
+        if len(several := sorted({entry.site for entry in patient} & set(target.sites))) > 1:
+            names = ", ".join(entry.study for entry in patient)
+            yield f"patient {patient[0].patient} was scanned at {' and '.join(several)} ({names}); keep one site"
+
+
+def _drawn(patients: Sequence[Patient], target: Target, rng: np.random.Generator) -> list[list[ManifestEntry]]:
+    """Full subsets; none where no order that was tried fills them."""
+    for _ in range(ATTEMPTS):
+        order = [patients[place] for place in rng.permutation(len(patients))]
+        if not target.second_rater_first:
+            subsets = _filled(order, target, target.subsets, rng)
+        else:
+            first = _filled(_twice_masked_first(order, target), target, 1, rng)
+            taken = {entry.study for subset in first for entry in subset}
+            rest = [patient for patient in order if patient[0].study not in taken]
+            subsets = first + _filled(rest, target, target.subsets - 1, rng)
+        if all(len(subset) == target.subset_size for subset in subsets):
+            return subsets
+    return []
+
+
+def _twice_masked_first(order: Sequence[Patient], target: Target) -> list[Patient]:
+    """Who may be in subset 1, in the order in which they are asked; stratified, those first who stand for all.
+
+    All patients, like beside like, are cut into as many parts as subset 1 has patients; then each part gives one in
+    turn. Parts without a second mask are made up for by the others.
+    """
+    asked = [patient for patient in order if _twice_masked(patient)]
+    if not target.stratify:
+        return asked
+    ranked = sorted(order, key=lambda patient: _stratum(patient, target))
+    parts = max(1, round(target.subset_size * len(ranked) / sum(map(len, ranked))))
+    part = {patient[0].study: place * parts // len(ranked) for place, patient in enumerate(ranked)}
+    given: Counter[int] = Counter()
+    turns: list[tuple[int, Patient]] = []
+    for patient in asked:
+        own = part[patient[0].study]
+        turns.append((given[own], patient))
+        given[own] += 1
+    return [patient for _, patient in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _filled(
+    order: Sequence[Patient], target: Target, count: int, rng: np.random.Generator
+) -> list[list[ManifestEntry]]:
+    """`count` subsets, each patient in the first that has room; stratified, in the emptiest, like after like."""
+    chosen: list[Patient] = []
+    spare: list[Patient] = []
+    room = count * target.subset_size
+    for patient in order:
+        fits_in = len(patient) <= min(room, target.subset_size)
+        (chosen if fits_in else spare).append(patient)
+        room -= len(patient) * fits_in
+    if target.stratify:
+        chosen.sort(key=lambda patient: _stratum(patient, target))
+    subsets: list[list[ManifestEntry]] = [[] for _ in range(count)]
+    for patient in (*chosen, *spare):
+        open_to = [subset for subset in subsets if len(subset) + len(patient) <= target.subset_size]
+        if target.stratify:
+            # Neighbours in a stratum go to different subsets, and chance says who goes where.
+            emptiest = min(map(len, open_to), default=0)
+            open_to = _shuffled([subset for subset in open_to if len(subset) == emptiest], rng)
+        if open_to:
+            open_to[0].extend(patient)
+    return [_shuffled(subset, rng) for subset in subsets] if target.stratify else subsets
+
+
+def _stratum(patient: Patient, target: Target) -> tuple[str | float, ...]:
+    """By site first, so that the patients of each site are dealt out by lesion load."""
+    keys: Mapping[str, str | float] = {
+        "site": patient[0].site,
+        "lesion-load": sum(entry.lesion_volume_ml for entry in patient) / len(patient),
+    }
+    return tuple(keys[name] for name in ("site", "lesion-load") if name in target.stratify)
+
+
+def _twice_masked(patient: Patient) -> bool:
+    return all(entry.second_rater for entry in patient)
+
+
+def _shuffled(values: Sequence[T], rng: np.random.Generator) -> list[T]:
+    return [values[place] for place in rng.permutation(len(values))]

@@ -1,0 +1,84 @@
+"""Registered models: a finished run in; a named, versioned model out. A bare name means its champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lesionlab.errors import InputError, MissingObject, TransferError
+from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Digest, Slug
+from storage_schemas.models import ModelCard
+from storage_schemas.runs import RunSpec
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A registered model, and the runs that made it: its own first, then its parent's, and so on to the first."""
+
+    card: ModelCard
+    made_by: tuple[RunSpec, ...]
+
+
+def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
+    """Copy the model of a completed run under a name (None: its card's own) and make that version the champion.
+
+    Raises MissingObject where the run left no model.
+    """
+    card = read_document(store, keys.RUN_CARD.build(run_id=run_id), ModelCard)
+    card = card.model_copy(update={"name": name or card.name})
+    names = {"name": card.name, "version": card.version}
+    store.put(keys.MODEL_WEIGHTS.build(**names), store.get(keys.RUN_WEIGHTS.build(run_id=run_id)))
+    store.put(keys.MODEL_TRANSFER.build(**names), store.get(keys.RUN_TRANSFER.build(run_id=run_id)))
+    # The card comes last: a version that has a card is complete.
+    create_document(store, keys.MODEL_CARD.build(**names), card)
+    if champion:
+        move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
+    return card
+
+
+def source_model(store: Store, card: ModelCard) -> SourceModel:
+    """A registered model with its history, as far as the store knows it: a model from elsewhere may bring none."""
+    made_by = []
+    version: Digest | None = card.version
+    while version is not None and store.exists(key := keys.RUN_SPEC.build(run_id=version)):
+        run = read_document(store, key, RunSpec)
+        made_by.append(run)
+        version = run.parent.model.version if run.parent else None
+    return SourceModel(card, tuple(made_by))
+
+
+def find_model(store: Store, model: str) -> ModelCard:
+    """The card of `name` (its champion) or `name@version`. Raises InputError that lists what is registered."""
+    name, _, version = model.partition("@")
+    try:
+        found = version or read_pointer(store, keys.CHAMPION.build(name=name))
+        if found:
+            return read_document(store, keys.MODEL_CARD.build(name=name, version=found), ModelCard)
+    except (MissingObject, ValueError):
+        pass
+    known = ", ".join(f"{card.name}@{card.version}" for card in models(store)) or "none yet"
+    raise InputError(f"model {model!r} is not registered in {store.uri}; registered: {known}")
+
+
+def model_weights(store: Store, card: ModelCard) -> bytes:
+    """The registered weights (safetensors), not yet held against the card: `model.transfer.load_pretrained` does that.
+
+    Raises TransferError where they are missing.
+    """
+    try:
+        return store.get(keys.MODEL_WEIGHTS.build(name=card.name, version=card.version))
+    except MissingObject as error:
+        raise TransferError(f"model {card.name}@{card.version}: its weights are missing; register it again") from error
+
+
+def models(store: Store) -> list[ModelCard]:
+    """Every registered version, by name."""
+    found = [key for key in store.list(keys.MODEL_CARD.prefix()) if keys.MODEL_CARD.parse(key)]
+    return [read_document(store, key, ModelCard) for key in found]
+
+
+def champion(store: Store, name: Slug) -> Digest | None:
+    """The version that the bare name means, or None."""
+    return read_pointer(store, keys.CHAMPION.build(name=name))

@@ -1,0 +1,78 @@
+"""Read an experiment file (YAML) into an ExperimentSpec, or report every fault in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lesionlab.errors import SpecError
+from lesionlab.experiments.spec_faults import unknown_keys, validation_faults
+from storage_schemas.definitions import takes_a_known_name
+from storage_schemas.experiments import ExperimentSpec
+
+
+def read_spec(path: Path) -> ExperimentSpec:
+    """Read an experiment file. Raises SpecError with every fault in it, each with its place.
+
+    Contradictions between its parts are reported once each part is valid on its own.
+    """
+    spec, faults = _checked(read_yaml(path, f"experiment file {path}"))
+    if spec is None:
+        raise SpecError(*(f"experiment file {path}: {fault}" for fault in dict.fromkeys(faults)))
+    if takes_a_known_name(spec.metric):
+        name = spec.metric.name
+        raise SpecError(
+            f"experiment file {path}: metric: {name} is the name of another definition; give it a name of its own"
+        )
+    return spec
+
+
+def _checked(content: Any) -> tuple[ExperimentSpec | None, list[str]]:
+    """The experiment, or every fault: unknown keys hide other contradictions, so the rest is checked without them."""
+    try:
+        return ExperimentSpec.model_validate(content), []
+    except ValidationError as error:
+        faults = validation_faults(error, ExperimentSpec)
+        if any([_removed(content, place) for place in unknown_keys(error)]):
+            faults += _checked(content)[1]
+        return None, faults
+
+
+def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
+    for part in place[:-1]:
+        content = content[part]
+    return content.pop(place[-1], None) is not None  # an alias of YAML may have had it removed elsewhere
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Plain values of a YAML file. Raises SpecError where it cannot be read, or gives a key twice."""
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        content = loader.get_single_data()
+    except OSError as error:
+        raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{what}: not readable as YAML: {error}") from error
+    if loader.repeated:
+        raise SpecError(*(f"{what}: {fault}" for fault in loader.repeated))
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML that notices a key given twice, of which YAML would silently take the last."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                self.repeated.append(f"{key.value} is given twice, in lines {lines[key.value]} and {line}; keep one")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)

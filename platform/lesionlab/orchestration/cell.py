@@ -1,0 +1,166 @@
+"""One run from its RunSpec to its ledger entry: what every worker does, under Ray or in one plain process.
+
+Enters: the run, the store's URI, the node's cache folder. Leaves in the store: model, rows, predictions, ledger entry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lesionlab.errors import StoreError
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, share, store_prediction
+from lesionlab.experiments.ledger import close_run
+from lesionlab.experiments.registry import find_model, model_weights
+from lesionlab.experiments.volume_cache import CachedVolume, open_cached
+from lesionlab.model.transfer import load_pretrained, random_start
+from lesionlab.model.unet import UNet, build_unet
+from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import write_rows
+from lesionlab.training.loop import TrainingOutcome, Worker, train
+from storage_schemas import keys
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.results import LesionRow, RunRow, StudyRow
+from storage_schemas.runs import RunSpec
+
+TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
+Judge = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
+"""Tests one study, which stands at this place of the test subset, from 1."""
+
+UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
+
+
+def task_of(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
+    """What a worker on another node needs to know, as plain strings."""
+    return {"run": run.canonical_json(), "store": store_uri, "cache": str(cache)}
+
+
+def run_cell(worker: Worker, task: dict[str, str]) -> None:
+    """Train (unless the cell is a default model or a rater), test, and declare complete."""
+    run = RunSpec.model_validate_json(task["run"])
+    store, cache = open_store(task["store"]), Path(task["cache"])
+
+    outcome = UNTRAINED
+    if run.cell is not None and run.cell.arm == "rater":
+        judge = second_rater(run)
+    else:
+        network, transfers = starting_network(run, store)
+        if worker.rank == 0:
+            write_rows(store, keys.RUN_TRANSFER.build(run_id=run.run_id), transfers, TensorTransfer)
+        if run.train:
+            volumes = [open_cached(store, entry, cache) for entry in run.train]
+            outcome = train(run, network, transfers, volumes, store, worker, cache)
+            if worker.rank == 0:
+                store_model(run, network, store)
+        judge = model(run, network, worker)
+
+    started = time.monotonic()
+    tested = worker.gather(test_share(run, judge, store, worker, cache))
+    if worker.rank != 0:
+        return
+    store_rows(run, [study for part in tested for study in part], store)
+    write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    close_run(
+        store,
+        RunRow(
+            run_id=run.run_id,
+            experiment=run.experiment,
+            tested=len(run.test),
+            epochs=outcome.epochs,
+            steps=outcome.steps,
+            final_loss=outcome.final_loss,
+            workers=worker.world_size,
+            device=str(worker.device),
+            training_s=outcome.seconds,
+            evaluation_s=time.monotonic() - started,
+        ),
+    )
+    store.delete(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+
+
+def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorTransfer, ...]]:
+    """The network before training, and where each of its tensors comes from.
+
+    Raises TransferError where a parent's weights are missing, altered, or none of them was used.
+    """
+    network = build_unet(run.architecture, channels=len(run.channels), seed=run.seed)
+    if run.parent is None:
+        return network, random_start(network)
+    name = f"{run.parent.model.name}@{run.parent.model.version}"
+    # The weights are held to the sha256 that the run's id was made from, not to what the registry says today.
+    card = find_model(store, name).model_copy(update={"weights_sha256": run.parent.weights_sha256})
+    return network, load_pretrained(network, card, model_weights(store, card), run.channels, run.parent.adaptation)
+
+
+def model(run: RunSpec, network: UNet, worker: Worker) -> Judge:
+    """Tests studies by what the network predicts."""
+
+    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+        return evaluate_study(run, network, volume, entry, position, worker.device)
+
+    return judge
+
+
+def second_rater(run: RunSpec) -> Judge:
+    """Tests studies by the second rater's masks, as if a model had drawn them."""
+
+    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+        if volume.second_label_ijk is None:
+            raise StoreError(
+                f"{entry.study}: the manifest promises a second rater's mask, its volume {entry.volume} has none; "
+                "preprocess the cohort again"
+            )
+        return evaluate_mask(run, volume.second_label_ijk, volume, entry, position, inference_s=0.0)
+
+    return judge
+
+
+def test_share(run: RunSpec, judge: Judge, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
+    """Test this worker's share of the studies and store its predictions; every study is one worker's, once."""
+    positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
+    tested: list[TestedStudy] = []
+    for entry in share(run.test, worker.rank, worker.world_size):
+        volume = open_cached(store, entry, cache)
+        evaluation = judge(volume, entry, positions[entry.study])
+        store_prediction(store, evaluation)
+        tested.append((evaluation.row, evaluation.lesions))
+    return tested
+
+
+def store_model(run: RunSpec, network: UNet, store: Store) -> None:
+    """Weights and, last, the card."""
+    weights = weights_bytes(network)
+    store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
+    card = ModelCard(
+        name=run.experiment,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=sha256_of(weights),
+        parent=run.parent.model if run.parent else None,
+        cohort=run.cohort,
+        training_studies=len(run.train),
+    )
+    write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)
+
+
+def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
+    """One Parquet part of study rows and one of lesion rows; a default model in the making is tested on nothing."""
+    if run.cell is None:
+        return
+    ordered = sorted(tested, key=lambda study: study[0].position)
+    found, wanted = [row.study for row, _ in ordered], [entry.study for entry in run.test]
+    if found != wanted:
+        raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
+    names = {"experiment": run.experiment, "run_id": run.run_id}
+    write_rows(store, keys.STUDY_ROWS.build(**names), [row for row, _ in ordered], StudyRow)
+    lesions = [lesion for _, lesions in ordered for lesion in lesions]
+    write_rows(store, keys.LESION_ROWS.build(**names), lesions, LesionRow)

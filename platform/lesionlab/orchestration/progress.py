@@ -1,0 +1,103 @@
+"""How far a sweep is: cells done, failed, running and left, with the time that remains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+HEARTBEAT_S = 2.0
+"""Progress is reported at least this often, so that elapsed times move."""
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """One run of a sweep: its id, the task that its work gets, and its cost relative to the others (for the clock)."""
+
+    name: str
+    task: dict[str, str]
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How a cell ended; `error` is None where all went well, and one message for people where not."""
+
+    name: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunningCell:
+    """Where a cell is: steps of how many, and the mean loss of the last epoch (None: the first is not over)."""
+
+    name: str
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """Where a sweep is."""
+
+    done: int
+    failed: int
+    running: tuple[RunningCell, ...]
+    left: int
+    """Cells that have not begun."""
+    elapsed_s: float
+    remaining_s: float | None
+    """By the cost of what is done; None: nothing to go by yet."""
+
+
+class Watch:
+    """Keeps the progress of a sweep from what is reported of its cells, and hands it on at each change."""
+
+    def __init__(self, cells: Iterable[SweepCell], on_change: Callable[[SweepProgress], None]) -> None:
+        self._costs = {cell.name: cell.cost for cell in cells}
+        self._on_change = on_change
+        self._began = self._told = time.monotonic()
+        self._running: dict[str, RunningCell] = {}
+        self._ended: set[str] = set()
+        self.errors: dict[str, str] = {}
+
+    def start(self, name: str) -> None:
+        """A cell began, or began again."""
+        self._running[name] = RunningCell(name)
+        self._tell()
+
+    def result(self, name: str, result: Mapping[str, float]) -> None:
+        """A cell reported `step`, `steps` and `loss`."""
+        self._running[name] = RunningCell(name, int(result["step"]), int(result["steps"]), result["loss"])
+        self._tell()
+
+    def end(self, name: str, error: str | None = None) -> None:
+        """A cell ended, well or with an error."""
+        if error:
+            self.errors.setdefault(name, error)
+        self._running.pop(name, None)
+        self._ended.add(name)
+        self._tell()
+
+    def tick(self) -> None:
+        """Report again where the last report is older than HEARTBEAT_S."""
+        if time.monotonic() - self._told > HEARTBEAT_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        elapsed_s = self._told - self._began
+        spent = sum(self._costs[name] for name in self._ended)
+        spent += sum(self._costs[cell.name] * cell.step / cell.steps for cell in self._running.values() if cell.steps)
+        remaining_s = elapsed_s * (sum(self._costs.values()) - spent) / spent if spent else None
+        self._on_change(
+            SweepProgress(
+                done=len(self._ended) - len(self._ended & self.errors.keys()),
+                failed=len(self._ended & self.errors.keys()),
+                running=tuple(self._running.values()),
+                left=len(self._costs) - len(self._ended) - len(self._running),
+                elapsed_s=elapsed_s,
+                remaining_s=remaining_s,
+            )
+        )

@@ -1,0 +1,135 @@
+"""Run the cells of an experiment as Ray Tune trials, with progress on the way.
+
+A cell of one worker is trained in the trial's own process, which the next cell takes over: that saves the start of five
+processes a cell. A cell of several workers is a Ray Train run of its own, and the trial is only its driver.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from lesionlab.errors import LesionlabError, TrainingError
+from lesionlab.orchestration.distributed import ATTEMPTS, Work, run_distributed
+from lesionlab.orchestration.progress import CellOutcome, SweepCell, SweepProgress, Watch
+from lesionlab.orchestration.session import capacity
+from lesionlab.training.loop import SoloWorker
+
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C is ours: Tune would write its state and go on to the end of the sweep.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+
+
+class TrialWorker(SoloWorker):
+    """The only worker of a cell, in the trial's own process."""
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """To Tune."""
+        tune.report(metrics)
+
+
+def run_sweep(
+    work: Work,
+    cells: Sequence[SweepCell],
+    *,
+    workers: int,
+    store_uri: str,
+    on_change: Callable[[SweepProgress], None] = lambda progress: None,
+) -> tuple[CellOutcome, ...]:
+    """Do `work` for every cell, as many at once as the open Ray session has room for; outcomes in the order of `cells`.
+
+    A cell that fails never stops the others; one whose process is lost begins again, and goes on from its checkpoint,
+    `ATTEMPTS` times in all. Raises TrainingError where there is no room for even one cell.
+    """
+    if not cells:
+        return ()
+    room = capacity()
+    if not (at_once := room.cells(workers)):
+        raise TrainingError(
+            f"sweep: wanted {workers} workers a cell, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
+            "use fewer workers or a larger cluster"
+        )
+
+    def trial(config: dict[str, str], by_name: dict[str, SweepCell]) -> None:
+        if error := attempt(work, by_name[config["cell"]], workers, store_uri):
+            tune.report({"error": error})
+
+    os.environ.update(_QUIET)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong stands in the outcomes
+    by_name = {cell.name: cell for cell in cells}
+    asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else room.driver()])
+    watch = Watch(cells, on_change)
+    with tempfile.TemporaryDirectory(
+        prefix="lesionlab-sweep-"
+    ) as state:  # of no use later: the ledger knows what is done
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(trial, by_name=by_name), asks),
+            param_space={"cell": tune.grid_search(list(by_name))},
+            tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=state,
+                verbose=0,
+                callbacks=[_TuneWatch(watch)],
+                failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
+            ),
+        ).fit()
+    return tuple(CellOutcome(cell.name, watch.errors.get(cell.name)) for cell in cells)
+
+
+def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str) -> str | None:
+    """Run one cell; what went wrong, in words: our own errors as they are, a bug with its traceback."""
+    try:
+        if workers == 1:
+            work(TrialWorker(), cell.task)
+        else:
+            run_distributed(work, cell.task, name=cell.name, workers=workers, store_uri=store_uri)
+    except LesionlabError as error:
+        return "; ".join(map(str, error.args))
+    except Exception:
+        return traceback.format_exc()
+    return None
+
+
+class _TuneWatch(TrialProgressCallback):
+    """Hands on what Tune says of its trials, in the process that called `run_sweep`.
+
+    It stands in the place of Tune's own reporter, which would print a line of its own for each trial.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        return tune.Callback, ()  # Tune writes its callbacks to disk; whoever watches stays in this process
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.start(trial.config["cell"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "error" in result:
+            self._watch.errors[trial.config["cell"]] = result["error"]
+        if "loss" in result:
+            self._watch.result(trial.config["cell"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.end(trial.config["cell"])
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._watch.end(trial.config["cell"], f"its process was lost {ATTEMPTS} times")
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._watch.tick()

@@ -1,0 +1,18 @@
+"""A process of its own that asks the cache for a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.store.objects import open_store
+from storage_schemas.manifests import ManifestEntry
+from tests.store.processes import meet
+
+
+def ask(uri: str, entry: str, cache: str, name: int, processes: int) -> int:
+    """The inode of the image file that this process got, when all have asked at once."""
+    store = open_store(uri)
+    meet(store, name, processes)
+    volume = open_cached(store, ManifestEntry.model_validate_json(entry), Path(cache))
+    return Path(volume.image_CIJK.filename).stat().st_ino  # type: ignore[attr-defined]

@@ -1,0 +1,39 @@
+"""Manifests drawn by number: no voxels are needed to plan a study."""
+
+from __future__ import annotations
+
+from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.tasks import TaskName
+
+
+def entry(
+    number: int,
+    *,
+    patient: str | None = None,
+    image: int | None = None,
+    site: str = "a",
+    load_ml: float = 1.5,
+    second_rater: bool = False,
+    further: tuple[int, ...] = (),
+) -> ManifestEntry:
+    """Study `number`; its patient and its image are its own unless said otherwise."""
+    return ManifestEntry(
+        study=f"sub-{number:04d}",
+        patient=patient or f"p{number}",
+        site=site,
+        volume=f"{number:016x}",
+        image_sha256=f"{number if image is None else image:064x}",
+        further_images_sha256=tuple(f"{other:064x}" for other in further),
+        lesions=3,
+        lesion_volume_ml=load_ml,
+        second_rater=second_rater,
+    )
+
+
+def manifest(*entries: ManifestEntry, cohort: str = "ms", task: TaskName = "flair-single") -> Manifest:
+    return Manifest(cohort=cohort, task=task, spacing_mm=1.0, studies=entries)
+
+
+def cohort_of(count: int, **changes: object) -> Manifest:
+    """So many studies of as many patients."""
+    return manifest(*(entry(number) for number in range(count))).model_copy(update=changes)

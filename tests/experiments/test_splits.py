@@ -1,0 +1,134 @@
+"""The rotation is the paper's; nothing leaks from training to test; a split that was drawn is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesionlab.errors import DatasetError
+from lesionlab.experiments.draw import draw_split
+from lesionlab.experiments.splits import Subset, Turn, fold_of, kept_split, leaks, split_key, subsets_of, turn
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import open_store
+from storage_schemas.manifests import Manifest
+from storage_schemas.splits import Target
+from tests.experiments.drawn import cohort_of, entry, manifest
+
+PAPER = Target(cohort="ms")
+SITES = ("a", "b", "c")
+
+
+def by_site(design: str, **changes: Any) -> Target:
+    return Target.model_validate({"cohort": "ms", "design": design, "sites": SITES} | changes)
+
+
+def subsets(cohort: Manifest, target: Target) -> tuple[Subset, ...]:
+    return subsets_of(draw_split(cohort, target), cohort)
+
+
+def three_sites() -> Manifest:
+    """2, 3 and 4 patients, each with two studies."""
+    places = "aabbbcccc"
+    return manifest(
+        *(entry(2 * n + visit, patient=f"p{n}", site=site) for n, site in enumerate(places) for visit in range(2))
+    )
+
+
+def test_the_rotation_is_the_one_of_figure_s3() -> None:
+    assert turn(PAPER, 10, fold=2) == Turn(train=(1,), test=(2,))
+    assert turn(PAPER, 10, fold=1) == Turn(train=(6,), test=(1,))
+    assert turn(PAPER, 30, fold=2) == Turn(train=(5, 6, 1), test=(2,))
+    assert turn(PAPER, 50, fold=6) == Turn(train=(1, 2, 3, 4, 5), test=(6,))
+
+
+def test_sites_are_left_out_or_trained_on_alone() -> None:
+    assert turn(by_site("leave-one-site-out"), 4, fold=2) == Turn(train=(1, 3), test=(2,))
+    assert turn(by_site("train-on-one-site"), 4, fold=2) == Turn(train=(2,), test=(1, 3))
+
+
+@pytest.mark.parametrize(("size", "fold"), [(10, 0), (10, 7), (15, 1), (60, 1), (0, 1)])
+def test_a_fold_or_size_that_does_not_exist_is_an_error(size: int, fold: int) -> None:
+    with pytest.raises(ValueError, match="wanted"):
+        turn(PAPER, size, fold)
+
+
+@given(count=st.integers(2, 6), size=st.integers(1, 4), seed=st.integers(0, 9), data=st.data())
+def test_no_study_patient_or_image_stands_on_both_sides_of_a_fold(
+    count: int, size: int, seed: int, data: st.DataObject
+) -> None:
+    target = Target(cohort="ms", subsets=count, subset_size=2 * size, split_seed=seed)
+    cohort = manifest(*(entry(number, patient=f"p{number // 2}") for number in range(count * 2 * size)))
+    turns = data.draw(st.integers(1, count - 1))
+    fold = fold_of(subsets(cohort, target), target, turns * 2 * size, data.draw(st.integers(1, count)))
+    assert len(fold.train) == turns * 2 * size
+    assert len(fold.test) == 2 * size
+    for side in ("study", "patient", "image_sha256"):
+        assert not {getattr(e, side) for e in fold.train} & {getattr(e, side) for e in fold.test}
+
+
+@given(
+    design=st.sampled_from(["leave-one-site-out", "train-on-one-site"]), size=st.integers(1, 20), seed=st.integers(0, 9)
+)
+def test_no_patient_stands_on_both_sides_of_a_fold_by_site(design: str, size: int, seed: int) -> None:
+    target = by_site(design, split_seed=seed)
+    drawn = subsets(three_sites(), target)
+    for number in (1, 2, 3):
+        fold = fold_of(drawn, target, size, number)
+        pool = sum(len(drawn[place - 1]) for place in turn(target, size, number).train)
+        assert len(fold.train) == min(size, pool)
+        assert not {e.patient for e in fold.train} & {e.patient for e in fold.test}
+
+
+@given(smaller=st.integers(1, 9), more=st.integers(1, 9))
+def test_a_larger_training_set_holds_the_smaller_one_and_takes_from_all_sites_in_turn(smaller: int, more: int) -> None:
+    target = by_site("leave-one-site-out")
+    drawn = subsets(three_sites(), target)
+    small, large = (fold_of(drawn, target, size, 1).train for size in (smaller, smaller + more))
+    assert large[: len(small)] == small
+    of_site = [sum(e.site == site for e in small) for site in "bc"]
+    assert abs(of_site[0] - of_site[1]) <= max(1, smaller - 2 * len(drawn[1]))
+
+
+@pytest.mark.parametrize("size", [10, 20, 30, 40, 50])
+def test_all_folds_together_test_every_study_once(size: int) -> None:
+    drawn = subsets(cohort_of(60), PAPER)
+    tested = [study.study for fold in range(1, 7) for study in fold_of(drawn, PAPER, size, fold).test]
+    assert len(tested) == len(set(tested)) == 60
+
+
+def test_a_patient_and_an_image_on_both_sides_are_named_at_once() -> None:
+    train = (entry(1, patient="anna"), entry(2))
+    test = (entry(3, patient="anna"), entry(4, image=2), entry(5, further=(1,)), entry(6))
+    assert leaks(train, test) == [
+        "sub-0003 is tested, but sub-0001 of the same patient is trained on",
+        "sub-0004 is tested, but sub-0002 of the same image is trained on",
+        "sub-0005 is tested, but sub-0001 of the same image is trained on",
+    ]
+    with pytest.raises(DatasetError, match="fold 2: sub-0003 is tested"):
+        fold_of((train, test), Target(cohort="ms", subsets=2, subset_size=2), 2, fold=2)
+
+
+def test_a_split_is_drawn_once_and_used_from_the_store() -> None:
+    store, cohort = open_store("memory://"), cohort_of(60)
+    drawn = kept_split(store, cohort, PAPER)
+    assert kept_split(store, cohort, PAPER) == drawn
+    # As if another version of the code had drawn it: what is kept counts.
+    other = drawn.model_copy(update={"subsets": drawn.subsets[::-1]})
+    write_document(store, split_key(cohort, PAPER), other)
+    assert kept_split(store, cohort, PAPER) == other
+    assert other.digest() != drawn.digest()
+
+
+def test_other_studies_or_another_seed_are_another_split() -> None:
+    store = open_store("memory://")
+    for cohort, seed in ((cohort_of(60), 0), (cohort_of(61), 0), (cohort_of(60), 1)):
+        kept_split(store, cohort, Target(cohort="ms", split_seed=seed))
+    assert len(store.list("splits/ms/")) == 3
+
+
+def test_a_split_of_another_manifest_is_refused() -> None:
+    with pytest.raises(DatasetError, match="the split was drawn from manifest"):
+        subsets_of(draw_split(cohort_of(60), PAPER), cohort_of(61))

@@ -1,0 +1,20 @@
+"""What all tests of orchestration need: torch as it was before, and one Ray session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.training.conftest import _torch_as_it_was as _torch_as_it_was
+
+
+@pytest.fixture(scope="session")
+def ray_of_two_cpus():
+    """One Ray session for all tests that need one; work drawn in the tests travels to its workers by value."""
+    from ray import cloudpickle
+
+    from lesionlab.orchestration.session import ray_session
+    from tests.training import drawn
+
+    cloudpickle.register_pickle_by_value(drawn)
+    with ray_session(cpus=2):
+        yield

@@ -1,0 +1,166 @@
+"""Several workers do what one does; their errors arrive as they were raised; a killed one is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ray import cloudpickle
+from safetensors.torch import load
+
+from lesionlab.errors import StoreError, TrainingError, TransferError
+from lesionlab.model.unet import build_unet
+from lesionlab.model.weights import weights_bytes
+from lesionlab.orchestration.distributed import run_distributed
+from lesionlab.store.objects import open_store
+from lesionlab.training.loop import SoloWorker, train
+from storage_schemas.runs import Freezing
+from tests.training.drawn import draw_study, make_run, taken_over
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
+
+RUN_ID = "0123456789abcdef"
+
+
+def drawn_run(norm: str = "instance", frozen_epochs: str = "0"):
+    """A run of 3 epochs, its encoder frozen in the first of them."""
+    studies = [draw_study(1), draw_study(2)]
+    freezing = Freezing(part="encoder", epochs=int(frozen_epochs)) if frozen_epochs != "0" else None
+    return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing)
+
+
+def train_drawn(worker, task):
+    """Train `drawn_run`; rank 0 leaves the weights in the store."""
+    studies, run = drawn_run(task.get("norm", "instance"), task.get("frozen_epochs", "0"))
+    network = build_unet(run.architecture, 1, run.seed)
+    store = open_store(task["store"])
+    train(run, network, taken_over(network), studies, store, worker, Path(task["cache"]))
+    if worker.rank == 0:
+        store.put("weights", weights_bytes(network))
+
+
+def train_and_die_once(worker, task):
+    """As `train_drawn`, but rank 1 is killed in the middle of the second epoch, the first time."""
+    steps = 0
+
+    class Doomed(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image_BCIJK):
+            nonlocal steps
+            steps += 1
+            if steps == 6:
+                Path(task["died"]).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.network(image_BCIJK)
+
+    class DoomedWorker(type(worker)):
+        def parallel(self, network):
+            return Doomed(super().parallel(network))
+
+    if worker.rank == 1 and not Path(task["died"]).exists():
+        worker = DoomedWorker(worker.rank, worker.world_size, worker.device)
+    train_drawn(worker, task)
+
+
+def refuse(worker, task):
+    raise TransferError("model glioma/1: weights were altered")
+
+
+def assert_same_as_one_worker(weights, tmp_path, frozen_epochs="0"):
+    studies, run = drawn_run(frozen_epochs=frozen_epochs)
+    network = build_unet(run.architecture, 1, run.seed)
+    alone = SoloWorker(torch.device("cpu"))
+    train(run, network, taken_over(network), studies, open_store("memory://"), alone, tmp_path / "cache")
+    for name, tensor in load(weights).items():
+        torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_two_workers_train_what_one_trains_and_ray_leaves_nothing_behind(tmp_path, file_store_uri):
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache")}
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    store = open_store(file_store_uri)
+    assert_same_as_one_worker(store.get("weights"), tmp_path)
+    assert [key for key in store.list("") if "/ray/" in key] == []
+
+
+@pytest.mark.slow
+def test_two_workers_freeze_and_thaw_as_one_does(tmp_path, file_store_uri):
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "frozen_epochs": "1"}
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, frozen_epochs="1")
+
+
+def test_an_error_of_a_worker_arrives_as_it_was_raised_and_ctrl_c_is_ours_again(file_store_uri):
+    interrupt = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TransferError, match=r"^model glioma/1: weights were altered$"):
+        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert signal.getsignal(signal.SIGINT) is interrupt
+
+
+def test_more_workers_than_the_session_has_cpus_are_refused(file_store_uri):
+    with pytest.raises(TrainingError, match="wanted 3 workers, the Ray session has 2 CPUs and 0 GPUs"):
+        run_distributed(refuse, {}, name=RUN_ID, workers=3, store_uri=file_store_uri)
+
+
+def test_a_store_that_workers_cannot_share_is_refused():
+    with pytest.raises(StoreError, match="memory://: workers in other processes"):
+        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri="memory://")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_run_goes_on_from_its_checkpoint(tmp_path, file_store_uri):
+    died = tmp_path / "died"
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "died": str(died)}
+    run_distributed(train_and_die_once, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert died.exists()
+    assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path)
+
+
+def die_at_once(worker, task):
+    """Rank 0 is killed before it has done anything, the first time."""
+    if worker.rank == 0 and not Path(task["died"]).exists():
+        Path(task["died"]).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_group_that_dies_while_it_starts_gives_its_cpus_back_to_the_next(tmp_path, file_store_uri):
+    died = tmp_path / "died"
+    run_distributed(die_at_once, {"died": str(died)}, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    assert died.exists()
+
+
+@pytest.mark.slow
+def test_batch_normalisation_over_several_cpu_workers_is_refused(tmp_path, file_store_uri):
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "norm": "batch"}
+    with pytest.raises(TrainingError, match="batch normalisation over 2 CPU workers"):
+        run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+
+
+@pytest.mark.slow
+@pytest.mark.s3
+def test_two_workers_train_over_an_s3_store(tmp_path, s3_store_uri):
+    task = {"store": s3_store_uri, "cache": str(tmp_path / "cache")}
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    run_distributed(train_in(environment), task, name=RUN_ID, workers=2, store_uri=s3_store_uri)
+    store = open_store(s3_store_uri)
+    assert_same_as_one_worker(store.get("weights"), tmp_path)
+    assert [key for key in store.list("") if "/ray/" in key] == []
+
+
+def train_in(environment):
+    """`train_drawn` with these variables set: the session's workers were started before the test set them."""
+
+    def work(worker, task):
+        os.environ.update(environment)
+        train_drawn(worker, task)
+
+    return work

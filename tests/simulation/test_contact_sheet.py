@@ -1,0 +1,33 @@
+"""The contact sheet is one picture that says what it shows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docs.contact_sheet import contact_sheet
+from lesionlab.errors import DatasetError
+
+
+def test_it_grows_with_the_datasets_it_shows(five_diseases: Path, follow_up: Path, tmp_path: Path) -> None:
+    contact_sheet(five_diseases, [], tmp_path / "few.png")
+    contact_sheet(five_diseases, [follow_up], tmp_path / "more.png")
+    few, more = (Image.open(tmp_path / name) for name in ("few.png", "more.png"))
+    assert few.width == more.width
+    assert few.height < more.height
+
+
+def test_real_scans_can_stand_beside(five_diseases: Path, real_data: Path, tmp_path: Path) -> None:
+    real = [real_data / name for name in ("ms-crosssectional", "ms-longitudinal", "glioma-brats2021")]
+    contact_sheet(five_diseases, real, tmp_path / "sheet.png")
+    assert 100_000 < (tmp_path / "sheet.png").stat().st_size < 1_200_000
+
+
+def test_a_dataset_without_masks_is_named(five_diseases: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(five_diseases, bare, ignore=shutil.ignore_patterns("derivatives"))
+    with pytest.raises(DatasetError, match=r"bare.*lesion mask"):
+        contact_sheet(five_diseases, [bare], tmp_path / "sheet.png")

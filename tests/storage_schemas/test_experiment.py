@@ -1,0 +1,282 @@
+"""An ExperimentSpec that contradicts itself says so in full; a run is named by what decides its result alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from storage_schemas.experiments import ExperimentSpec
+from storage_schemas.models import Architecture, ModelName
+from storage_schemas.runs import (
+    Budget,
+    Cell,
+    Elastic,
+    Freezing,
+    InferenceConfig,
+    MetricDefinition,
+    Parent,
+    RunSpec,
+    TrainingConfig,
+)
+
+
+def test_the_defaults_are_the_papers(study: dict[str, Any]) -> None:
+    spec = ExperimentSpec.model_validate(study)
+    training = spec.training
+    assert (training.patch_voxels, training.patches_per_study, training.augmentations) == (96, 60, 3)
+    assert (training.epochs, spec.spacing_mm, spec.architecture.depth) == (30, 1.0, 4)
+
+
+def test_every_contradiction_is_reported_at_once(study: dict[str, Any]) -> None:
+    study |= {
+        "training_sizes": [4, 4, 6, 12],
+        "seeds": [1, 1],
+        "target": {"cohort": "nowhere", "subsets": 3, "subset_size": 4},
+        "sources": [{"model": "glioma", "cohort": "gone"}, {"model": "glioma"}],
+        "training": {"patch_voxels": 40},
+    }
+    with pytest.raises(ValidationError) as caught:
+        ExperimentSpec.model_validate(study)
+    message = str(caught.value)
+    for fault in (
+        "training_sizes: wanted whole subsets of 4, from 4 to 8 studies; found 6",
+        "training_sizes: wanted whole subsets of 4, from 4 to 8 studies; found 12",
+        "training_sizes: found one twice in [4, 4, 6, 12]",
+        "seeds: found one twice in [1, 1]",
+        "sources: found one model twice",
+        "cohorts: 'nowhere' is used but not described; described are ['glioma', 'ms']",
+        "cohorts: 'gone' is used but not described",
+        "training: patch_voxels must be a multiple of 16 for a U-Net of depth 4; found 40",
+    ):
+        assert fault in message
+
+
+def faults_of(study: dict[str, Any]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        ExperimentSpec.model_validate(study)
+    return str(caught.value)
+
+
+def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, Any]) -> None:
+    message = faults_of(
+        study
+        | {
+            "folds": [2, 2, 4],
+            "depths": [3, 3, 6],
+            "learning_rates": {"fine-tuned": [1e-5, 1e-5], "de-novo": [1e-4]},
+            "budgets": [{"steps": 10}, {"steps": 10}],
+            "freezings": [None, None],
+            "de_novo": False,
+            "training": {"freezing": {"part": "encoder"}, "warmup_steps": 20},
+            "sources": [{"model": "glioma", "cohort": "ms", "adaptation": {"head": "reinitialise"}}],
+        }
+    )
+    for fault in (
+        "folds: wanted 1 to 3, found 4",
+        "folds: found one twice in [2, 2, 4]",
+        "depths: found one twice in [3, 3, 6]",
+        "learning_rates of fine-tuned: found one twice",
+        "budgets: found one twice",
+        "freezings: found one twice",
+        "learning_rates: de-novo has some, but de_novo is false",
+        "freezings: training has a freezing too",
+        "training: patch_voxels must be a multiple of 64 for a U-Net of depth 6; found 96",
+        "source glioma: ms is the target; a model is not tested on what trained it",
+        "with a head that starts anew there is no default model to test",
+        "fine-tuned training: ",
+        "warmup_steps: wanted at most the 10 steps in all, found 20",
+    ):
+        assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"sources": [], "de_novo": False}, "nothing to do: wanted sources, de_novo or a rater"),
+        ({"sources": [], "freezings": [{"part": "encoder"}]}, "there is no source to fine-tune from"),
+        ({"sources": [{"model": "a", "cohort": "glioma", "trained_in": {}}]}, "Field required"),
+        ({"budgets": [{"steps": 10, "epochs": 2}]}, "wanted either epochs or steps"),
+        ({"budgets": [{}]}, "wanted either epochs or steps"),
+        ({"task": "enhancing", "sources": [{"model": "a", "task": "flair-single"}]}, "declare adaptation.channels"),
+        (
+            {"sources": [{"model": "a", "adaptation": {"channels": {"flair": {"copy_of": "t1"}}}}]},
+            "where each of flair comes from, among flair of flair-single; found flair from t1",
+        ),
+        (
+            {"sources": [{"model": "a", "cohort": "glioma"}, {"model": "b", "cohort": "glioma", "task": "enhancing"}]},
+            "cohort glioma is also prepared for another task",
+        ),
+        (
+            {"training": {"epochs": 2, "patches_per_study": 4, "augmentations": 1, "warmup_steps": 100}},
+            "warmup_steps: wanted at most the ",
+        ),
+    ],
+    ids=[
+        "nothing",
+        "no source",
+        "half a reference",
+        "two budgets",
+        "no budget",
+        "task",
+        "channels",
+        "two tasks",
+        "rise",
+    ],
+)
+def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
+    assert fault in faults_of(study | changes)
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        ({"design": "leave-one-site-out"}, "wants the names of two sites at least"),
+        ({"design": "train-on-one-site", "sites": ["a", "a"]}, "sites: found one twice"),
+        ({"design": "leave-one-patient-out"}, "wants their number, found none"),
+        ({"patients": 5, "sites": ["a", "b"]}, "only leave-one-patient-out uses them, found rotation"),
+        ({"design": "leave-one-patient-out", "patients": 5, "stratify": ["site"]}, "only a rotation draws its subsets"),
+    ],
+    ids=["no sites", "a site twice", "no patients", "another design's", "stratified patients"],
+)
+def test_a_split_design_that_contradicts_itself_is_refused(
+    study: dict[str, Any], target: dict[str, Any], fault: str
+) -> None:
+    assert fault in faults_of(study | {"target": {"cohort": "ms"} | target})
+
+
+BY_SITE: dict[str, Any] = {
+    "target": {"cohort": "ms", "design": "leave-one-site-out", "sites": ["a", "b"]},
+    "training_sizes": [10],
+}
+
+
+def test_positions_are_averaged_over_the_folds_of_a_rotation_only(study: dict[str, Any]) -> None:
+    assert ExperimentSpec.model_validate(study).unit_of_analysis == "fold-averaged"
+    assert ExperimentSpec.model_validate(study | BY_SITE).unit_of_analysis == "per-study"
+    said = faults_of(study | BY_SITE | {"unit_of_analysis": "fold-averaged"})
+    assert "unit_of_analysis: fold-averaged wants a rotation" in said
+    assert "in leave-one-site-out a position means nothing; wanted per-study" in said
+
+
+def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) -> None:
+    cell = Cell(
+        arm="fine-tuned",
+        source="glioma",
+        training_size=10,
+        fold=2,
+        seed=1,
+        depth=3,
+        learning_rate=1e-5,
+        budget=Budget(steps=2000),
+        freezing=Freezing(part="encoder", epochs=5),
+        test_site="north",
+    )
+    assert cell.title() == (
+        "fine-tuned from glioma, 10 studies, depth 3, learning rate 1e-05, 2000 steps, encoder frozen for 5 epochs, "
+        "fold 2 (tested on north), seed 1"
+    )
+    columns = run.model_copy(update={"cell": cell}).columns()
+    assert (columns.learning_rate, columns.budget, columns.freezing) == (1e-5, "2000 steps", cell.freezing.text())
+    assert (columns.test_site, columns.train_site) == ("north", None)
+    assert (columns.training_size, columns.trained_on) == (10, len(run.train))
+
+
+def test_a_plain_cell_has_a_plain_title() -> None:
+    plain = {"training_size": 1, "fold": 1, "seed": 0}
+    assert Cell(arm="de-novo", source=None, **plain).title() == "de novo, 1 study, fold 1"
+    assert (
+        Cell(arm="default", source="glioma", **plain | {"training_size": 0}).title() == "default model glioma, fold 1"
+    )
+    assert Cell(arm="rater", source=None, **plain | {"training_size": 0}).title() == "second rater, fold 1"
+
+
+def test_a_study_file_survives_its_own_json(study: dict[str, Any]) -> None:
+    spec = ExperimentSpec.model_validate(
+        study
+        | {
+            "depths": [3, 4],
+            "learning_rates": {"fine-tuned": [1e-5]},
+            "budgets": [{"epochs": 30}, {"steps": 100}],
+            "freezings": [None, {"part": "encoder", "epochs": 2}],
+        }
+    )
+    assert ExperimentSpec.model_validate_json(spec.canonical_json()) == spec
+
+
+def test_a_source_whose_patches_do_not_fit_the_network_is_named(study: dict[str, Any]) -> None:
+    study["sources"] = [{"model": "glioma", "cohort": "glioma", "training": {"patch_voxels": 40}}]
+    with pytest.raises(ValidationError, match="source glioma: patch_voxels must be a multiple of 16"):
+        ExperimentSpec.model_validate(study)
+
+
+@pytest.mark.parametrize(
+    ("training", "fault"),
+    [
+        ({"patches_per_study": 61}, "wanted an even number"),
+        ({"batch_size": 8, "workers": 3}, "wanted a multiple of the 3 workers, found 8"),
+    ],
+    ids=["odd patches", "uneven batch"],
+)
+def test_patches_and_batches_are_shared_out_evenly(training: dict[str, int], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        TrainingConfig.model_validate(training)
+
+
+DECISIVE: dict[str, Any] = {
+    "experiment": "other",
+    "channels": ("t1w",),
+    "spacing_mm": 2.0,
+    "cell": Cell(arm="de-novo", source=None, training_size=1, fold=1, seed=0),
+    "cohort": "other",
+    "manifest": "1" * 16,
+    "train": (),
+    "test": (),
+    "parent": None,
+    "architecture": Architecture(depth=3),
+    "training": TrainingConfig(learning_rate=2e-4),
+    "inference": InferenceConfig(threshold=0.4),
+    "metric": MetricDefinition(connectivity=6),
+    "seed": 1,
+    "code_version": "1" * 16,
+}
+
+
+def test_every_field_that_can_vary_is_tried_below() -> None:
+    # There is one task so far.
+    assert set(RunSpec.model_fields) - set(DECISIVE) == {"task"}
+
+
+@pytest.mark.parametrize("field", DECISIVE)
+def test_the_run_id_changes_with_each_thing_that_decides_the_result(run: RunSpec, field: str) -> None:
+    assert run.model_copy(update={field: DECISIVE[field]}).run_id != run.run_id
+
+
+def test_the_run_id_changes_with_what_lies_deep_within(run: RunSpec) -> None:
+    assert run.parent is not None
+    model = ModelName(name="glioma", version="0" * 16)
+    variants = [
+        run,
+        run.model_copy(update={"parent": Parent(model=model, weights_sha256="1" * 64)}),
+        run.model_copy(update={"training": TrainingConfig(elastic=Elastic(sd_mm=4.0))}),
+        run.model_copy(update={"train": (run.train[0].model_copy(update={"volume": "1" * 16}),)}),
+    ]
+    assert len({variant.run_id for variant in variants}) == len(variants)
+
+
+def test_the_run_id_does_not_change_otherwise(run: RunSpec) -> None:
+    plain = run.model_dump(mode="json")
+    backwards = dict(reversed(plain.items()))
+    without_defaults = run.model_dump(mode="json", exclude_defaults=True)
+    for same in (plain, backwards, without_defaults):
+        assert RunSpec.model_validate(same).run_id == run.run_id
+    assert RunSpec.model_validate_json(run.canonical_json()).run_id == run.run_id
+    # An int where a float is wanted is the same value.
+    assert RunSpec.model_validate(plain | {"spacing_mm": 1}).run_id == run.run_id
+
+
+def test_a_run_without_a_cell_has_no_rows(run: RunSpec) -> None:
+    assert run.columns().model_dump() | {"run_id": run.run_id, "arm": "fine-tuned"} == run.columns().model_dump()
+    with pytest.raises(ValueError, match="makes a default model and has no rows"):
+        run.model_copy(update={"cell": None}).columns()
