@@ -29,7 +29,7 @@ EXPORTED: tuple[type[Document], ...] = (
 
 
 def schema_files() -> dict[str, str]:
-    """Text of every schema file by its name: `study_spec.schema.json` for ExperimentSpec."""
+    """Text of every schema file by its name: `experiment_spec.schema.json` for ExperimentSpec."""
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower() + ".schema.json": _schema_text(model)
         for model in EXPORTED

@@ -156,7 +156,7 @@ def draw_row(run: RunSpec, position: int, rng: np.random.Generator) -> StudyRow:
         definition=run.metric.label(),
         reference_lesions=entry.lesions,
         predicted_lesions=found + spurious,
-        found=found,
+        true_positives=found,
         false_positives=spurious,
         sensitivity=found / entry.lesions,
         ppv=found / (found + spurious) if found + spurious else None,

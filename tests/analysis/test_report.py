@@ -149,7 +149,7 @@ def test_seconds_spent_do_not_name_another_analysis(drawn_store, plan, rows, res
     own = [row for row in rows if row.run_id == run.run_id]
     write_rows(drawn_store, key, [row.model_copy(update={"inference_s": 99.0}) for row in reversed(own)], StudyRow)
     assert digest() == result.digest
-    write_rows(drawn_store, key, [row.model_copy(update={"false-positive": 40}) for row in own], StudyRow)
+    write_rows(drawn_store, key, [row.model_copy(update={"false_positives": 40}) for row in own], StudyRow)
     assert digest() != result.digest
 
 

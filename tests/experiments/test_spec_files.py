@@ -23,7 +23,7 @@ def faults_of(folder: Path, text: str) -> list[str]:
     path.write_text(dedent(text))
     with pytest.raises(SpecError) as caught:
         load_spec(str(path))
-    return [fault.removeprefix(f"study file {path}: ") for fault in caught.value.args]
+    return [fault.removeprefix(f"experiment file {path}: ") for fault in caught.value.args]
 
 
 def study(**changes: object) -> str:

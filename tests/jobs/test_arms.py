@@ -13,11 +13,12 @@ import pytest
 
 from jobs.pretrain import pretrain_sources
 from jobs.shared.datasets import bring_in, dataset_of
+from jobs.sweep import sweep_experiment
 from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.registry import find_model, models
-from lesionlab.experiments.resolving import finished_run, resolve_plan, sweep_experiment
+from lesionlab.experiments.resolving import finished_run, resolve_plan
 from lesionlab.store.arrays import read_array, read_attributes
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store, open_store

@@ -83,5 +83,5 @@ def test_an_exported_schema_is_a_json_schema_that_forbids_the_unknown(model: typ
 
 def test_a_study_that_the_code_accepts_its_exported_schema_accepts(study: dict[str, Any]) -> None:
     ExperimentSpec.model_validate(study)
-    schema = json.loads((FOLDER / "study_spec.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((FOLDER / "experiment_spec.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(study, schema)

@@ -108,8 +108,8 @@ def train(
     """Train the network in place (it moves to the worker's device), from the run's checkpoint where there is one.
 
     `transfers` says where the network's tensors come from, `volumes` are those of `run.train`, in its order; `cache`
-    is a node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays in the
-    store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
+    is a node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays
+    in the store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
     """
     began = time.monotonic()
     configure_torch(worker)

@@ -30,7 +30,7 @@ def test_smallest_median_and_largest_load_of_the_studies_that_all_models_were_te
 
 
 def test_predictions_do_not_change_the_choice(rows, models):
-    blind = [row.model_copy(update={"found": 0, "sensitivity": 0.0, "ppv": None, "predicted_ml": 0.0}) for row in rows]
+    blind = [row.model_copy(update={"true_positives": 0, "sensitivity": 0.0, "ppv": None, "predicted_ml": 0.0}) for row in rows]
     assert representative_studies(list(reversed(blind)), models) == representative_studies(rows, models)
 
 
@@ -105,7 +105,7 @@ def test_a_model_that_was_not_tested_on_the_study_has_an_empty_panel_with_a_reas
 
 
 def test_of_several_seeds_the_lowest_is_shown_and_named(drawn_store, entry, rows, models):
-    more = [row.model_copy(update={"seed": 7, "found": 0}) for row in rows if row.arm == "de-novo"]
+    more = [row.model_copy(update={"seed": 7, "true_positives": 0}) for row in rows if row.arm == "de-novo"]
     captions = {
         panel.condition.arm: panel.caption for panel in read_slice(drawn_store, entry, rows + more, models).panels
     }

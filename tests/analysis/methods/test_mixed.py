@@ -20,14 +20,14 @@ def drawn(
     doubling: float = 0.0,
     patient_sd: float = 0.15,
     set_sd: float = 0.04,
-    patient_tuned_sd: float = 0.0,
+    patient_fine_tuned_sd: float = 0.0,
     network_sd: float = 0.0,
     folds: int = FOLDS,
     sizes: tuple[int, ...] = SIZES,
 ) -> list[Observation]:
     """The paper's rotation: every patient under both arms at each size, folds that each share training sets."""
     patients = rng.normal(0.5, patient_sd, folds * PER_FOLD)
-    gains = rng.normal(0, patient_tuned_sd, (folds * PER_FOLD, 2))
+    gains = rng.normal(0, patient_fine_tuned_sd, (folds * PER_FOLD, 2))
     observations = []
     for fold, size in product(range(folds), sizes):
         shared = rng.normal(0, set_sd)
@@ -66,8 +66,8 @@ def wrong(repetitions: int, **design) -> float:
 
 
 def test_patients_who_gain_from_one_arm_what_they_lose_by_the_other_widen_the_limits_of_the_arm():
-    alike, unlike = (fit_mixed(drawn(np.random.default_rng(2), patient_tuned_sd=sd)) for sd in (0.0, 0.08))
-    assert unlike.sd["patient_tuned"] == pytest.approx(0.08, rel=0.3)
+    alike, unlike = (fit_mixed(drawn(np.random.default_rng(2), patient_fine_tuned_sd=sd)) for sd in (0.0, 0.08))
+    assert unlike.sd["patient_fine_tuned"] == pytest.approx(0.08, rel=0.3)
     width = [fitted.terms[0].high - fitted.terms[0].low for fitted in (alike, unlike)]
     assert width[1] > 1.5 * width[0]
 
@@ -76,7 +76,7 @@ def test_patients_who_gain_from_one_arm_what_they_lose_by_the_other_widen_the_li
 @pytest.mark.parametrize(
     "design",
     [
-        {"patient_tuned_sd": 0.08},
+        {"patient_fine_tuned_sd": 0.08},
         {"network_sd": 0.05, "sizes": (10, 30)},
         {"network_sd": 0.05, "folds": 3, "sizes": (10, 20)},
         {"network_sd": 0.05, "sizes": (20,)},

@@ -53,7 +53,7 @@ def test_the_luck_of_networks_deceives_the_paired_test_but_not_the_interval(netw
 
 
 def test_several_visits_of_a_patient_deceive_the_paired_test_but_not_the_interval():
-    rates = rates_of({"patient_tuned": 0.1, "residual": 0.08}, visits=5)
+    rates = rates_of({"patient_fine_tuned": 0.1, "residual": 0.08}, visits=5)
     assert rates[PAIRED] > 0.2
     assert 0.03 <= rates[INTERVAL] <= 0.07
 
@@ -68,7 +68,7 @@ def test_every_seed_has_a_network_of_its_own_and_they_are_averaged():
 
 @pytest.mark.slow
 def test_the_mixed_model_keeps_to_five_percent_where_patients_and_networks_have_luck():
-    sd = QUIET | {"patient_tuned": 0.08, "training_set": 0.03, "network": 0.05}
+    sd = QUIET | {"patient_fine_tuned": 0.08, "training_set": 0.03, "network": 0.05}
     assert rates_of(sd, 400 * MIXED_EVERY, sizes=(10, 30))[MIXED] <= 0.08
 
 

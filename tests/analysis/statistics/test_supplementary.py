@@ -49,7 +49,7 @@ def test_the_mixed_model_finds_the_slope_per_doubling_that_was_drawn():
     slope = next(term for term in model.terms if term.name == SLOPE)
     truth = (10**-0.5 - 40**-0.5) / 2
     assert slope.low < truth < slope.high
-    assert set(model.sd) == {"patient", "patient_tuned", "training_set", "network", "site", "residual"}
+    assert set(model.sd) == {"patient", "patient_fine_tuned", "training_set", "network", "site", "residual"}
 
 
 def test_without_an_effect_the_mixed_model_is_seldom_wrong_where_the_paired_test_often_is():

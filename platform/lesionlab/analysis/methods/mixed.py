@@ -30,7 +30,7 @@ GROUPINGS: tuple[tuple[str, ...], ...] = (
 
 NAMES = {
     "patient": "patient",
-    "patient_tuned": "patient × arm",
+    "patient_fine_tuned": "patient × arm",
     "training_set": "training set",
     "network": "network",
     "site": "site",
@@ -189,7 +189,7 @@ def _indicators(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array],
     """By random effect its 0/1 matrix; and in words those that these data cannot tell."""
     levels = {"_".join(columns): table.groupby(list(columns)).ngroup().to_numpy() for columns in GROUPINGS}
     if table["fine_tuned"].nunique() < 2:
-        del levels["patient_tuned"]
+        del levels["patient_fine_tuned"]
     used: list[str] = []
     for name, levels_N in levels.items():
         if _is_known(levels_N, fixed_NF, [levels[other] for other in used]):

@@ -109,7 +109,7 @@ def draw_null(design: NullDesign, repetitions: int, rng: np.random.Generator) ->
 
 _SHARED: dict[str, Callable[[UnderTest], Hashable]] = {
     "patient": lambda test: test.patient,
-    "patient_tuned": lambda test: (test.patient, test.arm),
+    "patient_fine_tuned": lambda test: (test.patient, test.arm),
     "training_set": lambda test: test.training_set,
     "network": lambda test: test.network,
     "site": lambda test: test.site,

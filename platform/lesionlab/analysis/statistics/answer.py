@@ -105,10 +105,9 @@ def _finding(table: PerformanceTable, fine_tuned: Line, de_novo: Line) -> str:
     tests = tests_between(table, fine_tuned.condition, de_novo.condition)
     n = tests["sensitivity"].n
     differences = ", ".join(f"{name} {_difference(tests[metric], table.unit)}" for metric, name in JUDGED)
-    return (
-        f"{count_of(fine_tuned.condition.training_size, 'labelled study')}: "
-        f"{fine_tuned.condition.model} {_both(fine_tuned, n)}; {de_novo.condition.model} {_both(de_novo, n)}. Difference: {differences}."
-    )
+    size = count_of(fine_tuned.condition.training_size, "labelled study")
+    means = "; ".join(f"{line.condition.model} {_both(line, n)}" for line in (fine_tuned, de_novo))
+    return f"{size}: {means}. Difference: {differences}."
 
 
 def _graded(line: Line, unit: Unit) -> list[str]:

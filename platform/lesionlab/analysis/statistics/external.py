@@ -41,6 +41,8 @@ ARMS: dict[str, Arm] = {
     "default": "default",
     "rater": "rater",
     "rater 2": "rater",
+    "grader": "rater",
+    "grader 2": "rater",
 }
 """Our names and the paper's, in whatever case."""
 

@@ -102,7 +102,7 @@ def learning(
     undefined: Undefined,
     seed: int,
 ) -> tuple[Learning, ...]:
-    """The curves of every arm comparison of every group, for the goal's metric; for sensitivity and PPV without a goal."""
+    """The curves of every arm comparison, for the goal's metric; for sensitivity and PPV without a goal."""
     wanted = DEFAULT_GOALS if goal is None else (goal,)
     return tuple(
         _learning(by_condition, group, arm_comparison, own, undefined, seed)
