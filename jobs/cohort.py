@@ -13,7 +13,6 @@ from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError
 from lesionlab.experiments.resolving import manifest_of
-from lesionlab.experiments.splits import split_key
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -21,7 +20,7 @@ from storage_schemas import keys
 from storage_schemas.base import Slug
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
-from storage_schemas.splits import Split
+from storage_schemas.splits import Split, split_name
 
 
 def tables_of(store: Store, name: Slug, spec_name: str | None) -> dict[str, Sheet]:
@@ -30,7 +29,7 @@ def tables_of(store: Store, name: Slug, spec_name: str | None) -> dict[str, Shee
     Raises InputError where nothing is known of the cohort, or the study is not planned on it as it is now.
     """
     manifest = manifest_of(store, name)
-    key = keys.FACTS.build(cohort=name, digest=manifest.digest())
+    key = keys.FACTS.build(cohort=name, digest=manifest.id)
     if not store.exists(key):
         raise InputError(f"cohort {name}: it was brought in before facts were kept; run lesionlab preprocess again")
     split = split_of(store, manifest, spec_name) if spec_name else None
@@ -44,7 +43,7 @@ def split_of(store: Store, manifest: Manifest, spec_name: str) -> Split:
         raise InputError(
             f"study {spec.name}: it is on cohort {spec.target.cohort}, not on {manifest.cohort}; name that"
         )
-    key = split_key(manifest, spec.target)
+    key = keys.SPLIT.build(cohort=manifest.cohort, digest=split_name(manifest.id, spec.target))
     if not store.exists(key):
         raise InputError(
             f"study {spec.name}: cohort {manifest.cohort}, as it is now, has no subsets yet; "

@@ -12,7 +12,6 @@ from jobs.shared.command_line import CacheOption, StoreOption, connect, console,
 from jobs.shared.execution import execute_with_progress
 from jobs.sweep import export_predictions
 from lesionlab.errors import SpecError
-from lesionlab.experiments.provenance import RUNS, code_version
 from lesionlab.experiments.registry import find_model
 from lesionlab.experiments.resolving import manifest_of
 from lesionlab.store.tables import read_rows
@@ -22,6 +21,7 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
+from storage_schemas.versions import CURRENT
 
 
 def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
@@ -32,14 +32,14 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
             f"model {card.name}@{card.version} is for {wanted[0]} at {wanted[1]} mm, "
             f"cohort {manifest.cohort} was prepared for {found[0]} at {found[1]} mm; preprocess it for the model"
         )
-    return RunSpec(
+    return RunSpec.named(
         experiment=f"evaluate-{card.name}",
         task=card.task,
         channels=card.channels,
         spacing_mm=card.spacing_mm,
         cell=Cell(arm="default", source=card.name, training_size=0, fold=1, seed=0, depth=card.architecture.depth),
         cohort=manifest.cohort,
-        manifest=manifest.digest(),
+        manifest=manifest.id,
         train=(),
         test=manifest.studies,
         parent=Parent(model=ModelName(name=card.name, version=card.version), weights_sha256=card.weights_sha256),
@@ -48,7 +48,7 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
         inference=card.inference,
         metric=MetricDefinition(),
         seed=0,
-        code_version=code_version(RUNS),
+        versions=CURRENT,
     )
 
 

@@ -87,7 +87,7 @@ def preprocess(
     ingested = preprocess_dataset(
         place, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, workers=workers
     )
-    digest = ingested.manifest.digest()
+    digest = ingested.manifest.id
     console.print(
         f"cohort {cohort}: {len(ingested.manifest.studies)} studies, {len(ingested.manifest.excluded)} excluded, "
         f"manifest {digest}, in {store}",

@@ -21,7 +21,6 @@ from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows
 from lesionlab.experiments.kept_plans import current_plan
 from lesionlab.experiments.ledger import completed
-from lesionlab.experiments.provenance import SCORES, code_version
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
@@ -29,6 +28,7 @@ from storage_schemas.definitions import DEFINITIONS, MetricDefinition
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT
 
 
 def rescore_experiment(
@@ -39,14 +39,13 @@ def rescore_experiment(
 
     Raises MissingObject where a prediction is missing.
     """
-    code = code_version(SCORES)
     with steps("rescoring") as step:
         for number, run in enumerate(runs):
             step(number, len(runs), run.cell.title() if run.cell else run.run_id)
-            rescore_run(store, run, definitions, code)
+            rescore_run(store, run, definitions)
         step(len(runs), len(runs), "done")
     rows = {plan.spec.metric.label(): own_rows(store, runs)}
-    return rows | {by.label(): rescored_rows(store, runs, by, code) for by in definitions}
+    return rows | {by.label(): rescored_rows(store, runs, by) for by in definitions}
 
 
 def finished(store: Store, plan: Plan) -> list[RunSpec]:
@@ -67,11 +66,11 @@ def lesions_of(
     store: Store, plan: Plan, runs: Sequence[RunSpec], by: MetricDefinition
 ) -> dict[Condition, list[LesionRow]]:
     """Every lesion that these runs were tested on or predicted, by model; scored by this definition."""
-    own, code = by == plan.spec.metric, code_version(SCORES)
+    own = by == plan.spec.metric
     found: dict[Condition, list[LesionRow]] = defaultdict(list)
     for run in runs:
         place = {"experiment": run.experiment, "run_id": run.run_id}
-        rescored = {"definition": by.digest(), "code": code}
+        rescored = {"definition": by.version(), "version": str(CURRENT.evaluation)}
         key = keys.LESION_ROWS.build(**place) if own else keys.RESCORED_LESION_ROWS.build(**place, **rescored)
         if run.cell:
             found[condition_of(run.cell)] += read_rows(store, [key], LesionRow)

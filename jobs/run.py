@@ -14,6 +14,7 @@ from jobs.pretrain import pretrain_sources
 from jobs.shared.command_line import (
     CacheOption,
     PlainOption,
+    ReplanOption,
     SpecArgument,
     StoreOption,
     connect,
@@ -43,6 +44,7 @@ def run_experiment(
     plain: bool,
     exclude_faulty: bool = False,
     save_predictions: Path | None = None,
+    replan: bool = False,
 ) -> None:
     """Every stage of a study, each from what the one before left in the store; prints the answer last."""
     with stage("1/5 cohorts"):
@@ -53,7 +55,7 @@ def run_experiment(
     with stage("3/5 pretraining: default models of other pathologies"):
         pretrain_sources(spec, store, cache, plain=plain)
     with stage("4/5 sweep: arms × training sizes × folds"):
-        plan = sweep_experiment(spec, store, cache, plain=plain)
+        plan = sweep_experiment(spec, store, cache, plain=plain, replan=replan)
         if save_predictions:
             count = export_predictions(plan.runs, store, save_predictions)
             notes.print(f"{count} masks in {save_predictions}")
@@ -76,6 +78,7 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Write every predicted mask there as NIfTI, in native space.")
     ] = None,
     plain: PlainOption = False,
+    replan: ReplanOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the design and stop.")] = False,
 ) -> None:
     """All stages of a study, from BIDS to the report; run it again after a stop and it does what is missing.
@@ -96,6 +99,7 @@ def run(
         plain=plain,
         exclude_faulty=exclude_faulty,
         save_predictions=save_predictions,
+        replan=replan,
     )
 
 

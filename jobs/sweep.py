@@ -11,6 +11,7 @@ import typer
 from jobs.shared.command_line import (
     CacheOption,
     PlainOption,
+    ReplanOption,
     SpecArgument,
     StoreOption,
     connect,
@@ -24,15 +25,15 @@ from lesionlab.evaluation.study import export_prediction, read_prediction
 from lesionlab.experiments.cells import trainings
 from lesionlab.experiments.kept_plans import keep_plan
 from lesionlab.experiments.ledger import completed
-from lesionlab.experiments.resolving import resolve_plan
+from lesionlab.experiments.resolving import plan_experiment
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.runs import RunSpec
 
 
-def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool) -> Plan:
+def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, replan: bool = False) -> Plan:
     """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
-    plan = resolve_plan(spec, store)
+    plan = plan_experiment(spec, store, replan=replan)
     keep_plan(store, plan)
     execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
     return plan
@@ -56,6 +57,7 @@ def sweep(
     store: StoreOption,
     cache: CacheOption,
     plain: PlainOption = False,
+    replan: ReplanOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which are done, run nothing.")] = False,
     save_predictions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write every predicted mask there as NIfTI, in native space.")
@@ -67,14 +69,14 @@ def sweep(
     """
     study, place = load_spec(spec), connect(store)
     if dry_run:
-        plan = resolve_plan(study, place)
+        plan = plan_experiment(study, place, replan=replan)
         done = completed(place, (run.run_id for run in plan.runs))
         for run in plan.runs:
             state = "done" if run.run_id in done else "to do"
             console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")
         console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all")
         return
-    plan = sweep_experiment(study, place, cache, plain=plain)
+    plan = sweep_experiment(study, place, cache, plain=plain, replan=replan)
     if save_predictions:
         notes.print(
             f"{export_predictions(plan.runs, place, save_predictions)} masks in {save_predictions}", markup=False

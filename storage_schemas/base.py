@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """A name that a person gives: lower case, fit for an object key, a file name and a Kubernetes label."""
@@ -29,6 +29,10 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    SCHEMA: ClassVar[int] = 1
+    """Written as `schema` into every stored document of this kind, see `stored_form`. Raised when a reader of the old
+    form could not understand the new one; a field that is added with a default raises nothing."""
+
     def canonical_json(self) -> str:
         """The one text of this document: keys sorted, no spaces, so that equal documents are equal bytes."""
         return canonical_json(self.model_dump(mode="json"))
@@ -36,6 +40,73 @@ class Document(BaseModel):
     def digest(self) -> Digest:
         """Digest of the canonical JSON."""
         return digest_of(self.model_dump(mode="json"))
+
+    def stored_form(self) -> dict[str, Any]:
+        """The document as it is stored: its fields, and its kind's schema number."""
+        return {"schema": self.SCHEMA} | self.model_dump(mode="json")
+
+    @classmethod
+    def from_stored(cls, form: Any) -> Self:
+        """Read back what `stored_form` gave, also that of an earlier schema.
+
+        Raises SchemaError where it was written by 0.1.0 or by a newer version, ValidationError where it is damaged.
+        """
+        if not isinstance(form, dict):
+            return cls.model_validate(form)
+        fields = dict(form)
+        schema = fields.pop("schema", None)
+        if schema is None:
+            raise SchemaError(
+                f"{cls.__name__} without a schema number: written by lesionlab 0.1.0, whose stores this version does "
+                "not read; bring the data in again into a new store, or read it with 0.1.0"
+            )
+        if schema > cls.SCHEMA:
+            raise _from_the_future(cls, f"schema {schema}")
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            unknown = [".".join(map(str, fault["loc"])) for fault in error.errors() if fault["type"] == _UNKNOWN]
+            if unknown:
+                raise _from_the_future(cls, f"unknown fields ({', '.join(unknown)})") from error
+            raise
+
+
+class Named(Document):
+    """A document that is named by its content. The name is stored with it and never computed again on reading, so a
+    field that is added later with a default renames nothing that exists."""
+
+    id: Digest
+
+    @classmethod
+    def named(cls, **fields: Any) -> Self:
+        """A new document under the name that follows from its fields. Raises ValidationError."""
+        draft = cls(id=_UNNAMED, **fields)
+        return draft.model_copy(update={"id": draft.name_digest()})
+
+    def changed(self, **fields: Any) -> Self:
+        """The same document with other fields, under its own new name."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "id"}
+        return self.named(**own | fields)
+
+    def name_digest(self) -> Digest:
+        """What a new document of these fields is named by: the digest of all of them."""
+        return digest_of(self.model_dump(mode="json", exclude={"id"}))
+
+
+class SchemaError(ValueError):
+    """A stored document of a version that this one cannot read."""
+
+
+_UNNAMED = "0" * 16
+_UNKNOWN = "extra_forbidden"
+"""pydantic's name for a field that the model does not have."""
+
+
+def _from_the_future(kind: type[Document], found: str) -> SchemaError:
+    return SchemaError(
+        f"{kind.__name__} with {found}, this version reads schema {kind.SCHEMA}: written by a newer lesionlab; "
+        "upgrade lesionlab"
+    )
 
 
 class Pointer(Document):

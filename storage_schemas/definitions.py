@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from storage_schemas.base import Document, Slug
+from storage_schemas.base import Digest, Document, Slug
+from storage_schemas.identity import Aside, identity_digest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -58,7 +59,7 @@ class OneToOne(Document):
 class MetricDefinition(Document):
     """What counts as a lesion and what as a hit; both masks are treated alike."""
 
-    name: Slug = "paper"
+    name: Annotated[Slug, Aside()] = "paper"
     connectivity: Literal[6, 18, 26] = 26
     """Neighbourhood that makes voxels one lesion."""
     minimum_volume_mm3: Annotated[float, Field(ge=0)] = 0.0
@@ -68,9 +69,13 @@ class MetricDefinition(Document):
     matching: Annotated[AnyOverlap | MostlyInside | OneToOne, Field(discriminator="rule")] = AnyOverlap()
     """When a lesion of one mask is a hit for the other."""
 
+    def version(self) -> Digest:
+        """The rules' own name: definitions that differ in their names alone share it."""
+        return identity_digest(self)
+
     def label(self) -> str:
         """How rows name this definition."""
-        return f"{self.name}@{self.digest()}"
+        return f"{self.name}@{self.version()}"
 
     def lesion_in_words(self) -> str:
         """What counts as a lesion: `6-neighbourhood, over 3 mm³`."""

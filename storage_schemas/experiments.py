@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from storage_schemas.base import Digest, Document, Slug
+from storage_schemas.base import Digest, Document, Named, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
@@ -19,6 +19,7 @@ from storage_schemas.results import Fraction
 from storage_schemas.runs import Budget, Cell, Freezing, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
 from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.versions import ResultVersions
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
 
@@ -293,7 +294,7 @@ class ExperimentSpec(Document):
                         )
 
 
-class Plan(Document):
+class Plan(Named):
     """An ExperimentSpec resolved against the store: which studies, which weights, every run."""
 
     spec: ExperimentSpec
@@ -301,4 +302,6 @@ class Plan(Document):
     """Of the target cohort."""
     split: Digest
     """Who is in which subset."""
+    versions: ResultVersions
+    """Of the code that made this plan."""
     runs: tuple[RunSpec, ...]

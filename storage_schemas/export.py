@@ -14,7 +14,7 @@ from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
+from storage_schemas.results import Attempts, EffectRow, LedgerEntry, LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "json"
 
 EXPORTED: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(StudyRow, LesionRow, RunRow, EffectRow, TensorTransfer, StudyVerdict, VerdictRow, StudyFacts),
+    *(StudyRow, LesionRow, LedgerEntry, Attempts, EffectRow, TensorTransfer, StudyVerdict, VerdictRow, StudyFacts),
 )
 
 

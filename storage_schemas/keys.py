@@ -76,11 +76,15 @@ PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
 
 LEDGER = KeyPattern("ledger/{run_id}.json")
 
+RUN_ATTEMPTS = KeyPattern("runs/{run_id}/attempts.json")
+RUN_STUDY_ROWS = KeyPattern("runs/{run_id}/studies.parquet")
+RUN_LESION_ROWS = KeyPattern("runs/{run_id}/lesions.parquet")
+
 STUDY_ROWS = KeyPattern("results/{experiment}/studies/part-{run_id}.parquet")
 LESION_ROWS = KeyPattern("results/{experiment}/lesions/part-{run_id}.parquet")
 
-RESCORED_STUDY_ROWS = KeyPattern("rescored/{experiment}/{definition}/{code}/studies/part-{run_id}.parquet")
-RESCORED_LESION_ROWS = KeyPattern("rescored/{experiment}/{definition}/{code}/lesions/part-{run_id}.parquet")
+RESCORED_STUDY_ROWS = KeyPattern("rescored/{experiment}/{definition}/v{version}/studies/part-{run_id}.parquet")
+RESCORED_LESION_ROWS = KeyPattern("rescored/{experiment}/{definition}/v{version}/lesions/part-{run_id}.parquet")
 
 REPORT = KeyPattern("reports/{experiment}/{digest}/report.html")
 REPORT_TABLE = KeyPattern("reports/{experiment}/{digest}/tables/{table}")

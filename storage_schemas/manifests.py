@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
+from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId
 from storage_schemas.tasks import TaskName
 from storage_schemas.verdicts import Finding
 
@@ -54,7 +54,7 @@ class Exclusion(Document):
         return tuple(finding.text() for finding in self.findings)
 
 
-class Manifest(Document):
+class Manifest(Named):
     """What one ingestion left in the store. Raises ValueError where one study is listed twice."""
 
     cohort: Slug

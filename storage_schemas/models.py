@@ -27,11 +27,17 @@ class Architecture(Document):
     """Dilation of the second convolution of each encoder block; 2 in Duong et al. 2019."""
 
 
+Precision = Literal["fp32", "bf16"]
+"""fp32: all arithmetic in float32, with TF32 off. bf16: convolutions and products in bfloat16 (autocast), weights and
+sums in float32. Declared, never inferred from the device: the same run gives the same result wherever it runs."""
+
+
 class InferenceConfig(Document):
     """Whole-head inference: overlapping windows of the patch size, mean of probabilities, one threshold."""
 
     step_voxels: Annotated[int, Field(gt=0)] = 32
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    precision: Precision = "fp32"
 
 
 class ModelName(Document):

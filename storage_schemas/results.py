@@ -102,21 +102,41 @@ class LesionRow(StudyColumns):
     """Component number of its partner in the other mask; null where the definition does not match one to one."""
 
 
-class RunRow(Document):
-    """The ledger's entry: what one run did and cost; written once and last, so that a run with an entry is complete."""
+class LedgerEntry(Document):
+    """What one run did and cost, and what made it; written once and last, so that a run with an entry is complete.
+
+    Provenance, not identity: two entries of one run may differ in all of it but what was tested and trained.
+    """
 
     run_id: Digest
     experiment: Slug
+    """The experiment that executed it; others may share its result."""
     tested: Annotated[int, Field(ge=0)]
     """Studies tested; equal to the StudyRows of this run."""
     epochs: Annotated[int, Field(ge=0)]
     steps: Annotated[int, Field(ge=0)]
     final_loss: float | None
-    """Mean cross-entropy of the last epoch; null where nothing was trained."""
+    """Mean loss of the last epoch; null where nothing was trained."""
     workers: Annotated[int, Field(ge=1)]
     device: str
+    """`cpu`, or the name of the GPU."""
     training_s: Annotated[float, Field(ge=0)]
+    """Of the last attempt."""
     evaluation_s: Annotated[float, Field(ge=0)]
+    attempts: Annotated[int, Field(ge=1)]
+    """How often it was begun; more than 1 where its workers were lost and it went on from a checkpoint."""
+    lesionlab: str
+    """Version of the package."""
+    code: Digest
+    """Of all sources of the package: two entries that differ here were made by different code."""
+    libraries: dict[str, str]
+    """Versions of Python and of the libraries that decide results."""
+
+
+class Attempts(Document):
+    """How often a run was begun; removed when it is complete."""
+
+    count: Annotated[int, Field(ge=1)]
 
 
 class EffectRow(Document):

@@ -6,16 +6,18 @@ Every default is the paper's (Wahlig et al. 2023) or, where it is silent, the on
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Sha256, Slug
+from storage_schemas.base import Digest, Document, Named, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.identity import Aside, identity, identity_digest
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName
+from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName, Precision
 from storage_schemas.results import Arm, CellColumns
 from storage_schemas.tasks import TaskName
+from storage_schemas.versions import ResultVersions
 
 
 class Elastic(Document):
@@ -83,7 +85,8 @@ class TrainingConfig(Document):
     """The learning rate rises linearly over so many steps, of which the last has all of it."""
     freezing: Freezing | None = None
     """Only where weights were taken over from a source; a de novo training ignores it."""
-    workers: Annotated[int, Field(ge=1)] = 1
+    precision: Precision = "fp32"
+    workers: Annotated[int, Field(ge=1), Aside()] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
 
     def steps_per_epoch(self, studies: int) -> int:
@@ -121,7 +124,8 @@ class Cell(Document):
     """One cell of the design: what varies between the runs of one study; None: as the ExperimentSpec says for all."""
 
     arm: Arm
-    source: Slug | None
+    source: Annotated[Slug | None, Aside()]
+    """The name of the default model; its weights decide the result."""
     training_size: Annotated[int, Field(ge=0)]
     fold: Annotated[int, Field(ge=1)]
     seed: int
@@ -165,14 +169,17 @@ class Cell(Document):
 class Parent(Document):
     """The default model that a run starts from, by the very weights."""
 
-    model: ModelName
+    model: Annotated[ModelName, Aside()]
     weights_sha256: Sha256
     adaptation: Adaptation | None = None
     """None: architecture, channels and head must be the source's own."""
 
 
-class RunSpec(Document):
-    """One run, complete: equal RunSpecs give equal weights and equal rows; `run_id` is its digest."""
+class RunSpec(Named):
+    """One run, complete: equal ids give equal weights and equal rows.
+
+    The id is the identity of what decides the result, see `decides`; it is stored with the run.
+    """
 
     experiment: Slug
     task: TaskName
@@ -191,13 +198,50 @@ class RunSpec(Document):
     inference: InferenceConfig
     metric: MetricDefinition
     seed: int
-    code_version: Digest
-    """Of the code that decides the result."""
+    versions: ResultVersions
+    """Of the code that planned the run; a run is executed by code of the same versions only."""
 
     @property
     def run_id(self) -> Digest:
         """Name of this run everywhere: in keys, in Ray, in tables."""
-        return self.digest()
+        return self.id
+
+    def name_digest(self) -> Digest:
+        """The digest of what decides the result."""
+        return identity_digest(self.decides())
+
+    def decides(self) -> dict[str, Any]:
+        """What decides the result, as plain values: the one place that says what a run's identity is made of.
+
+        The studies by label (all draws follow from it) and volume digest, in order; the cell; what the run starts from;
+        its settings; and the result versions of the rooms that it passes through. A volume's digest holds the version
+        of preprocessing. Not in it: names of experiments, cohorts and models, workers, device, source text.
+        """
+        parts: dict[str, Any] = {
+            "train": [[entry.study, entry.volume] for entry in self.train],
+            "test": [[entry.study, entry.volume] for entry in self.test],
+            "cell": self.cell,
+        }
+        if self.test:
+            parts |= {"metric": self.metric, "evaluation": self.versions.evaluation}
+        if self.cell is None or self.cell.arm != "rater":
+            parts |= {
+                "channels": self.channels,
+                "parent": self.parent,
+                "architecture": self.architecture,
+                "inference": self.inference,
+                "inference_version": self.versions.inference,
+                "patch_voxels": self.training.patch_voxels,
+                "seed": self.seed,
+            }
+        if self.train:
+            parts |= {
+                "training": self.training,
+                "augmentation_version": self.versions.augmentation,
+                "training_version": self.versions.training,
+            }
+        plain: dict[str, Any] = identity(parts)
+        return plain
 
     def columns(self) -> CellColumns:
         """The columns that every result row of this run carries. Raises ValueError for a run without a cell."""

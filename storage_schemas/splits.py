@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Slug, StudyId
+from storage_schemas.base import Digest, Document, Named, Slug, StudyId
+from storage_schemas.identity import identity_digest
 
 SplitDesign = Literal["rotation", "leave-one-site-out", "train-on-one-site", "leave-one-patient-out"]
 """rotation: drawn subsets of equal size; train on consecutive ones, test the next (Wahlig et al. 2023, figure S3).
@@ -66,7 +67,7 @@ class Target(Document):
         return self.patients or self.subsets
 
 
-class Split(Document):
+class Split(Named):
     """Who is in which subset: drawn once, kept, and used from there."""
 
     manifest: Digest
@@ -76,3 +77,12 @@ class Split(Document):
     subsets: tuple[tuple[StudyId, ...], ...]
     """In the order in which they were drawn; a smaller training set takes the first of them."""
     unused: tuple[StudyId, ...]
+
+    def name_digest(self) -> Digest:
+        """By what it is drawn from and how: drawn once, it outlives the code that drew it."""
+        return split_name(self.manifest, self.target)
+
+
+def split_name(manifest: Digest, target: Target) -> Digest:
+    """The name of the split that is drawn from this manifest for this target."""
+    return identity_digest({"manifest": manifest, "target": target})

@@ -6,11 +6,12 @@ A new task is a new value in `TASKS`, never a new pipeline.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
 from storage_schemas.base import Document
+from storage_schemas.identity import Aside
 
 TaskName = Literal["flair-single", "flair-new", "flair-new-pair", "enhancing", "enhancing-difference"]
 
@@ -54,7 +55,7 @@ class Task(Document):
     image otherwise than once onto the native one."""
 
     name: TaskName
-    title: str
+    title: Annotated[str, Aside()]
     inputs: tuple[ScanInput, ...]
     native: str
     """Role of the image whose grid is native space: masks are drawn on it, predictions return to it."""

@@ -33,3 +33,15 @@ class ResultVersions(Document):
 
 CURRENT = ResultVersions(preprocessing=1, augmentation=1, training=1, inference=1, evaluation=1)
 """The versions of this code."""
+
+
+def version_difference(planned: ResultVersions) -> str:
+    """Which rooms of this code give other results than those that were planned, and what to do."""
+    wanted, found = planned.model_dump(), CURRENT.model_dump()
+    rooms = ", ".join(
+        f"{room} {wanted[room]} (this code has {found[room]})" for room in wanted if wanted[room] != found[room]
+    )
+    return (
+        f"planned with result versions {rooms}; go on with the lesionlab version that planned it, or plan anew: "
+        "finished runs keep their results, but other versions never mix with them"
+    )

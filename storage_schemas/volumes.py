@@ -23,6 +23,7 @@ from pydantic import Field
 
 from storage_schemas.base import Digest, Document, Sha256, StudyId
 from storage_schemas.tasks import TaskName
+from storage_schemas.versions import Version
 
 ATTRIBUTE = "study_volume"
 """Name of the group attribute that holds the card."""
@@ -110,8 +111,8 @@ class StudyVolumeCard(Document):
     second_rater: bool = False
     """Whether the group has `second_label`."""
     sources: tuple[SourceImage, ...]
-    code_version: Digest
-    """Of the preprocessing code that made it."""
+    version: Version
+    """Result version of the preprocessing that made it."""
 
 
 PREDICTION_ATTRIBUTE = "prediction"

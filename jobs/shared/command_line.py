@@ -51,11 +51,18 @@ PlainOption = Annotated[
     bool,
     typer.Option("--plain", help="One process, one device, no Ray: for a bare GPU machine, a notebook, a debugger."),
 ]
+ReplanOption = Annotated[
+    bool,
+    typer.Option(
+        "--replan", help="Plan anew where this version gives other results than the one that planned the experiment."
+    ),
+]
 SpecArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SPEC",
-        help="A study file (YAML), or the name of a built-in one, such as demo; jobs/specs/example.yaml has every key.",
+        metavar="EXPERIMENT",
+        help="An experiment file (YAML), or the name of a built-in one, such as demo; "
+        "jobs/specs/example.yaml explains every key.",
     ),
 ]
 

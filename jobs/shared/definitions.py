@@ -44,7 +44,7 @@ def load_definition(name: str) -> MetricDefinition:
 
 def told(definition: MetricDefinition) -> str:
     """`definition paper (version 58d0…): 26-neighbourhood; any shared voxel`."""
-    return f"definition {definition.name} (version {definition.digest()}): {in_words(definition)}"
+    return f"definition {definition.name} (version {definition.version()}): {in_words(definition)}"
 
 
 def in_words(definition: MetricDefinition) -> str:

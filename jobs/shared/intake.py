@@ -14,7 +14,6 @@ import typer
 
 from jobs.shared.command_line import notes, plain_name
 from lesionlab.errors import DatasetError
-from lesionlab.experiments.provenance import PREPROCESSING, code_version
 from lesionlab.orchestration.pool import pool_map, worth_a_pool
 from lesionlab.preprocessing.cohort import Each
 from lesionlab.preprocessing.costs import StudyCost
@@ -61,7 +60,7 @@ WorkersOption = Annotated[
 
 def recipe_of(task: TaskName, spacing_mm: float, *, scrub: bool) -> Recipe:
     """What the code that is installed makes of a study."""
-    return Recipe(TASKS[task], spacing_mm, code_version(PREPROCESSING), scrub)
+    return Recipe(TASKS[task], spacing_mm, scrub)
 
 
 def admit(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.report import ReportResult, write_report
-from lesionlab.experiments.splits import split_key
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
@@ -24,6 +23,7 @@ from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.splits import Split, Target
 from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
+from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import (
     ATTRIBUTE,
     PREDICTION_ATTRIBUTE,
@@ -70,7 +70,7 @@ def spec() -> ExperimentSpec:
 @pytest.fixture(scope="session")
 def manifest(spec: ExperimentSpec) -> Manifest:
     rng = np.random.default_rng(5)
-    return Manifest(
+    return Manifest.named(
         cohort=spec.target.cohort,
         task=spec.task,
         spacing_mm=spec.spacing_mm,
@@ -99,7 +99,7 @@ def manifest(spec: ExperimentSpec) -> Manifest:
 def split(spec: ExperimentSpec, manifest: Manifest) -> Split:
     names = [entry.study for entry in manifest.studies]
     subsets = tuple(tuple(names[start : start + SUBSET_SIZE]) for start in range(0, len(names), SUBSET_SIZE))
-    return Split(manifest=manifest.digest(), target=spec.target, subsets=subsets, unused=())
+    return Split.named(manifest=manifest.id, target=spec.target, subsets=subsets, unused=())
 
 
 @pytest.fixture(scope="session")
@@ -115,14 +115,14 @@ def plan(spec: ExperimentSpec, manifest: Manifest, split: Split) -> Plan:
 
     def run(cell: Cell) -> RunSpec:
         before = [subsets[(cell.fold - 2 - back) % SUBSETS] for back in range(cell.training_size // SUBSET_SIZE)]
-        return RunSpec(
+        return RunSpec.named(
             experiment=spec.name,
             task=spec.task,
             channels=("flair",),
             spacing_mm=spec.spacing_mm,
             cell=cell,
             cohort=spec.target.cohort,
-            manifest=manifest.digest(),
+            manifest=manifest.id,
             train=tuple(entry for subset in before for entry in subset),
             test=subsets[cell.fold - 1],
             parent=parent if cell.source else None,
@@ -131,10 +131,12 @@ def plan(spec: ExperimentSpec, manifest: Manifest, split: Split) -> Plan:
             inference=spec.inference,
             metric=spec.metric,
             seed=cell.seed,
-            code_version="c" * 16,
+            versions=CURRENT,
         )
 
-    return Plan(spec=spec, manifest=manifest.digest(), split=split.digest(), runs=tuple(run(cell) for cell in cells))
+    return Plan.named(
+        spec=spec, manifest=manifest.id, split=split.id, versions=CURRENT, runs=tuple(run(cell) for cell in cells)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -224,7 +226,7 @@ def draw_study(entry: ManifestEntry, spec: ExperimentSpec) -> tuple[StudyVolumeC
         native_grid=NATIVE,
         normalisation=(Normalisation(image="flair", mean=100.0, sd=20.0),),
         sources=(),
-        code_version="d" * 16,
+        version=1,
     )
     return card, {"image": image[None].astype(np.float16), "native_label": native_label}
 
@@ -278,9 +280,9 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
 
     def build(uri: str = "memory://") -> Store:
         store = open_store(uri)
-        cohort = {"cohort": manifest.cohort, "digest": manifest.digest()}
+        cohort = {"cohort": manifest.cohort, "digest": manifest.id}
         write_document(store, keys.MANIFEST.build(**cohort), manifest)
-        write_document(store, split_key(manifest, plan.spec.target), split)
+        write_document(store, keys.SPLIT.build(cohort=manifest.cohort, digest=split.id), split)
         facts = [
             StudyFacts(study=e.study, patient=e.patient, site=e.site, field_strength_t=3) for e in manifest.studies
         ]

@@ -123,7 +123,7 @@ def test_whatever_the_report_shows_names_the_analysis(
         "experiment": plan.spec.name,
         "run_id": plan.runs[0].run_id,
         "cohort": manifest.cohort,
-        "digest": manifest.digest(),
+        "digest": manifest.id,
     }
     key = pattern.build(**{name: place[name] for name in pattern.fields})
     first, *others = read_rows(drawn_store, [key], row)
@@ -219,7 +219,7 @@ def test_what_is_ours_is_apart_from_what_is_the_papers(html):
 def test_a_cohort_without_facts_says_that_tables_1_and_2_are_missing(drawn_store, plan, manifest, html):
     assert "Tables 1 and 2 are missing" not in html
     for pattern in (keys.FACTS, keys.VERDICTS):
-        drawn_store.delete(pattern.build(cohort=manifest.cohort, digest=manifest.digest()))
+        drawn_store.delete(pattern.build(cohort=manifest.cohort, digest=manifest.id))
     without = drawn_store.get(write_report(drawn_store, plan, NULL_REPETITIONS).key).decode()
     assert "Tables 1 and 2 are missing" in without
     # The manifest itself still knows why a study was excluded.
@@ -243,7 +243,7 @@ def test_simulated_studies_are_said_to_be_simulated(html, result):
 
 
 def test_hashes_of_all_that_the_analysis_rests_on_are_in_the_page(html, plan, result):
-    for value in (result.digest, plan.digest(), plan.manifest, "b" * 64, "c" * 16, plan.spec.metric.label(), WEIGHTS):
+    for value in (result.digest, plan.id, plan.manifest, "b" * 64, "c" * 16, plan.spec.metric.label(), WEIGHTS):
         assert value in html
     for name, version in analysis_versions().items():
         assert re.search(rf"<code>{re.escape(name)}</code></dt><dd><code>{re.escape(version)}</code>", html)

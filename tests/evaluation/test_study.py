@@ -16,7 +16,7 @@ from lesionlab.evaluation.study import (
     share,
     store_prediction,
 )
-from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask
 from lesionlab.imaging.volume import read_mask
 from lesionlab.store.arrays import write_group
@@ -26,6 +26,7 @@ from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
+from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import ATTRIBUTE, Normalisation, SourceImage, StudyVolumeCard
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ ENTRY = ManifestEntry(
     lesion_volume_ml=0.36,
 )
 
-RUN = RunSpec(
+RUN = RunSpec.named(
     experiment="drawn",
     task="flair-single",
     channels=("flair",),
@@ -59,7 +60,7 @@ RUN = RunSpec(
     inference=InferenceConfig(step_voxels=16),
     metric=MetricDefinition(),
     seed=0,
-    code_version=DIGEST,
+    versions=CURRENT,
 )
 
 
@@ -87,7 +88,7 @@ def volume(store, tmp_path, oblique_thick_slices):
         native_grid=native,
         normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(SourceImage(role="flair", sha256=SHA256),),
-        code_version=DIGEST,
+        version=1,
     )
     write_group(
         store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.store.objects import open_store
 from storage_schemas.manifests import ManifestEntry
 from tests.store.processes import meet

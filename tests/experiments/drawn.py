@@ -31,9 +31,9 @@ def entry(
 
 
 def manifest(*entries: ManifestEntry, cohort: str = "ms", task: TaskName = "flair-single") -> Manifest:
-    return Manifest(cohort=cohort, task=task, spacing_mm=1.0, studies=entries)
+    return Manifest.named(cohort=cohort, task=task, spacing_mm=1.0, studies=entries)
 
 
 def cohort_of(count: int, **changes: object) -> Manifest:
     """So many studies of as many patients."""
-    return manifest(*(entry(number) for number in range(count))).model_copy(update=changes)
+    return manifest(*(entry(number) for number in range(count))).changed(**changes)

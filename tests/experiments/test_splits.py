@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lesionlab.errors import DatasetError
 from lesionlab.experiments.draw import draw_split
-from lesionlab.experiments.splits import Subset, Turn, fold_of, kept_split, leaks, split_key, subsets_of, turn
+from lesionlab.experiments.splits import Subset, Turn, fold_of, kept_split, leaks, subsets_of, turn
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import open_store
+from storage_schemas.keys import SPLIT
 from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Target
 from tests.experiments.drawn import cohort_of, entry, manifest
@@ -117,9 +118,9 @@ def test_a_split_is_drawn_once_and_used_from_the_store() -> None:
     assert kept_split(store, cohort, PAPER) == drawn
     # As if another version of the code had drawn it: what is kept counts.
     other = drawn.model_copy(update={"subsets": drawn.subsets[::-1]})
-    write_document(store, split_key(cohort, PAPER), other)
+    write_document(store, SPLIT.build(cohort="ms", digest=drawn.id), other)
     assert kept_split(store, cohort, PAPER) == other
-    assert other.digest() != drawn.digest()
+    assert (other.id, other.subsets == drawn.subsets) == (drawn.id, False)
 
 
 def test_other_studies_or_another_seed_are_another_split() -> None:

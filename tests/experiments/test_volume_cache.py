@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lesionlab.errors import MissingObject, StoreError
-from lesionlab.experiments.volume_cache import CachedVolume, open_cached
+from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.keys import STUDY_VOLUME
@@ -40,7 +40,7 @@ CARD = StudyVolumeCard(
     native_grid=Grid(shape=(12, 10, 2), affine=IDENTITY),
     normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
     sources=(),
-    code_version="0" * 16,
+    version=1,
 )
 
 

@@ -19,7 +19,6 @@ import zarr
 
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
 from lesionlab.experiments.kept_plans import current_plan
-from lesionlab.experiments.provenance import SCORES, code_version
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
@@ -142,7 +141,7 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_sta
 ) -> None:
     before = {key: store.get(key) for key in store.list("")}
     renamed = tmp_path / "renamed.yaml"
-    renamed.write_text("name: renamed\n")
+    renamed.write_text("name: renamed\nconnectivity: 26\n")
     options = ("--definition", renamed, "--definition", "isbi-2015", "--store", store.uri, "--out", tmp_path / "out")
     result = lesionlab("rescore", "tiny", *options)
     assert result.exit_code == 0, result.output
@@ -156,7 +155,7 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_sta
     # The paper's definition under another name counts what the runs themselves counted.
     again = MetricDefinition(name="renamed")
     runs = [run for run in current_plan(store, "tiny").runs if run.cell]
-    rescored = rescored_rows(store, runs, again, code_version(SCORES))
+    rescored = rescored_rows(store, runs, again)
     own = [row.model_copy(update={"definition": again.label()}) for row in own_rows(store, runs)]
     assert rescored == own
     lesions = {key for key in store.list("rescored/") if keys.RESCORED_LESION_ROWS.parse(key)}

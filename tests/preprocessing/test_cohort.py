@@ -20,10 +20,10 @@ from storage_schemas.keys import CURRENT_MANIFEST, FACTS, MANIFEST, VERDICTS
 from storage_schemas.manifests import Manifest
 from storage_schemas.tasks import TASKS
 from storage_schemas.verdicts import StudyVerdict
+from storage_schemas.versions import CURRENT
 from tests.preprocessing.drawn import SHAPE, draw_dataset, head, image_path, lesions, mask_path, save
 
 TASK = TASKS["flair-single"]
-CODE = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Store:
     return open_store((tmp_path / "store").as_uri())
 
 
-def ingest(store: Store, root: Path, code: str = CODE, scrub: bool = False, site=None, **options) -> Ingested:
+def ingest(store: Store, root: Path, scrub: bool = False, site=None, **options) -> Ingested:
     dataset = open_dataset(root, TASK, site)
-    return preprocess_cohort(store, dataset, Recipe(TASK, 2.0, code, scrub), cohort="drawn", **options)
+    return preprocess_cohort(store, dataset, Recipe(TASK, 2.0, scrub), cohort="drawn", **options)
 
 
 def bring_in(store: Store, root: Path, **options) -> Manifest:
@@ -41,7 +41,7 @@ def bring_in(store: Store, root: Path, **options) -> Manifest:
 
 
 def plan(store: Store, root: Path) -> list[str]:
-    return plan_cohort(store, open_dataset(root, TASK), Recipe(TASK, 2.0, CODE))
+    return plan_cohort(store, open_dataset(root, TASK), Recipe(TASK, 2.0))
 
 
 def one_lesion_less() -> np.ndarray:
@@ -78,7 +78,7 @@ def test_a_sound_dataset_becomes_volumes_and_a_current_manifest(tmp_path, store)
     assert not manifest.excluded
     assert told == [(0, 2, ""), (1, 2, "sub-01"), (2, 2, "sub-02")]
     current = read_pointer(store, CURRENT_MANIFEST.build(cohort="drawn"))
-    assert current == manifest.digest()
+    assert current == manifest.id
     assert read_document(store, MANIFEST.build(cohort="drawn", digest=current), Manifest) == manifest
 
 
@@ -114,10 +114,12 @@ def test_only_what_changed_or_was_damaged_is_made_anew(tmp_path, store):
     assert last_written in after
 
 
-def test_other_code_makes_other_volumes(tmp_path, store):
+def test_another_result_version_makes_other_volumes(tmp_path, store, monkeypatch):
     root = draw_dataset(tmp_path / "bids", "sub-01")
-    volumes = {bring_in(store, root, code=code).studies[0].volume for code in (CODE, "f" * 16)}
-    assert len(volumes) == 2
+    before = bring_in(store, root)
+    newer = CURRENT.model_copy(update={"preprocessing": CURRENT.preprocessing + 1})
+    monkeypatch.setattr("lesionlab.preprocessing.study.CURRENT", newer)
+    assert bring_in(store, root).studies[0].volume != before.studies[0].volume
 
 
 def test_two_stores_hold_the_same_bytes(tmp_path, store):
@@ -186,7 +188,7 @@ def test_the_verdict_table_has_a_line_for_each_finding_and_one_for_each_study_wi
     root = draw_dataset(tmp_path / "bids", *SIX)
     spoil(root)
     manifest = bring_in(store, root, exclude_faulty=True)
-    key = VERDICTS.build(cohort="drawn", digest=manifest.digest())
+    key = VERDICTS.build(cohort="drawn", digest=manifest.id)
     rows = pyarrow.parquet.read_table(io.BytesIO(store.get(key))).to_pylist()
     assert [row["study"] for row in rows] == SIX
     assert [row["verdict"] for row in rows] == ["pass", *["quarantined"] * 5]
@@ -200,7 +202,7 @@ def test_the_facts_table_has_the_studies_of_the_manifest(tmp_path, store):
     mask_path(root, "sub-02").unlink()
     (root / "participants.tsv").write_text("participant_id\tsex\tage\nsub-01\tF\t34\nsub-02\tM\t50\n")
     manifest = bring_in(store, root, exclude_faulty=True)
-    facts = read_rows(store, [FACTS.build(cohort="drawn", digest=manifest.digest())], StudyFacts)
+    facts = read_rows(store, [FACTS.build(cohort="drawn", digest=manifest.id)], StudyFacts)
     assert [(fact.study, fact.sex, fact.age_years) for fact in facts] == [("sub-01", "F", 34), ("sub-03", None, None)]
 
 

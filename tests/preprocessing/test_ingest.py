@@ -16,7 +16,7 @@ from lesionlab.store.objects import Store, open_store
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import SHAPE, draw_dataset, image_path, lesions, mask_path, save
 
-RECIPE = Recipe(TASKS["flair-single"], 2.0, "0123456789abcdef")
+RECIPE = Recipe(TASKS["flair-single"], 2.0)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_volume_whose_verdict_was_not_written_any_more_is_completed(root, stor
 
 
 def test_what_the_platform_could_not_finish_is_a_finding_and_nobody_remembers_it(root, store, caplog):
-    too_fine = Recipe(RECIPE.task, 1e-3, RECIPE.code_version)  # no machine has memory for 10^14 voxels
+    too_fine = Recipe(RECIPE.task, 1e-3)  # no machine has memory for 10^14 voxels
     assert codes(opened(root), store, too_fine) == ["not-finished"]
     assert store.list("") == []
     assert "MemoryError" in caplog.text

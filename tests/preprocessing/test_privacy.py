@@ -126,7 +126,7 @@ def test_a_verdict_calls_a_file_that_cannot_be_read_by_its_role(tmp_path):
     files = one_study(tmp_path)
     (tmp_path / f"{NAME}_FLAIR.nii.gz").mkdir()
     unreadable = replace(files, images={"flair": tmp_path / f"{NAME}_FLAIR.nii.gz"})
-    verdict = bring_in(unreadable, Recipe(TASK, 4.0, "0" * 16), (tmp_path / "store").as_uri()).verdict
+    verdict = bring_in(unreadable, Recipe(TASK, 4.0), (tmp_path / "store").as_uri()).verdict
     assert verdict.verdict == "quarantined"
     assert "flair: cannot be read" in verdict.findings[0].what
     assert NAME not in verdict.model_dump_json()

@@ -18,7 +18,6 @@ from lesionlab.preprocessing.study import StudyVolume, preprocess_study
 from storage_schemas.tasks import TASKS
 
 TASK = TASKS["flair-single"]
-CODE = "0123456789abcdef"
 PUBLISHED = {
     "ms-crosssectional": {"sub-cs07_ses-01": (37, 1.300), "sub-cs19_ses-01": (98, 49.769)},
     "glioma-brats2021": {
@@ -38,7 +37,7 @@ def test_every_published_lesion_reaches_the_model_grid(real_data, dataset, spaci
     assert not found.faulty
     assert [files.study for files in found.studies] == list(PUBLISHED[dataset])
     for files in found.studies:
-        volume = preprocess_study(files, TASK, spacing_mm, CODE)
+        volume = preprocess_study(files, TASK, spacing_mm)
         assert (volume.entry.lesions, round(volume.entry.lesion_volume_ml, 3)) == PUBLISHED[dataset][files.study]
         assert lesions_on_the_model_grid(volume.card, volume.native_label_ijk, volume.label_IJK) == volume.entry.lesions
         study_ml = volume.label_IJK.sum() * spacing_mm**3 / 1000
@@ -95,7 +94,7 @@ def test_the_subtraction_of_two_visits_shows_what_is_new_bright_and_what_resolve
     """Two visits of one patient, raw, in two places; nothing but the subtraction volume is looked at."""
     dataset = open_dataset(real_data / "ms-longitudinal", TASKS["flair-new"])
     files = next(files for files in dataset.studies if files.patient == patient)
-    volume = preprocess_study(files, TASKS["flair-new"], spacing_mm, CODE)
+    volume = preprocess_study(files, TASKS["flair-new"], spacing_mm)
     report = volume.card.registrations[0]
     assert report.correlation_before < 0.4
     assert report.correlation_after > 0.95
@@ -125,7 +124,7 @@ def test_gadolinium_shows_where_tumours_enhance_and_nothing_where_none_does(real
     dataset = open_dataset(real_data / "glioma-brats2021", TASKS["enhancing"])
     assert len(dataset.studies) == 4
     for files in dataset.studies:
-        volume = preprocess_study(files, TASKS["enhancing"], spacing_mm, CODE)
+        volume = preprocess_study(files, TASKS["enhancing"], spacing_mm)
         report = volume.card.registrations[0]
         # These were registered by those who published them: little is left to do, and nothing may be spoilt.
         assert report.correlation_after > report.correlation_before - 0.005

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from lesionlab.errors import StudyRefused
-from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.resample import resample_linear
@@ -29,7 +29,6 @@ from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import LESIONS, SHAPE, draw_dataset, head, image_path, lesions, mask_path, save
 
 TASK = TASKS["flair-single"]
-CODE = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def files(tmp_path: Path) -> StudyFiles:
 
 @pytest.fixture
 def volume(files: StudyFiles) -> StudyVolume:
-    return preprocess_study(files, TASK, 2.0, CODE)
+    return preprocess_study(files, TASK, 2.0)
 
 
 def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
@@ -75,7 +74,7 @@ def test_lesions_are_brighter_than_the_head_where_the_label_says_so(volume):
 
 
 def test_the_same_files_give_the_same_bytes(files, volume):
-    again = preprocess_study(files, TASK, 2.0, CODE)
+    again = preprocess_study(files, TASK, 2.0)
     assert again.card == volume.card
     assert again.entry == volume.entry
     assert again.image_CIJK.tobytes() == volume.image_CIJK.tobytes()
@@ -84,21 +83,20 @@ def test_the_same_files_give_the_same_bytes(files, volume):
 
 def test_all_that_decides_the_volume_decides_its_digest(files):
     digests = {
-        study_digest(files, TASK, 2.0, CODE),
-        study_digest(files, TASK, 1.0, CODE),
-        study_digest(files, TASK, 2.0, "f" * 16),
-        study_digest(replace(files, site="other"), TASK, 2.0, CODE),
-        study_digest(replace(files, study="sub-02"), TASK, 2.0, CODE),
+        study_digest(files, TASK, 2.0),
+        study_digest(files, TASK, 1.0),
+        study_digest(replace(files, site="other"), TASK, 2.0),
+        study_digest(replace(files, study="sub-02"), TASK, 2.0),
     }
     save(files.reference.mask, lesions() * 0)
-    digests.add(study_digest(files, TASK, 2.0, CODE))
-    assert len(digests) == 6
+    digests.add(study_digest(files, TASK, 2.0))
+    assert len(digests) == 5
 
 
 def test_an_image_that_is_compressed_anew_is_the_same_image_from_another_file(files, volume):
     data = gzip.decompress(files.images["flair"].read_bytes())
     files.images["flair"].write_bytes(gzip.compress(data, compresslevel=1, mtime=1))
-    again = preprocess_study(files, TASK, 2.0, CODE)
+    again = preprocess_study(files, TASK, 2.0)
     assert again.entry.image_sha256 == volume.entry.image_sha256
     assert again.card.sources[0] != volume.card.sources[0]
     assert again.card.sources[1] == volume.card.sources[1]
@@ -131,7 +129,7 @@ def test_a_faulty_study_is_refused_with_all_its_faults(tmp_path, files):
     save(mask_path(tmp_path / "bids", "sub-01_ses-a"), lesions() * 2)
     save(image_path(tmp_path / "bids", "sub-01_ses-a"), np.zeros(SHAPE, dtype=np.int16))
     with pytest.raises(StudyRefused) as refusal:
-        preprocess_study(files, TASK, 2.0, CODE)
+        preprocess_study(files, TASK, 2.0)
     assert len(refusal.value.args) == 2
     assert str(refusal.value) == "\n".join(refusal.value.args)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from lesionlab.experiments.volume_cache import open_cached
+from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.imaging.volume import Volume, matrix_of, read_volume
@@ -22,7 +22,6 @@ from tests.preprocessing.pairs import new_lesions, visits, write_study
 from tests.preprocessing.test_reference import affine, itk_file
 
 TASK = TASKS["flair-new"]
-CODE = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def files(tmp_path_factory) -> StudyFiles:
 
 @pytest.fixture(scope="module")
 def volume(files) -> StudyVolume:
-    return preprocess_study(files, TASK, 3.0, CODE)
+    return preprocess_study(files, TASK, 3.0)
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_both_raters_masks_reach_store_and_cache(tmp_path, volume, stored):
 
 
 def test_with_one_rater_there_is_no_second_mask(tmp_path, files):
-    alone = preprocess_study(replace(files, second=None), TASK, 6.0, CODE)
+    alone = preprocess_study(replace(files, second=None), TASK, 6.0)
     store = open_store((tmp_path / "store").as_uri())
     assert not store_study(store, alone).second_rater
     assert open_cached(store, alone.entry, tmp_path / "cache").second_label_ijk is None
@@ -108,7 +107,7 @@ def test_every_file_that_is_read_decides_the_digest(tmp_path, files):
     ]
     swapped = {"initial": files.images["follow-up"], "follow-up": files.images["initial"]}
     digests = {
-        study_digest(one, TASK, 3.0, CODE)
+        study_digest(one, TASK, 3.0)
         for one in (
             files,
             both,
@@ -128,5 +127,5 @@ def test_a_mask_of_another_space_is_the_label_in_native_space(tmp_path, files, v
     elsewhere = replace(
         elsewhere, reference=replace(elsewhere.reference, transform=itk_file(tmp_path / "a.txt", matrix))
     )
-    there = preprocess_study(elsewhere, TASKS["flair-new"], 6.0, CODE)
+    there = preprocess_study(elsewhere, TASKS["flair-new"], 6.0)
     assert np.array_equal(there.native_label_ijk, volume.native_label_ijk)

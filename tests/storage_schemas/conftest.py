@@ -10,6 +10,7 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, ModelName
 from storage_schemas.runs import Cell, InferenceConfig, Parent, RunSpec, TrainingConfig
+from storage_schemas.versions import CURRENT
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def study() -> dict[str, Any]:
 @pytest.fixture
 def run() -> RunSpec:
     """One fine-tuned cell."""
-    return RunSpec(
+    return RunSpec.named(
         experiment="small",
         task="flair-single",
         channels=("flair",),
@@ -45,7 +46,7 @@ def run() -> RunSpec:
         inference=InferenceConfig(),
         metric=MetricDefinition(),
         seed=0,
-        code_version="0" * 16,
+        versions=CURRENT,
     )
 
 

@@ -65,7 +65,7 @@ def test_a_manifest_that_lists_a_study_twice_names_it() -> None:
         lesion_volume_ml=0.5,
     )
     with pytest.raises(ValidationError, match="cohort ms: listed more than once: sub-1"):
-        Manifest(cohort="ms", task="flair-single", spacing_mm=1.0, studies=(entry, entry))
+        Manifest.named(cohort="ms", task="flair-single", spacing_mm=1.0, studies=(entry, entry))
 
 
 def test_the_exported_schemas_are_current() -> None:

@@ -19,11 +19,11 @@ from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas.base import Document
 from storage_schemas.facts import StudyFacts
 from storage_schemas.models import TensorTransfer
-from storage_schemas.results import EffectRow, LesionRow, RunRow, StudyRow
+from storage_schemas.results import EffectRow, LesionRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
 ROW_TYPES: tuple[type[Document], ...] = (
-    *(StudyRow, LesionRow, RunRow, EffectRow),
+    *(StudyRow, LesionRow, EffectRow),
     *(TensorTransfer, VerdictRow, StudyFacts),
 )
 KEY = "results/s/part-1.parquet"

@@ -14,6 +14,7 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig, TensorTransfer
 from storage_schemas.runs import RunSpec, TrainingConfig
+from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import Grid, Normalisation, StudyVolumeCard
 
 EDGE_VOXELS = 32
@@ -54,7 +55,7 @@ def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnS
         native_grid=grid,
         normalisation=(Normalisation(image="flair", mean=0.0, sd=1.0),),
         sources=(),
-        code_version="0" * 16,
+        version=1,
     )
     entry = ManifestEntry(
         study=study,
@@ -78,7 +79,7 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
         "batch_size": 4,
         "learning_rate": 1e-3,
     }
-    return RunSpec(
+    return RunSpec.named(
         experiment="drawn",
         task="flair-single",
         channels=("flair",),
@@ -94,7 +95,7 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
         inference=InferenceConfig(),
         metric=MetricDefinition(),
         seed=seed,
-        code_version="0" * 16,
+        versions=CURRENT,
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
-from lesionlab.experiments.splits import split_key
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -48,7 +47,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     cards = {run_id: keys.RUN_CARD.build(run_id=run_id) for run_id in runs}
     return Evidence(
         manifest=manifest,
-        split=read_document(store, split_key(manifest, plan.spec.target), Split),
+        split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),
         facts=tuple(read_rows(store, [facts], StudyFacts)) if store.exists(facts) else (),
         verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
         lesions={

@@ -8,7 +8,9 @@ stop it: they are counted and named wherever they matter.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 
 from lesionlab.analysis.evidence import read_evidence
 from lesionlab.analysis.experiment_analysis import analyse
@@ -30,9 +32,10 @@ from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
 from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.errors import ObjectExists
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, digest_of
 from storage_schemas.experiments import Plan
 
 PAGE = "report.html"
@@ -69,17 +72,25 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
-    place = {"experiment": plan.spec.name, "digest": shown.digest}
     files = _files(analysis, shown, studies_csv(analysis.rows)) | {
         f"studies/{name}": text for name, text in html.items()
     }
-    for name, data in files.items():
-        store.put(_key(name, place), data)
     hashes = (*study_hashes(plan, evidence), *file_hashes(files))
     content = report_content(plan, analysis, evidence, shown, pages, hashes)
-    report = keys.REPORT.build(**place)
-    store.put(report, page("report.html.j2", content).encode())
-    return ReportResult(shown.digest, report, analysis.answer.text(), as_text(analysis.tables))
+    files[PAGE] = page("report.html.j2", content).encode()
+    name = report_name(shown.digest, files)
+    place = {"experiment": plan.spec.name, "digest": name}
+    for file, data in sorted(files.items(), key=lambda item: item[0] == PAGE):
+        with suppress(ObjectExists):  # of this name, so of these bytes
+            store.create(_key(file, place), data)
+    return ReportResult(name, _key(PAGE, place), analysis.answer.text(), as_text(analysis.tables))
+
+
+def report_name(made_from: Digest, files: Mapping[str, bytes]) -> Digest:
+    """By what a report was made from and every byte of it, so that no report ever takes another one's place."""
+    return digest_of(
+        {"made_from": made_from, "files": {name: sha256(data).hexdigest() for name, data in files.items()}}
+    )
 
 
 def table_report(table: Table, found: Statistics) -> dict[str, bytes]:
@@ -94,6 +105,8 @@ def table_report(table: Table, found: Statistics) -> dict[str, bytes]:
 
 
 def _key(name: str, place: Mapping[str, str]) -> str:
+    if name == PAGE:
+        return keys.REPORT.build(**place)
     folder, file = name.split("/")
     pattern, field = _KEYS[folder]
     return pattern.build(**place, **{field: file})

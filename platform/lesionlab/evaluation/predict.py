@@ -12,6 +12,7 @@ from torch import nn
 
 from lesionlab.imaging.resample import resample_linear
 from lesionlab.imaging.volume import Image, Mask
+from lesionlab.model.devices import arithmetic
 from lesionlab.model.windows import Image as StudyImage
 from lesionlab.model.windows import head_probability
 from storage_schemas.models import InferenceConfig
@@ -40,6 +41,7 @@ def predict_native(
     The probability is resampled (linear), and the native voxels are thresholded: resampling a mask instead would move
     its border by up to half a voxel. Native voxels outside the model grid have probability 0.
     """
-    probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
+    with arithmetic(device, inference.precision):
+        probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
     probability_ijk = resample_linear(probability_IJK, model_grid, native_grid, outside=0.0)
     return NativePrediction((probability_ijk >= inference.threshold).astype(np.uint8), probability_ijk)

@@ -1,7 +1,7 @@
 """The stored predictions of a run in; their study rows and lesion rows by other definitions out, beside its own.
 
 Nothing is trained or predicted anew, and the run's own rows stay as they are: the new ones lie under the digests of
-their definition and of the code that counts.
+their definition and the result version of this room.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import KeyPattern
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT
 
 
-def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefinition], code: Digest) -> None:
+def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefinition]) -> None:
     """Score the predictions of a finished run by those of the definitions that it was not scored by yet.
 
     Raises MissingObject where the run has no rows, or stored no prediction, or a study volume is gone.
     """
-    left = [by for by in definitions if not store.exists(_key(keys.RESCORED_STUDY_ROWS, run, by, code))]
+    left = [by for by in definitions if not store.exists(_key(keys.RESCORED_STUDY_ROWS, run, by))]
     if not left:
         return
-    studies: dict[Digest, list[StudyRow]] = {by.digest(): [] for by in left}
-    lesions: dict[Digest, list[LesionRow]] = {by.digest(): [] for by in left}
+    studies: dict[Digest, list[StudyRow]] = {by.version(): [] for by in left}
+    lesions: dict[Digest, list[LesionRow]] = {by.version(): [] for by in left}
     volumes = {entry.study: entry.volume for entry in run.test}
     for row in own_rows(store, [run]):
         volume = keys.STUDY_VOLUME.build(site=row.site, study=row.study, digest=volumes[row.study])
@@ -39,12 +40,12 @@ def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefiniti
             columns = _columns(row, by)
             grid = prediction.card.native_grid
             counted = rows_of(columns, reference_ijk, prediction.mask_ijk, grid, by, row.inference_s)
-            studies[by.digest()].append(counted[0])
-            lesions[by.digest()].extend(counted[1])
+            studies[by.version()].append(counted[0])
+            lesions[by.version()].extend(counted[1])
     for by in left:
-        write_rows(store, _key(keys.RESCORED_LESION_ROWS, run, by, code), lesions[by.digest()], LesionRow)
+        write_rows(store, _key(keys.RESCORED_LESION_ROWS, run, by), lesions[by.version()], LesionRow)
         # Last: these are what says that a run was scored.
-        write_rows(store, _key(keys.RESCORED_STUDY_ROWS, run, by, code), studies[by.digest()], StudyRow)
+        write_rows(store, _key(keys.RESCORED_STUDY_ROWS, run, by), studies[by.version()], StudyRow)
 
 
 def own_rows(store: Store, runs: Sequence[RunSpec]) -> list[StudyRow]:
@@ -53,13 +54,15 @@ def own_rows(store: Store, runs: Sequence[RunSpec]) -> list[StudyRow]:
     return read_rows(store, parts, StudyRow)
 
 
-def rescored_rows(store: Store, runs: Sequence[RunSpec], by: MetricDefinition, code: Digest) -> list[StudyRow]:
+def rescored_rows(store: Store, runs: Sequence[RunSpec], by: MetricDefinition) -> list[StudyRow]:
     """The rows of runs that `rescore_run` has been through."""
-    return read_rows(store, [_key(keys.RESCORED_STUDY_ROWS, run, by, code) for run in runs], StudyRow)
+    return read_rows(store, [_key(keys.RESCORED_STUDY_ROWS, run, by) for run in runs], StudyRow)
 
 
-def _key(pattern: KeyPattern, run: RunSpec, by: MetricDefinition, code: Digest) -> str:
-    return pattern.build(experiment=run.experiment, definition=by.digest(), code=code, run_id=run.run_id)
+def _key(pattern: KeyPattern, run: RunSpec, by: MetricDefinition) -> str:
+    return pattern.build(
+        experiment=run.experiment, definition=by.version(), version=str(CURRENT.evaluation), run_id=run.run_id
+    )
 
 
 def _columns(row: StudyRow, by: MetricDefinition) -> StudyColumns:

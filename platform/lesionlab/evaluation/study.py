@@ -16,9 +16,10 @@ from torch import nn
 from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
 from lesionlab.evaluation.predict import predict_native
-from lesionlab.experiments.volume_cache import CachedVolume
+from lesionlab.experiments.caches.volumes import CachedVolume
 from lesionlab.imaging.volume import Mask, Volume, matrix_of, write_volume
-from lesionlab.store.arrays import group_exists, read_array, read_attributes, write_group
+from lesionlab.store.arrays import group_exists, read_array, write_group
+from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest, StudyId
 from storage_schemas.definitions import MetricDefinition
@@ -122,7 +123,7 @@ def store_prediction(store: Store, evaluation: StudyEvaluation) -> None:
         store,
         PREDICTION.build(run_id=row.run_id, study=row.study),
         {"mask": evaluation.mask_ijk},
-        {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")},
+        {PREDICTION_ATTRIBUTE: card.stored_form()},
     )
 
 
@@ -131,7 +132,7 @@ def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPredi
     key = PREDICTION.build(run_id=run_id, study=study)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
-    card = PredictionCard.model_validate(read_attributes(store, key)[PREDICTION_ATTRIBUTE])
+    card = read_card(store, key, PREDICTION_ATTRIBUTE, PredictionCard)
     return StoredPrediction(card, read_array(store, key, "mask"))
 
 

@@ -58,8 +58,8 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
     if faults:
         raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
     used = {entry.study for subset in subsets for entry in subset}
-    return Split(
-        manifest=manifest.digest(),
+    return Split.named(
+        manifest=manifest.id,
         target=target,
         subsets=tuple(tuple(entry.study for entry in subset) for subset in subsets),
         unused=tuple(sorted(entry.study for entry in manifest.studies if entry.study not in used)),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lesionlab.errors import ObjectExists
-from lesionlab.store.documents import create_document
+from lesionlab.errors import MissingObject, ObjectExists
+from lesionlab.store.documents import create_document, read_document, write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
-from storage_schemas.results import RunRow
+from storage_schemas.results import Attempts, LedgerEntry
 
 
 def completed(store: Store, run_ids: Iterable[Digest]) -> set[Digest]:
@@ -21,10 +21,32 @@ def completed(store: Store, run_ids: Iterable[Digest]) -> set[Digest]:
     return {entry["run_id"] for entry in entries if entry} & set(run_ids)
 
 
-def close_run(store: Store, row: RunRow) -> None:
+def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, LedgerEntry]:
+    """The entries of those of these runs that are complete, in the order given."""
+    wanted = tuple(run_ids)
+    done = completed(store, wanted)
+    return {
+        run_id: read_document(store, keys.LEDGER.build(run_id=run_id), LedgerEntry)
+        for run_id in wanted
+        if run_id in done
+    }
+
+
+def begin_run(store: Store, run_id: Digest) -> int:
+    """Count one more attempt at a run; return which one it is, from 1."""
+    key = keys.RUN_ATTEMPTS.build(run_id=run_id)
+    try:
+        count = read_document(store, key, Attempts).count + 1
+    except MissingObject:
+        count = 1
+    write_document(store, key, Attempts(count=count))
+    return count
+
+
+def close_run(store: Store, entry: LedgerEntry) -> None:
     """Declare a run complete. A second worker that finished the same run changes nothing: equal ids, equal results."""
     try:
-        create_document(store, keys.LEDGER.build(run_id=row.run_id), row)
+        create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
     except ObjectExists:
-        # The other entry differs in seconds spent only.
+        # The other entry differs in provenance only.
         return

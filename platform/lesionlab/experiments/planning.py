@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.errors import SpecError
 from lesionlab.experiments.cells import cells
-from lesionlab.experiments.provenance import RUNS, code_version
 from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
@@ -19,6 +18,7 @@ from storage_schemas.models import Adaptation, ModelName
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
 from storage_schemas.splits import Split
 from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.versions import CURRENT
 
 Parents = Mapping[tuple[Slug, int], SourceModel]
 """The model that a source means at a depth of the study."""
@@ -39,14 +39,14 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
             f"source {source.model}: warmup_steps: wanted at most the {steps} steps that the {len(manifest.studies)} "
             f"studies of cohort {manifest.cohort} take, found {training.warmup_steps}"
         )
-    return RunSpec(
+    return RunSpec.named(
         experiment=source.model,
         task=task,
         channels=TASKS[task].channel_names,
         spacing_mm=spec.spacing_mm,
         cell=None,
         cohort=manifest.cohort,
-        manifest=manifest.digest(),
+        manifest=manifest.id,
         train=manifest.studies,
         test=(),
         parent=None,
@@ -55,7 +55,7 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
         inference=spec.inference,
         metric=spec.metric,
         seed=spec.seeds[0],
-        code_version=code_version(RUNS),
+        versions=CURRENT,
     )
 
 
@@ -75,19 +75,18 @@ def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: P
     ]
     if faults:
         raise SpecError(*faults)
-    version = code_version(RUNS)
     runs = []
     for cell in cells(spec):
         fold = _fold(spec, cell, subsets)
         runs.append(
-            RunSpec(
+            RunSpec.named(
                 experiment=spec.name,
                 task=spec.task,
                 channels=TASKS[spec.task].channel_names,
                 spacing_mm=spec.spacing_mm,
                 cell=cell,
                 cohort=manifest.cohort,
-                manifest=manifest.digest(),
+                manifest=manifest.id,
                 train=fold.train,
                 test=fold.test,
                 parent=_parent(spec, cell, parents),
@@ -96,10 +95,10 @@ def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: P
                 inference=spec.inference,
                 metric=spec.metric,
                 seed=cell.seed,
-                code_version=version,
+                versions=CURRENT,
             )
         )
-    return Plan(spec=spec, manifest=manifest.digest(), split=split.digest(), runs=tuple(runs))
+    return Plan.named(spec=spec, manifest=manifest.id, split=split.id, versions=CURRENT, runs=tuple(runs))
 
 
 def _fold(spec: ExperimentSpec, cell: Cell, subsets: Sequence[Subset]) -> Fold:

@@ -1,30 +1,29 @@
-"""Which code made a result: the rooms' sources in, one digest out."""
+"""What made a result: digests of sources, and the versions of the language and the libraries.
+
+Provenance stands beside a result and never in its name: a comment changes these digests and no result.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from platform import python_version
 
 from storage_schemas.base import Digest
 
-PREPROCESSING = ("lesionlab.imaging", "lesionlab.preprocessing")
-"""Code that decides the voxels of a study volume."""
+ALL = ("lesionlab", "storage_schemas")
+"""Every source of the platform that can have a part in a result."""
 
-RUNS = ("lesionlab.imaging", "lesionlab.model", "lesionlab.training", "lesionlab.evaluation")
-"""Code that decides the weights and rows of a run."""
-
-ANALYSIS = ("lesionlab.analysis", "lesionlab.imaging")
+ANALYSIS = ("lesionlab.analysis", "lesionlab.imaging", "storage_schemas")
 """Code that decides the numbers, words and figures of a report."""
 
-_NUMERIC = ("matplotlib", "numpy", "pandas", "scipy", "statsmodels")
-
-SCORES = ("lesionlab.imaging", "lesionlab.evaluation")
-"""Code that decides the rows of a prediction that is there already."""
+_OF_REPORTS = ("matplotlib", "numpy", "pandas", "scipy", "statsmodels")
+_OF_RUNS = ("antspyx", "numpy", "ray", "scipy", "torch", "zarr")
 
 
 @cache
@@ -41,8 +40,20 @@ def code_version(packages: tuple[str, ...]) -> Digest:
 
 def analysis_versions() -> dict[str, str]:
     """What makes a report of results: the digest of our code, and the versions of the language and the libraries."""
-    libraries = {name: version(name) for name in _NUMERIC}
-    return {"lesionlab.analysis": code_version(ANALYSIS), "python": python_version(), **libraries}
+    return {"lesionlab.analysis": code_version(ANALYSIS), "python": python_version(), **_versions(_OF_REPORTS)}
+
+
+def run_libraries() -> dict[str, str]:
+    """Versions of the language and of the libraries that a run depends on, as far as they are installed."""
+    return {"python": python_version(), **_versions(_OF_RUNS)}
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _sources(folder: Traversable, path: str) -> Iterable[tuple[str, bytes]]:

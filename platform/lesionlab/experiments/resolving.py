@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 from lesionlab.errors import InputError, SpecError
-from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.kept_plans import current_plan, find_plan
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.planning import make_plan, pretraining
-from lesionlab.experiments.registry import find_model, source_model
+from lesionlab.experiments.registry import champion, find_model, source_model
 from lesionlab.experiments.splits import kept_split
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store
@@ -18,6 +18,45 @@ from storage_schemas.experiments import ExperimentSpec, Plan, Source, TrainedIn
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard
 from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT, version_difference
+
+
+def plan_experiment(spec: ExperimentSpec, store: Store, *, replan: bool = False) -> Plan:
+    """The experiment's plan: the stored one where spec, cohorts and source models are still the same, else a new one.
+
+    A stored plan keeps its runs' ids, whatever has been added to the code since. Raises SpecError where this code gives
+    other results than the plan was made for, unless `replan`; and what `resolve_plan` raises.
+    """
+    stored = find_plan(store, spec.name)
+    if stored is None or stored.spec != spec or not _inputs_unchanged(stored, store):
+        return resolve_plan(spec, store)
+    if stored.versions == CURRENT:
+        return stored
+    if replan:
+        return resolve_plan(spec, store)
+    done = len(completed(store, (run.run_id for run in stored.runs)))
+    raise SpecError(
+        f"experiment {spec.name}: {version_difference(stored.versions)} ({done} of {len(stored.runs)} cells are "
+        "finished; to plan anew: --replan)"
+    )
+
+
+def _inputs_unchanged(plan: Plan, store: Store) -> bool:
+    """Whether the cohorts and the source models that the spec names are still those that were planned with."""
+    if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=plan.spec.target.cohort)) != plan.manifest:
+        return False
+    used = {(run.parent.model.name, run.parent.model.version) for run in plan.runs if run.parent}
+    return all(_still_means(store, plan.spec, name, version) for name, version in used)
+
+
+def _still_means(store: Store, spec: ExperimentSpec, model: Slug, version: Digest) -> bool:
+    source = next(source for source in spec.sources if source.model == model)
+    if source.cohort is not None:
+        made_by = read_document(store, keys.RUN_SPEC.build(run_id=version), RunSpec)
+        return read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=source.cohort)) == made_by.manifest
+    if source.trained_in is not None:
+        return finished_run(store, source.trained_in).run_id == version
+    return champion(store, model) == version
 
 
 def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
@@ -54,10 +93,20 @@ def card_of(spec: ExperimentSpec, source: Source, depth: int, store: Store) -> M
         return find_model(store, source.model)
     if not store.exists(keys.MODEL_CARD.build(name=source.model, version=version)):
         raise SpecError(
-            f"source {source.model}: version {version} is not registered yet; train it first: lesionlab pretrain "
-            f"(with the study file of {spec.name})"
+            f"source {source.model}: version {version} is not registered yet{_other_version(store, source.model)}; "
+            f"train it first: lesionlab pretrain (with the experiment file of {spec.name})"
         )
     return find_model(store, f"{source.model}@{version}")
+
+
+def _other_version(store: Store, model: Slug) -> str:
+    """Why a registered model of this name is not the wanted one, where other code is the reason."""
+    registered = champion(store, model)
+    key = keys.RUN_SPEC.build(run_id=registered) if registered else ""
+    if not registered or not store.exists(key):
+        return ""
+    versions = read_document(store, key, RunSpec).versions
+    return "" if versions == CURRENT else f" (the registered {registered} was {version_difference(versions)})"
 
 
 def version_of(spec: ExperimentSpec, source: Source, depth: int, store: Store) -> Digest | None:

@@ -12,12 +12,11 @@ from itertools import chain, zip_longest
 
 from lesionlab.errors import DatasetError
 from lesionlab.experiments.draw import draw_split
-from lesionlab.store.documents import create_document, read_document
+from lesionlab.store.documents import create_named, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import digest_of
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.splits import Split, Target
+from storage_schemas.splits import Split, Target, split_name
 
 Subset = tuple[ManifestEntry, ...]
 
@@ -99,9 +98,9 @@ def leaks(train: Iterable[ManifestEntry], test: Iterable[ManifestEntry]) -> list
 
 def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
     """The split's subsets with all that the manifest knows. Raises DatasetError where it is of another manifest."""
-    if split.manifest != manifest.digest():
+    if split.manifest != manifest.id:
         raise DatasetError(
-            f"cohort {manifest.cohort}: the split was drawn from manifest {split.manifest}, found {manifest.digest()}; "
+            f"cohort {manifest.cohort}: the split was drawn from manifest {split.manifest}, found {manifest.id}; "
             "draw it again"
         )
     entries = {entry.study: entry for entry in manifest.studies}
@@ -113,13 +112,7 @@ def kept_split(store: Store, manifest: Manifest, target: Target) -> Split:
 
     So a split outlives the code that drew it. Raises DatasetError as `draw_split` does.
     """
-    key = split_key(manifest, target)
+    key = keys.SPLIT.build(cohort=manifest.cohort, digest=split_name(manifest.id, target))
     if not store.exists(key):
-        create_document(store, key, draw_split(manifest, target))
+        create_named(store, key, draw_split(manifest, target))
     return read_document(store, key, Split)
-
-
-def split_key(manifest: Manifest, target: Target) -> str:
-    """Where the store keeps the split: named by what it is drawn from and how."""
-    request = digest_of({"manifest": manifest.digest(), "target": target.digest()})
-    return keys.SPLIT.build(cohort=manifest.cohort, digest=request)

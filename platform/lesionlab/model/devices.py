@@ -1,10 +1,36 @@
-"""Which device a network runs on."""
+"""Which device a network runs on, and with which arithmetic."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+
+from storage_schemas.models import Precision
 
 
 def best_device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or what the GPU is called: `NVIDIA H100 80GB HBM3`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute as declared within the block, whatever this process or the library would do by itself.
+
+    In fp32 no product is rounded to TF32, which cuDNN does by default; bf16 is torch's autocast.
+    """
+    convolution, product = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolution.allow_tf32, product.allow_tf32
+    convolution.allow_tf32 = product.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        convolution.allow_tf32, product.allow_tf32 = before

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
-from lesionlab.errors import StoreError
+from lesionlab.errors import StoreError, TrainingError
 from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, share, store_prediction
-from lesionlab.experiments.ledger import close_run
+from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
+from lesionlab.experiments.ledger import begin_run, close_run
+from lesionlab.experiments.provenance import ALL, code_version, run_libraries
+from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import find_model, model_weights
-from lesionlab.experiments.volume_cache import CachedVolume, open_cached
+from lesionlab.model.devices import device_name
 from lesionlab.model.transfer import load_pretrained, random_start
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
@@ -24,8 +28,9 @@ from lesionlab.training.loop import TrainingOutcome, Worker, train
 from storage_schemas import keys
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import LesionRow, RunRow, StudyRow
+from storage_schemas.results import LedgerEntry, LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT, version_difference
 
 TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
 Judge = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
@@ -43,6 +48,8 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
     """Train (unless the cell is a default model or a rater), test, and declare complete."""
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
+    require_versions(run)
+    attempt = begin_run(store, run.run_id) if worker.rank == 0 else 1
 
     outcome = UNTRAINED
     if run.cell is not None and run.cell.arm == "rater":
@@ -64,9 +71,10 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
         return
     store_rows(run, [study for part in tested for study in part], store)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    publish(store, run)
     close_run(
         store,
-        RunRow(
+        LedgerEntry(
             run_id=run.run_id,
             experiment=run.experiment,
             tested=len(run.test),
@@ -74,12 +82,23 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
             steps=outcome.steps,
             final_loss=outcome.final_loss,
             workers=worker.world_size,
-            device=str(worker.device),
+            device=device_name(worker.device),
             training_s=outcome.seconds,
             evaluation_s=time.monotonic() - started,
+            attempts=attempt,
+            lesionlab=version("lesionlab"),
+            code=code_version(ALL),
+            libraries=run_libraries(),
         ),
     )
+    store.delete(keys.RUN_ATTEMPTS.build(run_id=run.run_id))
     store.delete(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+
+
+def require_versions(run: RunSpec) -> None:
+    """Raise TrainingError where the run was planned for results of other versions than this code gives."""
+    if run.versions != CURRENT:
+        raise TrainingError(f"run {run.run_id}: {version_difference(run.versions)}")
 
 
 def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorTransfer, ...]]:
@@ -160,7 +179,5 @@ def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
     found, wanted = [row.study for row, _ in ordered], [entry.study for entry in run.test]
     if found != wanted:
         raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
-    names = {"experiment": run.experiment, "run_id": run.run_id}
-    write_rows(store, keys.STUDY_ROWS.build(**names), [row for row, _ in ordered], StudyRow)
-    lesions = [lesion for _, lesions in ordered for lesion in lesions]
-    write_rows(store, keys.LESION_ROWS.build(**names), lesions, LesionRow)
+    write_rows(store, keys.RUN_LESION_ROWS.build(run_id=run.run_id), [x for _, own in ordered for x in own], LesionRow)
+    write_rows(store, keys.RUN_STUDY_ROWS.build(run_id=run.run_id), [row for row, _ in ordered], StudyRow)

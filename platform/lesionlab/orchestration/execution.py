@@ -11,6 +11,7 @@ import torch
 
 from lesionlab.errors import LesionlabError, TrainingError
 from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.publishing import publish_missing
 from lesionlab.model.devices import best_device
 from lesionlab.orchestration.cell import run_cell, task_of
 from lesionlab.orchestration.progress import CellOutcome, SweepCell, SweepProgress, Watch
@@ -36,6 +37,7 @@ def execute(
     Raises TrainingError that names every run that failed; the results of the others are kept.
     """
     done = completed(store, (run.run_id for run in runs))
+    publish_missing(store, (run for run in runs if run.run_id in done))  # another experiment may have paid for it
     left = [run for run in runs if run.run_id not in done]
     if not left:
         return 0

@@ -13,7 +13,7 @@ from functools import partial
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, bring_in, plan_study
-from lesionlab.store.documents import create_document, move_pointer
+from lesionlab.store.documents import create_named, move_pointer
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import write_rows
 from storage_schemas.base import Slug
@@ -70,15 +70,15 @@ def preprocess_cohort(
     if excluded and not exclude_faulty:
         remedy = "correct these studies, or go on without them: --exclude-faulty"
         raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}; {remedy}")
-    manifest = Manifest(
+    manifest = Manifest.named(
         cohort=cohort, task=recipe.task.name, spacing_mm=recipe.spacing_mm, studies=entries, excluded=excluded
     )
-    place = {"cohort": cohort, "digest": manifest.digest()}
+    place = {"cohort": cohort, "digest": manifest.id}
     facts = [visit for outcome in outcomes for visit in outcome.facts]
     write_rows(store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict.rows()], VerdictRow)
     write_rows(store, FACTS.build(**place), facts, StudyFacts)
-    create_document(store, MANIFEST.build(**place), manifest)
-    move_pointer(store, CURRENT_MANIFEST.build(cohort=cohort), manifest.digest())
+    create_named(store, MANIFEST.build(**place), manifest)
+    move_pointer(store, CURRENT_MANIFEST.build(cohort=cohort), manifest.id)
     return Ingested(manifest, verdicts)
 
 

@@ -21,7 +21,7 @@ from lesionlab.preprocessing.privacy import screen_study, scrubbed
 from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest, voxels_sha256
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
-from storage_schemas.base import Digest, Sha256, digest_of
+from storage_schemas.base import Sha256, digest_of
 from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import STUDY_VERDICT
 from storage_schemas.manifests import ManifestEntry
@@ -32,6 +32,9 @@ T = TypeVar("T")
 Findings = tuple[Finding, ...]
 
 LOG = logging.getLogger(__name__)
+
+QUALITY_CONTROL = 1
+"""Version of what quality control refuses and reports; raised when the same files get another verdict. Volumes keep."""
 
 MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})
 """These can be the machine's fault and not the file's, so nobody takes them for granted the next time."""
@@ -44,7 +47,6 @@ class Recipe:
     task: Task
     spacing_mm: float
     """Of the isotropic model grid."""
-    code_version: Digest
     scrub: bool = False
     """Identifiers beside the voxels, which never enter a volume, are reported and keep no study out."""
 
@@ -69,7 +71,7 @@ class Known:
     screened: Findings
     verdict_key: str
     verdict: StudyVerdict | None
-    """None: nobody has looked at these bytes with this code."""
+    """None: nobody has looked at these bytes with this version of quality control."""
     entry: ManifestEntry | None
 
     @property
@@ -91,7 +93,7 @@ def bring_in(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
         if known.settled:
             return _outcome(files, recipe.task, known.settled.findings, known.entry)
         try:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm)
         except InputError as refusal:
             findings, entry = known.screened + findings_of(refusal), None
         else:
@@ -112,7 +114,7 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
     def checked() -> StudyOutcome:
         screened = screened_study(files, recipe)
         if registration:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm)
             return StudyOutcome(_verdict(files, screened + volume.findings), images=volume.entry.images)
         scans = read_scans(files, recipe.task)
         images = frozenset(voxels_sha256(image) for image in scans.images.values())
@@ -139,10 +141,11 @@ def lost(files: StudyFiles) -> StudyOutcome:
 def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
     """Screen the study and look for it in the store. Raises StudyRefused where the privacy gate keeps it out."""
     screened = screened_study(files, recipe)
-    volume = study_digest(files, recipe.task, recipe.spacing_mm, recipe.code_version)
+    volume = study_digest(files, recipe.task, recipe.spacing_mm)
     # A verdict rests on all that decides the volume, and on what stands beside the images.
     beside = {
         "volume": volume,
+        "quality_control": QUALITY_CONTROL,
         "sidecars": {role: repr(sidecar) for role, sidecar in files.sidecars.items()},
         "participant": repr(files.participant),
         "screened": [finding.model_dump(mode="json") for finding in screened],

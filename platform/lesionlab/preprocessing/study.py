@@ -21,13 +21,16 @@ from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import Scans, read_scans
-from lesionlab.store.arrays import group_exists, read_attributes, write_group
+from lesionlab.store.arrays import group_exists, write_group
+from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
-from storage_schemas.base import Digest, Sha256, digest_of
+from storage_schemas.base import Digest, Sha256
+from storage_schemas.identity import identity_digest
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
+from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import ATTRIBUTE, SourceImage, StudyVolumeCard
 
 
@@ -48,7 +51,7 @@ class StudyVolume:
     """What had to be repaired."""
 
 
-def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> StudyVolume:
+def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float) -> StudyVolume:
     """One study from its files to its volume. Raises StudyRefused with all that was found."""
     scans = read_scans(files, task)
     try:
@@ -69,11 +72,11 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, code_vers
         registrations=prepared.registrations,
         second_rater=scans.second is not None,
         sources=sources,
-        code_version=code_version,
+        version=CURRENT.preprocessing,
     )
     return StudyVolume(
         card=card,
-        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, code_version)),
+        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm)),
         image_CIJK=prepared.image_CIJK,
         label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.model_grid),
         native_label_ijk=scans.reference.voxels,
@@ -95,23 +98,22 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
     return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items() if path)
 
 
-def study_digest(files: StudyFiles, task: Task, spacing_mm: float, code_version: Digest) -> Digest:
+def study_digest(files: StudyFiles, task: Task, spacing_mm: float) -> Digest:
     """Digest of all that decides the volume, known before anything is computed. Raises ImageError as `hash_sources`."""
-    return _digest(files, hash_sources(files), task, spacing_mm, code_version)
+    return _digest(files, hash_sources(files), task, spacing_mm)
 
 
-def _digest(
-    files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float, code_version: Digest
-) -> Digest:
-    return digest_of(
+def _digest(files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float) -> Digest:
+    """The identity of a study volume; labels are in it, for rows and draws follow from them."""
+    return identity_digest(
         {
             "study": files.study,
             "patient": files.patient,
             "site": files.site,
-            "task": task.model_dump(mode="json"),
+            "task": task,
             "spacing_mm": float(spacing_mm),
-            "sources": [source.model_dump(mode="json") for source in sources],
-            "code_version": code_version,
+            "sources": sources,
+            "preprocessing_version": CURRENT.preprocessing,
         }
     )
 
@@ -121,7 +123,7 @@ def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEnt
     key = STUDY_VOLUME.build(site=files.site, study=files.study, digest=digest)
     if not group_exists(store, key):
         return None
-    return ManifestEntry.model_validate(read_attributes(store, key)[ENTRY_ATTRIBUTE])
+    return read_card(store, key, ENTRY_ATTRIBUTE, ManifestEntry)
 
 
 def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
@@ -138,7 +140,7 @@ def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
             **second,
             **volume.deformations,
         },
-        {ATTRIBUTE: volume.card.model_dump(mode="json"), ENTRY_ATTRIBUTE: entry.model_dump(mode="json")},
+        {ATTRIBUTE: volume.card.stored_form(), ENTRY_ATTRIBUTE: entry.stored_form()},
     )
     return entry
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
+from lesionlab.store.arrays import read_attributes
 from lesionlab.store.base import Store
-from storage_schemas.base import Digest, Document, Pointer
+from storage_schemas.base import Digest, Document, Named, Pointer, SchemaError, canonical_json
 
 D = TypeVar("D", bound=Document)
 
@@ -56,16 +58,42 @@ def move_pointer(store: Store, key: str, target: Digest) -> None:
     store.replace(key, moved, before.tag)
 
 
-def _bytes(document: Document) -> bytes:
-    return document.canonical_json().encode()
+def create_named(store: Store, key: str, document: Named) -> bool:
+    """Write a document under its own name once: True if written, False if one of this name was there.
 
-
-def _parsed(store: Store, key: str, model: type[D], data: bytes) -> D:
+    What is there stays: a newer version may spell the same document otherwise, and its name says that it is the same.
+    """
     try:
-        return model.model_validate_json(data)
+        store.create(key, _bytes(document))
+    except ObjectExists:
+        return False
+    return True
+
+
+def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
+    """The document that a Zarr group holds in this attribute.
+
+    Raises MissingObject without the group, and StoreError where it holds no valid document of this model.
+    """
+    attributes = read_attributes(store, key)
+    if attribute not in attributes:
+        raise StoreError(f"{store.uri}: {key} has no attribute {attribute}; write it again")
+    return _parsed(store, f"{key} ({attribute})", model, attributes[attribute])
+
+
+def _bytes(document: Document) -> bytes:
+    return canonical_json(document.stored_form()).encode()
+
+
+def _parsed(store: Store, key: str, model: type[D], form: Any) -> D:
+    try:
+        return model.from_stored(from_json(form) if isinstance(form, bytes) else form)
+    except SchemaError as error:
+        raise StoreError(f"{store.uri}: {key}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors())
         raise StoreError(
-            f"{store.uri}: {key} is not a valid {model.__name__}: {faults}; "
-            "it was changed by hand or written by another version"
+            f"{store.uri}: {key} is not a valid {model.__name__}: {faults}; it was changed by hand; write it again"
         ) from error
+    except ValueError as error:
+        raise StoreError(f"{store.uri}: {key} is not JSON ({error}); it was changed by hand; write it again") from error

@@ -1,34 +1,32 @@
-"""Study volumes in; their elastically deformed copies, memory-mapped on this node and ready to be cut, out.
+"""Elastically deformed copies of study volumes, memory-mapped on this node and ready to be cut into patches.
 
-A copy is made once per node and shared by all trials on it through the page cache: content-addressed by everything that
-decides it, made under a lock and renamed when whole, so that several processes may want the same one at once. What is
-drawn follows from the study's name and not from its content, so that newer code that prepares it draws alike.
+A copy is made once per node and shared by all trials on it through the page cache. It is named by the identity of what
+decides it, the result version of this room included. What is drawn follows from the study's name and not from its
+content, so that newer preprocessing draws alike.
 
 On disk a voxel takes 2 bytes a channel (float16) and 1 for the label: 22 MB for a 182×218×182 head of one channel, so
-50 studies × 3 copies are 3.2 GB, and a node that sees all 60 studies of the paper holds 3.9 GB. The folder may be
-deleted at any time when no training runs.
+50 studies × 3 copies are 3.2 GB, and a node that sees all 60 studies of the paper holds 3.9 GB.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionlab.store.files import locked, sync_folder
+from lesionlab.errors import TrainingError
+from lesionlab.experiments.caches.folders import map_array, open_or_fill, save_arrays
 from lesionlab.training.augment import deform
 from lesionlab.training.patches import Places, find_places
 from storage_schemas.base import Digest, StudyId, digest_of
+from storage_schemas.identity import identity_digest
 from storage_schemas.runs import TrainingConfig
+from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import StudyVolumeCard
-
-RECIPE = 2
-"""Version of what this module, `augment` and `find_places` do; a change of it makes new copies."""
 
 
 class StudyArrays(Protocol):
@@ -56,53 +54,68 @@ class AugmentedVolume:
 def open_augmented(
     volume: StudyArrays, volume_digest: Digest, copy: int, training: TrainingConfig, seed: int, cache: Path
 ) -> AugmentedVolume:
-    """Copy number `copy` of a study, made now where this node does not have it; the same on every node."""
-    digest = digest_of(
+    """Copy number `copy` of a study, made now where this node does not have it; the same on every node.
+
+    Raises TrainingError where the cache cannot be written.
+    """
+    name = copy_name(volume.card.study, volume_digest, copy, training, seed)
+    folder = cache / "augmented" / name
+    opened = partial(_opened, study=volume.card.study, copy=copy)
+    try:
+        found = open_or_fill(folder, opened, partial(_make, volume=volume, copy=copy, training=training, seed=seed))
+    except OSError as error:
+        raise TrainingError(
+            f"{volume.card.study}: a deformed copy cannot be written to the cache {folder.parent} "
+            f"({error.strerror or error}); free some space there, or name another cache folder"
+        ) from error
+    if found is None:
+        raise TrainingError(f"{volume.card.study}: its deformed copy {folder} reads back damaged; check the disk")
+    return found
+
+
+def copy_name(study: StudyId, volume: Digest, copy: int, training: TrainingConfig, seed: int) -> Digest:
+    """The identity of a deformed copy: everything that decides its voxels and the places of its patches."""
+    return identity_digest(
         {
-            "recipe": RECIPE,
-            "volume": volume_digest,
+            "augmentation_version": CURRENT.augmentation,
+            "study": study,
+            "volume": volume,
             "copy": copy,
             "seed": seed,
-            "elastic": training.elastic.model_dump(),
+            "elastic": training.elastic,
             "patch_voxels": training.patch_voxels,
         }
     )
-    folder = cache / "augmented" / digest
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.with_suffix(".lock")):
-            if not folder.exists():  # another process may have made it while this one waited
-                chance = digest_of([volume.card.study, copy, seed])
-                _make(folder, volume, training, np.random.default_rng(int(chance, 16)))
-    return AugmentedVolume(
-        study=volume.card.study,
-        copy=copy,
-        image_CIJK=np.load(folder / "image_CIJK.npy", mmap_mode="r"),
-        label_IJK=np.load(folder / "label_IJK.npy", mmap_mode="r"),
-        places=Places(
-            lesions_V4=np.load(folder / "lesions_V4.npy"),
-            exclusive_S3=np.load(folder / "exclusive_S3.npy"),
-            crowded=bool(np.load(folder / "crowded.npy")),
-        ),
-    )
 
 
-def _make(folder: Path, volume: StudyArrays, training: TrainingConfig, rng: np.random.Generator) -> None:
+def _opened(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:
+    try:
+        return AugmentedVolume(
+            study=study,
+            copy=copy,
+            image_CIJK=map_array(folder / "image_CIJK.npy", np.float16),
+            label_IJK=map_array(folder / "label_IJK.npy", np.uint8),
+            places=Places(
+                lesions_V4=np.load(folder / "lesions_V4.npy"),
+                exclusive_S3=np.load(folder / "exclusive_S3.npy"),
+                crowded=bool(np.load(folder / "crowded.npy")),
+            ),
+        )
+    except (OSError, EOFError, ValueError):
+        return None
+
+
+def _make(folder: Path, volume: StudyArrays, copy: int, training: TrainingConfig, seed: int) -> None:
+    rng = np.random.default_rng(int(digest_of([volume.card.study, copy, seed]), 16))
     deformed = deform(volume.image_CIJK, volume.label_IJK, volume.card.spacing_mm, training.elastic, rng)
     places = find_places(deformed.image_CIJK, deformed.label_IJK, training.patch_voxels, rng)
-    arrays: dict[str, NDArray[Any]] = {
-        "image_CIJK": deformed.image_CIJK,
-        "label_IJK": deformed.label_IJK,
-        "lesions_V4": places.lesions_V4,
-        "exclusive_S3": places.exclusive_S3,
-        "crowded": np.array(places.crowded),
-    }
-    draft = folder.with_suffix(".draft")
-    shutil.rmtree(draft, ignore_errors=True)  # the stale files of a process that died: this one alone holds the lock
-    draft.mkdir()
-    for name, array in arrays.items():
-        with (draft / f"{name}.npy").open("wb") as file:
-            np.save(file, array)
-            os.fsync(file.fileno())
-    draft.rename(folder)
-    sync_folder(folder.parent)
+    save_arrays(
+        folder,
+        {
+            "image_CIJK": deformed.image_CIJK,
+            "label_IJK": deformed.label_IJK,
+            "lesions_V4": places.lesions_V4,
+            "exclusive_S3": places.exclusive_S3,
+            "crowded": np.array(places.crowded),
+        },
+    )

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lesionlab.errors import TrainingError
-from lesionlab.model.devices import best_device
+from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
@@ -181,7 +181,8 @@ def train_epoch(
     cut = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
     for step, batch in zip(length_of(run).steps_of(epoch), cut, strict=False):
         image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
-        loss = cross_entropy(parallel(image_BCIJK), label_BIJK)
+        with arithmetic(worker.device, run.training.precision):
+            loss = cross_entropy(parallel(image_BCIJK), label_BIJK)
         if not math.isfinite(value := loss.item()):
             raise TrainingError(
                 f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
@@ -189,7 +190,8 @@ def train_epoch(
             )
         adam.param_groups[0]["lr"] = learning_rate(run.training, step)
         adam.zero_grad()
-        torch.autograd.backward(loss)
+        with arithmetic(worker.device, "fp32"):  # what autocast chose forward holds backward too
+            torch.autograd.backward(loss)
         adam.step()
         losses.append(value)
     return losses

@@ -30,7 +30,10 @@ def test_smallest_median_and_largest_load_of_the_studies_that_all_models_were_te
 
 
 def test_predictions_do_not_change_the_choice(rows, models):
-    blind = [row.model_copy(update={"true_positives": 0, "sensitivity": 0.0, "ppv": None, "predicted_ml": 0.0}) for row in rows]
+    blind = [
+        row.model_copy(update={"true_positives": 0, "sensitivity": 0.0, "ppv": None, "predicted_ml": 0.0})
+        for row in rows
+    ]
     assert representative_studies(list(reversed(blind)), models) == representative_studies(rows, models)
 
 

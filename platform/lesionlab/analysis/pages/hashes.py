@@ -26,7 +26,7 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
     return digest_of(
         {
             "versions": analysis_versions(),
-            "plan": plan.digest(),
+            "plan": plan.id,
             "null_repetitions": analysis.supplementary.options.null_repetitions,
             "rows": _contents(row.model_copy(update={"inference_s": 0.0}) for row in analysis.rows),
             "lesions": _contents(lesion for own in evidence.lesions.values() for lesion in own),
@@ -58,14 +58,14 @@ def main_hashes(plan: Plan, digest: Digest) -> tuple[Hash, ...]:
     return (
         ("analysis", plan.spec.name, digest),
         *_made_by(),
-        ("plan", plan.spec.name, plan.digest()),
+        ("plan", plan.spec.name, plan.id),
         ("manifest", plan.spec.target.cohort, plan.manifest),
         ("split", plan.spec.target.cohort, plan.split),
         *(
             ("weights of the default model, sha256", f"{name}@{version}", parent.weights_sha256)
             for (name, version), parent in sorted(parents.items())
         ),
-        *(("code of the runs", "", version) for version in sorted({run.code_version for run in plan.runs})),
+        *(("result version", room, str(number)) for room, number in plan.versions.model_dump().items()),
     )
 
 

@@ -1,0 +1,89 @@
+"""Open a study volume as read-only memory maps of a folder on this node, copied from the store where it is not there.
+
+Training reads patches from the maps, never from the store: all processes of a node share them through the page cache.
+The folder is `<cache>/volumes/<digest>/{card.json,image.npy,label.npy,native_label.npy}`, with
+`second_label.npy` where the volume has one, filled once per node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlab.errors import StoreError
+from lesionlab.experiments.caches.folders import map_array, open_or_fill, save_arrays
+from lesionlab.store.arrays import read_array
+from lesionlab.store.base import Store
+from lesionlab.store.documents import read_card
+from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
+
+
+@dataclass(frozen=True)
+class CachedVolume:
+    """A study volume on this node. Axes: C channel; I J K model grid; i j k native grid. The maps are read-only."""
+
+    card: StudyVolumeCard
+    image_CIJK: NDArray[np.float16]
+    label_IJK: NDArray[np.uint8]
+    native_label_ijk: NDArray[np.uint8]
+    second_label_ijk: NDArray[np.uint8] | None
+    """Another rater's mask, where there is one."""
+
+
+def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume:
+    """The study volume of this entry, copied from the store to `cache` where it is not there, or not whole.
+
+    Any number of processes may ask at once: one copies, the others wait for it. Raises MissingObject where the store
+    does not have the volume, StoreError where the volume is not that of the entry, or the cache cannot be written.
+    """
+    folder = cache / "volumes" / entry.volume
+    try:
+        volume = open_or_fill(folder, _mapped, partial(_copy, store, entry))
+    except OSError as error:
+        raise StoreError(
+            f"{entry.study}: cannot be copied to the cache {folder.parent} ({error.strerror or error}); "
+            "free some space there, or name another cache folder"
+        ) from error
+    if volume is None:
+        raise StoreError(
+            f"{entry.study}: the arrays of its volume {entry.volume} in {store.uri} do not fit its card; "
+            "preprocess the cohort again"
+        )
+    found = (volume.card.study, volume.card.patient, volume.card.site)
+    wanted = (entry.study, entry.patient, entry.site)
+    if found != wanted:
+        raise StoreError(
+            f"{entry.study}: its volume {entry.volume} in {store.uri} says (study, patient, site) {found}, "
+            f"the manifest says {wanted}; preprocess the cohort again"
+        )
+    return volume
+
+
+def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
+    key = STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
+    (folder / "card.json").write_text(card.canonical_json())
+    names = ("image", "label", "native_label", *(("second_label",) if card.second_rater else ()))
+    save_arrays(folder, {name: read_array(store, key, name) for name in names})
+
+
+def _mapped(folder: Path) -> CachedVolume | None:
+    """The volume in this folder, or None where it is missing, unreadable, cut short, or not what its card says."""
+    try:
+        card = StudyVolumeCard.model_validate_json((folder / "card.json").read_bytes())
+        model, native = card.model_grid.shape, card.native_grid.shape
+        return CachedVolume(
+            card=card,
+            image_CIJK=map_array(folder / "image.npy", np.float16, (len(card.channels), *model)),
+            label_IJK=map_array(folder / "label.npy", np.uint8, model),
+            native_label_ijk=map_array(folder / "native_label.npy", np.uint8, native),
+            second_label_ijk=map_array(folder / "second_label.npy", np.uint8, native) if card.second_rater else None,
+        )
+    except (OSError, EOFError, ValueError):  # a ValidationError is a ValueError
+        return None

@@ -1,0 +1,44 @@
+"""Copy the rows of finished runs into an experiment's results, under the experiment's own names.
+
+Runs are shared: one that another experiment has paid for has its rows under `runs/<run_id>/`. What a statistics job
+reads lies under `results/<experiment>/`, one Parquet part a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas import keys
+from storage_schemas.results import LesionRow, StudyRow
+from storage_schemas.runs import RunSpec
+
+
+def publish(store: Store, run: RunSpec) -> None:
+    """Write the run's rows into the results of `run.experiment`; a default model in the making has none.
+
+    The names that decide no result are the experiment's: its own, its source's, its definition's. Raises MissingObject
+    where the run has left no rows.
+    """
+    if run.cell is None:
+        return
+    named = {"experiment": run.experiment, "source": run.cell.source, "definition": run.metric.label()}
+    place = {"experiment": run.experiment, "run_id": run.run_id}
+    lesions = read_rows(store, [keys.RUN_LESION_ROWS.build(run_id=run.run_id)], LesionRow)
+    studies = read_rows(store, [keys.RUN_STUDY_ROWS.build(run_id=run.run_id)], StudyRow)
+    write_rows(store, keys.LESION_ROWS.build(**place), [row.model_copy(update=named) for row in lesions], LesionRow)
+    # Last: these are what says that a run is among the results.
+    write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
+
+
+def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
+    """Publish those finished runs that are not among their experiment's results yet; return how many."""
+    missing = [run for run in runs if run.cell and not store.exists(_published(run))]
+    for run in missing:
+        publish(store, run)
+    return len(missing)
+
+
+def _published(run: RunSpec) -> str:
+    return keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id)
