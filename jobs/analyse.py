@@ -85,7 +85,7 @@ def analyse(
     if (study is None) == (rows is None):
         raise typer.BadParameter("wanted the name of a study, or a table: --rows FILE")
     if out is not None:
-        make_folder(out)
+        make_folder(out, rows)
     if rows is not None:
         options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
         analyse_table(rows, unit, options, out)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.command_line import StoreOption, connect, console, plain_name, run_alone
+from jobs.shared.output_file import save_output
 from jobs.shared.specs import load_spec
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
@@ -56,7 +57,7 @@ def save_tables(tables: dict[str, Sheet], folder: Path) -> None:
     """Each table as .csv, .md and .html."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files_of(tables).items():
-        (folder / name).write_text(text, encoding="utf-8")
+        save_output("--out", folder / name, text.encode())
 
 
 def cohort(

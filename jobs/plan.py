@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jobs.shared.command_line import SpecArgument, console, run_alone
+from jobs.shared.output_file import save_output
 from jobs.shared.specs import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
@@ -117,10 +118,8 @@ def save_figure(spec: ExperimentSpec, path: Path) -> None:
     if path.suffix not in {".svg", ".png"}:
         raise InputError(f"--figure {path}: wanted a file name that ends in .svg or .png")
     picture = rotation.figure(spec)
-    try:
-        path.write_bytes(as_svg(picture, f"rotation-{spec.name}") if path.suffix == ".svg" else as_png(picture))
-    except OSError as error:
-        raise InputError(f"--figure {path}: cannot be written ({error.strerror}); choose another place") from error
+    drawn = as_svg(picture, f"rotation-{spec.name}") if path.suffix == ".svg" else as_png(picture)
+    save_output("--figure", path, drawn)
 
 
 def plan(

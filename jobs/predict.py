@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.command_line import StoreOption, connect, console, run_alone
+from jobs.shared.output_file import refuse_existing, refuse_inputs
 from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.evaluation.registered_network import registered_network
@@ -38,6 +39,9 @@ def predict(
         float | None,
         typer.Option(min=0.01, max=0.99, help="Probability from which a voxel is lesion, not the model's own."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the mask where its file exists; never one of the images.")
+    ] = False,
 ) -> None:
     """Segment your own images with a registered model, in native space; several are registered first.
 
@@ -47,7 +51,11 @@ def predict(
     """
     if not out.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"--out {out}: wanted a file name that ends in .nii or .nii.gz")
-    given = [(role, read_volume(path)) for role, path in map(role_and_path, images)]
+    named = [role_and_path(image) for image in images]
+    refuse_inputs("--out", out, [path for _, path in named])
+    if not force:
+        refuse_existing("--out", out)
+    given = [(role, read_volume(path)) for role, path in named]
     network, card = registered_network(connect(store), model)
     task = TASKS[card.task]
     scans = by_role(given, task)

@@ -11,6 +11,7 @@ import typer
 
 from jobs.shared.command_line import console, run_alone
 from jobs.shared.definitions import load_definition, show_definitions
+from jobs.shared.output_file import refuse_inputs
 from jobs.shared.score_output import as_json, show, write_lesions
 from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.lesionwise import score as score_masks
@@ -133,6 +134,8 @@ def score(
     """
     if label is not None and threshold is not None:
         raise InputError("--label and --threshold: a prediction is a label map or a probability map; give one of them")
+    if lesions:
+        refuse_inputs("--lesions", lesions, [reference, prediction, Path(definition)])
     by = load_definition(definition)
     drawn, predicted = read_both(
         MaskFile(reference, "--reference-label N", reference_label),

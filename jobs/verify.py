@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -23,9 +24,11 @@ from jobs.shared.intake import (
     TaskOption,
     WorkersOption,
     admit,
+    input_files,
     recipe_of,
     shared_out,
 )
+from jobs.shared.output_file import refuse_inputs, save_output
 from jobs.shared.progress import steps
 from lesionlab.preprocessing.cohort import judge, tally
 from lesionlab.preprocessing.costs import READING, study_cost
@@ -61,6 +64,9 @@ def verify(
     """
     recipe = recipe_of(task, spacing, scrub=scrub)
     dataset = admit(path, recipe, site, hash_ids=hash_ids)
+    for option, file in (("--json", json_file), ("--csv", csv_file)):
+        if file and file.exists():
+            refuse_inputs(option, file, input_files(path))
     with steps("verifying") as step:
         outcomes = judge(
             dataset,
@@ -72,9 +78,9 @@ def verify(
     rows = [row for verdict in verdicts for row in verdict.rows()]
     if json_file:
         documents = [verdict.model_dump() | {"verdict": verdict.verdict} for verdict in verdicts]
-        json_file.write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
+        save_output("--json", json_file, (json.dumps(documents, indent=2) + "\n").encode())
     if csv_file:
-        write_csv(csv_file, rows)
+        save_output("--csv", csv_file, csv_text(rows).encode())
     console.print(table_of(verdicts))
     console.print(tally(verdicts))
     if any(verdict.verdict == "quarantined" for verdict in verdicts):
@@ -102,12 +108,13 @@ def _words(finding: Finding, verdict: StudyVerdict) -> str:
     return f"{finding.code}, {finding.text()}{mark}"
 
 
-def write_csv(path: Path, rows: list[VerdictRow]) -> None:
+def csv_text(rows: list[VerdictRow]) -> str:
     """One line a finding; a study without any has one line."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(VerdictRow.model_fields))
-        table.writeheader()
-        table.writerows(row.model_dump() for row in rows)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(VerdictRow.model_fields))
+    table.writeheader()
+    table.writerows(row.model_dump() for row in rows)
+    return text.getvalue()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from lesionlab.preprocessing.costs import StudyCost
 from lesionlab.preprocessing.files import Dataset
 from lesionlab.preprocessing.ingest import Recipe, lost
 from lesionlab.preprocessing.layouts.recognise import LAYOUTS, open_dataset
+from lesionlab.preprocessing.layouts.tabular import read_table
 from lesionlab.preprocessing.privacy import (
     SALT_VARIABLE,
     id_salt,
@@ -75,6 +76,17 @@ def admit(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> D
         notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site)
     return refuse_telling_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+
+
+def input_files(path: Path) -> list[Path]:
+    """All files in a dataset's folder; of a table of paths itself, those that its cells name and the JSON beside them.
+
+    Names from cells may be those of no file.
+    """
+    if path.is_dir():
+        return [file for file in path.rglob("*") if file.is_file()]
+    named = [path.parent / cell for _, cells in read_table(path).rows for cell in cells if cell]
+    return [path, *named, *(Path(str(file).removesuffix(".gz").removesuffix(".nii") + ".json") for file in named)]
 
 
 def shared_out(dataset: Dataset, cost: StudyCost, workers: int | None, *, plain: bool) -> Each:

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from jobs.shared.output_file import is_same_file, save_output
 from lesionlab.errors import InputError
 
 SUMS = "SHA256SUMS"
 """What was written and its digests, as `sha256sum --check` reads it."""
 
 
-def make_folder(folder: Path) -> None:
-    """Before anything is computed for it. Raises InputError where there can be no such folder."""
+def make_folder(folder: Path, rows: Path | None = None) -> None:
+    """Before anything is computed for it. Raises InputError where there can be no such folder, or where the table that
+    is to be analysed lies where the report's own tables go."""
+    if rows is not None and is_same_file(rows.resolve().parent, folder / "tables"):
+        raise InputError(f"--out {folder}: its tables would overwrite the input {rows}; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -29,7 +33,7 @@ def save_files(files: Mapping[str, bytes], folder: Path) -> None:
     for name, data in {**files, SUMS: sums.encode()}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        save_output("--out", path, data)
 
 
 def _left_by_another(files: Mapping[str, bytes], folder: Path) -> Iterable[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from jobs.shared.command_line import console
 from jobs.shared.definitions import told
-from lesionlab.errors import InputError
+from jobs.shared.output_file import save_output
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, OneToOne
@@ -97,14 +98,12 @@ def show(result: Score, definition: MetricDefinition) -> None:
 def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
     """One line a lesion of either mask. Raises InputError where the file cannot be written."""
     columns = (*LESION_COLUMNS, "matched") if isinstance(definition.matching, OneToOne) else LESION_COLUMNS
-    try:
-        with path.open("w", encoding="utf-8", newline="") as sheet:
-            lines = csv.writer(sheet, lineterminator="\n")
-            lines.writerow(columns)
-            for side, lesions in (("reference", result.reference), ("prediction", result.prediction)):
-                lines.writerows(_line(side, lesion)[: len(columns)] for lesion in lesions)
-    except OSError as error:
-        raise InputError(f"--lesions {path}: cannot be written ({error.strerror}); choose another place") from error
+    sheet = io.StringIO()
+    lines = csv.writer(sheet, lineterminator="\n")
+    lines.writerow(columns)
+    for side, lesions in (("reference", result.reference), ("prediction", result.prediction)):
+        lines.writerows(_line(side, lesion)[: len(columns)] for lesion in lesions)
+    save_output("--lesions", path, sheet.getvalue().encode())
 
 
 def _line(side: str, lesion: ScoredLesion) -> tuple[object, ...]:

@@ -6,8 +6,6 @@ i j k voxel axes as they lie in the file; world coordinates are millimetres, RAS
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -16,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionlab.atomic import write_atomically
 from lesionlab.errors import ImageError
 from lesionlab.imaging.header import Header, Layout, read_header
 from storage_schemas.verdicts import Finding
@@ -122,21 +121,9 @@ def write_volume(path: Path, volume: Volume) -> None:
     if path.name.endswith(".gz"):
         data = gzip.compress(data, compresslevel=6, mtime=0)
     try:
-        _write_whole(path, data)
+        write_atomically(path, data)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _sound(examined: Examined, path: Path) -> Volume:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray import tune
+from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE as RAY_TRAIN_SETTINGS
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
@@ -66,6 +68,10 @@ def run_sweep(
             tune.report({"error": error})
 
     os.environ.update(_QUIET)
+    # Tune copies the AWS credentials into each trial's runtime_env, and Ray logs that in clear, for everyone to read.
+    # Only Ray's own settings are copied now; workers get credentials from the environment of their node. A later Ray
+    # without these names fails here, rather than log credentials again.
+    class_cache.ENV_VARS_TO_PROPAGATE &= RAY_TRAIN_SETTINGS
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong stands in the outcomes
     by_name = {cell.name: cell for cell in cells}
     asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else room.driver()])

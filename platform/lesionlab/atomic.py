@@ -1,0 +1,25 @@
+"""A path and bytes in; the whole new file, or exactly what was there before, out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a draft beside the file, then put it in the file's place; a link there is replaced, not followed.
+
+    What is no regular file, such as /dev/stdout, is written to as it is. Raises OSError where that cannot be done.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

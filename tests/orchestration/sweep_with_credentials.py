@@ -1,0 +1,31 @@
+"""A cell of a sweep, in a Ray session of its own, whose workers say which credentials they see.
+
+`python sweep_with_credentials.py STORE_URI FOLDER WORKERS NAME...`: a digest of each named variable goes into FOLDER.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from lesionlab.orchestration.session import ray_session
+from lesionlab.orchestration.sweep import SweepCell, run_sweep
+
+
+def tell_credentials(worker, task):
+    """Digests, not the credentials themselves: those may be written nowhere."""
+    seen = [sha256(os.environ.get(name, "").encode()).hexdigest() for name in task["names"].split()]
+    Path(task["folder"], f"rank-{worker.rank}").write_text(" ".join(seen))
+
+
+store_uri, folder, workers, *names = sys.argv[1:]
+with ray_session(cpus=2):
+    (outcome,) = run_sweep(
+        tell_credentials,
+        [SweepCell("cell", {"folder": folder, "names": " ".join(names)})],
+        workers=int(workers),
+        store_uri=store_uri,
+    )
+sys.exit(outcome.error)
