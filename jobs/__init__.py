@@ -1,4 +1,1 @@
-"""The front door: one module a stage; `python -m jobs.<stage>` and `lesionlab <stage>` are the same."""
-
-# Ray reads its environment when it is imported, and this sets it first: loopback only, a random token, no reports home.
-import lesionlab.training  # noqa: F401
+"""The front door: one module a command; `python -m jobs.<command>` and `lesionlab <command>` are the same."""

