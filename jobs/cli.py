@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from jobs.shared.command_line import command
 
 PANELS = {
-    "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "analyse", "rescore"),
+    "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "runs", "analyse", "rescore"),
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),
     "Models": ("models", "evaluate", "predict"),

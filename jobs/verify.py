@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from jobs.shared.intake import (
     recipe_of,
     shared_out,
 )
-from jobs.shared.output_file import refuse_inputs, save_output
+from jobs.shared.output_file import csv_text, refuse_inputs, save_output
 from jobs.shared.progress import steps
 from lesionlab.preprocessing.cohort import judge, tally
 from lesionlab.preprocessing.costs import READING, study_cost
@@ -80,7 +78,9 @@ def verify(
         documents = [verdict.model_dump() | {"verdict": verdict.verdict} for verdict in verdicts]
         save_output("--json", json_file, (json.dumps(documents, indent=2) + "\n").encode())
     if csv_file:
-        save_output("--csv", csv_file, csv_text(rows).encode())
+        save_output(
+            "--csv", csv_file, csv_text(list(VerdictRow.model_fields), [row.model_dump() for row in rows]).encode()
+        )
     console.print(table_of(verdicts))
     console.print(tally(verdicts))
     if any(verdict.verdict == "quarantined" for verdict in verdicts):
@@ -106,15 +106,6 @@ def _words(finding: Finding, verdict: StudyVerdict) -> str:
     """Code and text; what was put right is marked where other findings stand beside it."""
     mark = " (repaired)" if finding.repaired and verdict.verdict == "quarantined" else ""
     return f"{finding.code}, {finding.text()}{mark}"
-
-
-def csv_text(rows: list[VerdictRow]) -> str:
-    """One line a finding; a study without any has one line."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(VerdictRow.model_fields))
-    table.writeheader()
-    table.writerows(row.model_dump() for row in rows)
-    return text.getvalue()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""A file name that a person chose, and bytes, in; that file, written whole and over no input of the command, out."""
+"""Write a file that a person named: whole, and never over an input of the command."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lesionlab.atomic import write_atomically
@@ -29,6 +31,15 @@ def save_output(option: str, path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise InputError(f"{option} {path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+    """A heading and one line each; None is an empty cell."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(lines)
+    return text.getvalue()
 
 
 def is_same_file(path: Path, other: Path) -> bool:

@@ -112,6 +112,7 @@ def train(
     in the store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
     """
     began = time.monotonic()
+    refuse_wrong_arithmetic(run, worker.device)
     configure_torch(worker)
     network.to(worker.device)
     adam = torch.optim.Adam(network.parameters(), lr=run.training.learning_rate)
@@ -138,6 +139,20 @@ def train(
             }
         )
     return TrainingOutcome(progress.epochs, progress.steps, progress.loss, time.monotonic() - began)
+
+
+def refuse_wrong_arithmetic(run: RunSpec, device: torch.device) -> None:
+    """Raise TrainingError for bf16 on a CPU with 2³ voxels at the bottom of the network.
+
+    There oneDNN 3.12 (torch 2.13) computes wrong gradients of a 3×3×3 convolution: it reads memory that nobody wrote.
+    """
+    bottom = run.training.patch_voxels // 2**run.architecture.depth
+    if run.training.precision == "bf16" and device.type == "cpu" and bottom <= 2:
+        raise TrainingError(
+            f"run {run.run_id}: wanted bf16 on a CPU with 3 or more voxels at the bottom of the network, found "
+            f"patches of {run.training.patch_voxels} at depth {run.architecture.depth}, which leave {bottom}; "
+            "use fp32, larger patches, or a GPU"
+        )
 
 
 def configure_torch(worker: Worker) -> None:

@@ -1,0 +1,183 @@
+"""One seeded tiny run of each room that decides results: the same inputs each time, all that the room gives out.
+
+Inputs are drawn here, from fixed seeds and formulas, so that a golden run depends on nothing but its room and on the
+rooms before it that it names. Axes: C channel, I J K voxels of the model grid, i j k native voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lesionlab.evaluation.predict import predict_native
+from lesionlab.evaluation.study import rows_of
+from lesionlab.imaging.volume import Volume
+from lesionlab.model.transfer import random_start
+from lesionlab.model.unet import UNet, build_unet
+from lesionlab.preprocessing.study import StudyVolume, preprocess_study
+from lesionlab.store.objects import open_store
+from lesionlab.training.augmented import open_augmented
+from lesionlab.training.loop import SoloWorker, augmented_copies, epoch_patches, train
+from lesionlab.training.schedule import learning_rate, length_of
+from storage_schemas.base import Document
+from storage_schemas.definitions import DEFINITIONS
+from storage_schemas.models import Architecture, InferenceConfig
+from storage_schemas.results import StudyColumns
+from storage_schemas.runs import Cell
+from storage_schemas.tasks import TASKS
+from storage_schemas.volumes import Grid
+from tests.preprocessing.drawn import OBLIQUE, head, lesions
+from tests.preprocessing.pairs import gadolinium, new_lesions, write_study
+from tests.training.drawn import draw_study, make_run
+
+Arrays = dict[str, NDArray[Any]]
+CPU = SoloWorker(torch.device("cpu"))
+
+
+def preprocessing(folder: Path) -> Arrays:
+    """An anisotropic oblique FLAIR at 2 mm, and a rigidly registered pair of T1 images at 6 mm."""
+    for name in ("single", "pair"):
+        (folder / name).mkdir(parents=True)
+    single = write_study(
+        folder / "single", {"flair": Volume(head(0).astype(np.float32), OBLIQUE)}, Volume(lesions(), OBLIQUE)
+    )
+    pair = write_study(folder / "pair", gadolinium(), new_lesions())
+    found = _volume("single", preprocess_study(single, TASKS["flair-single"], 2.0))
+    return found | _volume("pair", preprocess_study(pair, TASKS["enhancing"], 6.0))
+
+
+def _volume(name: str, volume: StudyVolume) -> Arrays:
+    scales = [[scale.mean, scale.sd] for scale in volume.card.normalisation]
+    return {
+        f"{name}.image_CIJK": volume.image_CIJK,
+        f"{name}.label_IJK": volume.label_IJK,
+        f"{name}.native_label_ijk": volume.native_label_ijk,
+        f"{name}.scales": np.array(scales),
+        f"{name}.model_affine": np.array(volume.card.model_grid.affine),
+        f"{name}.counts": np.array([volume.entry.lesions, volume.entry.lesion_volume_ml]),
+    }
+
+
+def augmentation(folder: Path) -> Arrays:
+    """A deformed copy, as training finds it in the node's cache."""
+    study = draw_study(1)
+    run = make_run([study])
+    copy = open_augmented(study, study.entry.volume, 1, run.training, seed=3, cache=folder)
+    return {
+        "image_CIJK": np.array(copy.image_CIJK),
+        "label_IJK": np.array(copy.label_IJK),
+        "lesions_V4": copy.places.lesions_V4,
+        "exclusive_S3": copy.places.exclusive_S3,
+        "crowded": np.array(copy.places.crowded),
+    }
+
+
+def training(folder: Path) -> Arrays:
+    """Weights, draws, rates and length of a run whose last batch of an epoch is not full."""
+    studies = [draw_study(1), draw_study(2)]
+    run = make_run(studies, patches_per_study=6, augmentations=1, batch_size=8, warmup_steps=3)
+    network = build_unet(run.architecture, channels=1, seed=run.seed)
+    outcome = train(run, network, random_start(network), studies, open_store("memory://"), CPU, folder)
+    copies = augmented_copies(run, studies, CPU, folder)
+    patches = [patch for epoch in (0, 1) for patch in epoch_patches(run, epoch, copies)]
+    rates = [learning_rate(run.training, step) for step in range(length_of(run).steps)]
+    assert outcome.final_loss is not None
+    return {
+        "draws": np.array([(int(patch.volume.study[4:]), *patch.start) for patch in patches]),
+        "steps": np.array([outcome.epochs, outcome.steps]),
+        "rates": np.array(rates),
+        "loss": np.array(outcome.final_loss),
+        **{f"weights.{name}": tensor.numpy() for name, tensor in network.state_dict().items()},
+    }
+
+
+def inference(folder: Path) -> Arrays:
+    """Probability and mask on an oblique native grid, from a network with weights by formula."""
+    study = draw_study(1)
+    network = by_formula(build_unet(Architecture(depth=1, base_channels=2), channels=1, seed=0))
+    native = Grid(shape=(28, 30, 14), affine=tuple(tuple(row) for row in (OBLIQUE + _shift(26, 24, 20)).tolist()))
+    prediction = predict_native(
+        network, study.image_CIJK, study.card.model_grid, native, InferenceConfig(step_voxels=8), 16, CPU.device
+    )
+    return {"probability_ijk": prediction.probability_ijk, "mask_ijk": prediction.mask_ijk}
+
+
+def _shift(*mm: float) -> NDArray[np.float64]:
+    matrix = np.zeros((4, 4))
+    matrix[:3, 3] = mm
+    return matrix
+
+
+def by_formula(network: UNet) -> UNet:
+    """Weights that no random generator decides."""
+    with torch.no_grad():
+        for number, tensor in enumerate(network.state_dict().values()):
+            steps = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
+            tensor.copy_(torch.sin(1.7 * steps + number) * 0.4)
+    return network
+
+
+def evaluation(folder: Path) -> Arrays:
+    """Counts, ratios and lesions of hand-drawn masks by each built-in definition; undefined is NaN."""
+    reference, prediction = np.zeros((24, 24, 12), np.uint8), np.zeros((24, 24, 12), np.uint8)
+    for corner, edge in (((2, 2, 2), 4), ((12, 3, 4), 2), ((3, 15, 6), 3), ((18, 18, 2), 1), ((19, 19, 3), 1)):
+        reference[tuple(slice(first, first + edge) for first in corner)] = 1
+    for corner, edge in (((4, 3, 2), 4), ((12, 4, 4), 3), ((8, 10, 8), 2), ((19, 19, 3), 1)):
+        prediction[tuple(slice(first, first + edge) for first in corner)] = 1
+    grid = Grid(shape=reference.shape, affine=tuple(tuple(row) for row in OBLIQUE.tolist()))
+    study = draw_study(1)
+    cell = Cell(arm="de-novo", source=None, training_size=1, fold=1, seed=0)
+    columns = make_run([study]).changed(cell=cell).columns().model_dump()
+    found: Arrays = {}
+    for name, definition in DEFINITIONS.items():
+        tested = {"study": "sub-001", "patient": "001", "site": "drawn", "position": 1, "definition": "drawn"}
+        row, own = rows_of(
+            StudyColumns.model_validate(columns | tested), reference, prediction, grid, definition, inference_s=0.0
+        )
+        found[f"{name}.study"] = _numbers([row], STUDY_NUMBERS)
+        found[f"{name}.lesions"] = _numbers(own, LESION_NUMBERS)
+        found[f"{name}.outcomes"] = np.array([f"{lesion.side} {lesion.outcome}" for lesion in own])
+    return found
+
+
+STUDY_NUMBERS = (
+    *("reference_lesions", "predicted_lesions", "true_positives", "false_positives", "sensitivity", "ppv", "dice"),
+    *("reference_ml", "predicted_ml"),
+)
+LESION_NUMBERS = ("lesion", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap", "matched")
+
+
+def _numbers(rows: Iterable[Document], names: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([[np.nan if (x := getattr(row, name)) is None else x for name in names] for row in rows])
+
+
+GOLDEN: dict[str, Callable[[Path], Arrays]] = {
+    "preprocessing": preprocessing,
+    "augmentation": augmentation,
+    "training": training,
+    "inference": inference,
+    "evaluation": evaluation,
+}
+"""By the room's name in ResultVersions."""
+
+BOUNDS: dict[str, dict[str, float]] = {
+    # Registration by ANTs rounds otherwise on other processors; float16 has a step of 0.002 at 4 SD.
+    "preprocessing": {"single.image_CIJK": 2e-3, "single.scales": 1e-5, "pair.image_CIJK": 0.1, "pair.scales": 1e-4},
+    "augmentation": {"image_CIJK": 4e-3},
+    # Adam divides by the size of the gradient, so a rounding of 1e-7 may move a weight by a part of a step (rate 1e-3).
+    "training": {"loss": 1e-4, "weights": 5e-4},
+    "inference": {"probability_ijk": 1e-5},
+    "evaluation": {f"{name}.{kind}": 1e-9 for name in DEFINITIONS for kind in ("study", "lesions")},
+}
+"""Largest difference that another processor or torch (2.11 to 2.13) may make, by array; all others are exact."""
+
+
+def bound_of(room: str, name: str) -> float:
+    """0 where the array is exact."""
+    own = BOUNDS.get(room, {})
+    return own.get(name, own.get(name.partition(".")[0], 0.0))
