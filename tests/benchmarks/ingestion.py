@@ -32,7 +32,7 @@ from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.ingest import StudyOutcome, lost
 from lesionlab.simulation.cohort import simulate_cohort
-from lesionlab.store.arrays import read_attributes
+from lesionlab.store.documents import read_card
 from lesionlab.store.objects import open_store
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.keys import STUDY_VOLUME
@@ -82,7 +82,7 @@ def platform(dataset: Path, folder: Path, spacing_mm: float, workers: int | None
     volumes = [
         STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume) for entry in manifest.studies
     ]
-    cards = [StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE]) for key in volumes]
+    cards = [read_card(store, key, ATTRIBUTE, StudyVolumeCard) for key in volumes]
     return Measured(
         seconds, max(peaks_kib) / 2**20, float(np.mean([card.registrations[0].correlation_after for card in cards]))
     )

@@ -19,7 +19,8 @@ from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.registry import find_model, models
 from lesionlab.experiments.resolving import finished_run, resolve_plan
-from lesionlab.store.arrays import read_array, read_attributes
+from lesionlab.store.arrays import read_array
+from lesionlab.store.documents import read_card
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
@@ -116,7 +117,7 @@ def plan(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def masks_of(store: Store, key: str) -> dict[str, Any]:
-    card = StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE])
+    card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     arrays = {name: read_array(store, key, name) for name in ("native_label", "second_label")}
     return arrays | {"affine": card.native_grid.affine}
 
@@ -211,5 +212,5 @@ def test_a_model_that_is_not_told_apart_or_not_there_is_refused(
 
 
 def test_a_study_that_was_never_swept_is_named(store: Store) -> None:
-    with pytest.raises(InputError, match="study nobody: no sweep"):
+    with pytest.raises(InputError, match="experiment nobody: no sweep"):
         finished_run(store, TrainedIn(study="nobody", arm="de-novo", training_size=2, fold=1))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lesionlab.analysis.figures.planes import Outline, Picture, Plane, fullest_plane
 from lesionlab.analysis.statistics.conditions import Condition, rows_of
-from lesionlab.store.arrays import group_exists, read_array, read_attributes
+from lesionlab.store.arrays import group_exists, read_array
+from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.manifests import ManifestEntry
@@ -77,7 +78,7 @@ class ShownVolume:
 def read_volume(store: Store, entry: ManifestEntry) -> ShownVolume:
     """The volume that a manifest lists. Raises MissingObject where it is not in the store."""
     key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
-    card = StudyVolumeCard.model_validate(read_attributes(store, key)[ATTRIBUTE])
+    card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     image_IJK = read_array(store, key, "image")[-1].astype(np.float32)
     return ShownVolume(card, image_IJK, read_array(store, key, "native_label"))
 
