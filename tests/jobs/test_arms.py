@@ -20,8 +20,7 @@ from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.registry import find_model, models
 from lesionlab.experiments.resolving import finished_run, resolve_plan
 from lesionlab.store.arrays import read_array
-from lesionlab.store.documents import read_card
-from lesionlab.store.documents import read_document
+from lesionlab.store.documents import read_card, read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys

@@ -1,0 +1,193 @@
+"""One run from its spec to the ledger: what must be there before it counts as done, and what it must not start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lesionlab.errors import StoreError, TrainingError, TransferError
+from lesionlab.experiments.ledger import completed, ledger_entries
+from lesionlab.experiments.publishing import publish, publish_missing
+from lesionlab.model.unet import build_unet
+from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.orchestration.cell import run_cell, starting_network, task_of
+from lesionlab.orchestration.execution import execute
+from lesionlab.store.arrays import write_group
+from lesionlab.store.documents import write_document
+from lesionlab.store.files import FileStore
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import read_rows
+from lesionlab.training.loop import SoloWorker
+from storage_schemas import keys
+from storage_schemas.models import InferenceConfig, ModelCard, ModelName
+from storage_schemas.results import LesionRow, StudyRow
+from storage_schemas.runs import Cell, Parent, RunSpec
+from storage_schemas.versions import CURRENT
+from storage_schemas.volumes import ATTRIBUTE
+from tests.training.drawn import DrawnStudy, draw_study, make_run
+
+CPU = SoloWorker(torch.device("cpu"))
+DE_NOVO = Cell(arm="de-novo", source=None, training_size=1, fold=1, seed=0, depth=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store((tmp_path / "store").as_uri())
+
+
+def stored(store: Store, study: DrawnStudy) -> DrawnStudy:
+    """The study, with its volume in the store; native space is the model grid."""
+    key = keys.STUDY_VOLUME.build(site=study.entry.site, study=study.entry.study, digest=study.entry.volume)
+    arrays = {"image": study.image_CIJK, "label": study.label_IJK, "native_label": study.label_IJK}
+    write_group(store, key, arrays, {ATTRIBUTE: study.card.stored_form()})
+    return study
+
+
+def tested_run(store: Store, **training: object) -> RunSpec:
+    """Trains on one drawn study and tests another."""
+    seen, unseen = stored(store, draw_study(1)), stored(store, draw_study(2))
+    return make_run([seen], epochs=1, **training).changed(
+        test=(unseen.entry,), cell=DE_NOVO, inference=InferenceConfig(step_voxels=16)
+    )
+
+
+def do(run: RunSpec, store: Store, tmp_path: Path) -> None:
+    run_cell(CPU, task_of(run, store.uri, tmp_path / "cache"))
+
+
+def test_the_ledger_says_what_a_run_did_and_what_made_it(store: Store, tmp_path: Path) -> None:
+    run = tested_run(store)
+    do(run, store, tmp_path)
+    entry = ledger_entries(store, [run.run_id])[run.run_id]
+    assert (entry.tested, entry.epochs, entry.steps, entry.workers, entry.device) == (1, 1, 2, 1, "cpu")
+    assert (entry.attempts, entry.experiment) == (1, "drawn")
+    assert {"python", "numpy", "torch", "zarr"} <= entry.libraries.keys()
+    assert len(entry.code) == 16
+    assert not store.exists(keys.RUN_ATTEMPTS.build(run_id=run.run_id))
+    assert not store.exists(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+
+
+@pytest.mark.parametrize("lost", ["studies/part-", "lesions/part-", "studies.parquet", "model/card.json", "run.json"])
+def test_a_run_whose_results_were_not_all_written_is_not_done(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    run, put = tested_run(store), FileStore.put
+
+    def full(self: FileStore, key: str, data: bytes) -> None:
+        if lost in key:
+            raise StoreError(f"{key}: the disk is full")
+        put(self, key, data)
+
+    monkeypatch.setattr(FileStore, "put", full)
+    with pytest.raises(StoreError, match="disk is full"):
+        do(run, store, tmp_path)
+    assert not completed(store, [run.run_id])
+    monkeypatch.undo()
+    do(run, store, tmp_path)
+    entry = ledger_entries(store, [run.run_id])[run.run_id]
+    assert entry.attempts == 2
+
+
+def test_training_on_a_cpu_is_deterministic_whatever_torch_was_told_before(store: Store, tmp_path: Path) -> None:
+    torch.use_deterministic_algorithms(False)
+    seen: list[bool] = []
+
+    class Looking(SoloWorker):
+        def report(self, metrics: dict[str, float]) -> None:
+            seen.append(torch.are_deterministic_algorithms_enabled())
+
+    run = tested_run(store)
+    run_cell(Looking(torch.device("cpu")), task_of(run, store.uri, tmp_path / "cache"))
+    assert seen == [True]
+
+
+def test_a_parent_whose_registry_entry_was_replaced_is_refused_by_the_runs_own_sha256(store: Store) -> None:
+    run = tested_run(store)
+    name = ModelName(name="glioma", version="a" * 16)
+    weights = weights_bytes(build_unet(run.architecture, channels=1, seed=1))
+    child = run.changed(parent=Parent(model=name, weights_sha256=sha256_of(weights)))
+    register(store, run, name, weights)
+    network, transfers = starting_network(child, store)
+    assert weights_bytes(network) == weights
+    assert {row.origin for row in transfers} == {"source"}
+    # Other weights under the same name and version, with a card that vouches for them.
+    register(store, run, name, weights_bytes(build_unet(run.architecture, channels=1, seed=2)))
+    with pytest.raises(TransferError, match="weights were altered"):
+        starting_network(child, store)
+
+
+def register(store: Store, run: RunSpec, name: ModelName, weights: bytes) -> None:
+    card = ModelCard(
+        name=name.name,
+        version=name.version,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=sha256_of(weights),
+        cohort="tumours",
+        training_studies=1,
+    )
+    place = {"name": name.name, "version": name.version}
+    store.put(keys.MODEL_WEIGHTS.build(**place), weights)
+    write_document(store, keys.MODEL_CARD.build(**place), card)
+
+
+def test_a_run_that_was_planned_for_other_results_is_not_executed_by_this_code(store: Store, tmp_path: Path) -> None:
+    run = tested_run(store)
+    older = run.changed(versions=CURRENT.model_copy(update={"training": CURRENT.training + 1}))
+    with pytest.raises(TrainingError, match=rf"training {CURRENT.training + 1} \(this code has {CURRENT.training}\)"):
+        do(older, store, tmp_path)
+    assert store.list("runs/") == []
+
+
+def test_another_experiment_takes_over_a_finished_run_under_its_own_names(store: Store, tmp_path: Path) -> None:
+    run = tested_run(store)
+    do(run, store, tmp_path)
+    theirs = run.changed(experiment="theirs", metric=run.metric.model_copy(update={"name": "own"}))
+    assert theirs.run_id == run.run_id
+    assert execute([theirs], store, tmp_path / "cache", plain=True) == 0
+    place = {"experiment": "theirs", "run_id": run.run_id}
+    (row,) = read_rows(store, [keys.STUDY_ROWS.build(**place)], StudyRow)
+    (own,) = read_rows(store, [keys.STUDY_ROWS.build(experiment="drawn", run_id=run.run_id)], StudyRow)
+    assert (row.experiment, row.definition) == ("theirs", theirs.metric.label())
+    assert row.model_copy(update={"experiment": "drawn", "definition": own.definition}) == own
+    assert len(read_rows(store, [keys.LESION_ROWS.build(**place)], LesionRow)) > 0
+    assert publish_missing(store, [theirs]) == 0
+
+
+def test_publishing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
+    run = tested_run(store)
+    do(run, store, tmp_path)
+    before = {key: store.get(key) for key in store.list("results/")}
+    publish(store, run)
+    assert {key: store.get(key) for key in store.list("results/")} == before
+
+
+def test_a_run_goes_on_with_another_number_of_workers(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tested_run(store, batch_size=2)
+    run = run.changed(training=run.training.model_copy(update={"epochs": 3}))
+
+    class Stops(SoloWorker):
+        def report(self, metrics: dict[str, float]) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(Stops(torch.device("cpu")), task_of(run, store.uri, tmp_path / "cache"))
+    assert store.exists(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+    wider = run.changed(training=run.training.model_copy(update={"workers": 2}))
+    assert wider.run_id == run.run_id
+    epochs: list[float] = []
+
+    class Watches(SoloWorker):
+        def report(self, metrics: dict[str, float]) -> None:
+            epochs.append(metrics["epoch"])
+
+    run_cell(Watches(torch.device("cpu")), task_of(wider, store.uri, tmp_path / "cache"))
+    assert epochs == [2, 3]
