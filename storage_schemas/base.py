@@ -41,6 +41,13 @@ class Document(BaseModel):
         """Digest of the canonical JSON."""
         return digest_of(self.model_dump(mode="json"))
 
+    def written(self) -> dict[str, Any]:
+        """The fields that the document was written with: one that was added later, with a default, is not among them.
+
+        What a report shows of a document, so that a report of an old experiment stays as it was.
+        """
+        return self.model_dump(mode="json", exclude_unset=True)
+
     def stored_form(self) -> dict[str, Any]:
         """The document as it is stored: its fields, and its kind's schema number."""
         return {"schema": self.SCHEMA} | self.model_dump(mode="json")
@@ -81,7 +88,8 @@ class Named(Document):
     def named(cls, **fields: Any) -> Self:
         """A new document under the name that follows from its fields. Raises ValidationError."""
         draft = cls(id=_UNNAMED, **fields)
-        return draft.model_copy(update={"id": draft.name_digest()})
+        # Every field counts as written, also those that were left to their defaults: see `Document.written`.
+        return cls.model_validate(draft.model_dump(mode="json") | {"id": draft.name_digest()})
 
     def changed(self, **fields: Any) -> Self:
         """The same document with other fields, under its own new name."""

@@ -102,6 +102,7 @@ def report_content(
     every = "Every run, trained network, study volume, native image and file of this report"
     return _content(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), hashes_sheet(hashes, every)) | {
         "spec": plan.spec,
+        "definition": analysis.rows[0].definition if analysis.rows else plan.spec.metric.label(),
         "task_title": TASKS[plan.spec.task].title,
         "simulated": is_simulated(plan),
         "planned": len(analysis.planned),

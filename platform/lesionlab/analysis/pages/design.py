@@ -55,10 +55,10 @@ def _settings(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
     yield "spacing_mm", f"{spec.spacing_mm:g}"
     yield from ((name, text) for name, text in _axes(spec) if text)
     for part in (spec.architecture, spec.training, spec.inference):
-        yield from _flat(part.model_dump(mode="json"))
+        yield from _flat(part.written())
     for source in spec.sources:
         if source.training:
-            own, shared = (dict(_flat(t.model_dump(mode="json"))) for t in (source.training, spec.training))
+            own, shared = (dict(_flat(t.written())) for t in (source.training, spec.training))
             yield from ((f"{name} ({source.model})", value) for name, value in own.items() if value != shared[name])
 
 

@@ -10,7 +10,7 @@ from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.experiments.provenance import analysis_versions
-from storage_schemas.base import Digest, Document, digest_of
+from storage_schemas.base import Digest, Document, canonical_json, digest_of
 from storage_schemas.experiments import Plan
 from storage_schemas.manifests import Manifest
 
@@ -46,7 +46,7 @@ def table_digest(table: Table, found: Statistics) -> Digest:
             "table": [table.name, table.sha256],
             "unit": found.unit,
             "undefined": options.undefined,
-            "goal": options.goal.model_dump(mode="json") if options.goal else None,
+            "goal": options.goal.written() if options.goal else None,
             "null_repetitions": options.null_repetitions,
         }
     )
@@ -65,7 +65,7 @@ def main_hashes(plan: Plan, digest: Digest) -> tuple[Hash, ...]:
             ("weights of the default model, sha256", f"{name}@{version}", parent.weights_sha256)
             for (name, version), parent in sorted(parents.items())
         ),
-        *(("result version", room, str(number)) for room, number in plan.versions.model_dump().items()),
+        *(("result version", room, str(number)) for room, number in plan.versions.written().items()),
     )
 
 
@@ -108,4 +108,4 @@ def _images(manifest: Manifest) -> Iterable[Hash]:
 
 
 def _contents(rows: Iterable[Document]) -> list[str]:
-    return sorted(row.canonical_json() for row in rows)
+    return sorted(canonical_json(row.written()) for row in rows)

@@ -147,14 +147,23 @@ def summary_csv(summaries: Sequence[Summary]) -> str:
     )
 
 
+EFFECT_COLUMNS = (
+    *("metric", "test", "comparison", "training_size", "n", "n_other", "undefined", "difference", "statistic"),
+    *("p", "p_bonferroni", "family", "significant", "stratum", "note", "p_holm", "p_welch"),
+)
+"""Of effects.csv."""
+
+
 def effects_csv(effects: Sequence[EffectRow]) -> str:
     """Every comparison, with n, m and the reason where there is no p."""
-    return csv_text([effect.model_dump() for effect in effects])
+    return csv_text([{name: getattr(effect, name) for name in EFFECT_COLUMNS} for effect in effects])
 
 
 def studies_csv(rows: Iterable[StudyRow]) -> str:
     """Every tested study under every model; without the inference time, which differs between equal runs."""
-    return csv_text([row.model_dump(exclude={"inference_s"}) for row in rows])
+    own = [row.model_dump(exclude={"inference_s"}, exclude_unset=True) for row in rows]
+    written = [name for name in StudyRow.model_fields if any(name in row for row in own)]
+    return csv_text([{name: row.get(name) for name in written} for row in own])
 
 
 def csv_text(records: Sequence[Mapping[str, object]]) -> str:

@@ -1,0 +1,78 @@
+"""A finished experiment outlives the code: a later release, whose documents have more fields, reads and resumes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.store.objects import Store, open_store
+from storage_schemas import keys
+
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def call(folder: Path, *arguments: str, later: bool) -> str:
+    """Standard output of a command, by this release or by a later one."""
+    module = "tests.jobs.with_added_fields" if later else "jobs.cli"
+    root = Path(__file__).parents[2]
+    environment = os.environ | {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "LESIONLAB_STORE": (folder / "store").as_uri(),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    }
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which this release has run the tiny experiment and written its report."""
+    folder = tmp_path_factory.mktemp("kept")
+    call(folder, "run", str(TINY), "--plain", "--work", str(folder), later=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Store:
+    return open_store((folder / "store").as_uri())
+
+
+def test_a_later_release_writes_the_same_report_byte_for_byte(folder: Path, store: Store) -> None:
+    before = {key: store.get(key) for key in store.list("reports/")}
+    call(folder, "analyse", "tiny", later=True)
+    after = {key: store.get(key) for key in store.list("reports/")}
+    assert sorted(after) == sorted(before)
+    assert after == before
+
+
+def test_a_later_release_sees_every_run_as_done(folder: Path, store: Store) -> None:
+    lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
+    assert {line["state"] for line in lines} == {"done"}
+    assert [line["run_id"] for line in lines] == [run.run_id for run in current_plan(store, "tiny").runs]
+    told = call(folder, "sweep", str(TINY), "--dry-run", later=True)
+    assert f"{len(lines)} of {len(lines)} cells done" in told
+
+
+def test_a_later_release_resumes_what_was_left_and_gets_the_same_rows(folder: Path, store: Store) -> None:
+    run = current_plan(store, "tiny").runs[-1]
+    place = {"experiment": "tiny", "run_id": run.run_id}
+    lesions = store.get(keys.LESION_ROWS.build(**place))
+    weights = store.get(keys.RUN_WEIGHTS.build(run_id=run.run_id))
+    store.delete(keys.LEDGER.build(run_id=run.run_id))
+    store.delete_prefix(f"runs/{run.run_id}/")
+    call(folder, "sweep", str(TINY), "--plain", later=True)
+    assert store.get(keys.RUN_WEIGHTS.build(run_id=run.run_id)) == weights
+    assert len(store.get(keys.LESION_ROWS.build(**place))) > 0
+    lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
+    assert {line["state"] for line in lines} == {"done"}
+    assert lesions
