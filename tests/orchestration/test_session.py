@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import ray
@@ -39,3 +41,22 @@ def test_an_open_session_is_used_and_left_open():
 )
 def test_the_scarcest_resource_says_how_many_cells_run_at_once(room, workers, cells):
     assert room.cells(workers) == cells
+
+
+LATE = """
+import ray
+from lesionlab.errors import TrainingError
+from lesionlab.orchestration.session import ray_session
+try:
+    with ray_session(cpus=1):
+        pass
+except TrainingError as error:
+    assert "RAY_AUTH_TOKEN" in str(error) and not ray.is_initialized()
+else:
+    raise SystemExit("a session was opened without a token")
+"""
+
+
+def test_a_session_is_refused_where_ray_was_imported_before_its_environment_was_set() -> None:
+    without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
+    subprocess.run([sys.executable, "-c", LATE], check=True, env=without_ray)
