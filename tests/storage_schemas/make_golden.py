@@ -1,0 +1,67 @@
+"""Keep one stored object of each kind: `python -m tests.storage_schemas.make_golden STORE VERSION`.
+
+STORE is the URI of a store in which the tiny experiment (tests/jobs/tiny.yaml) was run by that release. Files of a
+release are written once; from 0.2.0 on they stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from lesionlab.store.arrays import read_attributes
+from lesionlab.store.objects import Store, open_store
+from storage_schemas import keys
+from storage_schemas.keys import KeyPattern
+from storage_schemas.manifests import ENTRY_ATTRIBUTE
+from storage_schemas.volumes import ATTRIBUTE, PREDICTION_ATTRIBUTE
+
+GOLDEN = Path(__file__).parent / "golden"
+
+OBJECTS: dict[str, KeyPattern] = {
+    "Pointer.json": keys.CURRENT_PLAN,
+    "Manifest.json": keys.MANIFEST,
+    "Split.json": keys.SPLIT,
+    "Plan.json": keys.PLAN,
+    "RunSpec.json": keys.RUN_SPEC,
+    "ModelCard.json": keys.MODEL_CARD,
+    "LedgerEntry.json": keys.LEDGER,
+    "StudyVerdict.json": keys.STUDY_VERDICT,
+    "StudyRow.parquet": keys.STUDY_ROWS,
+    "LesionRow.parquet": keys.LESION_ROWS,
+    "TensorTransfer.parquet": keys.RUN_TRANSFER,
+    "VerdictRow.parquet": keys.VERDICTS,
+    "StudyFacts.parquet": keys.FACTS,
+}
+"""By the class that reads it."""
+
+ATTRIBUTES: dict[str, tuple[KeyPattern, str]] = {
+    "StudyVolumeCard.json": (keys.STUDY_VOLUME, ATTRIBUTE),
+    "ManifestEntry.json": (keys.STUDY_VOLUME, ENTRY_ATTRIBUTE),
+    "PredictionCard.json": (keys.PREDICTION, PREDICTION_ATTRIBUTE),
+}
+"""Documents in attributes of Zarr groups."""
+
+
+def main(uri: str, version: str) -> None:
+    """Write the folder of a release. Raises SystemExit where it is there already."""
+    store, folder = open_store(uri), GOLDEN / version
+    if folder.exists():
+        raise SystemExit(f"{folder} is there: golden documents of a release are written once")
+    folder.mkdir(parents=True)
+    for file, pattern in OBJECTS.items():
+        (folder / file).write_bytes(store.get(_one(store, pattern)))
+    for file, (pattern, attribute) in ATTRIBUTES.items():
+        group = _one(store, KeyPattern(pattern.template + "/zarr.json")).removesuffix("/zarr.json")
+        (folder / file).write_text(json.dumps(read_attributes(store, group)[attribute], sort_keys=True) + "\n")
+
+
+def _one(store: Store, pattern: KeyPattern) -> str:
+    """The last key of the kind; a pointer beside documents is none of them."""
+    found = [key for key in store.list(pattern.prefix()) if pattern.parse(key)]
+    return [key for key in found if pattern == keys.CURRENT_PLAN or not key.endswith("/current.json")][-1]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,118 @@
+"""What was written can be read, for years; what cannot be read is refused in one sentence that says which version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lesionlab.errors import StoreError
+from lesionlab.store.documents import read_document, read_pointer, write_document
+from lesionlab.store.objects import open_store
+from lesionlab.store.tables import read_rows
+from storage_schemas import facts, manifests, models, results, runs, splits, verdicts, volumes
+from storage_schemas.base import Document, Named, Pointer, SchemaError
+from storage_schemas.experiments import Plan
+from storage_schemas.models import ModelName
+from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT
+from tests.storage_schemas.make_golden import ATTRIBUTES, GOLDEN, OBJECTS
+
+MODULES = (facts, manifests, models, results, runs, splits, verdicts, volumes)
+KINDS: dict[str, type[Document]] = {
+    name: kind
+    for module in MODULES
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Document)
+} | {"Plan": Plan, "Pointer": Pointer}
+RELEASES = sorted(folder.name for folder in GOLDEN.iterdir())
+DOCUMENTS = [path for path in sorted(GOLDEN.rglob("*.json"))]
+TABLES = [path for path in sorted(GOLDEN.rglob("*.parquet"))]
+KEY = "models/glioma/champion.json"
+
+
+def called(path: Path) -> str:
+    return f"{path.parent.name} {path.stem}"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_kind_of_stored_document_has_a_golden_one(release: str) -> None:
+    assert {path.name for path in (GOLDEN / release).iterdir()} == {*OBJECTS, *ATTRIBUTES}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=called)
+def test_documents_of_every_release_are_read_with_every_field(path: Path) -> None:
+    form = json.loads(path.read_text())
+    document = KINDS[path.stem].from_stored(form)
+    assert json.loads(json.dumps(document.written())) == {
+        name: value for name, value in form.items() if name != "schema"
+    }
+    if isinstance(document, Named):
+        assert document.id == form["id"]
+
+
+@pytest.mark.parametrize("path", TABLES, ids=called)
+def test_tables_of_every_release_are_read(path: Path) -> None:
+    store = open_store("memory://")
+    store.put("table.parquet", path.read_bytes())
+    rows = read_rows(store, ["table.parquet"], KINDS[path.stem])
+    assert all(isinstance(row, KINDS[path.stem]) for row in rows)
+    if path.stem not in ("VerdictRow", "LesionRow"):
+        assert rows
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_id_of_a_golden_run_is_what_this_code_would_name_it(release: str) -> None:
+    """Fails where a field was added to a run without `Neutral` or `Aside`: every run would be paid for again."""
+    run = RunSpec.from_stored(json.loads((GOLDEN / release / "RunSpec.json").read_text()))
+    if run.versions != CURRENT:
+        run = run.model_copy(update={"versions": run.versions})
+    assert run.name_digest() == run.id
+
+
+def stored(form: Any) -> Any:
+    store = open_store("memory://")
+    store.put(KEY, json.dumps(form).encode())
+    return store
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ({"target": "0" * 16}, "written by lesionlab 0.1.0"),
+        ({"schema": 2, "target": "0" * 16}, "schema 2, this version reads schema 1: written by a newer lesionlab"),
+        ({"schema": 1, "target": "0" * 16, "since": 1}, r"unknown fields \(since\).*written by a newer lesionlab"),
+        ({"schema": 1, "target": "glioma"}, "is not a valid Pointer: target"),
+        ({"schema": 1}, "is not a valid Pointer: target"),
+        ([], "is not a valid Pointer"),
+    ],
+    ids=["0.1.0", "future schema", "future field", "wrong value", "missing field", "no document"],
+)
+def test_a_document_that_cannot_be_read_is_one_clear_sentence(form: Any, wanted: str) -> None:
+    with pytest.raises(StoreError, match=wanted) as refusal:
+        read_pointer(stored(form), KEY)
+    assert KEY in str(refusal.value)
+    assert len(refusal.value.args) == 1
+
+
+def test_what_is_no_json_is_one_clear_sentence() -> None:
+    store = open_store("memory://")
+    store.put(KEY, b"\x00{")
+    with pytest.raises(StoreError, match="is not JSON"):
+        read_pointer(store, KEY)
+
+
+def test_a_field_from_the_future_deep_within_is_named_by_its_place() -> None:
+    form = ModelName(name="glioma", version="0" * 16).stored_form() | {"schema": 1}
+    with pytest.raises(SchemaError, match=r"unknown fields \(colour\)"):
+        ModelName.from_stored(form | {"colour": "blue"})
+
+
+def test_a_stored_document_is_what_was_written() -> None:
+    store = open_store("memory://")
+    document = ModelName(name="glioma", version="0" * 16)
+    write_document(store, KEY, document)
+    assert json.loads(store.get(KEY)) == {"name": "glioma", "schema": 1, "version": "0" * 16}
+    assert read_document(store, KEY, ModelName) == document
