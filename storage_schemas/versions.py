@@ -31,7 +31,7 @@ class ResultVersions(Document):
     """From two masks to the rows of a study and its lesions."""
 
 
-CURRENT = ResultVersions(preprocessing=1, augmentation=1, training=1, inference=1, evaluation=1)
+CURRENT = ResultVersions(preprocessing=1, augmentation=1, training=1, inference=1, evaluation=2)
 """The versions of this code."""
 
 

@@ -138,7 +138,8 @@ def test_below_the_minimum_volume_a_lesion_neither_hits_nor_is_hit():
     three = MetricDefinition(name="three-mm3", minimum_volume_mm3=3.0)
     result = score(reference, prediction, MM, three)
     assert outcomes(result) == (["missed"], ["false-positive"])
-    assert (result.dice, result.reference_ml, result.predicted_ml) == (0.0, 0.003, 0.003)
+    # Dice and volumes are those of the whole masks.
+    assert (result.dice, result.reference_ml, result.predicted_ml) == (0.5, 0.004, 0.004)
 
 
 def test_the_minimum_volume_is_in_millimetres_not_voxels():

@@ -123,6 +123,25 @@ def test_msseg_2_asks_the_largest_covers_until_they_make_up_65_percent(inside, o
     assert lesion.outcome == outcome
 
 
+@pytest.mark.parametrize(("lesions", "outcome"), [(1, "true-positive"), (2, "missed")])
+def test_msseg_2_looks_at_one_cover_more_than_there_are_lesions(lesions, outcome):
+    """Of four equal covers the two good ones come first and make up half; the two others lie mostly outside."""
+    inside, outside, none = "####.####.####.####", "..........####.####", "." * 19
+    second = "####" + "." * 15 if lesions == 2 else none
+    reference = draw("\n".join(["#" * 19, *[none] * 5, second]))
+    prediction = draw("\n".join([inside, *[outside] * 4, none, none]))
+    first, *_ = score(reference, prediction, MM, DEFINITIONS["msseg-2"]).reference
+    assert first.outcome == outcome
+
+
+def test_msseg_2_drops_small_lesions_from_counts_but_not_from_dice_and_volumes():
+    reference, prediction = draw("#####.##..#"), draw("#####......")
+    result = score(reference, prediction, MM, DEFINITIONS["msseg-2"])
+    assert tally(result) == (1, 1, 1, 1)
+    assert result.dice == pytest.approx(2 * 5 / (8 + 5))
+    assert (result.reference_ml, result.predicted_ml) == pytest.approx((0.008, 0.005))
+
+
 # --- one to one ---
 
 

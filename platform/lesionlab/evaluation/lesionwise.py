@@ -48,7 +48,11 @@ class Score:
     reference: tuple[ScoredLesion, ...]
     prediction: tuple[ScoredLesion, ...]
     dice: float | None
-    """Voxelwise; None where both masks are empty."""
+    """Voxelwise over the whole masks, dropped lesions too; None where both are empty."""
+    reference_ml: float
+    """Volume of the whole reference mask, in ml."""
+    predicted_ml: float
+    """Volume of the whole predicted mask, in ml."""
 
     @property
     def true_positives(self) -> int:
@@ -81,23 +85,14 @@ class Score:
         sensitivity, ppv = self.sensitivity or 0.0, self.ppv or 0.0
         return 2 * sensitivity * ppv / (sensitivity + ppv) if sensitivity + ppv else 0.0
 
-    @property
-    def reference_ml(self) -> float:
-        """Volume of all reference lesions, in ml."""
-        return sum(lesion.volume_mm3 for lesion in self.reference) / 1000
-
-    @property
-    def predicted_ml(self) -> float:
-        """Volume of all predicted lesions, in ml."""
-        return sum(lesion.volume_mm3 for lesion in self.prediction) / 1000
-
 
 def score(
     reference_ijk: npt.ArrayLike, prediction_ijk: npt.ArrayLike, affine: npt.ArrayLike, definition: MetricDefinition
 ) -> Score:
     """Lesionwise comparison of two masks on one grid; `affine` is its 4×4 matrix, voxel indices to world mm.
 
-    Lesions below the definition's minimum volume leave both masks first: they can neither be hit nor hit.
+    Lesions below the definition's minimum volume are dropped from both masks before lesions are counted and matched: they
+    can neither be hit nor hit. Dice and volumes are those of the whole masks.
     Raises ImageError where the two masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
@@ -125,7 +120,9 @@ def score(
             overlaps.turned().covered_N() / overlaps.other_voxels_N,
             matching.prediction_partner_P,
         ),
-        dice=_dice(reference.ids_IJK > 0, prediction.ids_IJK > 0),
+        dice=_dice(reference_ijk > 0, prediction_ijk > 0),
+        reference_ml=_ml(reference_ijk, affine),
+        predicted_ml=_ml(prediction_ijk, affine),
     )
 
 
@@ -167,6 +164,10 @@ def _scored(
 def _dice(reference_ijk: npt.NDArray[np.bool_], prediction_ijk: npt.NDArray[np.bool_]) -> float | None:
     both = np.count_nonzero(reference_ijk) + np.count_nonzero(prediction_ijk)
     return float(2 * np.count_nonzero(reference_ijk & prediction_ijk) / both) if both else None
+
+
+def _ml(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike) -> float:
+    return np.count_nonzero(mask_ijk) * voxel_volume_mm3(affine) / 1000
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -83,14 +83,15 @@ def any_overlap(overlaps: Overlaps, rule: AnyOverlap) -> Hits:
 def mostly_inside(overlaps: Overlaps, rule: MostlyInside) -> Hits:
     """Own lesions of which enough is covered, by lesions that lie mostly within this mask.
 
-    The rule of animaSegPerfAnalyzer. Where it takes equally large covers in any order, the one that lies less outside
+    The rule of animaSegPerfAnalyzer, which looks at one cover more than the own mask has lesions, and no further. Where it takes equally large covers in any order, the one that lies less outside
     comes first here, so that the answer does not depend on how lesions are numbered.
     """
     enough_N = overlaps.covered_N() / overlaps.own_voxels_N > rule.covered_above
+    most = len(overlaps.own_voxels_N) + 1
     outside_N = (overlaps.other_voxels_N - overlaps.turned().covered_N()) / overlaps.other_voxels_N
     return np.array(
         [
-            bool(enough) and _trustworthy(overlaps.shared_Q[mine], outside_N[overlaps.other_Q[mine]], rule)
+            bool(enough) and _trustworthy(overlaps.shared_Q[mine], outside_N[overlaps.other_Q[mine]], rule, most)
             for enough, mine in zip(enough_N, _pairs_of_each(overlaps), strict=True)
         ],
         dtype=np.bool_,
@@ -121,10 +122,10 @@ def one_to_one(overlaps: Overlaps, rule: OneToOne) -> tuple[Counts, Counts]:
     return own_partner, other_partner
 
 
-def _trustworthy(shared: Counts, outside: NDArray[np.float64], rule: MostlyInside) -> bool:
+def _trustworthy(shared: Counts, outside: NDArray[np.float64], rule: MostlyInside, most: int) -> bool:
     order = np.lexsort((outside, -shared))
     before = np.cumsum(shared[order]) - shared[order]
-    taken = before < rule.share_of_cover * shared.sum()
+    taken = (before < rule.share_of_cover * shared.sum()) & (np.arange(len(order)) < most)
     return bool((outside[order][taken] <= rule.most_outside).all())
 
 
