@@ -91,8 +91,8 @@ def score(
 ) -> Score:
     """Lesionwise comparison of two masks on one grid; `affine` is its 4×4 matrix, voxel indices to world mm.
 
-    Lesions below the definition's minimum volume are dropped from both masks before lesions are counted and matched: they
-    can neither be hit nor hit. Dice and volumes are those of the whole masks.
+    Lesions below the definition's minimum volume are dropped from both masks before lesions are counted and matched:
+    they can neither be hit nor hit. Dice and volumes are those of the whole masks.
     Raises ImageError where the two masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)

@@ -83,8 +83,9 @@ def any_overlap(overlaps: Overlaps, rule: AnyOverlap) -> Hits:
 def mostly_inside(overlaps: Overlaps, rule: MostlyInside) -> Hits:
     """Own lesions of which enough is covered, by lesions that lie mostly within this mask.
 
-    The rule of animaSegPerfAnalyzer, which looks at one cover more than the own mask has lesions, and no further. Where it takes equally large covers in any order, the one that lies less outside
-    comes first here, so that the answer does not depend on how lesions are numbered.
+    The rule of animaSegPerfAnalyzer, which looks at one cover more than the own mask has lesions, and no further. Where
+    it takes equally large covers in any order, the one that lies less outside comes first here, so that the answer does
+    not depend on how lesions are numbered.
     """
     enough_N = overlaps.covered_N() / overlaps.own_voxels_N > rule.covered_above
     most = len(overlaps.own_voxels_N) + 1
