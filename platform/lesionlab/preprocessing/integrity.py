@@ -16,7 +16,7 @@ import numpy as np
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.intensity import HeadMask, head_mask, z_score
 from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
-from lesionlab.imaging.resample import turned, turned_grid
+from lesionlab.imaging.resample import reoriented, reoriented_grid
 from lesionlab.imaging.volume import Examined, Volume, examine_image, examine_mask, matrix_of, spacing_of
 from lesionlab.preprocessing.files import Reference, StudyFiles
 from lesionlab.preprocessing.paths import place_of
@@ -84,7 +84,7 @@ def twin_findings(images: Mapping[str, Volume]) -> list[Finding]:
             what=f"has the same voxels as {one}; wanted two scans; find the one that is missing",
         )
         for one, other in combinations(images, 2)
-        if np.array_equal(images[one].voxels, turned(images[other], images[one].grid).voxels)
+        if np.array_equal(images[one].voxels, reoriented(images[other], images[one].grid).voxels)
     ]
 
 
@@ -93,7 +93,7 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
 
     Corners up to SAME_PLACE_MM apart are rounding. The same voxels in another order are put in the image's order.
     """
-    same = turned_grid(mask, image)
+    same = reoriented_grid(mask, image)
     remedy = f"resample the mask onto the {role} or exclude the study"
     mask_mm, image_mm = spacing_of(matrix_of(same)), spacing_of(matrix_of(image))
     if not np.allclose(mask_mm, image_mm, atol=1e-3):
@@ -157,7 +157,7 @@ def _bring_home(
         findings += [mismatch] if mismatch else []
         if examined.volume is None or (mismatch and not mismatch.repaired):
             return None
-        return Volume(turned(examined.volume, native.grid).voxels, matrix_of(native.grid))
+        return Volume(reoriented(examined.volume, native.grid).voxels, matrix_of(native.grid))
     findings += _ambiguous_worlds((examined, native), place)
     if examined.volume is None:
         return None
