@@ -1,4 +1,4 @@
-"""A simulated and some real BIDS datasets in; one PNG with their FLAIR scans side by side, lesions outlined, out."""
+"""Draw FLAIR slices of a simulated and of real BIDS datasets into one PNG, with the lesions outlined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DOTS_PER_INCH = 120
 
 @dataclass(frozen=True)
 class _Slice:
-    """The axial slice that shows most of the lesions, patient's right on the left; arrays (x, y)."""
+    """The axial slice that shows most lesion area, patient's right on the left; arrays (x, y)."""
 
     title: str
     image: Floats
@@ -38,11 +38,11 @@ class _Slice:
 
 
 def contact_sheet(simulated: Path, real: Sequence[Path], out: Path) -> None:
-    """Draw up to four studies of each simulated pathology and of each real dataset, two panels a study.
+    """Draw up to four studies of each simulated pathology and of each real dataset, two panels per study.
 
-    The second panel outlines the reference mask. Masks are found as `label-lesion` beside the FLAIR of the same session
-    or, where a dataset has only those, as `space-ses01_label-change` on the FLAIR of the first.
-    Raises DatasetError where a dataset has no FLAIR with a mask.
+    The second panel outlines the reference mask: the `label-lesion` mask of the same session or, in datasets without
+    one, the `space-ses01_label-change` mask on the FLAIR of the first session.
+    Raises DatasetError if a dataset has no FLAIR with a mask.
     """
     rows = _rows([*_simulated_groups(simulated), *(_group(dataset) for dataset in real)])
     height = len(rows) * _PANEL_INCHES * (_PANEL_MM[1] / _PANEL_MM[0] + 0.16) + 0.62
@@ -63,7 +63,7 @@ def contact_sheet(simulated: Path, real: Sequence[Path], out: Path) -> None:
     drawn = io.BytesIO()
     canvas.print_png(drawn)  # type: ignore[no-untyped-call]
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A palette halves the file; grey values and one red need no more.
+    # A palette halves the file size; grey values and one red need no more colours.
     Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
@@ -82,7 +82,10 @@ def _group(dataset: Path, subjects: Sequence[str] | None = None, label: str | No
     label = label or f"real: {dataset.name}"
     found = [study for name in names if (study := _first_study(dataset, name, label)) is not None]
     if not found:
-        raise DatasetError(f"{dataset}: wanted a FLAIR with a lesion mask under derivatives/manual, found none")
+        raise DatasetError(
+            f"{dataset}: wanted a FLAIR with a lesion mask under derivatives/manual, found none; "
+            "add the masks or leave the dataset out"
+        )
     return found[:_STUDIES_A_ROW]
 
 
@@ -102,14 +105,14 @@ def _slice(flair: Path, mask: Path, title: str) -> _Slice:
     inside = np.asarray(lesions.dataobj) > 0
     voxels = np.asarray(image.dataobj, dtype=np.float32)
     head = (voxels > 0.3 * np.percentile(voxels, 99)).sum(axis=(0, 1))
-    # Weighted by the size of the head: a cut through the cerebrum shows more than one through its base.
+    # Weighted by head size: a slice through the cerebrum shows more than one through the skull base.
     k = int((inside.sum(axis=(0, 1)) * head.astype(float) ** 2).argmax())
     x_mm, y_mm = (float(h) for h in image.header.get_zooms()[:2])
     return _Slice(title, voxels[::-1, :, k], inside[::-1, :, k], (x_mm, y_mm))
 
 
 def _draw(axes: Axes, study: _Slice) -> None:
-    """One slice at a scale that all panels share, centred on the head."""
+    """Draw one slice centred on the head, at the same scale in all panels."""
     image = study.image
     head = image > 0.12 * np.percentile(image, 99)
     bright = image[image > 0.5 * np.percentile(image, 97)]
@@ -128,7 +131,7 @@ def _limits(along: NDArray[np.intp], width: float) -> tuple[float, float]:
 
 
 def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:
-    """Pack groups into rows; a group that does not fit the rest of a row opens a new one."""
+    """Pack groups into rows; a group that does not fit into the rest of a row starts a new one."""
     rows: list[list[_Slice]] = [[]]
     for group in groups:
         if len(rows[-1]) + len(group) > _STUDIES_A_ROW:
@@ -139,8 +142,8 @@ def _rows(groups: list[list[_Slice]]) -> list[list[_Slice]]:
 
 def _caption(real: Sequence[Path]) -> str:
     lines = [
-        "Axial FLAIR through a large cut of the lesions, radiological view (patient's right on the left). Red: "
-        "reference mask; (changes): of lesions between two visits only."
+        "Axial FLAIR slices with a large lesion area, radiological convention (patient's right on the left). Red: "
+        "reference mask; (changes): the mask marks only lesion changes between two visits."
     ]
     for dataset in real:
         about = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))

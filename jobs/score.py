@@ -16,7 +16,7 @@ from jobs.shared.score_output import as_json, show, write_lesions
 from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.lesionwise import score as score_masks
 from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
-from lesionlab.imaging.resample import turned
+from lesionlab.imaging.resample import reoriented
 from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_mask, read_volume
 from storage_schemas.definitions import DEFINITIONS
 
@@ -74,7 +74,7 @@ def read_both(reference: MaskFile, prediction: MaskFile) -> tuple[Volume, Volume
 
 def on_one_grid(reference: Volume, prediction: Volume, name: Path) -> Volume:
     """The prediction with its axes in the reference's order. Raises InputError where it lies on another grid."""
-    placed = turned(prediction, reference.grid)
+    placed = reoriented(prediction, reference.grid)
     where = ""
     if placed.voxels.shape == reference.voxels.shape:
         gap_mm = corner_gap_mm(placed.affine, reference.affine, reference.grid.shape)

@@ -25,7 +25,7 @@ from lesionlab.preprocessing.privacy import (
     SALT_VARIABLE,
     id_salt,
     pseudonymised,
-    refuse_telling_names,
+    refuse_identifying_names,
     screen_dataset,
     scrubbed,
 )
@@ -75,7 +75,7 @@ def admit(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> D
     for finding in scrubbed(told):
         notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site)
-    return refuse_telling_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+    return refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
 
 
 def input_files(path: Path) -> list[Path]:

@@ -1,21 +1,21 @@
-"""Everything that lesionlab refuses, as one tree.
+"""Define the tree of errors that lesionlab raises.
 
-A message says which thing, what was wanted, what was found, what to do.
+A message says which thing is wrong, what was wanted, what was found and what to do.
 
 LesionlabError
-├── InputError            what a person handed in cannot be used as it is
+├── InputError            the user's input cannot be used as it is
 │   ├── DatasetError      a BIDS dataset, or a study in it, is missing, empty, incomplete or inconsistent
-│   │   └── StudyRefused  one study, with every finding
-│   ├── ImageError        one image cannot be read, or is not the volume that it should be
-│   └── SpecError         a study file (YAML) or an option contradicts itself or the data
-├── StoreError            the object store cannot serve
-│   ├── MissingObject     nothing under this key
-│   ├── ObjectExists      a write-once key is taken
-│   ├── Conflict          a pointer moved between reading and writing it
+│   │   └── StudyRefused  one study cannot be used; carries every finding
+│   ├── ImageError        one image is unreadable or not the expected volume
+│   └── SpecError         an experiment file (YAML) or an option contradicts itself or the data
+├── StoreError            an object-store operation failed
+│   ├── MissingObject     no object under this key
+│   ├── ObjectExists      a write-once key is already written
+│   ├── Conflict          a pointer changed between reading and writing it
 │   ├── StoreUnreachable  no answer from the endpoint
 │   └── AccessDenied      wrong credentials, or none for this bucket
-├── TransferError         source weights missing, altered, or none of them used
-└── TrainingError         a run cannot go on: loss not finite, worker lost for good
+├── TransferError         source weights are missing or altered, or none of them was used
+└── TrainingError         a run cannot continue: loss not finite, worker lost permanently
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from storage_schemas.verdicts import Code, Finding
 
 
 class LesionlabError(Exception):
-    """Base of all errors that a user can act on; the command line prints it in one message and exits with 1.
+    """Base of all errors that a user can act on; the command line prints it as one message and exits with 1.
 
-    Where several faults were found at once, each is one argument (`error.args`) and one line of the message.
+    If several faults were found at once, each is one argument (`error.args`) and one line of the message.
     """
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class LesionlabError(Exception):
 
 
 class InputError(LesionlabError):
-    """What a person handed in cannot be used as it is."""
+    """The user's input cannot be used as it is."""
 
 
 class DatasetError(InputError):
@@ -44,7 +44,7 @@ class DatasetError(InputError):
 
 
 class StudyRefused(DatasetError):
-    """One study cannot be used; `findings` says why, also those that were put right before the others were seen."""
+    """One study cannot be used; `findings` holds the reasons and also the faults that were repaired."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
@@ -52,7 +52,7 @@ class StudyRefused(DatasetError):
 
 
 class ImageError(InputError):
-    """One image cannot be read, or is not the volume that it should be; `code` says which kind of fault it is."""
+    """One image is unreadable or not the expected volume; `code` is the kind of fault."""
 
     def __init__(self, *faults: str, code: Code = "unreadable") -> None:
         self.code: Code = code
@@ -60,23 +60,23 @@ class ImageError(InputError):
 
 
 class SpecError(InputError):
-    """A study file or an option contradicts itself or the data."""
+    """An experiment file or an option contradicts itself or the data."""
 
 
 class StoreError(LesionlabError):
-    """The object store cannot serve."""
+    """An object-store operation failed."""
 
 
 class MissingObject(StoreError):
-    """Nothing is stored under this key."""
+    """No object is stored under this key."""
 
 
 class ObjectExists(StoreError):
-    """A write-once key is taken."""
+    """A write-once key is already written."""
 
 
 class Conflict(StoreError):
-    """A pointer moved between reading and writing it."""
+    """A pointer changed between reading and writing it."""
 
 
 class StoreUnreachable(StoreError):
@@ -88,8 +88,8 @@ class AccessDenied(StoreError):
 
 
 class TransferError(LesionlabError):
-    """Source weights are missing, altered, or none of them was used."""
+    """Source weights are missing or altered, or none of them was used."""
 
 
 class TrainingError(LesionlabError):
-    """A run cannot go on."""
+    """A run cannot continue: the loss is not finite, or a worker is lost permanently."""

@@ -1,4 +1,4 @@
-"""Small NIfTI files for tests, whole and with any field of their header changed."""
+"""Write small NIfTI files for tests, valid or with any header field changed."""
 
 import gzip
 from pathlib import Path
@@ -12,7 +12,7 @@ OBLIQUE = nib.affines.from_matvec(
 
 
 def ramp(*shape: int) -> np.ndarray:
-    """Each voxel another value, float32."""
+    """An image with a different value in each voxel, float32."""
     return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
@@ -22,7 +22,7 @@ def save(path: Path, voxels: np.ndarray, affine: np.ndarray = OBLIQUE) -> Path:
 
 
 def set_fields(path: Path, **fields: object) -> Path:
-    """Write these header fields over those of the file, as they are; an array may be shorter than the field."""
+    """Overwrite these header fields of the file, unchecked; an array may be shorter than the field."""
     data = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
     header = nib.Nifti1Header(data[:348], check=False)
     for name, value in fields.items():

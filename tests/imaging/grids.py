@@ -1,4 +1,4 @@
-"""Grids of scans for property tests, drawn by Hypothesis, and where their voxels lie."""
+"""Generate scan grids for property tests (Hypothesis) and the world positions of their voxels."""
 
 import nibabel as nib
 import numpy as np
@@ -14,13 +14,13 @@ SPACINGS_MM = st.sampled_from([(1.0, 1.0, 1.0), (0.9, 0.9, 4.0), (0.5, 0.5, 6.0)
 FEW = st.integers(3, 9)
 UPRIGHT = st.just(0.0)
 TILTED = st.floats(-20, 20)
-"""Of the gantry, in degrees: each slice lies a little beside the one below it."""
+"""Gantry tilt in degrees: each slice is shifted slightly relative to the one below."""
 STUDY_MM = st.sampled_from([1.0, 2.0, 0.8])
 
 
 @st.composite
 def grids(draw: st.DrawFn, spacings=SPACINGS_MM, side=FEW, tilts=UPRIGHT) -> Grid:
-    """A scan of any axis order, flip (also left-handed), obliqueness up to 35°, spacing, place and gantry tilt."""
+    """A grid of any axis order, flip (also left-handed), obliqueness up to 35°, spacing, position and gantry tilt."""
     spacing_mm = draw(spacings)
     columns = np.eye(3)[:, draw(st.sampled_from(PERMUTATIONS))] * draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
     axis = np.array(draw(st.tuples(*[st.floats(-1, 1)] * 3)))
@@ -39,12 +39,12 @@ def places(grid: Grid) -> np.ndarray:
 
 
 def within(grid: Grid, points_mm: np.ndarray, reach: float) -> np.ndarray:
-    """Which points lie at most `reach` voxels beyond the outermost voxel centres of the grid."""
+    """Which points are at most `reach` voxels beyond the outermost voxel centres of the grid."""
     index = apply_affine(np.linalg.inv(matrix_of(grid)), points_mm)
     return ((index >= -reach) & (index <= np.array(grid.shape) - 1 + reach)).all(axis=-1)
 
 
 def ball(grid: Grid, radius_mm: float) -> np.ndarray:
-    """A ball in the middle of the grid."""
+    """A ball at the centre of the grid."""
     middle_mm = apply_affine(matrix_of(grid), (np.array(grid.shape) - 1) / 2)
     return (np.linalg.norm(places(grid) - middle_mm, axis=-1) < radius_mm).astype(np.uint8)

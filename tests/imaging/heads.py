@@ -1,4 +1,4 @@
-"""Heads drawn for registration: an ellipsoid with structures inside, on any grid, moved as one likes."""
+"""Draw heads for registration: an ellipsoid with internal structures, on any grid, with any motion."""
 
 import nibabel as nib
 import numpy as np
@@ -22,7 +22,7 @@ SLICES = grid_of(
         [62.0, 74.0, -62.0],
     ),
 )
-"""Oblique thick slices, stored from left to right and back to front."""
+"""Oblique thick slices, stored from left to right and from posterior to anterior."""
 
 
 def places(grid: Grid) -> np.ndarray:
@@ -31,12 +31,12 @@ def places(grid: Grid) -> np.ndarray:
 
 
 def motion(degrees: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> np.ndarray:
-    """The 4×4 matrix of a turn about the world's origin and a shift after it."""
+    """The 4×4 matrix of a rotation about the world origin followed by a shift."""
     return nib.affines.from_matvec(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), shift_mm)
 
 
 def signal(points_mm: np.ndarray) -> np.ndarray:
-    """The head's signal at these places (…, 3)."""
+    """The head's signal at these points (…, 3)."""
     skin = 1 / (1 + np.exp(25 * (np.linalg.norm(points_mm / RADII_MM, axis=-1) - 1)))
     inside = np.full(points_mm.shape[:-1], 400.0)
     for centre_mm, size_mm, height in zip(CENTRES_MM, SIZES_MM, SIGNALS, strict=True):
@@ -45,7 +45,7 @@ def signal(points_mm: np.ndarray) -> np.ndarray:
 
 
 def head(grid: Grid, to_head: np.ndarray | None = None, seed: int = 0) -> Volume:
-    """The head on this grid, with some noise; `to_head` takes places in this scan to places in the head's own world."""
+    """The head on this grid, with some noise; `to_head` maps points of this scan to the head's own world."""
     points_mm = places(grid) if to_head is None else apply_affine(to_head, places(grid))
     noise = np.random.default_rng(seed).normal(0, 4, grid.shape)
     return Volume(np.abs(signal(points_mm) + noise).astype(np.float32), matrix_of(grid))

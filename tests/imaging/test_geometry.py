@@ -1,6 +1,6 @@
-"""Scans of any geometry in; from native space to the model grid and back nothing moves, vanishes or grows.
+"""From native space to the model grid and back, scans of any geometry keep position, lesions and volumes.
 
-The same voxels are asked of nibabel and of ANTs on real scans.
+On real scans the voxels are compared with those of nibabel and ANTs.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def blobs(grid: Grid, seed: int) -> np.ndarray:
-    """Lesions of all sizes down to one voxel, of any shape; uint8."""
+    """Lesions of any shape and of all sizes down to one voxel; uint8."""
     rng = np.random.default_rng(seed)
     smooth_ijk = ndimage.gaussian_filter(rng.normal(size=grid.shape), rng.uniform(0, 1.5))
     return (smooth_ijk > np.quantile(smooth_ijk, rng.uniform(0.7, 0.99))).astype(np.uint8)
@@ -48,18 +48,18 @@ def diagonal_mm(grid: Grid) -> float:
 
 
 def farthest_mm(grid: Grid, of_ijk: np.ndarray, from_ijk: np.ndarray) -> float:
-    """How far the farthest of some voxels lies from the nearest of others."""
+    """Maximum distance of these voxels from the nearest voxel of the other mask, in mm."""
     return float(cdist(places(grid)[of_ijk], places(grid)[from_ijk]).min(axis=1).max())
 
 
 @given(grids(tilts=TILTED), STUDY_MM)
-def test_under_a_gantry_tilt_too_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm):
+def test_with_gantry_tilt_a_voxel_keeps_its_world_position_on_the_round_trip(native, spacing_mm):
     study = model_grid(native, spacing_mm)
     assert nib.aff2axcodes(matrix_of(study)) == ("R", "A", "S")
     assert spacing_of(matrix_of(study)) == pytest.approx([spacing_mm] * 3)
     assert within(study, places(native), reach=0.5).all()
     for axis in range(3):
-        # An image whose value is its own coordinate: linear resampling must give the coordinate of the new place.
+        # Each voxel's value is its own coordinate: linear resampling must give the coordinate of the new position.
         native_mm, study_mm = places(native)[..., axis], places(study)[..., axis]
         there_mm = resample_linear(native_mm.astype(np.float32), native, study)
         inner = within(native, places(study), reach=0)
@@ -70,7 +70,7 @@ def test_under_a_gantry_tilt_too_a_voxel_keeps_its_place_in_the_world_there_and_
 
 
 @given(grids(tilts=TILTED), STUDY_MM, SEEDS)
-def test_there_and_back_a_mask_grows_by_no_more_than_a_voxel_of_each_grid(native, spacing_mm, seed):
+def test_on_the_round_trip_a_mask_grows_by_at_most_one_voxel_of_each_grid(native, spacing_mm, seed):
     drawn_ijk = blobs(native, seed)
     study = model_grid(native, spacing_mm)
     back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
@@ -78,7 +78,7 @@ def test_there_and_back_a_mask_grows_by_no_more_than_a_voxel_of_each_grid(native
 
 
 @given(grids(tilts=TILTED), STUDY_MM, SEEDS)
-def test_there_and_back_no_lesion_vanishes_down_to_one_voxel(native, spacing_mm, seed):
+def test_on_the_round_trip_no_lesion_is_lost_down_to_one_voxel(native, spacing_mm, seed):
     lesions = label_lesions(blobs(native, seed))
     study = model_grid(native, spacing_mm)
     for lesion in range(1, min(lesions.count, 6) + 1):
@@ -95,7 +95,7 @@ def test_there_and_back_no_lesion_vanishes_down_to_one_voxel(native, spacing_mm,
         ((5, 3, 3), [[0, 0, -6], [-0.5, 0, 0], [0, -0.5, -0.61]]),
     ],
 )
-def test_a_lesion_at_the_border_of_a_tilted_scan_comes_back_though_its_study_voxel_lies_half_outside(shape, columns):
+def test_a_lesion_at_the_border_of_a_tilted_scan_is_kept_though_its_model_grid_voxel_is_half_outside(shape, columns):
     native = grid_of(shape, nib.affines.from_matvec(np.array(columns)))
     study = model_grid(native, 2.0)
     for voxel in np.ndindex(shape):
@@ -105,7 +105,7 @@ def test_a_lesion_at_the_border_of_a_tilted_scan_comes_back_though_its_study_vox
 
 
 @given(grids(side=st.integers(8, 14), tilts=TILTED), SEEDS)
-def test_there_and_back_the_inside_of_a_lesion_stays_lesion(native, seed):
+def test_on_the_round_trip_the_interior_of_a_lesion_stays_lesion(native, seed):
     drawn_ijk = blobs(native, seed)
     study = model_grid(native, 1.0)
     back_ijk = resample_mask(resample_mask(drawn_ijk, native, study), study, native)
@@ -118,7 +118,7 @@ def test_there_and_back_the_inside_of_a_lesion_stays_lesion(native, seed):
 @pytest.mark.parametrize(("radius_mm", "bound"), [(5.0, 0.15), (15.0, 0.03)])
 @settings(max_examples=25)
 @given(origin=grids(side=st.just(1), tilts=TILTED))
-def test_under_a_gantry_tilt_too_a_lesion_keeps_its_volume_there_and_back(origin, radius_mm, bound):
+def test_with_gantry_tilt_a_lesion_keeps_its_volume_on_the_round_trip(origin, radius_mm, bound):
     spacing_mm = np.array(spacing_of(matrix_of(origin)))
     native = grid_of(tuple(int(side) for side in np.ceil((2 * radius_mm + 14) / spacing_mm)), matrix_of(origin))
     drawn_ijk = ball(native, radius_mm)
@@ -130,9 +130,7 @@ def test_under_a_gantry_tilt_too_a_lesion_keeps_its_volume_there_and_back(origin
 
 
 @given(grids(tilts=st.one_of(UPRIGHT, TILTED)), STUDY_MM, SEEDS)
-def test_what_is_predicted_lands_on_the_native_grid_and_stays_there_in_a_file(
-    tmp_path_factory, native, spacing_mm, seed
-):
+def test_a_prediction_on_the_native_grid_keeps_its_position_in_a_file(tmp_path_factory, native, spacing_mm, seed):
     study = model_grid(native, spacing_mm)
     probability_IJK = np.random.default_rng(seed).random(study.shape, dtype=np.float32)
     mask_ijk = (resample_linear(probability_IJK, study, native) >= 0.5).astype(np.uint8)
@@ -141,7 +139,7 @@ def test_what_is_predicted_lands_on_the_native_grid_and_stays_there_in_a_file(
     write_volume(path, Volume(mask_ijk, matrix_of(native)))
     written = nib.load(path)
     assert written.shape == native.shape
-    assert np.array_equal(written.affine, matrix_of(native).astype(np.float32))  # NIfTI holds float32
+    assert np.array_equal(written.affine, matrix_of(native).astype(np.float32))  # NIfTI affines are float32
     assert nib.aff2axcodes(written.affine) == nib.aff2axcodes(matrix_of(native))
     read = examine_mask(path, "mask")
     assert read.findings == ()
@@ -156,7 +154,7 @@ REAL = {
     "1 mm, LPS": "glioma-brats2021/sub-brats01476/ses-01/anat/sub-brats01476_ses-01_FLAIR.nii.gz",
 }
 SAME = 1e-4
-"""Part of an image's range by which our values may lie beside those of nibabel or ANTs: all work in float32."""
+"""Tolerance against nibabel and ANTs as a fraction of the image's range: all compute in float32."""
 
 
 @pytest.fixture(params=REAL.values(), ids=REAL)
@@ -164,19 +162,21 @@ def scan(request: pytest.FixtureRequest, real_data: Path) -> Path:
     return real_data / request.param
 
 
-def test_a_real_scan_on_its_model_grid_is_what_nibabel_makes_of_it(scan):
+def test_a_real_scan_is_resampled_to_its_model_grid_as_by_nibabel(scan):
     image = read_volume(scan)
     study = model_grid(image.grid, 2.0)
     ours_IJK = resample_linear(image.voxels, image.grid, study)
     file = nib.load(scan)
-    in_float32 = nib.Nifti1Image(file.get_fdata(dtype=np.float32), file.affine)  # it rounds to the type of the file
+    in_float32 = nib.Nifti1Image(
+        file.get_fdata(dtype=np.float32), file.affine
+    )  # nibabel rounds to the type of the file
     theirs = nibabel.processing.resample_from_to(in_float32, (study.shape, matrix_of(study)), order=1)
     inner = within(image.grid, places(study), reach=-1e-3)
     assert inner.mean() > 0.9
     assert np.abs(ours_IJK - theirs.get_fdata())[inner].max() < SAME * image.voxels.max()
 
 
-def test_a_real_scan_on_its_model_grid_is_what_ants_makes_of_it_from_the_file(scan, tmp_path):
+def test_a_real_scan_is_resampled_to_its_model_grid_as_by_ants_from_the_file(scan, tmp_path):
     ants = load_ants()
     image = read_volume(scan)
     study = model_grid(image.grid, 2.0)
@@ -188,7 +188,7 @@ def test_a_real_scan_on_its_model_grid_is_what_ants_makes_of_it_from_the_file(sc
     assert apart_IJK[within(image.grid, places(study), reach=0.49)].max() < SAME * image.voxels.max()
 
 
-def test_a_file_of_ours_lies_for_ants_where_it_lies_for_us(scan, tmp_path):
+def test_ants_reads_a_written_file_at_the_same_world_position(scan, tmp_path):
     ants = load_ants()
     image = read_volume(scan)
     write_volume(tmp_path / "copy.nii", image)
@@ -203,7 +203,7 @@ def test_a_file_of_ours_lies_for_ants_where_it_lies_for_us(scan, tmp_path):
 
 @pytest.mark.parametrize("patient", ["long01", "long12"])
 @pytest.mark.parametrize("label", ["newlesion", "change"])
-def test_real_lesions_in_thick_slices_all_come_back_and_their_volume_within_a_bound(real_data, patient, label):
+def test_real_lesions_in_thick_slices_survive_the_round_trip_with_bounded_volume_change(real_data, patient, label):
     folder = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
     mask = read_mask(folder / f"sub-{patient}_ses-02_space-ses01_label-{label}_mask.nii.gz")
     study = model_grid(mask.grid, 1.0)
@@ -211,13 +211,13 @@ def test_real_lesions_in_thick_slices_all_come_back_and_their_volume_within_a_bo
     back_ijk = resample_mask(study_IJK, study, mask.grid)
     lesions = label_lesions(mask.voxels)
     assert np.setdiff1d(np.arange(1, lesions.count + 1), lesions.ids_IJK[back_ijk > 0]).size == 0
-    # Lesions of few voxels lose their corners to the half of a linear slope: that shows where all are small.
+    # Linear interpolation with threshold 0.5 cuts the corners of small lesions; the effect shows if all are small.
     drawn_mm3 = int(mask.voxels.sum()) * abs(np.linalg.det(mask.affine[:3, :3]))
     assert int(study_IJK.sum()) == pytest.approx(drawn_mm3, rel=0.13)
     assert int(back_ijk.sum()) == pytest.approx(int(mask.voxels.sum()), rel=0.07)
 
 
-def test_real_masks_of_one_millimetre_come_back_voxel_by_voxel(real_data):
+def test_real_masks_at_one_millimetre_are_unchanged_by_the_round_trip(real_data):
     for path in sorted((real_data / "ms-lesion-shapes").glob("sub-*/anat/*_mask.nii.gz"))[:2]:
         mask = read_mask(path)
         study = model_grid(mask.grid, 1.0)

@@ -1,4 +1,4 @@
-"""Files that are damaged, lie or are no scans in; what is found, by its code, and what is still known, out."""
+"""Damaged, inconsistent and non-scan files are reported by code; whatever is valid in them is kept."""
 
 import gzip
 import tracemalloc
@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(0).normal(size=(20, 20, 20)).astype(np.float32)
 
 
 def nowhere(path: Path) -> None:
-    """No file at all."""
+    """Write no file."""
 
 
 def folder(path: Path) -> None:
@@ -119,17 +119,17 @@ def much_more_than_it_claims(path: Path) -> None:
     path.write_bytes(path.read_bytes() + gzip.compress(bytes(2 * BLOCK_BYTES)))
 
 
-def scaled_by_a_slope_and_nothing(path: Path) -> None:
+def slope_without_intercept(path: Path) -> None:
     set_fields(save(path, NOISE), scl_slope=2, scl_inter=np.nan)
 
 
-def scaled_by_nothing_and_an_intercept(path: Path) -> None:
+def intercept_without_slope(path: Path) -> None:
     set_fields(save(path, NOISE), scl_slope=np.nan, scl_inter=-1024)
 
 
 FAULTS = {
-    nowhere: ("missing-file", "no such file"),
-    folder: ("missing-file", "no such file"),
+    nowhere: ("missing-file", "wanted a file, found none"),
+    folder: ("missing-file", "wanted a file, found none"),
     text: ("unreadable", r"cannot be read as NIfTI \(BadGzipFile\)"),
     zipped_text: ("unreadable", "cannot be read as NIfTI"),
     header_of_a_pair: ("unreadable", "cannot be read as NIfTI"),
@@ -143,23 +143,23 @@ FAULTS = {
     slice_only: ("not-3d", "wanted one 3-D image"),
     colours: ("not-grey", "wanted one number per voxel, found 3 colours"),
     complex_numbers: ("not-grey", "wanted one number per voxel, found complex64"),
-    more_than_it_holds: ("truncated", "the header claims 864000352 bytes but the file holds 32352"),
-    a_hundred_gigabytes: ("implausible-size", "at most 1024 voxels along an axis"),
-    a_very_long_axis: ("implausible-size", "at most 1024 voxels along an axis"),
-    a_very_large_head: ("implausible-size", "268435456 in all"),
+    more_than_it_holds: ("truncated", "864000352 bytes.*found 32352"),
+    a_hundred_gigabytes: ("implausible-size", "1024 voxels.*2930, 2930, 2930"),
+    a_very_long_axis: ("implausible-size", "1024 voxels.*20000"),
+    a_very_large_head: ("implausible-size", "268435456.*1024, 1024, 1024"),
     no_voxels: ("implausible-size", r"found \(20, 20, 0\)"),
-    voxels_in_the_header: ("implausible-size", "puts the first voxel at byte 16"),
-    voxels_far_away: ("implausible-size", r"puts the first voxel at byte 3e\+09"),
-    voxels_nowhere: ("implausible-size", "puts the first voxel at byte nan"),
-    much_more_than_it_claims: ("implausible-size", "claims 32352 bytes but the file goes on"),
-    scaled_by_a_slope_and_nothing: ("bad-scaling", "found the slope 2 and the intercept nan"),
-    scaled_by_nothing_and_an_intercept: ("bad-scaling", "found the slope nan and the intercept -1024"),
+    voxels_in_the_header: ("implausible-size", "first voxel at byte 16"),
+    voxels_far_away: ("implausible-size", r"first voxel at byte 3e\+09"),
+    voxels_nowhere: ("implausible-size", "first voxel at byte nan"),
+    much_more_than_it_claims: ("implausible-size", "32352 bytes.*found more"),
+    slope_without_intercept: ("bad-scaling", "found slope 2 and intercept nan"),
+    intercept_without_slope: ("bad-scaling", "found slope nan and intercept -1024"),
 }
 
 
 @pytest.mark.parametrize("make", FAULTS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("read", [read_volume, read_mask])
-def test_what_cannot_be_read_as_a_head_is_refused_with_its_code(tmp_path, make, read):
+def test_a_file_that_is_no_head_image_is_refused_with_its_code(tmp_path, make, read):
     path = tmp_path / "sub-01_FLAIR.nii.gz"
     make(path)
     code, what = FAULTS[make]
@@ -194,26 +194,26 @@ def test_all_faults_of_a_header_are_found_at_once(tmp_path):
     header = read(set_fields(path, scl_slope=2, scl_inter=np.inf, dim=[4, 4, 4, 4, 9]))
     assert codes(header) == ["not-3d", "implausible-spacing", "bad-scaling"]
     assert header.layout is None
-    assert header.shape == (4, 4, 4)  # so that it can be held against the mask's
+    assert header.shape == (4, 4, 4)  # still comparable with the mask's shape
 
 
-def test_damaged_voxels_hide_neither_shape_nor_place(tmp_path):
+def test_shape_and_affine_are_known_though_the_voxels_are_damaged(tmp_path):
     truncated(tmp_path / "a.nii.gz")
     examined = examine_image(tmp_path / "a.nii.gz", "flair")
     assert examined.grid.shape == (20, 20, 20)
     assert np.allclose(examined.grid.affine, OBLIQUE, atol=1e-5)
 
 
-def test_axes_of_length_one_at_the_end_are_left_out_and_told(tmp_path):
+def test_trailing_axes_of_length_one_are_dropped_and_reported(tmp_path):
     examined = examine_image(save(tmp_path / "a.nii.gz", ramp(4, 5, 6, 1, 1)), "flair")
     assert np.array_equal(examined.volume.voxels, ramp(4, 5, 6))
     (finding,) = examined.findings
     assert (finding.code, finding.repaired) == ("not-3d", True)
-    assert finding.what == "found shape (4, 5, 6, 1, 1); read without the axes of length 1 at its end"
+    assert "(4, 5, 6, 1, 1)" in finding.what
 
 
 @pytest.mark.parametrize(("dtype", "slope"), [(np.float32, 0), (np.int16, 0), (np.float32, -0.0)])
-def test_a_slope_of_zero_means_as_stored(tmp_path, dtype, slope):
+def test_a_slope_of_zero_leaves_values_as_stored(tmp_path, dtype, slope):
     path = set_fields(save(tmp_path / "a.nii.gz", ramp(3, 3, 3).astype(dtype)), scl_slope=slope, scl_inter=np.nan)
     examined = examine_image(path, "flair")
     assert examined.findings == ()
@@ -222,7 +222,7 @@ def test_a_slope_of_zero_means_as_stored(tmp_path, dtype, slope):
 
 @pytest.mark.parametrize("slope", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("intercept", [0, np.nan])
-def test_a_slope_that_is_no_number_is_read_as_nibabel_reads_it_and_told(tmp_path, slope, intercept):
+def test_a_slope_that_is_not_finite_is_read_as_by_nibabel_and_reported(tmp_path, slope, intercept):
     path = set_fields(save(tmp_path / "a.nii.gz", ramp(3, 3, 3)), scl_slope=slope, scl_inter=intercept)
     examined = examine_image(path, "flair")
     assert np.array_equal(examined.volume.voxels, nib.load(path).get_fdata())
@@ -230,14 +230,14 @@ def test_a_slope_that_is_no_number_is_read_as_nibabel_reads_it_and_told(tmp_path
 
 
 @pytest.mark.parametrize("slope", [0.5, -1, 1e-3])
-def test_stored_integers_are_scaled_as_nibabel_scales_them(tmp_path, slope):
+def test_stored_integers_are_scaled_as_by_nibabel(tmp_path, slope):
     path = set_fields(save(tmp_path / "a.nii.gz", ramp(3, 3, 3).astype(np.int16)), scl_slope=slope, scl_inter=-2)
     assert np.array_equal(read_volume(path).voxels, nib.load(path).get_fdata(dtype=np.float32))
 
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_both_versions_and_both_byte_orders_are_read_as_nibabel_reads_them(tmp_path, kind, order):
+def test_both_nifti_versions_and_byte_orders_are_read_as_by_nibabel(tmp_path, kind, order):
     blank = kind.header_class(endianness=order)
     nib.save(kind(ramp(4, 5, 6), OBLIQUE, blank), tmp_path / "a.nii.gz")
     read = read_volume(tmp_path / "a.nii.gz")
@@ -247,39 +247,40 @@ def test_both_versions_and_both_byte_orders_are_read_as_nibabel_reads_them(tmp_p
     assert np.array_equal(read.affine, peer.affine)
 
 
-def test_a_little_padding_after_the_last_voxel_is_no_fault(tmp_path):
+def test_some_padding_after_the_last_voxel_is_accepted(tmp_path):
     path = save(tmp_path / "a.nii", NOISE)
     path.write_bytes(path.read_bytes() + bytes(512))
     assert np.array_equal(read_volume(path).voxels, NOISE)
 
 
-def test_header_extensions_are_passed_over(tmp_path):
+def test_header_extensions_are_skipped(tmp_path):
     image = nib.Nifti1Image(NOISE, OBLIQUE)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"x" * 5000))
     nib.save(image, tmp_path / "a.nii.gz")
     assert np.array_equal(read_volume(tmp_path / "a.nii.gz").voxels, NOISE)
 
 
-def test_a_plain_file_that_ends_too_early_is_refused(tmp_path):
+def test_a_truncated_uncompressed_file_is_refused(tmp_path):
     path = save(tmp_path / "a.nii", ramp(9, 9, 9))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ImageError, match="header claims 3268 bytes but the file holds 3168"):
+    with pytest.raises(ImageError, match=r"3268 bytes.*found 3168") as refusal:
         read_volume(path)
+    assert refusal.value.code == "truncated"
 
 
-def test_other_formats_are_refused_by_name(tmp_path):
+def test_other_formats_are_refused_by_file_name(tmp_path):
     with pytest.raises(ImageError, match=r"wanted a NIfTI file \(\.nii or \.nii\.gz\)"):
         read_volume(tmp_path / "IM0001.dcm")
 
 
 def ten_gigabytes_of_zeros(path: Path) -> None:
-    """A sound small image, and then members that unpack to 10 GiB from 10 MB."""
+    """A valid small image, followed by gzip members that decompress from 10 MB to 10 GiB."""
     save(path, NOISE)
     path.write_bytes(path.read_bytes() + gzip.compress(bytes(2**20)) * 10 * 2**10)
 
 
 def an_endless_extension(path: Path) -> None:
-    """An extension that says that it is 2 GB long, before voxels that lie where they should."""
+    """A header extension that claims to be 2 GB long, before correctly placed voxels."""
     save(path, NOISE)
     data = bytearray(gzip.decompress(path.read_bytes()))
     data[348:352] = b"\1\0\0\0"
@@ -299,7 +300,7 @@ def an_endless_extension(path: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_no_claim_takes_memory_before_it_was_checked(tmp_path, make, code):
+def test_no_header_claim_is_trusted_for_memory_before_it_is_checked(tmp_path, make, code):
     path = tmp_path / "bomb.nii.gz"
     make(path)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Masks drawn by hand in; what counts as one lesion, how large it is and where it lies."""
+"""Lesions of hand-drawn masks: connectivity, volume and centroid."""
 
 import numpy as np
 import pytest
@@ -36,17 +36,17 @@ def two_voxels(step: tuple[int, int, int]) -> np.ndarray:
     ],
     ids=["face", "other face", "edge", "other edge", "corner", "other corner"],
 )
-def test_what_touches_by_face_edge_or_corner_is_one_lesion_by_its_neighbourhood(step, lesions_of):
+def test_voxels_that_share_a_face_edge_or_corner_are_one_lesion_depending_on_connectivity(step, lesions_of):
     found = {neighbours: label_lesions(two_voxels(step), neighbours).count for neighbours in (6, 18, 26)}
     assert found == lesions_of
 
 
-def test_without_a_choice_lesions_touch_at_corners():
+def test_the_default_is_26_connectivity():
     assert label_lesions(two_voxels((1, 1, 1))).count == 1
 
 
 @given(masks, neighbourhoods)
-def test_numbers_run_without_gaps_in_the_order_of_first_voxels(mask_IJK, connectivity):
+def test_labels_have_no_gaps_and_follow_the_order_of_first_voxels(mask_IJK, connectivity):
     lesions = label_lesions(mask_IJK, connectivity)
     ids, first = np.unique(lesions.ids_IJK[lesions.ids_IJK > 0], return_index=True)
     assert ids.tolist() == list(range(1, lesions.count + 1))
@@ -56,20 +56,20 @@ def test_numbers_run_without_gaps_in_the_order_of_first_voxels(mask_IJK, connect
 
 
 @given(masks, neighbourhoods)
-def test_the_memory_layout_of_a_mask_changes_no_number(mask_IJK, connectivity):
+def test_labels_do_not_depend_on_the_memory_layout_of_the_mask(mask_IJK, connectivity):
     np.testing.assert_array_equal(
         label_lesions(np.asfortranarray(mask_IJK), connectivity).ids_IJK, label_lesions(mask_IJK, connectivity).ids_IJK
     )
 
 
-def test_more_than_255_lesions_keep_their_own_numbers():
+def test_more_than_255_lesions_keep_distinct_labels():
     mask_IJK = np.zeros((40, 40, 40), dtype=np.uint8)
     mask_IJK[::4, ::4, ::4] = 1
     lesions = label_lesions(mask_IJK)
     assert lesions.count == lesions.ids_IJK.max() == 1000
 
 
-def test_an_empty_mask_has_no_lesion_no_volume_and_no_centroid():
+def test_an_empty_mask_has_no_lesions_volumes_or_centroids():
     lesions = label_lesions(np.zeros((4, 4, 4)))
     assert lesions.count == 0
     assert lesion_volumes_mm3(lesions, 1.0).shape == (0,)
@@ -77,7 +77,7 @@ def test_an_empty_mask_has_no_lesion_no_volume_and_no_centroid():
     assert drop_small(lesions, 3.0, 1.0).count == 0
 
 
-def test_an_unknown_neighbourhood_is_refused_with_the_valid_ones():
+def test_an_unknown_connectivity_is_refused_with_the_valid_values():
     with pytest.raises(ValueError, match=r"wanted one of \[6, 18, 26\], found 8"):
         label_lesions(np.zeros((2, 2, 2)), 8)
 
@@ -87,7 +87,7 @@ def test_a_mask_with_a_time_axis_is_refused():
         label_lesions(np.zeros((2, 2, 2, 1)))
 
 
-def test_volumes_are_in_mm3_of_the_scan():
+def test_volumes_are_in_mm3():
     mask_IJK = np.zeros((8, 8, 8))
     mask_IJK[0, 0, 0] = 1
     mask_IJK[3:5, 3:5, 3:6] = 1
@@ -96,14 +96,14 @@ def test_volumes_are_in_mm3_of_the_scan():
     np.testing.assert_allclose(volumes_mm3, [0.9 * 0.9 * 4, 12 * 0.9 * 0.9 * 4])
 
 
-def test_centroids_are_world_millimetres():
+def test_centroids_are_in_world_mm():
     mask_IJK = np.zeros((8, 8, 8))
     mask_IJK[2:4, 5, 1] = 1
     affine = np.array([[-2.0, 0, 0, 90], [0, 0, 3.0, -120], [0, 1.0, 0, -70], [0, 0, 0, 1]])
     np.testing.assert_allclose(lesion_centroids_mm(label_lesions(mask_IJK), affine), [[85.0, -117.0, -65.0]])
 
 
-def test_a_lesion_of_just_the_minimum_volume_stays_and_the_rest_are_numbered_anew():
+def test_a_lesion_of_exactly_the_minimum_volume_is_kept_and_labels_are_renumbered():
     mask_IJK = np.zeros((9, 1, 3))
     mask_IJK[0, 0, 0] = mask_IJK[2, 0, :2] = mask_IJK[4, 0, :3] = mask_IJK[6, 0, 0] = mask_IJK[8, 0, :2] = 1
     kept = drop_small(label_lesions(mask_IJK), minimum_volume_mm3=3.0, voxel_mm3=1.5)
@@ -111,7 +111,7 @@ def test_a_lesion_of_just_the_minimum_volume_stays_and_the_rest_are_numbered_ane
     assert kept.ids_IJK[:, 0, 0].tolist() == [0, 0, 1, 0, 2, 0, 0, 0, 3]
 
 
-def test_turning_the_head_by_a_few_degrees_drops_no_lesion_of_just_the_minimum_volume():
+def test_an_oblique_affine_drops_no_lesion_of_exactly_the_minimum_volume():
     mask_IJK = np.zeros((5, 5, 5))
     mask_IJK[1:4, 2, 2] = 1
     for degrees in range(0, 90, 7):

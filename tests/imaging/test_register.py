@@ -1,4 +1,4 @@
-"""Two drawn heads in, one of them moved; the motion found again, the same bits each time, out."""
+"""Registration recovers the motion between two drawn heads, bit-identically each time."""
 
 import hashlib
 import json
@@ -22,20 +22,20 @@ from tests.imaging.heads import SLICES, THREE_MM, head, motion, places, signal
 
 FIXED = head(THREE_MM)
 MOTIONS = {
-    "not at all": motion((0, 0, 0), (0, 0, 0)),
+    "none": motion((0, 0, 0), (0, 0, 0)),
     "shifted": motion((0, 0, 0), (7, -5, 9)),
-    "turned": motion((12, -8, 10), (4, 6, -3)),
+    "rotated": motion((12, -8, 10), (4, 6, -3)),
 }
 
 
 def inside(fixed: Volume = FIXED) -> np.ndarray:
-    """World places (N × 3) of the fixed head."""
+    """World positions (N × 3) of the fixed head's voxels."""
     return places(fixed.grid)[head_mask(fixed.voxels)]
 
 
 @pytest.fixture(scope="module")
 def deformed():
-    """The drawn head and another scan of it: turned, on thick oblique slices, and a little wider in front."""
+    """The drawn head and another scan of it: rotated, on thick oblique slices, and slightly wider in front."""
     to_head = motion((5, -4, 6), (5, -4, 6))
     points_mm = apply_affine(to_head, places(SLICES))
     points_mm[..., 0] /= 1 + 0.07 * np.exp(-(((points_mm[..., 1] - 30) / 30) ** 2))
@@ -45,10 +45,10 @@ def deformed():
 
 @pytest.mark.parametrize(
     ("moved", "grid"),
-    [("not at all", THREE_MM), ("shifted", SLICES), ("turned", THREE_MM), ("turned", SLICES)],
-    ids=["in place", "shifted slices", "turned", "turned slices"],
+    [("none", THREE_MM), ("shifted", SLICES), ("rotated", THREE_MM), ("rotated", SLICES)],
+    ids=["in place", "shifted slices", "rotated", "rotated slices"],
 )
-def test_a_rigid_motion_is_found_to_a_fraction_of_a_millimetre(moved, grid):
+def test_a_rigid_motion_is_recovered_within_a_fraction_of_a_millimetre(moved, grid):
     to_moving = np.linalg.inv(MOTIONS[moved])
     found = register(FIXED, head(grid, MOTIONS[moved], seed=1), "rigid", THREE_MM)
     wrong_mm = np.linalg.norm(apply_affine(found.matrix, inside()) - apply_affine(to_moving, inside()), axis=-1)
@@ -60,11 +60,11 @@ def test_a_rigid_motion_is_found_to_a_fraction_of_a_millimetre(moved, grid):
     assert found.correlation_after > 0.97
     assert found.head_overlap > 0.98
     assert found.warped_sha256 == hashlib.sha256(found.voxels_IJK.tobytes()).hexdigest()
-    if moved != "not at all":
+    if moved != "none":
         assert found.correlation_before < 0.85
 
 
-def test_a_deformation_is_taken_off_that_no_rigid_motion_could(deformed):
+def test_syn_recovers_a_deformation_that_a_rigid_transform_cannot(deformed):
     moving, found = deformed
     rigid = register(FIXED, moving, "rigid", THREE_MM)
     assert found.correlation_before < rigid.correlation_after < found.correlation_after
@@ -73,17 +73,17 @@ def test_a_deformation_is_taken_off_that_no_rigid_motion_could(deformed):
     assert np.abs(found.deformation_3IJK).max() * DEFORMATION_STEP_MM > 1
 
 
-def test_matrix_and_deformation_as_stored_give_the_image(deformed):
+def test_the_stored_matrix_and_deformation_reproduce_the_image(deformed):
     moving, found = deformed
     again = warp(moving, THREE_MM, found.matrix, found.deformation_3IJK)
     assert again.tobytes() == found.voxels_IJK.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["rigid", "syn"])
-def test_our_matrix_and_deformation_lead_where_ants_own_transforms_lead(tmp_path, kind):
-    """ANTs registers the same pair with the same settings; its own files are applied by its own program."""
+def test_our_matrix_and_deformation_agree_with_antss_own_transforms(tmp_path, kind):
+    """ANTs registers the same pair with the same settings and applies its own files with its own program."""
     ants = load_ants()
-    moving = head(SLICES, MOTIONS["turned"], seed=1)
+    moving = head(SLICES, MOTIONS["rotated"], seed=1)
     found = register(FIXED, moving, kind, THREE_MM)
     transforms = find_transforms(FIXED.voxels, moving, kind, THREE_MM, tmp_path)
     target, image = (
@@ -93,9 +93,9 @@ def test_our_matrix_and_deformation_lead_where_ants_own_transforms_lead(tmp_path
     files = [str(path) for path in (transforms.field, transforms.affine) if path]
     theirs_IJK = ants.apply_transforms(target, image, files, defaultvalue=-1).numpy()
     covered_IJK = np.isfinite(found.voxels_IJK)
-    assert (covered_IJK != (theirs_IJK != -1)).mean() < 1e-4  # on the very border, by rounding
+    assert (covered_IJK != (theirs_IJK != -1)).mean() < 1e-4  # only at the border, by rounding
     difference = np.abs(found.voxels_IJK - theirs_IJK)[covered_IJK & (theirs_IJK != -1)]
-    assert difference.max() < 1  # of 400: the skin's slope within the hundredth of a millimetre that is stored
+    assert difference.max() < 1  # of 400: the slope at the skin over the stored step of a hundredth of a millimetre
     assert difference.mean() < 0.05
 
 
@@ -109,8 +109,8 @@ print(json.dumps([found.warped_sha256, found.matrix.tolist(), int(np.abs(found.d
 """
 
 
-def test_the_same_bits_come_out_again_here_and_in_a_process_that_was_promised_more_threads():
-    moving = head(SLICES, MOTIONS["turned"], seed=1)
+def test_results_are_bit_identical_here_and_in_a_process_configured_for_more_threads():
+    moving = head(SLICES, MOTIONS["rotated"], seed=1)
     one, other = (register(FIXED, moving, "syn", THREE_MM) for _ in range(2))
     assert one.warped_sha256 == other.warped_sha256
     assert one.matrix.tobytes() == other.matrix.tobytes()
@@ -124,7 +124,7 @@ def test_the_same_bits_come_out_again_here_and_in_a_process_that_was_promised_mo
     ]
 
 
-def test_where_others_imported_ants_with_threads_before_nothing_is_computed():
+def test_registration_is_refused_if_ants_was_already_imported_with_more_threads():
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ITK_", "ANTS_"))}
     late = "import ants\nfrom lesionlab.imaging.antspy import load_ants\nload_ants()"
     refused = run_python(late, environment)
@@ -144,7 +144,7 @@ def run_python(program: str, environment: dict[str, str]) -> subprocess.Complete
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
 
 
-def test_what_the_moving_image_does_not_show_is_said_not_to_be_known():
+def test_voxels_outside_the_moving_image_are_nan():
     lower_part = Volume(FIXED.voxels[:, :, :30], FIXED.affine)
     found = register(FIXED, lower_part, "rigid", THREE_MM)
     seen, head_IJK = np.isfinite(found.voxels_IJK), head_mask(FIXED.voxels)
@@ -154,14 +154,14 @@ def test_what_the_moving_image_does_not_show_is_said_not_to_be_known():
     assert not seen[:, :, 32:].any()
 
 
-def test_an_image_far_away_by_its_header_is_found_and_had_no_correlation_before():
+def test_an_image_with_a_distant_header_position_is_registered_from_zero_correlation():
     far = Volume(FIXED.voxels, motion((0, 0, 0), (900, 0, 0)) @ FIXED.affine)
     found = register(FIXED, far, "rigid", THREE_MM)
     assert found.correlation_before == 0
     assert found.correlation_after > 0.99
 
 
-def test_two_images_without_anything_in_common_do_not_pass_for_registered():
+def test_two_unrelated_images_have_low_agreement_after_registration():
     noise = np.random.default_rng(0).uniform(0, 900, THREE_MM.shape).astype(np.float32)
     found = register(FIXED, Volume(noise, FIXED.affine), "rigid", THREE_MM)
     assert found.correlation_after < 0.3

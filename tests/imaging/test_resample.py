@@ -1,4 +1,4 @@
-"""Grids of any orientation in; voxels at the same places in the world, and no lesion lost, out."""
+"""Resampling between grids of any orientation keeps world positions and loses no lesion."""
 
 import nibabel as nib
 import nibabel.processing
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
 from lesionlab.imaging.lesions import label_lesions
-from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask, turned, turned_grid
+from lesionlab.imaging.resample import model_grid, reoriented, reoriented_grid, resample_linear, resample_mask
 from lesionlab.imaging.volume import Volume, grid_of, matrix_of, spacing_of
 from storage_schemas.volumes import Grid
 from tests.imaging.grids import STUDY_MM, ball, grids, places, within
 
 
 @given(grids(), STUDY_MM)
-def test_the_model_grid_is_isotropic_and_runs_right_front_up_along_the_native_axes(native, spacing_mm):
+def test_the_model_grid_is_isotropic_and_ras_along_the_native_axes(native, spacing_mm):
     study = matrix_of(model_grid(native, spacing_mm))
     assert spacing_of(study) == pytest.approx([spacing_mm] * 3)
     assert nib.aff2axcodes(study) == ("R", "A", "S")
@@ -26,7 +26,7 @@ def test_the_model_grid_is_isotropic_and_runs_right_front_up_along_the_native_ax
 
 
 @given(grids(), STUDY_MM)
-def test_the_model_grid_covers_every_native_voxel_and_little_more(native, spacing_mm):
+def test_the_model_grid_covers_every_native_voxel_with_little_margin(native, spacing_mm):
     study = model_grid(native, spacing_mm)
     boxes = np.stack(np.meshgrid(*[(-0.5, size - 0.5) for size in native.shape]), axis=-1).reshape(-1, 3)
     assert within(study, apply_affine(matrix_of(native), boxes), reach=0.5 + 1e-3).all()
@@ -35,10 +35,10 @@ def test_the_model_grid_covers_every_native_voxel_and_little_more(native, spacin
 
 
 @given(grids(), STUDY_MM)
-def test_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm):
+def test_a_voxel_keeps_its_world_position_on_the_round_trip(native, spacing_mm):
     study = model_grid(native, spacing_mm)
     for axis in range(3):
-        # An image whose value is its own coordinate: linear resampling must give the coordinate of the new place.
+        # Each voxel's value is its own coordinate: linear resampling must give the coordinate of the new position.
         native_mm = places(native)[..., axis]
         study_mm = resample_linear(native_mm.astype(np.float32), native, study)
         there = within(native, places(study), reach=0)
@@ -49,9 +49,9 @@ def test_a_voxel_keeps_its_place_in_the_world_there_and_back(native, spacing_mm)
 
 
 @given(grids(spacings=st.just((1.0, 1.0, 1.0))), st.integers(0, 2**32 - 1))
-def test_at_its_own_spacing_a_scan_is_turned_to_right_front_up_and_otherwise_untouched(native, seed):
+def test_at_its_own_spacing_a_scan_is_reoriented_to_ras_and_otherwise_unchanged(native, seed):
     rng = np.random.default_rng(seed)
-    # Zero beside a million: the smallest part of a neighbour would show.
+    # Zeros beside a million: even a tiny contribution of a neighbour would show.
     voxels_ijk = (rng.normal(100, 30, native.shape) * rng.choice([0, 1, 1e6], native.shape)).astype(np.float32)
     turned = nib.as_closest_canonical(nib.Nifti1Image(voxels_ijk, matrix_of(native)))
     study = model_grid(native, 1.0)
@@ -69,20 +69,20 @@ def test_a_grid_read_from_a_header_of_float32_gets_no_extra_slice():
 
 
 @given(grids(), st.integers(0, 2**32 - 1), st.data())
-def test_turned_to_other_axes_every_voxel_keeps_its_value_and_its_place(grid, seed, data):
+def test_reorienting_keeps_the_value_and_world_position_of_every_voxel(grid, seed, data):
     onto = data.draw(grids())
     volume = Volume(np.random.default_rng(seed).permutation(np.prod(grid.shape)).reshape(grid.shape), matrix_of(grid))
-    other = turned(volume, onto)
-    assert other.grid == turned_grid(grid, onto)
+    other = reoriented(volume, onto)
+    assert other.grid == reoriented_grid(grid, onto)
     before, after = (
         dict(zip(one.voxels.ravel().tolist(), places(one.grid).reshape(-1, 3), strict=True)) for one in (volume, other)
     )
     assert all(np.allclose(after[value], place_mm, atol=1e-9) for value, place_mm in before.items())
-    assert np.array_equal(turned(other, grid).voxels, volume.voxels)
+    assert np.array_equal(reoriented(other, grid).voxels, volume.voxels)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_at_half_the_resolution_each_voxel_is_the_mean_of_the_eight_that_it_covers(seed):
+def test_at_half_the_resolution_each_voxel_is_the_mean_of_the_eight_it_covers(seed):
     native = grid_of((8, 6, 4), np.diag([-1.0, 1, 1, 1]))
     voxels_ijk = np.random.default_rng(seed).normal(size=native.shape).astype(np.float32)
     halved = voxels_ijk[::-1].reshape(4, 2, 3, 2, 2, 2).mean(axis=(1, 3, 5))
@@ -90,7 +90,7 @@ def test_at_half_the_resolution_each_voxel_is_the_mean_of_the_eight_that_it_cove
 
 
 @given(grids(), grids(), st.integers(0, 2**32 - 1))
-def test_between_any_two_grids_the_values_are_those_that_nibabel_finds(source, target, seed):
+def test_between_any_two_grids_values_equal_those_of_nibabel(source, target, seed):
     voxels_ijk = np.random.default_rng(seed).normal(size=source.shape).astype(np.float32)
     ours = resample_linear(voxels_ijk, source, target, outside=-9)
     theirs = nibabel.processing.resample_from_to(
@@ -100,10 +100,10 @@ def test_between_any_two_grids_the_values_are_those_that_nibabel_finds(source, t
     assert np.allclose(ours[inner], theirs[inner], atol=1e-3)
     assert (ours[~within(source, places(target), reach=0.5 + 1e-3)] == -9).all()
     border = within(source, places(target), reach=0.5 - 1e-3) & ~inner
-    assert (ours[border] >= voxels_ijk.min() - 1e-6).all()  # the border's own values, not a mixture with the outside
+    assert (ours[border] >= voxels_ijk.min() - 1e-6).all()  # border values, not a mixture with the outside value
 
 
-def test_a_sheared_scan_gets_rectangular_axes_that_cover_it():
+def test_a_sheared_scan_gets_orthogonal_axes_that_cover_it():
     sheared = np.eye(4)
     sheared[1, 2] = np.tan(np.deg2rad(15))  # gantry tilt
     native = grid_of((10, 12, 8), sheared)
@@ -116,7 +116,7 @@ def test_a_sheared_scan_gets_rectangular_axes_that_cover_it():
 
 
 def has_a_voxel(lesion_ijk: np.ndarray, native: Grid, kept_IJK: np.ndarray, study: Grid) -> bool:
-    """Whether some kept voxel has its centre in a voxel of the lesion, or holds the centre of one."""
+    """Whether a kept voxel has its centre in a voxel of the lesion or contains the centre of one."""
     lesion_mm, kept_mm = places(native)[lesion_ijk], places(study)[kept_IJK > 0]
     in_native = apply_affine(np.linalg.inv(matrix_of(native)), kept_mm)[:, None] - np.argwhere(lesion_ijk)
     in_study = apply_affine(np.linalg.inv(matrix_of(study)), lesion_mm)[:, None] - np.argwhere(kept_IJK > 0)
@@ -137,7 +137,7 @@ def test_every_lesion_down_to_one_voxel_has_a_voxel_on_the_model_grid(native, sp
 
 
 @given(grids(side=st.integers(9, 14)), STUDY_MM, st.data())
-def test_lesions_that_are_far_apart_stay_apart_and_there_and_back_one_stays_one(native, spacing_mm, data):
+def test_distant_lesions_stay_separate_and_a_lesion_stays_one_on_the_round_trip(native, spacing_mm, data):
     corner = st.tuples(*[st.integers(0, size - 1) for size in native.shape])
     one, other = data.draw(corner), data.draw(corner)
     affine = matrix_of(native)
@@ -156,7 +156,7 @@ def test_lesions_that_are_far_apart_stay_apart_and_there_and_back_one_stays_one(
 @pytest.mark.parametrize(("radius_mm", "bound"), [(5.0, 0.15), (15.0, 0.03)])
 @settings(max_examples=25)
 @given(origin=grids(spacings=st.sampled_from([(0.9, 0.9, 4.0), (1.0, 1.0, 1.0), (0.5, 0.5, 6.0)]), side=st.just(1)))
-def test_a_lesion_keeps_its_volume_there_and_back_the_better_the_larger_it_is(origin, radius_mm, bound):
+def test_a_lesion_keeps_its_volume_on_the_round_trip_better_the_larger_it_is(origin, radius_mm, bound):
     spacing_mm = np.array(spacing_of(matrix_of(origin)))
     native = grid_of(tuple(int(side) for side in np.ceil((2 * radius_mm + 14) / spacing_mm)), matrix_of(origin))
     drawn_ijk = ball(native, radius_mm)
@@ -168,15 +168,15 @@ def test_a_lesion_keeps_its_volume_there_and_back_the_better_the_larger_it_is(or
     assert int(back_ijk.sum()) == pytest.approx(int(drawn_ijk.sum()), rel=bound)
 
 
-def test_a_lesion_too_thin_for_the_model_grid_is_kept_at_its_middle():
+def test_a_lesion_too_thin_for_the_model_grid_is_kept_at_its_centre():
     native = grid_of((16, 16, 24), np.diag([0.5, 0.5, 0.5, 1]))
     mask_ijk = np.zeros(native.shape, dtype=np.uint8)
     mask_ijk[6, 6, 3:20] = 1
     kept_IJK = resample_mask(mask_ijk, native, model_grid(native, 2.0))
-    assert np.argwhere(kept_IJK).tolist() == [[1, 1, 2]]  # native voxel 11 of 3 … 19 lies in study voxel 2 of 0 … 5
+    assert np.argwhere(kept_IJK).tolist() == [[1, 1, 2]]  # native voxel 11 of 3 … 19 is in model-grid voxel 2 of 0 … 5
 
 
-def test_a_lesion_outside_the_target_is_left_out():
+def test_a_lesion_outside_the_target_grid_is_dropped():
     native, part = grid_of((20, 20, 20), np.eye(4)), grid_of((5, 5, 5), np.eye(4))
     mask_ijk = np.zeros(native.shape, dtype=np.uint8)
     mask_ijk[15, 15, 15] = 1

@@ -97,7 +97,7 @@ def test_a_dry_run_writes_nothing(lesionlab: Lesionlab, tmp_path: Path, file_sto
     dataset = draw_dataset(tmp_path / "bids", "sub-01")
     result = lesionlab("preprocess", dataset, "--cohort", "ms", "--dry-run")
     assert result.exit_code == 0
-    assert "sub-01: to be done" in result.output
+    assert "sub-01: to be preprocessed" in result.output
     assert open_store(file_store_uri).list("") == []
 
 

@@ -104,7 +104,7 @@ def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Les
     assert "participants.tsv column patient_name" in refused.output
     scrubbed = lesionlab("preprocess", dataset, "--cohort", "ms", "--scrub")
     assert scrubbed.exit_code == 0
-    assert "left behind" in scrubbed.output
+    assert "never stored" in scrubbed.output
     assert "Smith" not in refused.output + scrubbed.output
 
 

@@ -99,7 +99,7 @@ def test_what_is_recognised_is_refused_with_its_place_and_nothing_is_left_of_it(
     assert "2 studies, 7 excluded" in result.output
     for study, place in REFUSED.items():
         assert f"excluded {study}: {place}: " in result.output
-    assert "sub-xxxxxxxxxxxxx: subject label: has the form of a name" in result.output
+    assert "sub-xxxxxxxxxxxxx: subject label: looks like a name" in result.output
     assert is_nowhere(NAME, file_store_uri, result.output, caplog.text)
     assert is_nowhere(str(root), file_store_uri, result.output, caplog.text)
 

@@ -1,4 +1,4 @@
-"""A small BIDS dataset, drawn by hand: heads with lesions in, a folder that a site could send out."""
+"""Draw a small BIDS dataset by hand: heads with lesions, in a folder such as a site would send."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ LESIONS = (((9, 12, 5), 2), ((15, 17, 6), 1), ((14, 9, 7), 1))
 
 
 def head(seed: int) -> np.ndarray:
-    """A bright ellipsoid in noisy air, another one for each seed; i j k, int16."""
+    """A bright ellipsoid in noisy air, different for each seed; i j k, int16."""
     rng = np.random.default_rng(seed)
     unit = (np.indices(SHAPE).transpose(1, 2, 3, 0) - (np.array(SHAPE) - 1) / 2) / (np.array(SHAPE) * 0.42)
     signal_ijk = np.where(np.linalg.norm(unit, axis=-1) < 1, 400 + rng.normal(0, 40, SHAPE), rng.normal(0, 5, SHAPE))
@@ -48,7 +48,7 @@ def save(path: Path, voxels_ijk: np.ndarray, affine: np.ndarray = OBLIQUE) -> Pa
 
 
 def draw_dataset(root: Path, *studies: str) -> Path:
-    """Write a dataset with these studies (`sub-01`, `sub-02_ses-b`); each head is another one."""
+    """Write a dataset with these studies (`sub-01`, `sub-02_ses-b`), each with a different head."""
     root.mkdir(exist_ok=True)
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Drawn", "BIDSVersion": "1.10.0"}))
     for seed, study in enumerate(studies):

@@ -1,4 +1,4 @@
-"""Two drawn visits, or two drawn images of one visit, that do not lie in the same place; and their masks."""
+"""Draw two visits, or two images of one visit, that are not aligned, and their masks."""
 
 from pathlib import Path
 
@@ -11,20 +11,20 @@ from storage_schemas.volumes import Grid
 from tests.imaging.heads import SLICES, THREE_MM, motion, places, signal
 
 MOVED = motion((6, -5, 8), (6, -4, 5))
-"""Places in the moved scan to places in the head's own world."""
+"""Points of the moved scan to points of the head's own world."""
 NEW_MM = (np.array([20.0, 15.0, 5.0]), np.array([-25.0, -20.0, 10.0]))
-"""Where the follow-up has lesions that the initial visit does not have; and where it has none any more."""
+"""Lesions that only the follow-up has, and lesions that only the initial visit has."""
 RESOLVED_MM = (np.array([-20.0, 20.0, 5.0]),)
 RADIUS_MM = 6.0
 
 
 def spots(points_mm: np.ndarray, centres_mm: tuple[np.ndarray, ...]) -> np.ndarray:
-    """True within lesions at these places of the head's own world."""
+    """True inside lesions at these points of the head's own world."""
     return np.any([np.linalg.norm(points_mm - centre_mm, axis=-1) < RADIUS_MM for centre_mm in centres_mm], axis=0)
 
 
 def scan(grid: Grid, to_head: np.ndarray, lesions_mm: tuple[np.ndarray, ...] = (), gain: float = 1.0) -> Volume:
-    """The drawn head as one scanner sees it."""
+    """The drawn head as one scanner images it."""
     points_mm = apply_affine(to_head, places(grid))
     voxels = signal(points_mm) + 350 * spots(points_mm, lesions_mm)
     noise = np.random.default_rng(int(gain * 10)).normal(0, 4, grid.shape)
@@ -32,7 +32,7 @@ def scan(grid: Grid, to_head: np.ndarray, lesions_mm: tuple[np.ndarray, ...] = (
 
 
 def visits(gain: float = 1.0, follow_up: Grid = SLICES) -> dict[str, Volume]:
-    """Initial visit on an upright grid; follow-up moved, on thick oblique slices, from a scanner of another gain."""
+    """Initial visit on an upright grid; moved follow-up on thick oblique slices, from a scanner with another gain."""
     return {
         "initial": scan(THREE_MM, np.eye(4), RESOLVED_MM),
         "follow-up": scan(follow_up, MOVED, NEW_MM, gain),
@@ -40,17 +40,17 @@ def visits(gain: float = 1.0, follow_up: Grid = SLICES) -> dict[str, Volume]:
 
 
 def gadolinium() -> dict[str, Volume]:
-    """Before and after gadolinium, the patient having moved between; the lesions take it up."""
+    """Before and after gadolinium, with patient motion in between; the lesions enhance."""
     return {"before": scan(SLICES, MOVED), "after": scan(THREE_MM, np.eye(4), NEW_MM)}
 
 
 def new_lesions() -> Volume:
-    """The mask of what is new, or enhances, on the upright grid."""
+    """Mask of the new or enhancing lesions on the upright grid."""
     return Volume(spots(places(THREE_MM), NEW_MM).astype(np.uint8), matrix_of(THREE_MM))
 
 
 def write_study(folder: Path, images: dict[str, Volume], mask: Volume, second: Volume | None = None) -> StudyFiles:
-    """The study's files, as any layout leaves them."""
+    """Write the study's files and return them as any layout does."""
     paths = {role: folder / f"{role}.nii.gz" for role in images}
     for role, image in images.items():
         write_volume(paths[role], image)

@@ -1,4 +1,4 @@
-"""Drawn images that do not lie in the same place in; the channels of each task on one grid out."""
+"""Misaligned drawn images become the channels of each task on one grid."""
 
 import numpy as np
 import pytest
@@ -32,23 +32,23 @@ def subtraction_IJK(pair) -> np.ndarray:
     return follow_up_IJK - initial_IJK
 
 
-def test_new_lesions_are_bright_resolved_ones_dark_and_all_else_is_flat(subtraction_IJK):
+def test_in_the_subtraction_new_lesions_are_bright_resolved_ones_dark_and_the_rest_is_flat(subtraction_IJK):
     assert np.median(subtraction_IJK[NEW_IJK]) > 1.5
     assert np.median(subtraction_IJK[RESOLVED_IJK]) < -1.5
     assert abs(np.median(subtraction_IJK[CALM_IJK])) < 0.1
     assert np.percentile(np.abs(subtraction_IJK[CALM_IJK]), 90) < 0.5
 
 
-def test_the_subtraction_is_the_difference_of_the_two_channels_whatever_the_scanners_gain(subtraction_IJK):
+def test_the_subtraction_is_the_difference_of_the_two_channels_for_any_scanner_gain(subtraction_IJK):
     difference_IJK = channels("flair-new", visits())[0]
-    shown_IJK = difference_IJK != 0  # the head, as far as both visits show it
+    shown_IJK = difference_IJK != 0  # the part of the head that both visits show
     assert shown_IJK[HEAD_IJK].mean() > 0.9
     assert np.allclose(difference_IJK[shown_IJK], subtraction_IJK[shown_IJK], atol=0.02)
     other_IJK = channels("flair-new", visits(gain=3.0))[0]
     assert np.percentile(np.abs(other_IJK - difference_IJK)[HEAD_IJK], 95) < 0.2
 
 
-def test_the_native_image_is_never_moved(pair):
+def test_the_native_image_is_never_registered(pair):
     initial = visits()["initial"]
     scale = {image.image: image for image in pair.normalisation}["initial"]
     again_IJK = pair.image_CIJK[0].astype(np.float32) * scale.sd + scale.mean
@@ -56,7 +56,7 @@ def test_the_native_image_is_never_moved(pair):
     assert np.allclose(again_IJK, resample_linear(initial.voxels, initial.grid, pair.model_grid), atol=1)
 
 
-def test_the_receipt_says_how_the_moved_image_came_there(pair):
+def test_the_registration_report_describes_the_transform_of_the_moved_image(pair):
     report = pair.registrations[0]
     assert (report.moving, report.fixed, report.kind) == ("follow-up", "initial", "syn")
     assert report.correlation_before < 0.85
@@ -64,7 +64,7 @@ def test_the_receipt_says_how_the_moved_image_came_there(pair):
     assert list(pair.deformations) == [report.deformation.array] == ["deformation_follow-up"]
 
 
-def test_before_gadolinium_is_brought_rigidly_onto_after():
+def test_the_image_before_gadolinium_is_registered_rigidly_to_the_one_after():
     prepared = prepare_images(gadolinium(), TASKS["enhancing"], 3.0)
     before_IJK, after_IJK = prepared.image_CIJK.astype(np.float32)
     assert prepared.model_grid == THREE_MM
@@ -76,8 +76,8 @@ def test_before_gadolinium_is_brought_rigidly_onto_after():
     assert np.allclose(difference_IJK[shown_IJK], (after_IJK - before_IJK)[shown_IJK], atol=0.02)
 
 
-def test_where_the_follow_up_shows_nothing_no_change_is_claimed_and_its_own_channel_is_air():
-    """The follow-up ends 24 mm above the head's middle: all above is unknown, neither new nor resolved."""
+def test_where_the_follow_up_has_no_data_the_difference_is_zero_and_its_own_channel_is_air():
+    """The follow-up ends 24 mm above the centre of the head: above that nothing is known to be new or resolved."""
     images = visits(follow_up=THREE_MM)
     whole = images["follow-up"]
     images["follow-up"] = Volume(whole.voxels[:, :, :30], whole.affine)
@@ -93,7 +93,7 @@ def test_where_the_follow_up_shows_nothing_no_change_is_claimed_and_its_own_chan
     assert np.allclose(prepared.image_CIJK[1][beyond_IJK], -scale.mean / scale.sd, atol=0.01)
 
 
-def test_a_registration_that_failed_keeps_the_study_out():
+def test_a_failed_registration_refuses_the_study():
     images = visits()
     other = np.random.default_rng(0).uniform(0, 900, images["follow-up"].voxels.shape).astype(np.float32)
     with pytest.raises(StudyRefused) as refusal:
@@ -103,8 +103,8 @@ def test_a_registration_that_failed_keeps_the_study_out():
     ]
 
 
-def test_a_task_of_ones_own_is_a_value():
-    """Both FLAIR visits as they are, and the initial one less the follow-up: nothing but another declaration."""
+def test_a_custom_task_needs_only_a_declaration():
+    """Both FLAIR visits, and the initial one minus the follow-up."""
     declared = TASKS["flair-new"].model_dump()
     declared["registrations"][0]["kind"] = "rigid"
     declared["channels"] = [{"name": "resolved", "image": "initial", "minus": "follow-up"}]
@@ -121,14 +121,14 @@ def test_a_task_of_ones_own_is_a_value():
     ],
     ids=["away from native", "native itself", "twice"],
 )
-def test_a_task_that_registers_otherwise_than_onto_its_native_image_is_refused(moves):
+def test_a_task_that_does_not_register_to_its_native_image_is_refused(moves):
     declared = TASKS["flair-new"].model_dump() | {"registrations": moves}
     with pytest.raises(ValueError, match="registered once, and onto initial"):
         type(TASKS["flair-new"]).model_validate(declared)
 
 
-def test_the_air_around_stripped_heads_is_no_change_however_dark_their_contrasts_make_it():
-    """Air lies -mean/sd below the head: the further, the brighter and more even the head is."""
+def test_the_air_around_skull_stripped_heads_is_no_change_whatever_its_z_score():
+    """The z-score of air is -mean/sd: the brighter and more even the head, the further below it."""
     images = gadolinium()
     before = images["before"]
     even = Volume(np.where(before.voxels > 100, 300 + before.voxels / 4, 0).astype(np.float32), before.affine)

@@ -1,4 +1,4 @@
-"""Sidecars and participant rows in every spelling in; facts of closed lists, out."""
+"""Sidecars and participant rows in any spelling become facts from closed lists."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def facts(participant: dict[str, str] | None = None, **sidecar: object) -> Study
     return fact
 
 
-def test_what_is_not_told_is_not_known():
+def test_missing_values_are_none():
     assert facts() == StudyFacts(study="sub-01", patient="01", site="clinic")
     unsaid = dict.fromkeys(("sex", "age"), "n/a")
     assert facts(unsaid, Manufacturer="n/a", ManufacturersModelName="", EchoTime=None) == facts()
@@ -33,7 +33,7 @@ def test_what_is_not_told_is_not_known():
     ("text", "sex"),
     [("F", "F"), ("female", "F"), ("Female ", "F"), ("M", "M"), ("male", "M"), ("O", "O"), ("1", None), ("?", None)],
 )
-def test_sex_in_every_spelling(text, sex):
+def test_sex_is_read_in_every_spelling(text, sex):
     assert facts({"sex": text}).sex == sex
     assert facts({"Gender": text}).sex == sex
 
@@ -55,11 +55,11 @@ def test_sex_in_every_spelling(text, sex):
         ("adult", None),
     ],
 )
-def test_age_in_every_spelling_and_no_higher_than_ninety(text, years):
+def test_age_is_read_in_every_spelling_and_capped_at_ninety(text, years):
     assert facts({"age": text}).age_years == years
 
 
-def test_times_are_seconds_in_the_sidecar_and_milliseconds_here():
+def test_sidecar_times_in_seconds_become_milliseconds():
     flair = facts(EchoTime=0.388, RepetitionTime=5, MagneticFieldStrength=2.89362, MRAcquisitionType="3D")
     assert (flair.echo_time_ms, flair.repetition_time_ms) == (388, 5000)
     assert (flair.field_strength_t, flair.acquisition) == (2.89362, "3D")
@@ -71,13 +71,13 @@ def test_times_are_seconds_in_the_sidecar_and_milliseconds_here():
     ("echo", "repetition", "wanted"),
     [(92, 9000, (92, 9000)), (2.98, 7.3, (2.98, 7.3)), (None, 9000, (None, 9000)), (116, None, (116, None))],
 )
-def test_a_sidecar_that_was_written_in_milliseconds_is_seen_by_times_that_no_scan_takes(echo, repetition, wanted):
+def test_implausibly_long_sidecar_times_are_read_as_milliseconds(echo, repetition, wanted):
     found = facts(EchoTime=echo, RepetitionTime=repetition)
     assert (found.echo_time_ms, found.repetition_time_ms) == wanted
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e9, "fast", True, [0.1], None])
-def test_a_number_that_cannot_be_is_not_known(value):
+def test_an_impossible_number_is_none(value):
     found = facts(EchoTime=value, RepetitionTime=value, MagneticFieldStrength=value)
     assert (found.echo_time_ms, found.repetition_time_ms, found.field_strength_t) == (None, None, None)
 
@@ -99,18 +99,18 @@ def test_a_number_that_cannot_be_is_not_known(value):
         (3, ["Skyra"], (None, None)),
     ],
 )
-def test_makers_and_models_go_by_one_name_and_only_known_ones_pass(manufacturer, model, wanted):
+def test_vendors_and_models_are_normalised_and_unknown_ones_become_other(manufacturer, model, wanted):
     found = facts(Manufacturer=manufacturer, ManufacturersModelName=model)
     assert (found.manufacturer, found.model) == wanted
 
 
-def test_simulated_scanners_are_known():
+def test_simulated_scanners_are_recognised():
     for site in SITES.values():
         found = facts(Manufacturer=site.manufacturer, ManufacturersModelName=site.model)
         assert (found.manufacturer, found.model) == (site.manufacturer, site.model)
 
 
-def test_of_several_images_the_native_one_counts_as_in_the_paper():
+def test_facts_of_several_images_come_from_the_native_one_as_in_the_paper():
     task = TASKS["enhancing"]
     sidecars = {"before": {"EchoTime": 0.01, "MagneticFieldStrength": 3}, "after": {"EchoTime": 0.003}}
     images = {"before": IMAGE, "after": IMAGE}
@@ -119,7 +119,7 @@ def test_of_several_images_the_native_one_counts_as_in_the_paper():
     assert (fact.echo_time_ms, fact.field_strength_t) == (3, None)
 
 
-def test_each_visit_of_a_pair_has_its_own_scanner_and_the_age_is_that_of_the_last():
+def test_each_visit_of_a_pair_has_its_own_scanner_and_the_last_has_the_age():
     sidecars = {"initial": {"MagneticFieldStrength": 1.5}, "follow-up": {"MagneticFieldStrength": 3}}
     images = {"initial": IMAGE, "follow-up": IMAGE}
     files = StudyFiles("sub-01", "01", "clinic", images, Reference(IMAGE), None, sidecars, {"age": "40", "sex": "F"})
@@ -130,7 +130,7 @@ def test_each_visit_of_a_pair_has_its_own_scanner_and_the_age_is_that_of_the_las
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
 def test_no_free_text_becomes_a_fact(text, sex, age):
-    told = f"ZZYZX{text}"
-    found = facts({"sex": sex, "age": age}, Manufacturer=told, ManufacturersModelName=told, MRAcquisitionType=told)
+    free = f"ZZYZX{text}"
+    found = facts({"sex": sex, "age": age}, Manufacturer=free, ManufacturersModelName=free, MRAcquisitionType=free)
     assert (found.manufacturer, found.model) == ("other", "other")
     assert found.acquisition is None

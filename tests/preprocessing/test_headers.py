@@ -1,4 +1,4 @@
-"""NIfTI files with all sorts of headers in; what in them could tell who the patient is, out."""
+"""Text in NIfTI headers that could identify a patient is found; texts of known programs pass."""
 
 import gzip
 from pathlib import Path
@@ -43,20 +43,20 @@ def places(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("field", ["descrip", "aux_file", "intent_name", "db_name", "data_type"])
-def test_a_name_in_any_text_field_is_seen(tmp_path, field, ending):
+def test_a_name_in_any_text_field_is_found(tmp_path, field, ending):
     assert places(write(tmp_path / f"image{ending}", **{field: NAME[:10]})) == [f"header field {field}"]
 
 
 @pytest.mark.parametrize("field", ["descrip", "aux_file", "intent_name", "unused_str"])
-def test_a_name_in_any_text_field_of_the_second_version_is_seen(tmp_path, field):
+def test_a_name_in_any_text_field_of_nifti_2_is_found(tmp_path, field):
     assert places(write(tmp_path / "image.nii.gz", nib.Nifti2Image, **{field: NAME})) == [f"header field {field}"]
 
 
-def test_a_name_behind_the_end_of_a_text_is_seen(tmp_path):
+def test_a_name_after_the_terminating_nul_is_found(tmp_path):
     assert places(write(tmp_path / "image.nii.gz", descrip=f"FSL5.0\0{NAME}")) == ["header field descrip"]
 
 
-def test_the_other_byte_order_hides_nothing(tmp_path):
+def test_a_name_in_the_other_byte_order_is_found(tmp_path):
     image = nib.Nifti1Image(np.zeros((4, 4, 4), dtype=">i2"), np.eye(4), nib.Nifti1Header(endianness=">"))
     image.header["descrip"] = NAME.encode()
     (tmp_path / "image.nii").write_bytes(image.to_bytes())
@@ -79,12 +79,12 @@ def test_the_other_byte_order_hides_nothing(tmp_path):
         "MNI152 T1 1mm brain",
     ],
 )
-def test_what_programs_write_there_passes(tmp_path, text):
+def test_texts_of_known_programs_pass(tmp_path, text):
     assert places(write(tmp_path / "image.nii.gz", descrip=text)) == []
 
 
 @pytest.mark.parametrize("text", ["1984-05-12", "482913", "FSL5.0 Kowalski", "Łukasz", "MRN 482", "Date=20210304"])
-def test_what_persons_write_there_does_not(tmp_path, text):
+def test_free_texts_are_found(tmp_path, text):
     assert places(write(tmp_path / "image.nii.gz", descrip=text)) == ["header field descrip"]
 
 
@@ -104,7 +104,7 @@ def test_what_persons_write_there_does_not(tmp_path, text):
         (4, f"<!DOCTYPE a [<!ENTITY b '{NAME}'>]><a>&b;</a>".encode()),
     ],
 )
-def test_extensions_that_carry_text_are_seen(tmp_path, code, content):
+def test_extensions_with_text_are_found(tmp_path, code, content):
     found = places(write(tmp_path / "image.nii.gz", extension=(code, content)))
     assert len(found) == 1
     assert found[0].startswith(f"header extension {code}")
@@ -121,18 +121,18 @@ def test_extensions_that_carry_text_are_seen(tmp_path, code, content):
         (4, AFNI.format(name="TYPESTRING", text="3DIM_HEAD_ANAT").encode()),
     ],
 )
-def test_extensions_of_numbers_and_programs_pass(tmp_path, code, content):
+def test_extensions_with_numbers_or_program_texts_pass(tmp_path, code, content):
     assert places(write(tmp_path / "image.nii.gz", extension=(code, content))) == []
 
 
-def test_a_processing_history_is_told_of_and_need_not_stop_anybody(tmp_path):
+def test_a_processing_history_is_reported_as_harmless(tmp_path):
     text = f"[{NAME}@host: Wed May  3 18:17:06 2017] 3dcalc -a /home/{NAME}/a.nii"
     path = write(tmp_path / "image.nii.gz", extension=(4, AFNI.format(name="HISTORY_NOTE", text=text).encode()))
     assert places(path) == ["header extension 4 (AFNI) history"]
     assert header_signs(path)[0].harmless
 
 
-def test_a_date_in_the_name_that_gzip_kept_is_seen(tmp_path):
+def test_a_date_in_the_gzip_file_name_is_found(tmp_path):
     path = write(tmp_path / "image.nii")
     with (
         (tmp_path / "image.nii.gz").open("wb") as raw,
@@ -142,12 +142,12 @@ def test_a_date_in_the_name_that_gzip_kept_is_seen(tmp_path):
     assert places(tmp_path / "image.nii.gz") == ["name in the gzip header"]
 
 
-def test_extensions_beyond_what_is_read_are_refused_unread(tmp_path):
+def test_extensions_beyond_the_size_limit_are_refused_unread(tmp_path):
     path = write(tmp_path / "image.nii.gz", extension=(6, b"FSL5.0 " * HEAD_BYTES))
     assert "header extensions" in places(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", gzip.compress(b"short"), gzip.compress(b"x" * 4000)[:50]])
-def test_a_file_that_is_no_image_is_left_to_those_who_read_it(tmp_path, content):
+def test_a_file_that_is_not_an_image_has_no_header_findings(tmp_path, content):
     (tmp_path / "image.nii.gz").write_bytes(content)
     assert header_signs(tmp_path / "image.nii.gz") == []

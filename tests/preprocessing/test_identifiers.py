@@ -1,4 +1,4 @@
-"""A text or a name in; whether it could tell who a patient is, out."""
+"""Texts and field names that could identify a patient are recognised."""
 
 import pytest
 
@@ -36,7 +36,7 @@ from lesionlab.preprocessing.identifiers import (
         ("MRN 4829137", "a long number, as of a record"),
     ],
 )
-def test_the_form_of_an_identifier_is_seen_in_a_text(text, kind):
+def test_an_identifier_in_a_text_is_recognised(text, kind):
     assert sign_in(text) == kind
 
 
@@ -61,11 +61,11 @@ def test_the_form_of_an_identifier_is_seen_in_a_text(text, kind):
         "Siemens MAGNETOM Skyra 3T, head coil 20 channels",
     ],
 )
-def test_what_scanners_and_programs_write_is_no_identifier(text):
+def test_texts_of_scanners_and_programs_are_not_identifiers(text):
     assert sign_in(text) is None
 
 
-def test_a_number_is_a_date_or_nothing():
+def test_a_number_can_only_be_a_date():
     assert sign_in_value(20210304) == "an exact date"
     assert [sign_in_value(value) for value in (123249925, 2.89362, True, None)] == [None] * 4
 
@@ -94,7 +94,7 @@ def test_a_number_is_a_date_or_nothing():
         "patient_name",
     ],
 )
-def test_keys_that_the_confidentiality_profile_removes_are_identifying(key):
+def test_keys_that_the_dicom_confidentiality_profile_removes_are_identifying(key):
     assert is_identifying_key(key)
 
 
@@ -114,7 +114,7 @@ def test_keys_that_the_confidentiality_profile_removes_are_identifying(key):
         "ContrastBolusIngredient",
     ],
 )
-def test_keys_on_the_scan_are_not(key):
+def test_keys_that_describe_the_scan_are_not_identifying(key):
     assert not is_identifying_key(key)
 
 
@@ -122,34 +122,34 @@ def test_keys_on_the_scan_are_not(key):
     "column",
     ["name", "Last Name", "initials", "birth_date", "DOB", "mrn", "Address", "city", "zip", "postal code", "e-mail"],
 )
-def test_columns_on_the_person_are_identifying(column):
+def test_columns_that_describe_the_person_are_identifying(column):
     assert is_identifying_column(column)
 
 
 @pytest.mark.parametrize(
     "column", ["participant_id", "age", "sex", "site", "scanner_name", "edss", "ms_type", "n_lesions", "source_id"]
 )
-def test_columns_on_the_disease_are_not(column):
+def test_columns_that_describe_the_disease_are_not_identifying(column):
     assert not is_identifying_column(column)
 
 
 @pytest.mark.parametrize("label", ["kowalski", "KowalskiJan", "20210304", "4829137"])
-def test_labels_that_read_like_a_name_a_date_or_a_record_are_seen(label):
+def test_labels_that_look_like_a_name_a_date_or_a_record_number_are_found(label):
     assert sign_in_label(label)
 
 
 @pytest.mark.parametrize(
     "label", ["01", "0012", "cs07", "long01", "brats01476", "training03", "b", "baseline", "month12", "a12345678901"]
 )
-def test_labels_that_studies_give_pass(label):
+def test_usual_study_labels_pass(label):
     assert sign_in_label(label) is None
 
 
 @pytest.mark.parametrize("value", [None, "", "n/a", "N/A", "anonymous", "Anonymized", "removed", "0", "xxxx"])
-def test_a_value_that_says_that_nothing_is_said_is_absent(value):
+def test_placeholder_values_count_as_absent(value):
     assert is_absent(value)
 
 
-def test_a_name_of_a_column_that_is_an_identifier_itself_is_not_repeated():
+def test_a_column_name_that_is_itself_an_identifier_is_not_repeated():
     assert quotable("birth_date") == "birth_date"
     assert "kowalski" not in quotable("jan.kowalski@hospital.example.org")

@@ -1,4 +1,4 @@
-"""Datasets with identifiers in them in; where they are, or the same datasets under pseudonyms, out."""
+"""Identifiers in datasets are found, and datasets are pseudonymised."""
 
 import json
 import re
@@ -11,12 +11,12 @@ import pytest
 
 from lesionlab.errors import InputError
 from lesionlab.preprocessing.files import Dataset, Reference, StudyFiles
-from lesionlab.preprocessing.ingest import Recipe, bring_in
+from lesionlab.preprocessing.ingest import Recipe, ingest_study
 from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.preprocessing.privacy import (
     id_salt,
     pseudonymised,
-    refuse_telling_names,
+    refuse_identifying_names,
     screen_dataset,
     screen_study,
     scrubbed,
@@ -42,7 +42,7 @@ def one_study(root: Path, **sidecar: object) -> StudyFiles:
 
 
 def screened(files: StudyFiles) -> list[str]:
-    """The places; no finding repeats a value."""
+    """Places of the findings; no finding repeats a value."""
     findings = screen_study(files, TASK)
     assert not any(word in finding.text() for finding in findings for word in (NAME, "1984", "4829137"))
     assert {finding.code for finding in findings} <= {"identifier"}
@@ -62,7 +62,7 @@ def missing(study: str, what: str) -> Exclusion:
     return Exclusion(study=study, findings=(Finding(code="missing-file", place="mask", what=what),))
 
 
-def test_a_study_as_it_should_be_passes(tmp_path):
+def test_a_study_without_identifiers_passes(tmp_path):
     assert screened(one_study(tmp_path, MagneticFieldStrength=3, EchoTime=0.09, SeriesDescription="t2_flair_sag")) == []
 
 
@@ -82,11 +82,11 @@ def test_a_study_as_it_should_be_passes(tmp_path):
         ("MyOwnNote", "mail jan@hospital.example.org"),
     ],
 )
-def test_a_sidecar_is_screened_key_by_key(tmp_path, key, value):
+def test_every_key_of_a_sidecar_is_screened(tmp_path, key, value):
     assert screened(one_study(tmp_path, **{key: value})) == [f"FLAIR sidecar key {key}"]
 
 
-def test_values_that_say_nothing_and_times_of_day_and_builds_of_programs_pass(tmp_path):
+def test_placeholders_times_of_day_and_program_builds_pass(tmp_path):
     sidecar = {
         "PatientName": "anonymous",
         "InstitutionName": "n/a",
@@ -97,7 +97,7 @@ def test_values_that_say_nothing_and_times_of_day_and_builds_of_programs_pass(tm
     assert screened(one_study(tmp_path, **sidecar)) == []
 
 
-def test_what_lies_deep_in_a_sidecar_is_found(tmp_path):
+def test_nested_sidecar_values_are_screened(tmp_path):
     files = one_study(tmp_path, **{"global": {"const": {"PatientName": NAME}, "slices": [{"Note": "1984-05-12"}]}})
     assert screened(files) == ["FLAIR sidecar key global.const.PatientName", "FLAIR sidecar key global.slices.Note"]
 
@@ -113,7 +113,7 @@ def test_headers_of_image_and_masks_are_screened(tmp_path):
     assert screened(both) == [f"{place} header field descrip" for place in ("FLAIR", "mask", "second mask")]
 
 
-def test_names_of_files_are_screened_but_for_their_labels(tmp_path):
+def test_file_names_are_screened_except_their_labels(tmp_path):
     files = one_study(tmp_path)
     path = tmp_path / "sub-19840512_acq-4829137_FLAIR.nii.gz"
     path.write_bytes(files.images["flair"].read_bytes())
@@ -122,20 +122,20 @@ def test_names_of_files_are_screened_but_for_their_labels(tmp_path):
     assert screened(replace(files, images={"flair": plain})) == []
 
 
-def test_a_verdict_calls_a_file_that_cannot_be_read_by_its_role(tmp_path):
+def test_a_verdict_names_an_unreadable_file_by_its_role(tmp_path):
     files = one_study(tmp_path)
     (tmp_path / f"{NAME}_FLAIR.nii.gz").mkdir()
     unreadable = replace(files, images={"flair": tmp_path / f"{NAME}_FLAIR.nii.gz"})
-    verdict = bring_in(unreadable, Recipe(TASK, 4.0), (tmp_path / "store").as_uri()).verdict
+    verdict = ingest_study(unreadable, Recipe(TASK, 4.0), (tmp_path / "store").as_uri()).verdict
     assert verdict.verdict == "quarantined"
     assert "flair: cannot be read" in verdict.findings[0].what
     assert NAME not in verdict.model_dump_json()
 
 
-def test_scrubbing_leaves_no_finding_that_keeps_a_study_out(tmp_path):
+def test_after_scrubbing_no_finding_refuses_a_study(tmp_path):
     findings = scrubbed(screen_study(one_study(tmp_path, PatientName=NAME), TASK))
     assert [finding.repaired for finding in findings] == [True]
-    assert findings[0].what.endswith("left behind")
+    assert findings[0].what.endswith("never stored")
     assert scrubbed(findings) == findings
 
 
@@ -155,7 +155,7 @@ def test_the_columns_of_a_dataset_are_screened(tmp_path):
     assert not any(word in finding.text() for finding in findings for word in (NAME, "1984", "4829137"))
 
 
-def test_a_table_of_paths_is_screened_but_for_its_names_and_paths(tmp_path):
+def test_a_table_of_paths_is_screened_except_its_names_and_paths(tmp_path):
     table = tmp_path / "studies.csv"
     table.write_text("study,patient,flair,mask,surname\nsub-01,4829137,a/20210304/f.nii,a/20210304/m.nii.gz,Smith\n")
     assert [finding.place for finding in screen_dataset(table)] == ["table column surname"]
@@ -165,7 +165,7 @@ def test_a_dataset_without_a_table_has_nothing_to_screen(tmp_path):
     assert screen_dataset(tmp_path) == []
 
 
-def test_a_column_that_is_called_after_a_person_is_not_repeated(tmp_path):
+def test_a_column_named_after_a_person_is_not_repeated(tmp_path):
     (tmp_path / "participants.tsv").write_text("participant_id\tjan@hospital.example.org\nsub-01\t1984-05-12\n")
     (finding,) = screen_dataset(tmp_path)
     assert "jan" not in finding.text()
@@ -179,17 +179,17 @@ def test_a_column_that_is_called_after_a_person_is_not_repeated(tmp_path):
         ("sub-4829137", "sub-9999999"),
     ],
 )
-def test_a_name_that_could_tell_who_the_patient_is_becomes_no_key(study, hidden):
-    judged = refuse_telling_names(dataset("sub-02_ses-01", study))
+def test_a_study_name_that_could_identify_the_patient_is_refused_and_masked(study, hidden):
+    judged = refuse_identifying_names(dataset("sub-02_ses-01", study))
     assert [files.study for files in judged.studies] == ["sub-02_ses-01"]
     assert [exclusion.study for exclusion in judged.faulty] == [hidden]
     assert not any(word in judged.faulty[0].model_dump_json() for word in (NAME, "1984", "4829137"))
     assert "--hash-ids" in judged.faulty[0].faults[0]
 
 
-def test_names_in_what_is_said_of_faulty_studies_are_hidden():
+def test_names_in_findings_of_faulty_studies_are_masked():
     what = f"wanted derivatives/sub-{NAME}_label-lesion_mask.nii.gz, found sub-{NAME}_acq-19840512_T1w.nii.gz; add it"
-    (exclusion,) = refuse_telling_names(dataset(faulty=(missing(f"sub-{NAME}", what),))).faulty
+    (exclusion,) = refuse_identifying_names(dataset(faulty=(missing(f"sub-{NAME}", what),))).faulty
     text = exclusion.model_dump_json()
     assert NAME not in text
     assert "1984" not in text
@@ -204,17 +204,17 @@ def test_pseudonyms_are_the_same_at_each_visit_and_differ_between_patients_and_s
     assert not {files.patient for files in first.studies} & {files.patient for files in other.studies}
     assert all(re.fullmatch(r"sub-[a-f][0-9a-f]{11}_ses-0[12]", files.study) for files in first.studies)
     assert all(files.study.startswith(f"sub-{files.patient}_") for files in first.studies)
-    assert not refuse_telling_names(first).faulty
+    assert not refuse_identifying_names(first).faulty
 
 
-def test_the_order_of_the_pseudonyms_tells_nothing_of_the_order_of_the_names():
+def test_the_order_of_the_pseudonyms_does_not_reveal_the_order_of_the_names():
     studies = pseudonymised(dataset(*(f"sub-{number:02d}" for number in range(20))), SALT).studies
     assert [files.study for files in studies] == sorted(files.study for files in studies)
     images = [files.images["flair"].name for files in studies]
     assert images != sorted(images)
 
 
-def test_sessions_that_are_dates_become_numbers_in_order_of_time():
+def test_sessions_named_by_date_become_numbers_in_chronological_order():
     studies = pseudonymised(dataset("sub-a_ses-20210304", "sub-a_ses-19840512", "sub-b_ses-2"), SALT).studies
     by_image = {files.images["flair"].name: files.study.partition("_ses-")[2] for files in studies}
     assert by_image == {
@@ -224,7 +224,7 @@ def test_sessions_that_are_dates_become_numbers_in_order_of_time():
     }
 
 
-def test_faulty_studies_are_pseudonymised_with_what_is_said_of_them():
+def test_faulty_studies_are_pseudonymised_with_their_findings():
     named = dataset("sub-anna_ses-01", faulty=(missing("sub-anna_ses-02", "wanted sub-anna/ses-02/mask.nii.gz"),))
     hashed = pseudonymised(named, SALT)
     (exclusion,) = hashed.faulty
@@ -234,7 +234,7 @@ def test_faulty_studies_are_pseudonymised_with_what_is_said_of_them():
 
 
 @pytest.mark.parametrize("environment", [{}, {"LESIONLAB_ID_SALT": "short"}])
-def test_a_salt_that_could_be_guessed_is_refused_and_not_repeated(environment):
+def test_a_missing_or_short_salt_is_refused_and_not_repeated(environment):
     with pytest.raises(InputError, match="LESIONLAB_ID_SALT: wanted a secret of at least 16") as refusal:
         id_salt(environment)
     assert "short" not in str(refusal.value)
@@ -248,7 +248,7 @@ def test_simulated_cohorts_pass(tmp_path):
     for task in (TASKS["flair-single"], TASKS["flair-new"], TASKS["enhancing"]):
         simulated = open_dataset(tmp_path / "bids", task, None)
         assert simulated.studies
-        assert refuse_telling_names(simulated) == simulated
+        assert refuse_identifying_names(simulated) == simulated
         assert not any(screen_study(files, task) for files in simulated.studies)
 
 
@@ -261,10 +261,10 @@ def test_simulated_cohorts_pass(tmp_path):
         ("ms-longitudinal", "flair-new"),
     ],
 )
-def test_real_scans_pass_and_their_processing_history_is_told(real_data, name, task):
+def test_real_scans_pass_and_their_processing_history_is_reported(real_data, name, task):
     real = open_dataset(real_data / name, TASKS[task], None)
     assert screen_dataset(real_data / name) == []
-    assert len(refuse_telling_names(real).studies) == len(real.studies) > 1
+    assert len(refuse_identifying_names(real).studies) == len(real.studies) > 1
     findings = [finding for files in real.studies for finding in screen_study(files, TASKS[task])]
     assert all(finding.repaired and finding.place.endswith("(AFNI) history") for finding in findings)
     assert bool(findings) == (name == "glioma-brats2021")

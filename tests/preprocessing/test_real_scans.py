@@ -1,4 +1,4 @@
-"""Real scans in; study volumes with the published lesions, each of them on the model grid, out."""
+"""Real scans become study volumes in which every published lesion reaches the model grid."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_every_published_lesion_reaches_the_model_grid(real_data, dataset, spaci
 
 
 def lesions_on_the_model_grid(card, native_ijk: np.ndarray, label_IJK: np.ndarray) -> int:
-    """How many native lesions have a study voxel within one study voxel of one of theirs, along each axis."""
+    """How many native lesions have a labelled model-grid voxel within one model-grid voxel along each axis."""
     lesions = label_lesions(native_ijk)
     near_IJK = np.pad(label_IJK, 1)
     places = np.argwhere(lesions.ids_IJK)
@@ -75,7 +75,7 @@ def test_oblique_slices_of_four_millimetres_keep_their_head_and_their_lesions(re
     assert np.setdiff1d(lesions.ids_IJK, lesions.ids_IJK[back_ijk > 0]).size == 0
     assert 2 * (back_ijk & mask.voxels).sum() / (int(back_ijk.sum()) + int(mask.voxels.sum())) > 0.9
     head_ml = head_mask(resample_linear(image.voxels, image.grid, study)).sum() / 1000
-    assert 1500 < head_ml < 4000  # scalp and skull included; less would be a hole, more would be air
+    assert 1500 < head_ml < 4000  # including scalp and skull; less would mean a hole, more would mean air
 
 
 FINE = pytest.param(1.0, marks=pytest.mark.slow)
@@ -83,15 +83,15 @@ AT_BOTH = pytest.mark.parametrize("spacing_mm", [2.0, FINE])
 
 
 def on_grid(volume: StudyVolume, path: Path) -> np.ndarray:
-    """A mask of native space on the volume's model grid."""
+    """A native-space mask on the volume's model grid."""
     mask = read_mask(path)
     return resample_mask(mask.voxels, mask.grid, volume.card.model_grid) > 0
 
 
 @pytest.mark.parametrize("patient", ["long01", "long12"])
 @AT_BOTH
-def test_the_subtraction_of_two_visits_shows_what_is_new_bright_and_what_resolved_dark(real_data, patient, spacing_mm):
-    """Two visits of one patient, raw, in two places; nothing but the subtraction volume is looked at."""
+def test_in_the_subtraction_of_two_visits_new_lesions_are_bright_and_resolved_ones_dark(real_data, patient, spacing_mm):
+    """Two raw, misaligned visits of one patient; only the subtraction volume is examined."""
     dataset = open_dataset(real_data / "ms-longitudinal", TASKS["flair-new"])
     files = next(files for files in dataset.studies if files.patient == patient)
     volume = preprocess_study(files, TASKS["flair-new"], spacing_mm)
@@ -120,13 +120,13 @@ def test_the_subtraction_of_two_visits_shows_what_is_new_bright_and_what_resolve
 
 
 @AT_BOTH
-def test_gadolinium_shows_where_tumours_enhance_and_nothing_where_none_does(real_data, spacing_mm):
+def test_the_gadolinium_difference_shows_enhancing_tumours_and_nothing_else(real_data, spacing_mm):
     dataset = open_dataset(real_data / "glioma-brats2021", TASKS["enhancing"])
     assert len(dataset.studies) == 4
     for files in dataset.studies:
         volume = preprocess_study(files, TASKS["enhancing"], spacing_mm)
         report = volume.card.registrations[0]
-        # These were registered by those who published them: little is left to do, and nothing may be spoilt.
+        # The publishers registered these images already: little is left to do, and nothing may get worse.
         assert report.correlation_after > report.correlation_before - 0.005
         assert report.head_overlap > 0.98
         after = read_volume(files.images["after"])
@@ -141,8 +141,8 @@ def test_gadolinium_shows_where_tumours_enhance_and_nothing_where_none_does(real
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patient", ["cs07", "cs19"])
-def test_a_real_head_that_is_moved_is_brought_back_to_a_fraction_of_a_millimetre(real_data, patient):
-    """T1 before gadolinium, turned and shifted by its header alone: its own voxels stay, the truth is known."""
+def test_a_moved_real_head_is_registered_within_a_fraction_of_a_millimetre(real_data, patient):
+    """T1 before gadolinium, rotated and shifted only in its header: its voxels stay, and the true motion is known."""
     visit = real_data / "ms-crosssectional" / f"sub-{patient}" / "ses-01" / "anat"
     before = read_volume(visit / f"sub-{patient}_ses-01_T1w.nii.gz")
     after = read_volume(visit / f"sub-{patient}_ses-01_ce-gadolinium_T1w.nii.gz")

@@ -1,4 +1,4 @@
-"""Real scans as their sites published them in; what the checks make of them out."""
+"""Quality control passes real scans as published by their sites."""
 
 import nibabel as nib
 import numpy as np
@@ -14,12 +14,12 @@ DRAWN_VOXELS = {
     ("ms-longitudinal", "flair-new"): {"sub-long01_ses-02": 1456, "sub-long12_ses-02": 709},
     ("glioma-brats2021", "enhancing"): {
         "sub-brats01476_ses-01": 224,
-        "sub-brats01477_ses-01": 0,  # nothing enhances, and that is no fault
+        "sub-brats01477_ses-01": 0,  # nothing enhances, which is not a fault
         "sub-brats01479_ses-01": 89546,
         "sub-brats01481_ses-01": 2575,
     },
 }
-"""What the published masks hold; the gliomas' whole tumours are read by `test_real_scans`."""
+"""Lesions in the published masks; the gliomas' whole tumours are tested in `test_real_scans`."""
 
 
 @pytest.mark.parametrize(("dataset", "task"), DRAWN_VOXELS)
@@ -31,7 +31,7 @@ def test_published_scans_pass_without_any_finding(real_data, dataset, task):
     assert all(one.findings == () for one in scans.values())
 
 
-def test_a_published_mask_that_a_viewer_saved_in_its_own_orientation_is_the_same_mask(real_data, tmp_path):
+def test_a_published_mask_saved_by_a_viewer_in_its_own_orientation_is_the_same_mask(real_data, tmp_path):
     task = TASKS["flair-new"]
     files = open_dataset(real_data / "ms-longitudinal", task, None).studies[0]
     published = read_scans(files, task)

@@ -1,4 +1,4 @@
-"""Masks that were drawn in another space in; the same lesions on the native grid out."""
+"""Masks drawn in another space keep their lesions on the native grid."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def affine(degrees: tuple[float, ...], shift_mm: tuple[float, ...]) -> np.ndarra
     return nib.affines.from_matvec(nib.eulerangles.euler2mat(*np.deg2rad(degrees)) * 1.02, shift_mm)
 
 
-def test_a_mask_comes_back_from_where_ants_took_it(tmp_path):
+def test_a_mask_moved_by_ants_is_brought_back(tmp_path):
     ants = load_ants()
     transform = itk_file(tmp_path / "to-midway.txt", affine((6, -4, 5), (5, -9, 3)))
     drawn = Volume(spots(places(SLICES), NEW_MM).astype(np.uint8), matrix_of(SLICES))
@@ -58,7 +58,7 @@ def test_a_mask_comes_back_from_where_ants_took_it(tmp_path):
     st.lists(st.tuples(*[st.integers(3, 8)] * 3), min_size=1, max_size=5, unique=True),
 )
 def test_no_lesion_down_to_one_voxel_is_lost(tmp_path_factory, degrees, shift_mm, places_ijk):
-    """Each voxel of the mask keeps a native voxel within reach of where the transform puts it."""
+    """Each voxel of the mask keeps a native voxel close to where the transform moves it."""
     native = grid_of((40, 40, 12), nib.affines.from_matvec(np.diag([-1.0, 1.0, 4.0]), [20.0, -20.0, -24.0]))
     mask_ijk = np.zeros((12, 12, 12), dtype=np.uint8)
     mask_ijk[tuple(np.array(places_ijk).T)] = 1
@@ -72,20 +72,20 @@ def test_no_lesion_down_to_one_voxel_is_lost(tmp_path_factory, degrees, shift_mm
         assert np.linalg.norm(kept_mm[:, None] - lesion_mm, axis=-1).min() < 2.5  # half a native voxel's diagonal
 
 
-def test_without_any_motion_the_mask_stays_as_it_is(tmp_path):
+def test_the_identity_transform_leaves_the_mask_unchanged(tmp_path):
     drawn = Volume(spots(places(SLICES), NEW_MM).astype(np.uint8), matrix_of(SLICES))
     back = bring_to_native(drawn, itk_file(tmp_path / "a.txt", np.eye(4)), SLICES)
     assert np.array_equal(back.voxels, drawn.voxels)
 
 
-def test_a_file_that_is_no_affine_is_refused(tmp_path):
+def test_a_file_that_is_not_an_affine_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text(f"{ITK}Parameters: 1 2 3\nFixedParameters: 0 0 0\n")
     with pytest.raises(ImageError, match="wanted 12 numbers"):
         bring_to_native(Volume(np.ones((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "a.txt", SLICES)
 
 
 @pytest.mark.parametrize(("patient", "label"), [("long01", "newlesion"), ("long01", "brain"), ("long12", "resolved")])
-def test_published_masks_of_the_half_way_space_come_to_where_their_authors_put_them(real_data, patient, label):
+def test_published_masks_in_the_halfway_space_match_their_authors_native_masks(real_data, patient, label):
     visit = real_data / "ms-longitudinal" / f"sub-{patient}" / "ses-01" / "anat"
     drawn = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{patient}" / "ses-02" / "anat"
     native = read_volume(visit / f"sub-{patient}_ses-01_FLAIR.nii.gz").grid

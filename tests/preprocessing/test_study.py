@@ -1,4 +1,4 @@
-"""One drawn study in; its study volume, and what lies in the store, out."""
+"""One drawn study becomes a study volume, in memory and in the store."""
 
 import gzip
 from dataclasses import replace
@@ -52,24 +52,24 @@ def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
     assert scale.image == "flair"
 
 
-def test_the_card_leads_back_to_native_space(volume):
+def test_the_card_maps_back_to_native_space(volume):
     scale = volume.card.normalisation[0]
     image_IJK = volume.image_CIJK[0].astype(np.float32) * np.float32(scale.sd) + np.float32(scale.mean)
     again_ijk = resample_linear(image_IJK, volume.card.model_grid, volume.card.native_grid)
     assert volume.card.native_grid.shape == SHAPE
-    # Study slices lie a quarter slice beside the native ones, so there and back is a little smoother, not moved.
+    # Model-grid slices are a quarter slice off the native ones, so the round trip smooths slightly without a shift.
     assert np.corrcoef(again_ijk.ravel(), head(0).ravel())[0, 1] > 0.97
     assert np.abs(np.corrcoef(np.roll(again_ijk, 1, 0).ravel(), head(0).ravel())[0, 1]) < 0.9
 
 
-def test_every_drawn_lesion_is_on_the_model_grid_and_the_drawing_itself_is_kept(volume):
+def test_every_lesion_is_on_the_model_grid_and_the_native_mask_is_kept(volume):
     assert label_lesions(volume.label_IJK).count == len(LESIONS)
     assert np.array_equal(volume.native_label_ijk, lesions())
     assert volume.entry.lesions == len(LESIONS)
     assert volume.entry.lesion_volume_ml == pytest.approx(10 * 16 / 1000)
 
 
-def test_lesions_are_brighter_than_the_head_where_the_label_says_so(volume):
+def test_labelled_lesions_are_brighter_than_the_head(volume):
     assert volume.image_CIJK[0][volume.label_IJK > 0].min() > 1
 
 
@@ -81,7 +81,7 @@ def test_the_same_files_give_the_same_bytes(files, volume):
     assert again.label_IJK.tobytes() == volume.label_IJK.tobytes()
 
 
-def test_all_that_decides_the_volume_decides_its_digest(files):
+def test_everything_that_decides_the_volume_changes_its_digest(files):
     digests = {
         study_digest(files, TASK, 2.0),
         study_digest(files, TASK, 1.0),
@@ -93,7 +93,7 @@ def test_all_that_decides_the_volume_decides_its_digest(files):
     assert len(digests) == 5
 
 
-def test_an_image_that_is_compressed_anew_is_the_same_image_from_another_file(files, volume):
+def test_a_recompressed_image_is_the_same_image_in_another_file(files, volume):
     data = gzip.decompress(files.images["flair"].read_bytes())
     files.images["flair"].write_bytes(gzip.compress(data, compresslevel=1, mtime=1))
     again = preprocess_study(files, TASK, 2.0)
@@ -103,7 +103,7 @@ def test_an_image_that_is_compressed_anew_is_the_same_image_from_another_file(fi
     assert [source.role for source in again.card.sources] == ["flair", "reference"]
 
 
-def test_what_is_stored_is_what_was_made_for_training_and_for_plain_zarr(tmp_path, files, volume):
+def test_the_stored_volume_is_read_back_by_training_and_by_plain_zarr(tmp_path, files, volume):
     store = open_store((tmp_path / "store").as_uri())
     assert stored_entry(store, files, volume.entry.volume) is None
     assert store_study(store, volume) == volume.entry
@@ -118,7 +118,7 @@ def test_what_is_stored_is_what_was_made_for_training_and_for_plain_zarr(tmp_pat
     assert np.array_equal(group["image"][:], volume.image_CIJK)
 
 
-def test_nothing_in_the_store_tells_where_the_files_lay(tmp_path, files, volume):
+def test_the_store_contains_no_paths_of_the_source_files(tmp_path, files, volume):
     store_study(open_store((tmp_path / "store").as_uri()), volume)
     stored = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
     assert b"FLAIR" not in stored
@@ -134,7 +134,7 @@ def test_a_faulty_study_is_refused_with_all_its_faults(tmp_path, files):
     assert str(refusal.value) == "\n".join(refusal.value.args)
 
 
-def test_ones_own_image_is_prepared_as_a_studys_image_is(files, volume):
+def test_an_image_for_prediction_is_prepared_like_a_studys_image(files, volume):
     prepared = prepare_images({"flair": read_volume(files.images["flair"])}, TASK, 2.0)
     assert np.array_equal(prepared.image_CIJK, volume.image_CIJK)
     assert prepared.model_grid == volume.card.model_grid

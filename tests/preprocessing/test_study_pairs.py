@@ -1,4 +1,4 @@
-"""Two visits and two raters in; one study volume that holds all of it, in memory, store and cache, out."""
+"""Two visits and two raters become one study volume, in memory, store and cache."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ TASK = TASKS["flair-new"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> StudyFiles:
-    """The second rater saw one of the two lesions."""
+    """The second rater marked one of the two lesions."""
     mask = new_lesions()
     half_ijk = mask.voxels.copy()
     half_ijk[24:] = 0
@@ -45,7 +45,7 @@ def stored(tmp_path, volume) -> zarr.Group:
     return zarr.open_group(tmp_path / "store" / key, mode="r")
 
 
-def test_the_card_tells_of_registration_and_second_rater(volume):
+def test_the_card_lists_registration_and_second_rater(volume):
     card = volume.card
     assert [(one.moving, one.fixed, one.kind) for one in card.registrations] == [("follow-up", "initial", "syn")]
     assert card.second_rater
@@ -56,7 +56,7 @@ def test_the_card_tells_of_registration_and_second_rater(volume):
     assert card.native_grid == THREE_MM
 
 
-def test_from_the_store_alone_and_the_follow_up_the_registered_image_comes_again(files, volume, stored):
+def test_the_registered_image_can_be_reproduced_from_the_store_and_the_follow_up(files, volume, stored):
     card = StudyVolumeCard.model_validate(stored.attrs[ATTRIBUTE])
     report = card.registrations[0]
     again_IJK = warp(
@@ -79,18 +79,18 @@ def test_both_raters_masks_reach_store_and_cache(tmp_path, volume, stored):
     assert np.array_equal(cached.native_label_ijk, volume.native_label_ijk)
 
 
-def test_with_one_rater_there_is_no_second_mask(tmp_path, files):
+def test_without_a_second_rater_there_is_no_second_mask(tmp_path, files):
     alone = preprocess_study(replace(files, second=None), TASK, 6.0)
     store = open_store((tmp_path / "store").as_uri())
     assert not store_study(store, alone).second_rater
     assert open_cached(store, alone.entry, tmp_path / "cache").second_label_ijk is None
 
 
-def test_every_image_counts_where_the_same_image_is_looked_for(volume):
+def test_every_image_is_compared_in_the_search_for_duplicates(volume):
     assert len({volume.entry.image_sha256, *volume.entry.further_images_sha256}) == 2
 
 
-def test_every_file_that_is_read_decides_the_digest(tmp_path, files):
+def test_every_file_that_is_read_changes_the_digest(tmp_path, files):
     transform = itk_file(tmp_path / "a.txt", np.eye(4))
     both = replace(
         files,
@@ -120,8 +120,8 @@ def test_every_file_that_is_read_decides_the_digest(tmp_path, files):
     assert len(digests) == 6
 
 
-def test_a_mask_of_another_space_is_the_label_in_native_space(tmp_path, files, volume):
-    matrix = affine((4, -3, 5), (3, -2, 6))  # places of the mask's space to native places
+def test_a_mask_in_another_space_becomes_the_label_in_native_space(tmp_path, files, volume):
+    matrix = affine((4, -3, 5), (3, -2, 6))  # from the mask's space to native space
     moved = Volume(new_lesions().voxels, np.linalg.inv(matrix) @ matrix_of(THREE_MM))
     elsewhere = write_study(tmp_path, visits(), moved)
     elsewhere = replace(

@@ -1,4 +1,4 @@
-"""Small cohorts, each simulated once for all tests of this room."""
+"""Small cohorts, each simulated once for all simulation tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL_CONTRASTS = ("FLAIR", "T1w", "ce-gadolinium_T1w")
 
 @pytest.fixture(scope="session")
 def five_diseases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One patient of each disease, each from another site, all contrasts, 2 mm."""
+    """One patient of each disease, each from a different site; all contrasts, 2 mm."""
     out = tmp_path_factory.mktemp("five") / "cohort"
     plan = CohortPlan(pathology=ALL_PATHOLOGIES, studies=5, seed=1, spacing_mm=2.0, contrasts=ALL_CONTRASTS)
     simulate_cohort(plan, out)
@@ -23,7 +23,7 @@ def five_diseases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def follow_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four MS patients with two visits each, FLAIR, 2 mm."""
+    """Four MS patients with two visits each; FLAIR, 2 mm."""
     out = tmp_path_factory.mktemp("follow-up") / "cohort"
     simulate_cohort(CohortPlan(pathology="ms", studies=4, seed=5, spacing_mm=2.0, timepoints=2), out)
     return out

@@ -1,4 +1,4 @@
-"""Reading back what was written."""
+"""Read back the files that a simulation wrote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def voxels(path: Path) -> NDArray[Any]:
 
 
 def count_lesions(mask: NDArray[Any]) -> int:
-    """26-connected components."""
+    """Number of connected components (26-connectivity)."""
     return int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
 
 

@@ -1,4 +1,4 @@
-"""Heads differ, age as heads do, and nothing in them folds."""
+"""Simulated heads differ from each other, change with age and never fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ventricle_ml(subject: Subject) -> float:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_part_of_a_head_folds_over_another(seed: int) -> None:
+def test_the_deformation_of_a_head_never_folds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     assert jacobian(person(seed, mass=draw_mass("glioma", rng))).min() > 0.1
 
@@ -46,14 +46,14 @@ def test_no_two_heads_are_alike() -> None:
         assert np.corrcoef(brains[i].ravel(), brains[j].ravel())[0, 1] < 0.93
 
 
-def test_fractions_of_tissue_never_exceed_the_voxel() -> None:
+def test_tissue_fractions_of_a_voxel_sum_to_at_most_one() -> None:
     tissues = tissues_on(person(0), COARSE)
     total = tissues.grey + tissues.white + tissues.csf
     assert total.max() <= 1 + 1e-5
     assert min(t.min() for t in (tissues.grey, tissues.white, tissues.csf)) >= 0
 
 
-def test_a_growth_pushes_the_ventricle_away() -> None:
+def test_a_tumour_displaces_the_ventricle() -> None:
     mass = Mass(np.array([36.0, -20.0, 20.0], dtype=np.float32), 18.0, push_mm=7.0)
     wall = np.array([[20.0], [-20.0], [18.0]], dtype=np.float32)
     free, pushed = (s.at(s.template.ventricle_mm, wall)[0] for s in (person(4), person(4, mass=mass)))

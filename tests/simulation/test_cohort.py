@@ -1,4 +1,4 @@
-"""A cohort is a valid BIDS dataset, the same bytes for the same plan, whole or not there at all."""
+"""A simulated cohort is valid BIDS, byte-identical for the same plan, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_same_plan_gives_the_same_bytes_with_any_number_of_workers(tmp_path:
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
-def test_a_patient_does_not_depend_on_how_many_follow(tmp_path: Path) -> None:
+def test_a_patient_does_not_depend_on_the_number_of_patients(tmp_path: Path) -> None:
     simulate_cohort(TINY, tmp_path / "two")
     simulate_cohort(TINY.model_copy(update={"studies": 1}), tmp_path / "one")
     assert tree(tmp_path / "one" / "sub-0001") == tree(tmp_path / "two" / "sub-0001")
@@ -56,20 +56,20 @@ def test_another_seed_gives_other_patients(tmp_path: Path) -> None:
     assert not np.array_equal(voxels(tmp_path / "a" / flair), voxels(tmp_path / "b" / flair))
 
 
-def test_a_folder_with_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_refused_and_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(DatasetError, match="new or empty folder"):
         simulate_cohort(TINY, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     simulate_cohort(TINY.model_copy(update={"studies": 1}), tmp_path / "out")
     assert (tmp_path / "out" / "participants.tsv").exists()
 
 
-def test_a_run_that_breaks_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_run_leaves_no_files(tmp_path: Path) -> None:
     def interrupt(done: int, total: int, name: str) -> None:
         raise KeyboardInterrupt
 
@@ -78,24 +78,24 @@ def test_a_run_that_breaks_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_site_is_named_with_the_valid_ones(tmp_path: Path) -> None:
+def test_an_unknown_site_is_reported_with_the_valid_names(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"nowhere.*skyra"):
         simulate_cohort(TINY.model_copy(update={"sites": ("nowhere",)}), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_knows_no_unknown_fields() -> None:
+def test_a_plan_rejects_unknown_fields() -> None:
     with pytest.raises(ValidationError, match="spacing"):
         CohortPlan.model_validate({"pathology": "ms", "studies": 1, "seed": 0, "spacing": 2.0})
 
 
-def test_progress_tells_each_patient_in_order(tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
-    simulate_cohort(TINY, tmp_path / "out", lambda done, total, name: told.append((done, total, name)))
-    assert told == [(1, 2, "sub-0001"), (2, 2, "sub-0002")]
+def test_progress_reports_each_patient_in_order(tmp_path: Path) -> None:
+    calls: list[tuple[int, int, str]] = []
+    simulate_cohort(TINY, tmp_path / "out", lambda done, total, name: calls.append((done, total, name)))
+    assert calls == [(1, 2, "sub-0001"), (2, 2, "sub-0002")]
 
 
-def test_only_what_was_asked_for_is_written(tmp_path: Path) -> None:
+def test_only_the_requested_contrasts_are_written(tmp_path: Path) -> None:
     simulate_cohort(TINY.model_copy(update={"contrasts": ("T1w", "ce-gadolinium_T1w")}), tmp_path / "out")
     images = {p.name.split("_", 2)[2] for p in (tmp_path / "out").rglob("*.nii.gz")}
     assert images == {"T1w.nii.gz", "ce-gadolinium_T1w.nii.gz", "label-enhancing_mask.nii.gz"}
@@ -113,7 +113,7 @@ def test_every_mask_is_binary_not_empty_and_on_the_grid_of_its_image(five_diseas
         np.testing.assert_array_equal(mask.affine, image.affine)
 
 
-def test_diseases_and_sites_take_turns(five_diseases: Path) -> None:
+def test_diseases_and_sites_rotate_over_the_patients(five_diseases: Path) -> None:
     with (five_diseases / "participants.tsv").open() as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     assert [row["pathology"] for row in rows] == ["ms", "glioma", "leukodystrophy", "small-vessel", "metastases"]

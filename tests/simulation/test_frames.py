@@ -1,4 +1,4 @@
-"""Grids, poses and fields agree on where things are."""
+"""Grids, poses and fields use consistent coordinates."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_finer_grid_averages_back_to_the_coarse_one() -> None:
     np.testing.assert_allclose(block_mean(along, factors), wanted, atol=1e-6)
 
 
-def test_a_field_that_rises_evenly_arrives_unchanged_at_every_voxel() -> None:
+def test_a_linear_field_is_interpolated_exactly_at_every_voxel() -> None:
     pose = rigid(np.array([5.0, -3.0, 8.0]), np.array([2.0, 1.0, -4.0]), np.zeros(3))
     affine = np.diag([-1.5, 2.0, 3.0, 1.0])
     affine[:3, 3] = [30, -40, -30]
@@ -56,7 +56,7 @@ def test_a_field_that_rises_evenly_arrives_unchanged_at_every_voxel() -> None:
     np.testing.assert_allclose(view.field(height), wanted, atol=1e-3)
 
 
-def test_a_lattice_field_is_read_at_its_own_knots() -> None:
+def test_a_lattice_field_keeps_its_values_at_its_own_knots() -> None:
     field = smooth_noise(np.random.default_rng(0), 10.0)
     np.testing.assert_allclose(at_points(field, lattice_points()), field, atol=1e-5)
     assert field.mean() == pytest.approx(0, abs=1e-4)

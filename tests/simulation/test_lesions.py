@@ -1,4 +1,4 @@
-"""Lesions drawn by hand: what of them arrives in the mask and in the image."""
+"""Hand-drawn lesions appear as expected in the mask and in the image."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_ball_has_the_volume_of_a_ball() -> None:
     assert painted.lesion_IJK.sum() == pytest.approx(4 / 3 * np.pi * 6.0**3, rel=0.03)
 
 
-def test_a_lesion_smaller_than_a_voxel_keeps_one() -> None:
+def test_a_lesion_smaller_than_a_voxel_fills_one_voxel() -> None:
     painted = paint(Findings((ball(0.4),)), white_matter(), view_along((1, 1, 1)), (1, 1, 1))
     assert painted.lesion_IJK.sum() == 1
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2], ids=["left-right", "front-back", "up-down"])
-def test_turning_a_voxel_axis_round_turns_the_mask_round(axis: int) -> None:
+def test_flipping_a_voxel_axis_flips_the_mask(axis: int) -> None:
     spot = replace(ball(1.0, (7.3, -4.2, 3.1)), radii_mm=np.array([6, 3, 2], dtype=np.float32))
     signs = [1, 1, 1]
     signs[axis] = -1
@@ -66,18 +66,18 @@ def test_turning_a_voxel_axis_round_turns_the_mask_round(axis: int) -> None:
     np.testing.assert_array_equal(np.flip(turned, axis), straight)
 
 
-def test_two_balls_apart_are_two_lesions() -> None:
+def test_two_separate_balls_are_two_lesions() -> None:
     spots = (ball(4.0, (-8.0, 0.0, 0.0)), ball(4.0, (8.0, 0.0, 0.0)))
     assert count_lesions(paint(Findings(spots), white_matter(), view_along((1, 1, 1)), (1, 1, 1)).lesion_IJK) == 2
 
 
-def test_a_lesion_outside_the_image_leaves_no_trace() -> None:
+def test_a_lesion_outside_the_image_changes_nothing() -> None:
     painted = paint(Findings((ball(4.0, (90.0, 0.0, 0.0)),)), white_matter(), view_along((1, 1, 1)), (1, 1, 1))
     assert not painted.lesion_IJK.any()
     assert not painted.flair_gain_ijk.any()
 
 
-def test_half_a_thick_slice_of_lesion_makes_the_voxel_lesion_and_less_does_not() -> None:
+def test_a_voxel_is_lesion_if_at_least_half_of_its_thick_slice_is() -> None:
     # Slices 4 mm thick; the flat lesion fills `height` of one of them.
     factors = (1, 1, 4)
     grid = Grid((20, 20, 5), np.array([[1.0, 0, 0, -10], [0, 1, 0, -10], [0, 0, 4, -8], [0, 0, 0, 1]]))
@@ -101,4 +101,4 @@ def test_a_ring_enhances_at_its_rim_only() -> None:
     painted = paint(Findings((spot,)), white_matter(), view_along((1, 1, 1)), (1, 1, 1))
     assert painted.enhancement_ijk[20, 20, 20] == 0
     assert painted.enhancement_ijk[20, 20, 26] == 1
-    assert painted.enhancing_IJK[20, 20, 20]  # the label is the whole lesion, as a reader outlines it
+    assert painted.enhancing_IJK[20, 20, 20]  # the label covers the whole lesion, as a rater outlines it

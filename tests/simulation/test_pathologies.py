@@ -1,4 +1,4 @@
-"""How many lesions, where, and how they show, disease by disease."""
+"""Number, location and appearance of lesions in each disease."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.simulation.images import count_lesions, voxels
 
 
 @pytest.mark.parametrize(("count", "median", "least", "most"), [(MS_LESIONS, 26, 2, 216), (MS_NEW_LESIONS, 3, 1, 64)])
-def test_counts_are_those_of_the_paper(count: Count, median: int, least: int, most: int) -> None:
+def test_lesion_counts_match_the_paper(count: Count, median: int, least: int, most: int) -> None:
     rng = np.random.default_rng(0)
     drawn = [count.draw(rng) for _ in range(4000)]
     assert abs(np.median(drawn) - median) <= 0.06 * median
@@ -28,7 +28,7 @@ def test_counts_are_those_of_the_paper(count: Count, median: int, least: int, mo
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_focal_lesion_is_one_lesion_of_the_mask(seed: int) -> None:
+def test_every_focal_lesion_is_one_component_of_the_mask(seed: int) -> None:
     rng = np.random.default_rng(seed)
     subject = draw_subject(load_template(0.8), 45, None, rng)
     (found,) = draw_visits("ms", subject, None, timepoints=1, spacing_mm=(2.0, 2.0, 2.0), rng=rng)
@@ -37,7 +37,7 @@ def test_every_focal_lesion_is_one_lesion_of_the_mask(seed: int) -> None:
     assert count_lesions(painting.lesion_IJK) == len(found.spots)
 
 
-def test_lesions_of_ms_are_many_and_small_and_a_glioma_is_large(five_diseases: Path) -> None:
+def test_ms_lesions_are_many_and_small_and_a_glioma_is_large(five_diseases: Path) -> None:
     ms, glioma, leukodystrophy = (_lesion_mask(five_diseases, n) for n in (1, 2, 3))
     assert count_lesions(ms) >= 2
     assert ms.sum() * 8 / count_lesions(ms) < 1000
@@ -45,14 +45,14 @@ def test_lesions_of_ms_are_many_and_small_and_a_glioma_is_large(five_diseases: P
     assert _largest(leukodystrophy) * 8 > 15_000
 
 
-def test_leukodystrophy_is_the_same_on_both_sides(five_diseases: Path) -> None:
+def test_leukodystrophy_is_symmetric(five_diseases: Path) -> None:
     mask = _lesion_mask(five_diseases, 3)  # voxel axes L P S
     middle = mask.shape[0] // 2
     left, right = mask[:middle].sum(), mask[middle:].sum()
     assert 0.6 < left / right < 1.67
 
 
-def test_most_lesions_stand_out_on_flair_but_not_by_a_threshold(five_diseases: Path) -> None:
+def test_most_lesions_are_hyperintense_on_flair_but_no_threshold_segments_them(five_diseases: Path) -> None:
     flair, mask = _image(five_diseases, 1, "FLAIR"), _lesion_mask(five_diseases, 1)
     around = ndimage.binary_dilation(mask, iterations=2) & ~ndimage.binary_dilation(mask)
     labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
@@ -73,7 +73,7 @@ def test_gadolinium_brightens_metastases_and_vessels(five_diseases: Path) -> Non
     assert (rise[elsewhere] > 0.5).sum() > 50
 
 
-def test_new_lesions_are_new(follow_up: Path) -> None:
+def test_new_lesions_do_not_touch_old_ones(follow_up: Path) -> None:
     for n in range(1, 5):
         before = _lesion_mask(follow_up, n)
         folder = follow_up / "derivatives" / "manual" / f"sub-{n:04d}" / "ses-02" / "anat"
@@ -82,7 +82,7 @@ def test_new_lesions_are_new(follow_up: Path) -> None:
         assert not (new & ndimage.binary_dilation(before)).any()
 
 
-def test_between_two_visits_the_head_moves_and_the_noise_is_drawn_anew(follow_up: Path) -> None:
+def test_two_visits_differ_in_head_position_and_noise(follow_up: Path) -> None:
     first, second = (_image(follow_up, 2, "FLAIR", session) for session in (1, 2))
     assert 0.5 < np.corrcoef(first.ravel(), second.ravel())[0, 1] < 0.99
 

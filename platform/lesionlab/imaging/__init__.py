@@ -1,1 +1,1 @@
-"""Volumes in space: reading, resampling, intensities and lesions; arrays in, arrays out."""
+"""Read, resample, register and normalise volumes; label lesions."""

@@ -1,4 +1,4 @@
-"""Two images of one head on one grid in; how well they agree, in numbers that no contrast decides, out."""
+"""Measure the alignment of two images of one head on one grid, independent of their contrasts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from lesionlab.imaging.intensity import HeadMask, head_mask
 from lesionlab.imaging.volume import Image
 
 EDGE_MM = 2.0
-"""SD of the Gaussian that edges are looked for with: the same for every spacing, so that numbers can be compared."""
+"""SD of the Gaussian used for edge detection: the same for every spacing, so that correlations are comparable."""
 
 
 def edge_correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask, spacing_mm: float) -> float:
-    """Pearson's correlation of the two images' edge strengths over the marked voxels, where both have data (not NaN).
+    """Pearson correlation of the two images' edge strengths inside the mask, where both have data (not NaN).
 
-    Tissues differ in brightness before and after gadolinium, between scanners, and where a tumour enhances; where they
-    end they end in both images. On real scans, at 1 to 3 mm: 0.87 and more where two images of one head lie together,
-    whatever their contrasts (their values' correlation goes down to 0.18); 0.66 and less for two patients' heads. What
-    one image does not show is not counted here: that is the overlap's business. 0 where nothing can agree.
+    Tissue brightness changes with gadolinium, between scanners and in enhancing tumours, but tissue boundaries are the
+    same in both images. On real scans at 1 to 3 mm the correlation is at least 0.87 for two aligned images of one head,
+    whatever their contrasts (the correlation of their values can be as low as 0.18), and at most 0.66 for the heads of
+    two patients. Voxels without data in either image do not count; `head_overlap` covers them. 0 if no voxel has data
+    in both images, or one has no edges.
     """
     one_IJK, other_IJK = edge_strength(one_IJK, spacing_mm), edge_strength(other_IJK, spacing_mm)
     both_IJK = inside_IJK & np.isfinite(one_IJK) & np.isfinite(other_IJK)
@@ -33,7 +34,7 @@ def edge_correlation(one_IJK: Image, other_IJK: Image, inside_IJK: HeadMask, spa
 
 
 def edge_strength(voxels_IJK: Image, spacing_mm: float) -> Image:
-    """Length of the gradient of the smoothed image; NaN as far around missing data as the smoothing reaches."""
+    """Gradient magnitude of the smoothed image; NaN within the reach of the smoothing around missing data."""
     known_IJK = np.isfinite(voxels_IJK)
     edges_IJK: Image = ndimage.gaussian_gradient_magnitude(np.nan_to_num(voxels_IJK), EDGE_MM / spacing_mm)
     if not known_IJK.all():
@@ -43,7 +44,7 @@ def edge_strength(voxels_IJK: Image, spacing_mm: float) -> Image:
 
 
 def head_overlap(head_IJK: HeadMask, other_IJK: Image) -> float:
-    """Dice of a head and that of another image; 0 where nothing of that image is left in the grid."""
+    """Dice of a head mask and the head of another image; 0 if that image has no positive voxel on the grid."""
     if not (other_IJK > 0).any():
         return 0.0
     other_head_IJK = head_mask(other_IJK)

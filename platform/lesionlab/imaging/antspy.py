@@ -1,4 +1,4 @@
-"""Nothing in; ANTs, such that it computes the same bits each time, out. No other module imports `ants`."""
+"""Load ANTs so that it computes bit-identical results each time. No other module imports `ants`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SEED = "ANTS_RANDOM_SEED"
 
 
 def load_ants() -> ModuleType:
-    """The module `ants`, on one thread and with a fixed seed, whatever the environment asked for.
+    """Import `ants` with one thread and a fixed seed, whatever the environment says.
 
-    Sums over several threads come out in another order each time, and with them the transform. ITK reads the number
-    of threads once, before its first filter, so it must stand in the environment before the first import: that is why
-    `ants` is imported here and not at the top of a module. The seed is read at each registration; the argument
-    `random_seed` of `ants.registration` (antspyx 0.6.3) does nothing. Raises LesionlabError where `ants` was imported
-    by someone else under more threads, for then nobody can make it repeatable any more.
+    With several threads, sums are added in a different order each time, which changes the transform. ITK reads the
+    number of threads once, before its first filter, so it must be in the environment before the first import. That is
+    why `ants` is imported here and not at the top of a module. The seed is read at each registration; the argument
+    `random_seed` of `ants.registration` (antspyx 0.6.3) has no effect. Raises LesionlabError if other code has imported
+    `ants` with more threads: results can then no longer be made reproducible.
     """
     if "ants" in sys.modules and os.environ.get(_THREADS) != "1":
         raise LesionlabError(

@@ -1,8 +1,8 @@
-"""The header of a NIfTI file in; what it claims, and every fault of that, out.
+"""Read the header of a NIfTI file and report every fault in it.
 
-No claim is believed before it was held against the file, and no memory is taken for it: of a header that claims
-100 GB, and of a stream that unpacks to as much, one block is held at a time. nibabel decodes the fields; its `load` is
-not used, as it reads a header extension of whatever length the file claims.
+Every claim of the header is checked against the file before memory is allocated for it: only one block is in memory at
+a time, even if a header claims 100 GB or a stream decompresses to as much. nibabel decodes the fields. Its `load` is
+not used because it reads a header extension of any length that the file claims.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ MOST_VOXELS_PER_AXIS = 1024
 MOST_VOXELS = 2**28
 """A head at 0.4 mm fits; as float32 this is 1 GiB."""
 BLOCK_BYTES = 2**20
-"""Unpacked at a time; as much may follow the last voxel, as padding."""
+"""Decompressed at a time; also the maximum padding after the last voxel."""
 MOST_HEADER_BYTES = 2**26
-"""Of a header with its extensions; conversions from DICOM write a few kB."""
+"""Maximum size of a header with its extensions; DICOM converters write a few kB."""
 
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-"""By their length in bytes, which their first four bytes state."""
+"""Header types by length in bytes; the first four bytes of a file state the length."""
 _BYTE_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 _DAMAGE = (EOFError, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the voxels lie in the file, all of them, and what makes them grey values: stored × slope + intercept."""
+    """Position and type of the voxels in the file, all verified; grey value = stored value × slope + intercept."""
 
     shape: Shape3
     dtype: np.dtype[Any]
@@ -49,19 +49,19 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What could be made of one header."""
+    """Contents of one header, as far as they could be read."""
 
     findings: tuple[Finding, ...]
     shape: Shape3 | None = None
-    """Of the first three axes; None where there are no three, or they cannot be those of a head."""
+    """Shape of the first three axes; None if there are fewer than three or the size is implausible for a head."""
     affine: NDArray[np.float64] | None = None
-    """Voxel indices to world mm, RAS+; None where the header does not place the voxels."""
+    """Voxel indices to world mm, RAS+; None if the header does not define it."""
     layout: Layout | None = None
-    """None where the file does not hold the voxels of one 3-D grey image."""
+    """None if the file does not contain the voxels of one 3-D greyscale image."""
 
 
 def read_header(path: Path, place: str) -> Header:
-    """What the header says, held against the file; what is found goes by the name `place`, never by the path."""
+    """Read a header and check it against the file; findings name the file `place`, never its path."""
     findings: list[Finding] = []
 
     def note(code: Code, what: str, *, repaired: bool = False) -> None:
@@ -82,12 +82,12 @@ def read_header(path: Path, place: str) -> Header:
 
 
 def _decode(path: Path, note: Note) -> Any:
-    """The fields of the header; None, and the reason noted, where there is no header of a NIfTI file."""
+    """Decode the header fields; note the reason and return None if this is not a NIfTI file."""
     if not path.name.endswith((".nii", ".nii.gz")):
         note("unreadable", "wanted a NIfTI file (.nii or .nii.gz); convert it")
         return None
     if not path.is_file():
-        note("missing-file", "there is no such file; add it or exclude the study")
+        note("missing-file", "wanted a file, found none; add it or exclude the study")
         return None
     try:
         with _open(path) as stream:
@@ -96,11 +96,11 @@ def _decode(path: Path, note: Note) -> Any:
         fields: Any = _HEADERS[length](block[:length], check=False)
         if fields["magic"].item() != fields.single_magic or not 1 <= int(fields["dim"][0]) <= 7:
             raise ValueError
-        fields.get_data_dtype()  # refuses a code that stands for no type
+        fields.get_data_dtype()  # raises on an unknown type code
     except _DAMAGE as error:
         note("truncated", f"damaged or truncated ({type(error).__name__}); copy or export it again")
         return None
-    except Exception as error:  # nibabel passes on whatever its readers raise; their messages may hold the path
+    except Exception as error:  # nibabel lets any exception of its readers through; their messages may contain the path
         note("unreadable", f"cannot be read as NIfTI ({type(error).__name__}); export the image again")
         return None
     fields["pixdim"][1:4] = np.abs(fields["pixdim"][1:4])
@@ -110,16 +110,16 @@ def _decode(path: Path, note: Note) -> Any:
 
 
 def _three_axes(claimed: tuple[int, ...], note: Note) -> Shape3 | None:
-    """The first three axes; None, and the reason noted, where they cannot be those of a head."""
+    """Shape of the first three axes; note the reason and return None if it is implausible for a head."""
     if len(claimed) < 3 or math.prod(claimed[3:]) != 1:
         note("not-3d", f"wanted one 3-D image, found shape {claimed}; split it into 3-D images")
     elif len(claimed) > 3:
-        note("not-3d", f"found shape {claimed}; read without the axes of length 1 at its end", repaired=True)
+        note("not-3d", f"found shape {claimed}; trailing axes of length 1 were dropped", repaired=True)
     if len(claimed) < 3:
         return None
     shape = cast(Shape3, claimed[:3])
     if min(shape) < 1 or max(shape) > MOST_VOXELS_PER_AXIS or math.prod(shape) > MOST_VOXELS:
-        bounds = f"at most {MOST_VOXELS_PER_AXIS} voxels along an axis and {MOST_VOXELS} in all"
+        bounds = f"1 to {MOST_VOXELS_PER_AXIS} voxels along each axis and at most {MOST_VOXELS} in total"
         note("implausible-size", f"wanted {bounds}, found {shape}; correct the header or export it again")
         return None
     return shape
@@ -129,31 +129,31 @@ def _is_grey(dtype: np.dtype[Any], note: Note) -> bool:
     if np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.floating):
         return True
     kind = f"{len(dtype.names)} colours" if dtype.names else dtype.name
-    note("not-grey", f"wanted one number per voxel, found {kind}; export the image in grey values")
+    note("not-grey", f"wanted one number per voxel, found {kind}; export the image in greyscale")
     return False
 
 
 def _scaling(fields: Any, note: Note) -> tuple[float, float] | None:
-    """Slope and intercept; None, and the reason noted, where they are lost.
+    """Slope and intercept; note the reason and return None if they cannot be recovered.
 
-    A slope of 0 means by the standard that values are as stored. One of NaN or infinity is read in the same way, by
-    nibabel and by the standard's own library; that is right where nothing else speaks of a scale.
+    In the NIfTI standard a slope of 0 means that values are used as stored. nibabel and the standard's own library
+    treat a slope of NaN or infinity in the same way; that is correct if the intercept does not indicate a scaling.
     """
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0:
         return 1.0, 0.0
     if math.isfinite(slope) and math.isfinite(intercept):
         return slope, intercept
-    found = f"found the slope {slope:g} and the intercept {intercept:g}"
+    found = f"found slope {slope:g} and intercept {intercept:g}"
     if not math.isfinite(slope) and (intercept == 0 or math.isnan(intercept)):
-        note("bad-scaling", f"{found}; the values were read as stored", repaired=True)
+        note("bad-scaling", f"{found}; values were read as stored", repaired=True)
         return 1.0, 0.0
-    note("bad-scaling", f"wanted finite numbers to scale by, {found}; export the image again")
+    note("bad-scaling", f"wanted a finite slope and intercept, {found}; export the image again")
     return None
 
 
 def _holds_all(path: Path, fields: Any, voxel_bytes: int, note: Note) -> bool:
-    """Whether the file holds, undamaged, what the header claims, and not much more."""
+    """Whether the file contains all bytes that the header claims, undamaged, and little more."""
     offset = float(fields["vox_offset"])
     if not fields.single_vox_offset <= offset <= MOST_HEADER_BYTES:
         note("implausible-size", f"the header puts the first voxel at byte {offset:g}; export the image again")
@@ -165,16 +165,16 @@ def _holds_all(path: Path, fields: Any, voxel_bytes: int, note: Note) -> bool:
         note("truncated", f"damaged or truncated ({type(error).__name__}); copy or export it again")
         return False
     if held < claimed:
-        note("truncated", f"the header claims {claimed} bytes but the file holds {held}; copy or export it again")
+        note("truncated", f"wanted {claimed} bytes, as in the header, found {held}; copy or export the image again")
     elif held > claimed + BLOCK_BYTES:
-        note("implausible-size", f"the header claims {claimed} bytes but the file goes on; export the image again")
+        note("implausible-size", f"wanted {claimed} bytes, as in the header, found more; export the image again")
     return claimed <= held <= claimed + BLOCK_BYTES
 
 
 def _held_bytes(path: Path, enough: int) -> int:
-    """How many bytes the file holds unpacked; unpacking ends, the checksum unread, once they are more than enough.
+    """Decompressed size in bytes; stops, without checking the checksum, once it exceeds `enough`.
 
-    Read to the end the checksum is compared: nibabel stops after the last voxel, and takes changed bytes for voxels.
+    Reading to the end verifies the gzip checksum. nibabel stops after the last voxel and does not notice changed bytes.
     """
     if not path.name.endswith(".gz"):
         return path.stat().st_size

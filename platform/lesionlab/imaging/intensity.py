@@ -1,4 +1,4 @@
-"""Voxels of a head scan in; which of them are head, and voxels with zero mean and unit SD over the head, out."""
+"""Segment the head in a scan and normalise its intensities to zero mean and unit SD over the head."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lesionlab.imaging.volume import Image
 HeadMask = NDArray[np.bool_]
 
 AIR_FRACTION = 0.1
-"""Air lies below this part of the brightest tissue; dark fluid does so too in FLAIR, but it lies in holes inside."""
+"""Air is darker than this fraction of the brightest tissue. So is CSF in FLAIR, but it forms holes inside the head."""
 BRIGHTEST_PERCENTILE = 99.0
 FLAT = 1e-6
-"""An SD below this part of the mean is rounding, not contrast."""
+"""An SD below this fraction of the mean is rounding error, not contrast."""
 MOST_SDS = 10_000
-"""No voxel of a scan lies further from the head's mean; in 22 real ones it is 18 SD at most. The difference of
-two such images still fits into float16, which ends at 65,504."""
+"""Maximum distance of a voxel from the head's mean. In 22 real scans it is at most 18 SD. The difference of two images
+within this bound still fits into float16 (maximum 65,504)."""
 
 
 class Standardised(NamedTuple):
@@ -32,30 +32,30 @@ class Standardised(NamedTuple):
 
 
 def head_mask(voxels_IJK: Image) -> HeadMask:
-    """True inside the head (or brain, where the skull is stripped), holes filled; False in the air around it.
+    """Segment the head (or the brain, if skull-stripped): True inside, with holes filled, False in the air around it.
 
-    The largest face-connected part above a tenth of the 99th percentile of the positive voxels. Raises ImageError
-    where no voxel is positive.
+    This is the largest connected component (6-connectivity) of the voxels above a tenth of the 99th percentile of the
+    positive voxels. Raises ImageError if no voxel is positive.
     """
     positive = voxels_IJK[voxels_IJK > 0]
     if not positive.size:
         raise ImageError(
-            "wanted an image of a head, found no voxel above zero; export the image again", code="no-contrast"
+            "wanted an image of a head, found no voxel above 0; export the image again", code="no-contrast"
         )
     tissue_IJK = voxels_IJK > AIR_FRACTION * np.percentile(positive, BRIGHTEST_PERCENTILE)
     return _fill_holes(_largest_part(tissue_IJK))
 
 
 def z_score(voxels_IJK: Image, head_IJK: HeadMask) -> Standardised:
-    """Zero mean and unit SD over the head; the air goes through the same map, and NaN (no data) stays NaN.
+    """Scale to zero mean and unit SD over the head; air is scaled in the same way, and NaN (no data) stays NaN.
 
-    Raises ImageError where the head is flat, or where a voxel, of the air too, is too bright or dark to be a scanner's.
+    Raises ImageError if the head has no contrast or any voxel, also in air, is more than MOST_SDS from the mean.
     """
     inside = voxels_IJK[head_IJK].astype(np.float64)
     mean, sd = (float(inside.mean()), float(inside.std())) if inside.size else (0.0, 0.0)
     if sd <= FLAT * abs(mean):
         raise ImageError(
-            f"wanted contrast inside the head, found the same value everywhere ({mean:g}); export it again",
+            f"wanted contrast inside the head, found the same value everywhere ({mean:g}); export the image again",
             code="no-contrast",
         )
     furthest = max(float(np.nanmax(voxels_IJK)) - mean, mean - float(np.nanmin(voxels_IJK))) / sd
@@ -76,7 +76,7 @@ def _largest_part(mask_IJK: HeadMask) -> HeadMask:
 
 
 def _fill_holes(mask_IJK: HeadMask) -> HeadMask:
-    """Every gap that the border of the volume cannot be reached from is filled."""
+    """Fill every hole that is not connected to the border of the volume."""
     gaps_IJK, _ = ndimage.label(~mask_IJK)
     faces = [np.take(gaps_IJK, side, axis) for axis in range(3) for side in (0, -1)]
     open_gaps = np.unique(np.concatenate([face.ravel() for face in faces]))

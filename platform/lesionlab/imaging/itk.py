@@ -1,7 +1,8 @@
-"""Places and transforms as ITK (and so ANTs) writes them in; the same in our world (RAS+ mm) out. The one place for it.
+"""Convert grids and transforms between ITK (and so ANTs) and our world coordinates (RAS+ mm). Only this module does so.
 
-ITK's world is LPS+: its first two axes point the other way. A transform, in ITK and here, takes points of the fixed
-image's world to the moving image's world: it says where to look a voxel up. (Images travel the other way.)
+ITK's world is LPS+: its first two axes point the other way. A transform, in ITK and here, maps points from the fixed
+image's world to the moving image's world: it tells where to sample the moving image for a voxel of the fixed image.
+(Images are moved in the opposite direction.)
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from lesionlab.imaging.volume import Image, Matrix, matrix_of, spacing_of
 from storage_schemas.volumes import Grid
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""RAS+ to LPS+, and back."""
+"""Converts between RAS+ and LPS+, in both directions."""
 
 _MOST_BYTES = 65_536
-"""An affine transform as text has a few hundred."""
+"""Maximum size of a transform file; an affine as text has a few hundred bytes."""
 _AFFINES = ("AffineTransform", "MatrixOffsetTransformBase")
-"""Transforms that ITK writes as the nine numbers of a matrix (row by row), a translation and a centre."""
+"""Transform types that ITK writes as a 3×3 matrix (row by row), a translation and a centre."""
 _FLAT = 0.1
-"""A matrix that shrinks volumes to less than this, or grows them to more than its inverse, is not one head's."""
+"""Bound of the determinant: a transform between two scans of one head scales volumes by between this and 1 / this."""
 
 
 class Placement(NamedTuple):
-    """Where a grid lies, in ITK's terms (LPS+ mm); `direction` has the voxel axes as columns, of length one."""
+    """Position of a grid in ITK's terms (LPS+ mm); the columns of `direction` are unit vectors of the voxel axes."""
 
     origin_mm: list[float]
     spacing_mm: list[float]
@@ -36,14 +37,14 @@ class Placement(NamedTuple):
 
 
 def placement(grid: Grid) -> Placement:
-    """The grid as ITK wants it; its axes must be at right angles, as those of a model grid are."""
+    """Convert a grid to ITK's terms; its axes must be orthogonal, as those of a model grid are."""
     affine = _FLIP @ matrix_of(grid)
     spacing_mm = spacing_of(affine)
     return Placement(affine[:3, 3].tolist(), list(spacing_mm), affine[:3, :3] / spacing_mm)
 
 
 def world_matrix(parameters: npt.ArrayLike, centre: npt.ArrayLike) -> Matrix:
-    """The 4×4 matrix (RAS+ mm) of ITK's twelve parameters and three fixed ones: y = M (x - centre) + t + centre."""
+    """4×4 matrix (RAS+ mm) of ITK's twelve parameters and three fixed ones: y = M (x - centre) + t + centre."""
     numbers, middle = np.asarray(parameters, dtype=np.float64), np.asarray(centre, dtype=np.float64)
     itk = np.eye(4)
     itk[:3, :3] = numbers[:9].reshape(3, 3)
@@ -52,22 +53,22 @@ def world_matrix(parameters: npt.ArrayLike, centre: npt.ArrayLike) -> Matrix:
 
 
 def world_displacements(displacements_IJK3: Image) -> Image:
-    """ITK's displacement vectors (LPS+ mm, last axis) in our world (RAS+ mm), with that axis first."""
+    """Convert ITK's displacement vectors (LPS+ mm, last axis) to our world (RAS+ mm, first axis)."""
     return np.ascontiguousarray(np.moveaxis(displacements_IJK3 * np.diag(_FLIP)[:3].astype(np.float32), -1, 0))
 
 
 def read_affine(path: Path) -> Matrix:
-    """The 4×4 matrix (RAS+ mm) of one affine in an ITK text file, as `antsApplyTransforms -t` takes it.
+    """Read one affine from an ITK text file, as `antsApplyTransforms -t` accepts it; 4×4 matrix (RAS+ mm).
 
-    Raises ImageError where the file is missing or is not the text of one invertible affine.
+    Raises ImageError if the file is missing or is not the text of one invertible affine.
     """
     numbers = _read_numbers(path)
     matrix = world_matrix(numbers["Parameters"], numbers["FixedParameters"])
     scale = abs(np.linalg.det(matrix[:3, :3])) if np.isfinite(matrix).all() else np.nan
     if not _FLAT < scale < 1 / _FLAT:
         raise ImageError(
-            f"{path}: wanted an affine between two scans of one head, found one that changes volumes by the factor "
-            f"{scale:.3g}; give the right transform"
+            f"{path}: wanted an affine between two scans of one head, found one that scales volumes by "
+            f"{scale:.3g}; give the correct transform"
         )
     return matrix
 
@@ -81,22 +82,26 @@ def _read_numbers(path: Path) -> dict[str, list[float]]:
     kinds = [kind.strip() for kind in fields.get("Transform", [])]
     if len(kinds) != 1 or kinds[0].split("_")[0] not in _AFFINES or not kinds[0].endswith("_3_3"):
         raise ImageError(
-            f"{path}: wanted one affine in 3-D ({' or '.join(_AFFINES)}), found {', '.join(kinds) or 'none'}; "
-            "save it as an affine, one transform a file"
+            f"{path}: wanted one 3-D affine ({' or '.join(_AFFINES)}), found {', '.join(kinds) or 'none'}; "
+            "save one affine per file"
         )
     numbers: dict[str, list[float]] = {}
     for name, count in (("Parameters", 12), ("FixedParameters", 3)):
         try:
             numbers[name] = [float(word) for word in fields[name][0].split()]
         except (KeyError, ValueError) as error:
-            raise ImageError(f"{path}: wanted {count} numbers after {name}, found others; save it again") from error
+            raise ImageError(
+                f"{path}: wanted {count} numbers after {name}, found none or other text; save the transform again"
+            ) from error
         if len(numbers[name]) != count:
-            raise ImageError(f"{path}: wanted {count} numbers after {name}, found {len(numbers[name])}; save it again")
+            raise ImageError(
+                f"{path}: wanted {count} numbers after {name}, found {len(numbers[name])}; save the transform again"
+            )
     return numbers
 
 
 def _read_text(path: Path) -> str:
-    remedy = "give an affine that ITK or ANTs saved as text (.txt, .tfm)"
+    remedy = "give an affine saved as text by ITK or ANTs (.txt, .tfm)"
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -104,7 +109,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); {remedy}", code="missing-file") from error
     except UnicodeDecodeError as error:
-        raise ImageError(f"{path}: this is no text; {remedy}") from error
+        raise ImageError(f"{path}: wanted a text file, found binary data; {remedy}") from error
     if len(data) > _MOST_BYTES or not text.startswith("#Insight Transform File"):
-        raise ImageError(f"{path}: this is no ITK transform file; {remedy}")
+        raise ImageError(f"{path}: wanted an ITK transform file, found other text; {remedy}")
     return text

@@ -1,6 +1,6 @@
-"""A binary mask in; its lesions (connected components), their volumes and their places in the world, out."""
+"""Label the lesions (connected components) of a binary mask; compute their volumes and centroids."""
 
-# I J K voxel axes, N lesions (lesion n of N stands at row n - 1, its voxels hold the id n)
+# I J K voxel axes, N lesions (lesion n of N is row n - 1; its voxels have the id n)
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy.typing as npt
 from scipy import ndimage
 
 _FACES_EDGES_CORNERS = {6: 1, 18: 2, 26: 3}
-"""Neighbourhood to scipy's structure rank: neighbours share a face; or also an edge; or also a corner."""
+"""Connectivity to scipy's structure rank: neighbours share a face; or also an edge; or also a corner."""
 
 _VOLUME_TOLERANCE = 1e-5
-"""NIfTI affines are float32: the voxel volume of an oblique grid is known to about this relative precision."""
+"""NIfTI affines are float32: the voxel volume of an oblique grid has about this relative precision."""
 
 
 @dataclass(frozen=True)
 class Lesions:
-    """The lesions of one mask: `ids_IJK` (int32) is 0 outside and 1 … `count` inside, in the order of first voxels."""
+    """Labelled lesions of one mask: `ids_IJK` (int32) is 0 outside and 1 … `count` inside, ordered by first voxel."""
 
     ids_IJK: npt.NDArray[np.int32]
     count: int
 
 
 def label_lesions(mask_IJK: npt.ArrayLike, connectivity: int = 26) -> Lesions:
-    """Connected components of the nonzero voxels of a 3-D mask; equal masks give equal numbers.
+    """Label the connected components of the nonzero voxels of a 3-D mask; equal masks give equal labels.
 
-    `connectivity` is 6, 18 or 26 neighbours. Raises ValueError for any other, or a mask that is not 3-D.
+    `connectivity` is 6, 18 or 26 neighbours. Raises ValueError for any other value or a mask that is not 3-D.
     """
     mask_IJK = np.ascontiguousarray(np.asarray(mask_IJK) != 0)
     if connectivity not in _FACES_EDGES_CORNERS:
@@ -42,23 +42,23 @@ def label_lesions(mask_IJK: npt.ArrayLike, connectivity: int = 26) -> Lesions:
 
 
 def voxel_volume_mm3(affine: npt.ArrayLike) -> float:
-    """Volume of one voxel, in mm³, of a grid with this 4×4 affine (voxel indices to world mm)."""
+    """Voxel volume in mm³ of a grid with this 4×4 affine (voxel indices to world mm)."""
     return float(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
 
 
 def lesion_voxels(lesions: Lesions) -> npt.NDArray[np.int64]:
-    """Voxels of each lesion, shape N."""
+    """Number of voxels of each lesion, shape N."""
     ids = lesions.ids_IJK[lesions.ids_IJK > 0]
     return np.bincount(ids, minlength=lesions.count + 1)[1:].astype(np.int64)
 
 
 def lesion_volumes_mm3(lesions: Lesions, voxel_mm3: float) -> npt.NDArray[np.float64]:
-    """Volume of each lesion, in mm³, shape N."""
+    """Volume of each lesion in mm³, shape N."""
     return lesion_voxels(lesions) * np.float64(voxel_mm3)
 
 
 def lesion_centroids_mm(lesions: Lesions, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Mean place of each lesion's voxel centres in world space (RAS+ mm), shape N × 3; `affine` is the grid's 4×4."""
+    """Mean position of each lesion's voxel centres in the world (RAS+ mm), shape N × 3; `affine` is the grid's 4×4."""
     places = np.nonzero(lesions.ids_IJK)
     ids = lesions.ids_IJK[places]
     sums = [np.bincount(ids, weights=axis, minlength=lesions.count + 1)[1:] for axis in places]
@@ -70,7 +70,7 @@ def lesion_centroids_mm(lesions: Lesions, affine: npt.ArrayLike) -> npt.NDArray[
 def drop_small(
     lesions: Lesions, minimum_volume_mm3: float, voxel_mm3: float, *, drop_at_minimum: bool = False
 ) -> Lesions:
-    """The lesions of at least this volume, or of more where `drop_at_minimum`, numbered anew without gaps."""
+    """Keep lesions of at least this volume (of more if `drop_at_minimum`) and renumber them without gaps."""
     volumes_mm3 = lesion_volumes_mm3(lesions, voxel_mm3)
     if drop_at_minimum:
         keep = volumes_mm3 > minimum_volume_mm3 * (1 + _VOLUME_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Two images of one head in; the moving one on the fixed one's model grid, and how it came there, out.
+"""Register two images of one head: resample the moving one onto the fixed one's model grid and return the transform.
 
 I J K voxels of the model grid; world coordinates are millimetres, RAS+.
 """
@@ -27,43 +27,43 @@ from storage_schemas.volumes import Grid
 Kind = Literal["rigid", "syn"]
 
 MARGIN_MM = 10.0
-"""Air that is left around the head: room for the smoothing of the coarse stages; the rest would cost time only."""
+"""Margin of air kept around the head for the smoothing of the coarse stages; more air would only cost time."""
 
 _ANTS_TYPE = {"rigid": "Rigid", "syn": "SyNRA"}
-"""ANTs' own schedules, coarse to fine: rigid; and rigid, affine, symmetric normalisation (mutual information)."""
+"""ANTs' own coarse-to-fine schedules: rigid; or rigid, affine and symmetric normalisation (mutual information)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """The moving image on the model grid, by one linear interpolation from its own voxels, and how it came there."""
+    """The moving image on the model grid, linearly interpolated once from its own voxels, and its transform."""
 
     voxels_IJK: Image
     """NaN where the moving image has no data."""
     matrix: Matrix
-    """World of the fixed image to world of the moving one: applied after the deformation was added."""
+    """World of the fixed image to world of the moving one, 4×4; applied after adding the deformation."""
     deformation_3IJK: Steps | None
     correlation_before: float
-    """Of both images' edges over the fixed one's head, as far as the moving one has data; by the headers alone."""
+    """Edge correlation of both images inside the fixed head, where the moving image has data; before registration."""
     correlation_after: float
     head_overlap: float
     """Dice of the two heads."""
     warped_sha256: Sha256
-    """Of `voxels_IJK`."""
+    """Digest of `voxels_IJK`."""
 
 
 class Transforms(NamedTuple):
-    """What ANTs wrote: where a place of the fixed image is looked up in the moving one, field first."""
+    """Files of ANTs that map points of the fixed image to the moving one; the field is applied first."""
 
     affine: Path
     field: Path | None
 
 
 def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
-    """Bring the moving image onto the fixed one's model grid with ANTs, the same bits each time.
+    """Register the moving image to the fixed one's model grid with ANTs; bit-identical each time.
 
     `rigid`: six parameters. `syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008). Both images are
-    registered at the spacing of `grid`, cut to their heads: on a raw grid of thick slices ANTs takes hours. Raises
-    ImageError where ANTs gives up or an image has no head, LesionlabError where ANTs cannot be made repeatable.
+    registered at the spacing of `grid`, cropped to their heads: on a native grid of thick slices ANTs takes hours.
+    Raises ImageError if ANTs fails or an image has no head, LesionlabError if ANTs cannot be made reproducible.
     """
     fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid)
     head_IJK, spacing_mm = head_mask(fixed_IJK), spacing_of(matrix_of(grid))[0]
@@ -85,7 +85,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
 
 
 def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path) -> Transforms:
-    """Register with ANTs at the spacing of `grid` and leave its files in `folder`. Raises as `register` does."""
+    """Register with ANTs at the spacing of `grid`; write its files to `folder`. Raises the errors of `register`."""
     ants = load_ants()
     own = model_grid(moving.grid, spacing_of(matrix_of(grid))[0])
     moving_IJK = resample_linear(moving.voxels, moving.grid, own)
@@ -99,7 +99,7 @@ def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, fo
         )
     except RuntimeError as error:
         raise ImageError(
-            f"ANTs gave up ({error}); check that both images show the same head", code="registration-failed"
+            f"ANTs registration failed ({error}); check that both images show the same head", code="registration-failed"
         ) from error
     return Transforms(Path(f"{prefix}0GenericAffine.mat"), Path(f"{prefix}1Warp.nii.gz") if kind == "syn" else None)
 
@@ -110,14 +110,14 @@ def _read_matrix(path: Path) -> Matrix:
 
 
 def _read_deformation(path: Path, box: tuple[slice, slice, slice], grid: Grid) -> Steps:
-    """The field on the whole model grid; beyond its box ANTs has no displacement either."""
+    """Displacement field on the whole model grid; outside its box the displacement is 0, as in ANTs."""
     deformation_3IJK = np.zeros((3, *grid.shape), dtype=np.int16)
     deformation_3IJK[(slice(None), *box)] = in_steps(world_displacements(load_ants().image_read(str(path)).numpy()))
     return deformation_3IJK
 
 
 def _box(head_IJK: HeadMask, grid: Grid) -> tuple[slice, slice, slice]:
-    """The voxels of the head and a margin around it."""
+    """Bounding box of the head with a margin."""
     margin = round(MARGIN_MM / spacing_of(matrix_of(grid))[0])
     places = np.argwhere(head_IJK)
     low, high = places.min(axis=0) - margin, places.max(axis=0) + margin + 1
@@ -126,7 +126,7 @@ def _box(head_IJK: HeadMask, grid: Grid) -> tuple[slice, slice, slice]:
 
 
 def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
-    """The image as ANTs has it, cut to its head."""
+    """Convert to an ANTs image, cropped to the head."""
     box = _box(head_mask(voxels_IJK), grid)
     cut_IJK = voxels_IJK[box]
     affine = matrix_of(grid)

@@ -1,4 +1,4 @@
-"""Voxels on one grid in, voxels at the same places in the world on another grid out.
+"""Resample images and masks from one voxel grid to another in the same world coordinates.
 
 i j k voxels of the source grid; I J K voxels of the target grid. A voxel is a box around its centre.
 """
@@ -19,16 +19,16 @@ from lesionlab.imaging.volume import Image, Mask, Matrix, Volume, grid_of, matri
 from storage_schemas.volumes import Grid
 
 UNCOVERED_VOXELS = 1e-3
-"""Part of a study voxel that may stay uncovered: headers hold float32, so 240 × 1 mm may read as 240.0001 mm."""
+"""Fraction of a model-grid voxel that may be uncovered: headers are float32, so 240 × 1 mm may read as 240.0001 mm."""
 
 
 def model_grid(native: Grid, spacing_mm: float) -> Grid:
-    """The isotropic grid that images of this native grid are studied on.
+    """The isotropic grid on which the network sees images of this native grid.
 
-    Its axes I J K run to the right, front and top *along the native axes*: an oblique scan keeps its obliqueness,
-    for turning it would interpolate without need (a sheared scan gets the nearest rectangular axes). It covers every
-    native voxel as a box and has the same centre, so that a canonical native grid of this very spacing comes back
-    unchanged, and at half the resolution each study voxel is the mean of the eight that it covers.
+    Its axes I J K point right, anterior and superior *along the native axes*: an oblique scan stays oblique because
+    rotating it would need an extra interpolation (a sheared scan gets the nearest orthogonal axes). The grid covers the
+    box of every native voxel and has the same centre. So a canonical native grid of this spacing stays unchanged, and
+    at half the resolution each model-grid voxel is the mean of the eight native voxels that it covers.
     """
     affine = matrix_of(native)
     canonical = affine @ nib.orientations.inv_ornt_aff(nib.io_orientation(affine), native.shape)
@@ -45,10 +45,10 @@ def model_grid(native: Grid, spacing_mm: float) -> Grid:
 
 
 def resample_linear(voxels_ijk: Image, source: Grid, target: Grid, outside: float = 0.0) -> Image:
-    """Trilinear values at the target's voxel centres, float32; `outside` beyond the boxes of the source's voxels.
+    """Interpolate linearly at the target's voxel centres, float32; `outside` beyond the boxes of the source's voxels.
 
-    In the outer half of a border voxel the border's value holds. Nothing is smoothed first (the paper says linear):
-    where the target is more than twice as coarse as the source, voxels between the sampling points do not count.
+    The outer half of a border voxel has the voxel's own value. There is no smoothing before (the paper says linear): if
+    the target is more than twice as coarse as the source, voxels between the sampling points are ignored.
     """
     index = _index_matrix(target, source)
     values_IJK: Image = _sample(voxels_ijk.astype(np.float32, copy=False), index, target, order=1)
@@ -57,14 +57,14 @@ def resample_linear(voxels_ijk: Image, source: Grid, target: Grid, outside: floa
 
 
 def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
-    """The mask (0 and 1) on the target grid: linear, at least one half; and no lesion vanishes.
+    """Resample a mask (0 and 1) linearly with a threshold of one half, but never lose a lesion.
 
-    Of every lesion (26-neighbourhood) that lies in the target grid at least one target voxel is kept: one whose
-    centre lies in a voxel of the lesion, or else one that holds the centre of a voxel of the lesion, near its middle.
-    Lesions merge only if they are near: never where all their voxel centres are further apart than two voxel
-    diagonals of the source and two of the target together. At 1 mm, from grids up to 0.5 × 0.5 × 6 mm, a ball of 15 mm
-    radius keeps its volume within 3 %, one of 5 mm within 15 %; what is thinner than a voxel has no such bound,
-    and where thick slices make stairs a lesion may come apart.
+    Every lesion (connected component, 26-connectivity) inside the target grid keeps at least one target voxel: one
+    whose centre is in a voxel of the lesion, or else one that contains the centre of a voxel of the lesion, near the
+    lesion's centre. Lesions merge only if they are close: never if all their voxel centres are further apart than two
+    voxel diagonals of the source plus two of the target. At 1 mm, from grids up to 0.5 × 0.5 × 6 mm, a ball of 15 mm
+    radius keeps its volume within 3 %, one of 5 mm within 15 %. Lesions thinner than a voxel have no such bound, and
+    the steps between thick slices may split a lesion.
     """
     index = _index_matrix(target, source)
     kept_IJK = resample_linear(mask_ijk.astype(np.float32), source, target) >= 0.5
@@ -75,7 +75,7 @@ def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
     for voxels_ijk in _voxels_of(lesions, lost):
         held_IJK = np.rint(nib.affines.apply_affine(to_target, voxels_ijk)).astype(int)
         places_IJK = held_IJK[((held_IJK >= 0) & (held_IJK < target.shape)).all(axis=1)]
-        if not places_IJK.size:  # all centres lie outside; part of a voxel may still lie inside
+        if not places_IJK.size:  # all centres are outside; part of a voxel may still be inside
             places_IJK = np.concatenate([_centres_within(voxel_ijk, index, target) for voxel_ijk in voxels_ijk])
         if places_IJK.size:
             middle_IJK = nib.affines.apply_affine(to_target, _most_central(voxels_ijk))
@@ -83,40 +83,41 @@ def resample_mask(mask_ijk: Mask, source: Grid, target: Grid) -> Mask:
     return kept_IJK.astype(np.uint8)
 
 
-def turned_grid(grid: Grid, onto: Grid) -> Grid:
-    """The same voxels at the same places, their axes flipped and in the order that comes nearest to those of `onto`."""
+def reoriented_grid(grid: Grid, onto: Grid) -> Grid:
+    """Flip and permute the axes of `grid` to best match those of `onto`; no voxel moves in the world."""
     affine, order = matrix_of(grid), _axis_order(grid, onto)
     shape = np.array(grid.shape)[np.argsort(order[:, 0])]
     return grid_of(tuple(int(size) for size in shape), affine @ nib.orientations.inv_ornt_aff(order, grid.shape))
 
 
-def turned(volume: Volume, onto: Grid) -> Volume:
-    """The volume on its `turned_grid`: voxels change their order, never their values or places."""
+def reoriented(volume: Volume, onto: Grid) -> Volume:
+    """Reorder the voxels of a volume to its `reoriented_grid`; their values and world positions stay the same."""
     voxels = nib.orientations.apply_orientation(volume.voxels, _axis_order(volume.grid, onto))
-    return Volume(np.ascontiguousarray(voxels), matrix_of(turned_grid(volume.grid, onto)))
+    return Volume(np.ascontiguousarray(voxels), matrix_of(reoriented_grid(volume.grid, onto)))
 
 
 def _axis_order(grid: Grid, onto: Grid) -> NDArray[np.float64]:
-    """nibabel's orientation of one grid's axes in terms of the other's; also where both lie askew in the world."""
+    """nibabel orientation of one grid's axes relative to the other's; also valid if both are oblique in the world."""
     return np.asarray(nib.io_orientation(np.linalg.inv(matrix_of(onto)) @ matrix_of(grid)))
 
 
 def _nearest_rotation(axes: Matrix) -> Matrix:
-    """The orthonormal axes closest to these three columns (polar decomposition)."""
+    """Orthonormal axes closest to these three columns (polar decomposition)."""
     left, _, right = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
     return np.asarray(left @ right)
 
 
 def _index_matrix(of: Grid, into: Grid) -> Matrix:
-    """Takes voxel indices of one grid to those of the other.
+    """Matrix from voxel indices of one grid to those of the other.
 
-    Rounded to a millionth of a voxel over the whole grid, so that equal grids give equal voxels.
+    It is rounded so that the error is at most a millionth of a voxel over the whole grid and equal grids give equal
+    voxels.
     """
     return np.asarray(np.round(np.linalg.inv(matrix_of(into)) @ matrix_of(of), 9))
 
 
 def _sample(voxels_ijk: NDArray[Any], index: Matrix, target: Grid, order: Literal[0, 1]) -> NDArray[Any]:
-    """Values at the target's voxel centres (0: nearest, 1: linear); beyond the border, those of the border."""
+    """Values at the target's voxel centres (order 0: nearest, 1: linear); border values outside the volume."""
     return ndimage.affine_transform(
         voxels_ijk,
         index[:3, :3],
@@ -129,14 +130,14 @@ def _sample(voxels_ijk: NDArray[Any], index: Matrix, target: Grid, order: Litera
 
 
 def _inside(index: Matrix, places_IJK: NDArray[np.integer], source: Grid) -> NDArray[np.bool_]:
-    """Which of these target voxels (…, 3) have their centre in the box of some source voxel."""
+    """Which of these target voxels (…, 3) have their centre in the box of a source voxel."""
     places_ijk = nib.affines.apply_affine(index, places_IJK)
     return np.asarray(((places_ijk > -0.5 - 1e-6) & (places_ijk < np.array(source.shape) - 0.5 + 1e-6)).all(axis=-1))
 
 
 def _blank_outside(values_IJK: Image, index: Matrix, source: Grid, outside: float) -> None:
     corners_IJK = np.array(list(product(*[(0, size - 1) for size in values_IJK.shape])))
-    if _inside(index, corners_IJK, source).all():  # then all between them are inside too, as a box is convex
+    if _inside(index, corners_IJK, source).all():  # then all voxels are inside, because a box is convex
         return
     for i, slab_JK in enumerate(values_IJK):
         places_JK = np.stack(np.meshgrid(i, *map(np.arange, slab_JK.shape), indexing="ij"), axis=-1)[0]
@@ -144,7 +145,7 @@ def _blank_outside(values_IJK: Image, index: Matrix, source: Grid, outside: floa
 
 
 def _centres_within(voxel_ijk: NDArray[np.integer], index: Matrix, target: Grid) -> NDArray[np.integer]:
-    """The target voxels, N × 3, that have their centre in the box of this voxel."""
+    """Target voxels, N × 3, that have their centre in the box of this voxel."""
     corners_IJK = nib.affines.apply_affine(np.linalg.inv(index), voxel_ijk + list(product((-0.5, 0.5), repeat=3)))
     low = np.clip(np.floor(corners_IJK.min(axis=0)), 0, target.shape).astype(int)
     high = np.clip(np.ceil(corners_IJK.max(axis=0)) + 1, low, target.shape).astype(int)
@@ -154,7 +155,7 @@ def _centres_within(voxel_ijk: NDArray[np.integer], index: Matrix, target: Grid)
 
 
 def _voxels_of(lesions: Lesions, chosen: NDArray[np.integer]) -> Iterator[NDArray[np.integer]]:
-    """The voxels of each chosen lesion, N × 3."""
+    """Voxels of each chosen lesion, N × 3."""
     boxes = ndimage.find_objects(lesions.ids_IJK) if chosen.size else []
     for lesion in chosen:
         box = boxes[lesion - 1]
@@ -162,6 +163,6 @@ def _voxels_of(lesions: Lesions, chosen: NDArray[np.integer]) -> Iterator[NDArra
 
 
 def _most_central(voxels_ijk: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The one of these voxels that is nearest to their centre of mass (in voxels)."""
+    """The voxel nearest to the centre of mass of these voxels (distance in voxels)."""
     distance = np.linalg.norm(voxels_ijk - voxels_ijk.mean(axis=0), axis=1)
     return np.asarray(voxels_ijk[np.argmin(distance)])

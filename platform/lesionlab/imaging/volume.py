@@ -1,6 +1,6 @@
-"""A NIfTI file in, voxels and their place in the world out; and back.
+"""Read and write volumes (voxels and affine) as NIfTI files.
 
-i j k voxel axes as they lie in the file; world coordinates are millimetres, RAS+.
+i j k voxel axes in the order of the file; world coordinates are millimetres, RAS+.
 """
 
 from __future__ import annotations
@@ -25,65 +25,65 @@ Mask: TypeAlias = NDArray[np.uint8]
 Matrix: TypeAlias = NDArray[np.float64]
 
 MASK_ROUNDING = 1e-3
-"""A mask's values may lie this part beside 0 and 1: resampled and scaled masks hold 0.99997."""
+"""Tolerance for mask values around 0 and 1: resampled and scaled masks contain 0.99997."""
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels (i, j, k; float32 for images, uint8 for masks) and the 4×4 matrix that takes indices to world mm."""
+    """Voxels (i, j, k; float32 for images, uint8 for masks) and the 4×4 affine from indices to world mm."""
 
     voxels: NDArray[Any]
     affine: Matrix
 
     @property
     def grid(self) -> Grid:
-        """Where the voxels lie, as a storable value."""
+        """Shape and affine as a storable value."""
         return grid_of(self.voxels.shape, self.affine)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of voxel centres along each voxel axis."""
+        """Distance between voxel centres along each voxel axis."""
         return spacing_of(self.affine)
 
 
 def grid_of(shape: tuple[int, ...], affine: Matrix) -> Grid:
-    """The storable value of a shape and an affine."""
+    """Convert a shape and an affine to a storable value."""
     return Grid(shape=cast(Shape3, tuple(shape)), affine=cast(Affine, tuple(tuple(map(float, row)) for row in affine)))
 
 
 def matrix_of(grid: Grid) -> Matrix:
-    """The 4×4 affine of a grid."""
+    """4×4 affine of a grid."""
     return np.array(grid.affine, dtype=np.float64)
 
 
 def spacing_of(affine: Matrix) -> tuple[float, float, float]:
-    """Distance of voxel centres along each voxel axis, in mm."""
+    """Distance between voxel centres along each voxel axis, in mm."""
     i, j, k = np.linalg.norm(affine[:3, :3], axis=0)
     return float(i), float(j), float(k)
 
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What could be read of one file, and everything that was found in it."""
+    """Contents of one file, as far as they could be read, and every finding."""
 
     findings: tuple[Finding, ...]
     grid: Grid | None
-    """None where the header does not say where the voxels lie; known also where the voxels cannot be read."""
+    """None if the header has no valid shape and affine; known even if the voxels cannot be read."""
     volume: Volume | None
-    """None where a finding stands that leaves no voxels or no place for them."""
+    """None if a finding leaves no usable voxels or no grid for them."""
 
 
 def examine_image(path: Path, place: str) -> Examined:
-    """An image as float32, whatever is wrong with it; findings name it `place`, never its path."""
+    """Read an image as float32 and report every fault; findings name the file `place`, never its path."""
     header = read_header(path, place)
     return _examined(header, *_finite_voxels(path, header.layout, place))
 
 
 def examine_mask(path: Path, place: str) -> Examined:
-    """A mask as uint8, 0 and 1, whatever is wrong with it; findings name it `place`, never its path.
+    """Read a mask as uint8, 0 and 1, and report every fault; findings name the file `place`, never its path.
 
-    0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label: which of them is meant
-    nobody knows here.
+    0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label of unknown meaning and is
+    a fault.
     """
     header = read_header(path, place)
     voxels_ijk, findings = _finite_voxels(path, header.layout, place)
@@ -94,20 +94,20 @@ def examine_mask(path: Path, place: str) -> Examined:
 
 
 def read_volume(path: Path) -> Volume:
-    """An image as float32. Raises ImageError, with every fault, where it cannot be that of a head."""
+    """Read an image as float32. Raises ImageError with every fault if it cannot be an image of a head."""
     return _sound(examine_image(path, "image"), path)
 
 
 def read_mask(path: Path) -> Volume:
-    """A mask as uint8, 0 and 1. Raises ImageError, with every fault, where it cannot be one."""
+    """Read a mask as uint8, 0 and 1. Raises ImageError with every fault if it is not a valid mask."""
     return _sound(examine_mask(path, "mask"), path)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Writes `.nii` or `.nii.gz`, whole or not at all; the same volume gives the same bytes.
+    """Write `.nii` or `.nii.gz` atomically; the same volume gives the same bytes.
 
-    The affine goes into the sform (code 1, scanner); into the qform as well where a quaternion can hold it (no shear).
-    Raises ImageError where the name is not that of a NIfTI file or the place cannot be written to.
+    The affine is written to the sform (code 1, scanner) and, if a quaternion can represent it (no shear), to the qform.
+    Raises ImageError if the name is not that of a NIfTI file or the file cannot be written.
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         raise ImageError(f"{path}: wanted a NIfTI file (.nii or .nii.gz); choose another name")
@@ -144,17 +144,17 @@ def _finite_voxels(path: Path, layout: Layout | None, place: str) -> tuple[Image
     if layout is None:
         return None, ()
     spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is told as not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are reported as not finite
         voxels_ijk = np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
     strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
     if strange:
-        what = f"wanted finite voxels, found {strange} that are NaN or infinite; export the image again"
+        what = f"wanted finite voxels, found {strange} NaN or infinite; export the image again"
         return None, (Finding(code="not-finite", place=place, what=what),)
     return voxels_ijk, ()
 
 
 def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:
-    """The mask and, where it was not one of 0 and 1 as it stood, how it became one or why it cannot."""
+    """Convert to a mask of 0 and 1; a finding says how its values were repaired or why they cannot be."""
     found = np.unique(voxels_ijk)
     few = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
     for one in (1, 255):
@@ -163,7 +163,7 @@ def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, 
             mask_ijk = (voxels_ijk > one / 2).astype(np.uint8)
             if np.isin(found, (0, 1)).all():
                 return mask_ijk, ()
-            what = f"held the values {few}; read as 0 and 1"
+            what = f"found the values {few}; read as 0 and 1"
             return mask_ijk, (Finding(code="mask-not-binary", place=place, what=what, repaired=True),)
     what = f"wanted a mask of 0 and 1, found the values {few}; save it as a binary mask"
     return None, (Finding(code="mask-not-binary", place=place, what=what),)

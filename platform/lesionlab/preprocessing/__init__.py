@@ -1,1 +1,1 @@
-"""BIDS datasets in; study volumes and a manifest in the store out."""
+"""Turn labelled MRI datasets into study volumes and a manifest in the store."""

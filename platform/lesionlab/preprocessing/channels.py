@@ -1,4 +1,4 @@
-"""The images of one study in; registered, normalised and put together as the network's channels on one grid, out.
+"""Register and normalise the images of one study; stack them as the network's channels on one grid.
 
 C channel, I J K voxels of the isotropic model grid (that of the task's native image).
 """
@@ -26,24 +26,24 @@ from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, Re
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """The images of one study as a network wants them."""
+    """The images of one study as network input."""
 
     image_CIJK: NDArray[np.float16]
     model_grid: Grid
     normalisation: tuple[Normalisation, ...]
     registrations: tuple[RegistrationReport, ...]
     deformations: Mapping[str, Steps]
-    """By the name that the reports give them."""
+    """By the array name given in the registration reports."""
 
 
 def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) -> PreparedImages:
-    """The task's channels: images by role, onto one model grid, z-scored, as they are or one less another.
+    """Compute the task's channels on one model grid: z-scored images, by role, or differences of two.
 
-    Mean and SD of every image are those of the same voxels: the native image's head, as far as all images show it. So
-    equal tissue has equal values, which a difference rests on. Where an image has no data its channel has the value of
-    air, as beyond the border of any scan. A difference is 0 outside those voxels: where one image has no data nothing
-    is known to have changed, and air, which is -mean/sd in each image, would differ by as much as a lesion does.
-    Raises StudyRefused where a registration failed or an image has no contrast.
+    Mean and SD of every image are computed over the same voxels: the native image's head where all images have data. So
+    equal tissue has equal values, as a difference requires. Where an image has no data its channel has the value of
+    air, as outside the border of any scan. A difference is 0 outside those voxels: without data no change is known, and
+    air, which is -mean/sd in each image, would differ by as much as a lesion does. Raises StudyRefused if a
+    registration failed or an image has no contrast.
     """
     grid = model_grid(images[task.native].grid, spacing_mm)
     moves = {move.moving: move for move in task.registrations}
@@ -55,7 +55,7 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
             aligned_IJK[role] = resample_linear(images[role].voxels, images[role].grid, grid, outside=np.nan)
             continue
         found = _registered(images, moves[role], grid)
-        report = _receipt(moves[role], found)
+        report = _registration_report(moves[role], found)
         reports.append(report)
         aligned_IJK[role] = found.voxels_IJK
         if report.deformation and found.deformation_3IJK is not None:
@@ -80,7 +80,7 @@ def _registered(images: Mapping[str, Volume], move: Registration, grid: Grid) ->
         raise StudyRefused([Finding(code=error.code, place=move.moving, what=str(error))]) from error
 
 
-def _receipt(move: Registration, found: Registered) -> RegistrationReport:
+def _registration_report(move: Registration, found: Registered) -> RegistrationReport:
     array = f"deformation_{move.moving}"
     return RegistrationReport(
         moving=move.moving,
@@ -96,7 +96,7 @@ def _receipt(move: Registration, found: Registered) -> RegistrationReport:
 
 
 def _scaled(aligned_IJK: Mapping[str, Image], shown_IJK: HeadMask) -> dict[str, Standardised]:
-    """Each image z-scored over the head that all of them show; NaN stays where there is no data."""
+    """Z-score each image over the part of the head that all images show; NaN (no data) stays NaN."""
     scaled = {}
     for role, image_IJK in aligned_IJK.items():
         try:

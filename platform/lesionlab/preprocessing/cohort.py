@@ -1,6 +1,6 @@
-"""The studies of a dataset and a task in; their volumes, one manifest and two tables in the store out, or every fault.
+"""Preprocess the studies of a dataset: write their volumes, one manifest and two tables, or report every fault.
 
-How the studies are shared out is the caller's: `each` is `map`, or whatever does the same in many processes.
+The caller decides how the work is distributed: `each` is `map` or a parallel equivalent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles
-from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, bring_in, plan_study
+from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, ingest_study, plan_study
 from lesionlab.store.documents import create_named, move_pointer
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import write_rows
@@ -24,18 +24,18 @@ from storage_schemas.verdicts import Finding, StudyVerdict, Verdict, VerdictRow
 
 Work = Callable[[StudyFiles], StudyOutcome]
 Each = Callable[[Work, Sequence[StudyFiles]], Iterable[StudyOutcome]]
-"""`map`, or another that gives the result for each study once, in whatever order they get done."""
+"""`map`, or an equivalent that yields one result per study in any order."""
 Progress = Callable[[int, int, str], None]
-"""Studies done, studies in all, the one that was done last."""
+"""Called with the number of finished studies, the number of all studies and the last finished study."""
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one dataset became; the tables of `manifest` lie beside it in the store."""
+    """Result for one dataset; the tables are stored next to the manifest."""
 
     manifest: Manifest
     verdicts: tuple[StudyVerdict, ...]
-    """On every study of the dataset, in the order of their names."""
+    """One per study of the dataset, sorted by name."""
 
 
 def preprocess_cohort(
@@ -48,15 +48,15 @@ def preprocess_cohort(
     each: Each = map,
     progress: Progress = lambda done, total, study: None,
 ) -> Ingested:
-    """Bring every study of a dataset into the store, write the manifest and make it the cohort's current one.
+    """Preprocess every study of a dataset into the store, write the manifest and make it the cohort's current one.
 
-    A faulty study never stops the others. What lies in the store already, from the same files by the same code, is not
-    made again: neither volumes nor refusals. With `exclude_faulty` the manifest names the quarantined studies and does
-    without them; without it any of them raises DatasetError with all faults, and no manifest is written (volumes of
-    sound studies stay in the store, where nothing refers to them, and are found again at the next attempt). Raises
-    DatasetError also where no study is left, and StoreError where the store does not serve.
+    A faulty study never stops the others. Volumes and refusals that are already stored for the same files and the same
+    preprocessing are not computed again. With `exclude_faulty` the manifest lists the quarantined studies as excluded.
+    Without it, any quarantined study raises DatasetError with all faults and no manifest is written; the volumes of
+    valid studies stay in the store and are found again in the next attempt. Raises DatasetError also if no study
+    passes, and StoreError if the store fails.
     """
-    work = partial(bring_in, recipe=recipe, store_uri=store.uri)
+    work = partial(ingest_study, recipe=recipe, store_uri=store.uri)
     outcomes = judge(dataset, work, each, progress)
     verdicts = tuple(outcome.verdict for outcome in outcomes)
     excluded = tuple(
@@ -66,9 +66,9 @@ def preprocess_cohort(
     )
     entries = tuple(outcome.entry for outcome in outcomes if outcome.entry)
     if not entries:
-        raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}: no study is without fault; correct them")
+        raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}: no study passed; correct the studies")
     if excluded and not exclude_faulty:
-        remedy = "correct these studies, or go on without them: --exclude-faulty"
+        remedy = "correct these studies, or continue without them: --exclude-faulty"
         raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}; {remedy}")
     manifest = Manifest.named(
         cohort=cohort, task=recipe.task.name, spacing_mm=recipe.spacing_mm, studies=entries, excluded=excluded
@@ -83,7 +83,7 @@ def preprocess_cohort(
 
 
 def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple[StudyOutcome, ...]:
-    """What becomes of every study of the dataset, in the order of their names, whichever is done first."""
+    """Process every study of the dataset; outcomes are sorted by name, whichever study finishes first."""
     outcomes = [_without_files(exclusion, dataset) for exclusion in dataset.faulty]
     progress(0, len(dataset.studies), "")
     for done, outcome in enumerate(each(work, dataset.studies), start=1):
@@ -93,7 +93,7 @@ def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple
 
 
 def without_copies(outcomes: Sequence[StudyOutcome]) -> tuple[StudyOutcome, ...]:
-    """A study with an image that is another patient's too stays out: nobody knows whose it is, and it would leak."""
+    """Quarantine studies that share an image with another patient: its owner is unknown and it would be a leak."""
     holders: dict[str, list[StudyVerdict]] = defaultdict(list)
     for outcome in outcomes:
         for image in outcome.images:
@@ -114,13 +114,13 @@ def tally(verdicts: Iterable[StudyVerdict]) -> str:
 
 
 def plan_cohort(store: Store, dataset: Dataset, recipe: Recipe) -> list[str]:
-    """What `preprocess_cohort` would do, one line a study; no image is decoded and nothing is written."""
+    """Say what `preprocess_cohort` would do, one line per study; decodes no image and writes nothing."""
     lines = [f"{files.study}: {plan_study(files, recipe, store.uri)}, site {files.site}" for files in dataset.studies]
     return sorted([*fault_lines(dataset.faulty), *lines])
 
 
 def fault_lines(exclusions: Iterable[Exclusion]) -> list[str]:
-    """One line for every fault of every study."""
+    """One line per fault of each study."""
     return [f"{exclusion.study} {fault}" for exclusion in exclusions for fault in exclusion.faults]
 
 
@@ -128,14 +128,14 @@ def _copy(outcome: StudyOutcome, others: list[str]) -> StudyOutcome:
     finding = Finding(
         code="duplicate-image",
         place="image",
-        what=f"wanted an image of this patient alone, found it in {', '.join(others)} too; keep one",
+        what=f"wanted an image of this patient only, found the same image in {', '.join(others)}; keep one of them",
     )
     verdict = outcome.verdict.model_copy(update={"findings": (*outcome.verdict.findings, finding)})
     return StudyOutcome(verdict)
 
 
 def _without_files(exclusion: Exclusion, dataset: Dataset) -> StudyOutcome:
-    """Of a study that lacks files; its site is that of its patient's other studies, where there are any."""
+    """Outcome of a study with missing files; its site is that of the patient's other studies, if any."""
     patient = exclusion.study.partition("_")[0].removeprefix("sub-")
     sites = {files.patient: files.site for files in dataset.studies}
     site = sites.get(patient, DEFAULT_SITE)

@@ -1,4 +1,4 @@
-"""A task and a model grid in; what one study costs, out: to share studies out over a machine, not to bill anyone."""
+"""Estimate time and memory of preprocessing one study, to distribute studies over a machine."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from storage_schemas.tasks import Task
 
 @dataclass(frozen=True)
 class StudyCost:
-    """Of one study, on one CPU."""
+    """Cost of one study on one CPU."""
 
     seconds: float
     memory_bytes: int
-    """Peak of its whole process, with room to spare."""
+    """Peak memory of the whole process, with a margin."""
 
 
 READING = StudyCost(seconds=2.0, memory_bytes=3 * 2**29)
-"""Of a study whose images are read and looked at, and no more."""
+"""Cost of a study whose images are only read and checked."""
 
 Kind = Literal["none", "rigid", "syn"]
 
 # On a 182 × 220 × 174 mm head at 1 mm, one thread; "none" is a study without registration.
 _AT_1_MM_S: dict[Kind, float] = {"none": 3.0, "rigid": 60.0, "syn": 130.0}
-# Measured peaks: 1.6 GiB at 1 mm and 0.6 at 2 mm with syn, 0.8 and 0.6 with rigid, 0.4 at 1 mm with none. Plus half.
+# Measured peaks: 1.6 GiB at 1 mm and 0.6 at 2 mm with syn, 0.8 and 0.6 with rigid, 0.4 at 1 mm with none. Plus 50 %.
 _AT_1_MM_GIB: dict[Kind, float] = {"none": 0.5, "rigid": 0.6, "syn": 1.8}
 _ALWAYS_GIB = 0.8
 
 
 def study_cost(task: Task, spacing_mm: float) -> StudyCost:
-    """Of a whole head; it grows with the number of voxels of the model grid."""
+    """Cost of a whole head; it grows with the number of voxels of the model grid."""
     kinds = {registration.kind for registration in task.registrations}
     kind: Kind = "syn" if "syn" in kinds else "rigid" if kinds else "none"
     voxels_of_1_mm = spacing_mm**-3

@@ -1,7 +1,7 @@
-"""The files of one study in; what is known of it beside its voxels (Wahlig et al. 2023, tables 1 and 2), out.
+"""Read demographics and scanner parameters of one study from its files (Wahlig et al. 2023, tables 1 and 2).
 
-What is not told, or cannot be, is None; nothing is guessed from another study, or another image. Only numbers and words
-of closed lists pass, so that no text of a sidecar or a table enters the store.
+Missing and impossible values are None; nothing is guessed from another study or image. Only numbers and words from
+closed lists pass, so no free text of a sidecar or a table enters the store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from storage_schemas.facts import StudyFacts
 from storage_schemas.tasks import Task, Visit
 
 OTHER = "other"
-"""A scanner is named, by words that are on no list here."""
+"""A scanner that is named by words outside the lists here."""
 
 _SEXES: dict[str, Literal["F", "M", "O"]] = {
     **dict.fromkeys(("f", "female", "woman"), "F"),
@@ -24,13 +24,13 @@ _SEXES: dict[str, Literal["F", "M", "O"]] = {
     **dict.fromkeys(("o", "other", "x", "diverse", "non-binary", "nonbinary", "intersex"), "O"),
 }
 _HIGHEST_AGE = 90.0
-"""Stands for all higher ages (45 CFR 164.514(b)(2)(i)(C))."""
+"""Replaces all higher ages (45 CFR 164.514(b)(2)(i)(C))."""
 _MOST_YEARS = 125
 
 _FIELD_T = (0.01, 25.0)
 _ECHO_S = (0.0005, 1.0)
 _REPETITION_S = (0.002, 60.0)
-"""What the sequences of a head scan can have: an echo of more than a second would find no signal left."""
+"""Plausible ranges for sequences of a head scan; after more than one second an echo has no signal left."""
 
 _VENDORS = {
     "Siemens": r"siemens",
@@ -45,7 +45,7 @@ _VENDORS = {
     "Esaote": r"esaote",
 }
 _MAKERS_OWN = re.compile(r"magnetom|siemens|healthineers|ge|philips|healthcare|medical|systems", re.IGNORECASE)
-# Names of clinical scanners, as ManufacturersModelName has them.
+# Names of clinical scanners as they appear in ManufacturersModelName.
 _MODEL_WORD = re.compile(
     # Siemens
     r"skyra|verio|prisma|trio|triotim|trio-tim|avanto|aera|vida|lumina|sola|altea|amira|espree|essenza|symphony"
@@ -65,7 +65,7 @@ _MODEL_WORD = re.compile(
 
 
 def read_facts(files: StudyFiles, task: Task) -> tuple[StudyFacts, ...]:
-    """What sidecars and participant row say of each visit; of several images of one visit the native one counts."""
+    """Facts of each visit from its sidecar and participant row; if a visit has several images, from the native one."""
     roles: dict[Visit, str] = {}
     for scan in task.inputs:
         if scan.visit not in roles or scan.role == task.native:
@@ -74,10 +74,10 @@ def read_facts(files: StudyFiles, task: Task) -> tuple[StudyFacts, ...]:
 
 
 def _visit(files: StudyFiles, visit: Visit, role: str) -> StudyFacts:
-    """What this image's sidecar says. A dataset tells one age of a patient, which is taken for that at `this` visit.
+    """Facts from this image's sidecar. A dataset gives one age per patient, taken as the age at `this` visit.
 
-    Times are seconds in BIDS. A sidecar whose echo time exceeds one second, or whose repetition time one minute, was
-    written in milliseconds, both of them: no head is scanned so slowly.
+    BIDS times are in seconds. If the echo time exceeds one second or the repetition time one minute, both are taken as
+    milliseconds, because no head is scanned so slowly.
     """
     sidecar, participant = files.sidecars.get(role, {}), _by_name(files.participant)
     echo, repetition = _number(sidecar.get("EchoTime")), _number(sidecar.get("RepetitionTime"))
@@ -107,7 +107,7 @@ def _first(participant: Mapping[str, str], *names: str) -> str:
 
 
 def _age_years(text: str) -> float | None:
-    """Of `47`, `47.5`, DICOM's `047Y` and `018M`, and of `90+` and `>89`; another open range is no age."""
+    """Parse `47`, `47.5`, DICOM's `047Y` and `018M`, `90+` and `>89`; None for any other open range."""
     match = re.fullmatch(r"(>?)\s*(\d{1,3}(?:[.,]\d+)?)\s*(\+|y(?:ears?|rs?)?|m)?", text.lower())
     if match is None:
         return None
@@ -118,7 +118,7 @@ def _age_years(text: str) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number above zero, also where it was written as text."""
+    """A finite number above zero, also if written as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -143,13 +143,13 @@ def _acquisition(value: Any) -> Literal["2D", "3D"] | None:
 
 
 def _manufacturer(value: Any) -> str | None:
-    text = _told(value).lower()
+    text = _clean_text(value).lower()
     return next((name for name, sign in _VENDORS.items() if re.match(sign, text)), OTHER) if text else None
 
 
 def _model(value: Any) -> str | None:
-    """`MAGNETOM Skyra_fit` as `Skyra fit`, `SIGNA Premier` as `Signa Premier`: listed words, without the maker's."""
-    words = [word for word in _told(value).replace("_", " ").split() if not _MAKERS_OWN.fullmatch(word)]
+    """`MAGNETOM Skyra_fit` becomes `Skyra fit`, `SIGNA Premier` `Signa Premier`: listed words without the vendor's."""
+    words = [word for word in _clean_text(value).replace("_", " ").split() if not _MAKERS_OWN.fullmatch(word)]
     if not all(map(_MODEL_WORD.fullmatch, words)):
         return OTHER
     return (
@@ -158,6 +158,6 @@ def _model(value: Any) -> str | None:
     )
 
 
-def _told(value: Any) -> str:
+def _clean_text(value: Any) -> str:
     text = " ".join(value.split()) if isinstance(value, str) else ""
     return "" if text.lower() in ("n/a", "none", "unknown") else text

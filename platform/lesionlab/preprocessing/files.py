@@ -1,4 +1,4 @@
-"""What every layout of a dataset leaves: the files of each study, by role, and what is known beside them."""
+"""Define what every dataset layout returns: the files of each study, by role, and their metadata."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from storage_schemas.base import Slug, StudyId
 from storage_schemas.manifests import Exclusion
 
 DEFAULT_SITE: Slug = "site-1"
-"""Of studies whose dataset names no site."""
+"""Site of studies whose dataset names none."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A mask that a person drew."""
+    """A manually drawn mask."""
 
     mask: Path
     transform: Path | None = None
-    """ITK affine from native space to the space that the mask lies in; None: the mask lies in native space."""
+    """ITK affine from native space to the space of the mask; None: the mask is in native space."""
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """One study that has all its files."""
+    """The files of one complete study."""
 
     study: StudyId
     patient: str
@@ -37,21 +37,21 @@ class StudyFiles:
     second: Reference | None = None
     """Another rater's mask."""
     sidecars: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Content of the images' JSON files, by role, as far as there are any."""
+    """Content of the images' JSON sidecars, by role, if there are any."""
     participant: Mapping[str, str] = field(default_factory=dict)
-    """The patient's row of participants.tsv, or of the table of paths."""
+    """The patient's row in participants.tsv or in the table of paths."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The studies of one dataset, in the order of their names."""
+    """The complete and the faulty studies of one dataset, sorted by name."""
 
     studies: tuple[StudyFiles, ...]
     faulty: tuple[Exclusion, ...]
 
 
 def dataset_of(found: Iterable[StudyFiles | Exclusion]) -> Dataset:
-    """The whole and the faulty studies of one dataset apart, each in the order in which they come."""
+    """Separate the complete from the faulty studies of one dataset; both keep their order."""
     listed = list(found)
     return Dataset(
         studies=tuple(study for study in listed if isinstance(study, StudyFiles)),

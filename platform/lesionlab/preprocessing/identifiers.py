@@ -1,9 +1,9 @@
-"""A text, or the name of a field, in; what in it could tell who a patient is, out. The text itself is never repeated.
+"""Recognise text and field names that could identify a patient; the text itself is never repeated.
 
 Sources: DICOM PS3.15, table E.1-1 (basic application level confidentiality profile); 45 CFR 164.514(b)(2)(i) (safe
 harbour: dates finer than a year, but not a time of day alone); dcm2niix, BIDS/README.md (which keys it writes, of which
 institution, address, department, station and serial number remain with its own `-ba y`).
-What no rule can see: a name in free text that no field announces. Nothing of a free text enters the store, see privacy.
+No rule can recognise a name in free text under an unsuspicious field. No free text enters the store, see privacy.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import re
 from typing import Any
 
 LONG_NUMBER_DIGITS = 7
-"""Runs of digits from here on can be the number of a record; scanners' serial numbers and most counts are shorter."""
+"""Minimum length of digits that may be a record number; serial numbers of scanners and most counts are shorter."""
 NAME_LETTERS = 4
-"""A label of letters alone, and at least so many, reads like a name."""
+"""A label of at least this many letters and nothing else looks like a name."""
 
-# BIDS has dates that were shifted for privacy lie in 1925 or before.
+# In BIDS, dates shifted for privacy are in 1925 or earlier.
 _YEAR = r"(?:19(?:2[6-9]|[3-9]\d)|20\d\d)"
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _MONTH_NAME = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -74,12 +74,12 @@ _LABEL_WORD = re.compile(
 
 
 def sign_in(text: str) -> str | None:
-    """Which kind of identifier this text has the form of, in words (`an exact date`); None: of none."""
+    """Kind of identifier that this text looks like (`an exact date`); None if it looks like none."""
     return next((kind for kind, sign in _SIGNS if sign.search(text)), None)
 
 
 def sign_in_value(value: Any) -> str | None:
-    """As `sign_in`, of a JSON value that is no container; of a number only whether it is a date."""
+    """As `sign_in`, for a JSON value that is not a container; a number can only be a date."""
     if isinstance(value, str):
         return sign_in(value)
     if isinstance(value, int) and not isinstance(value, bool) and _DATE.fullmatch(str(value)):
@@ -88,22 +88,22 @@ def sign_in_value(value: Any) -> str | None:
 
 
 def is_absent(value: Any) -> bool:
-    """Whether this value says that nothing is said: empty, `n/a`, `anonymous`, …"""
+    """Whether this value means that there is none: empty, `n/a`, `anonymous`, …"""
     return value is None or bool(_ABSENT.fullmatch(str(value).strip()))
 
 
 def is_identifying_key(name: str) -> bool:
-    """Whether a sidecar's key of this name holds who the patient is, or who saw them, where and with which machine."""
+    """Whether a sidecar key of this name identifies the patient, staff, place or machine."""
     return bool(_KEY.search(_plain(name)))
 
 
 def is_identifying_column(name: str) -> bool:
-    """Whether a table's column of this name does."""
+    """Whether a table column of this name identifies the patient, staff, place or machine."""
     return bool(_COLUMN.search(_plain(name)))
 
 
 def sign_in_label(label: str) -> str | None:
-    """Which kind of identifier a subject's or session's label has the form of; None for pseudonyms and numbers."""
+    """Kind of identifier that a subject or session label looks like; None for pseudonyms and numbers."""
     if _PSEUDONYM.fullmatch(label):
         return None
     if label.isalpha() and len(label) >= NAME_LETTERS and not _LABEL_WORD.fullmatch(label):
@@ -112,7 +112,7 @@ def sign_in_label(label: str) -> str | None:
 
 
 def quotable(name: str) -> str:
-    """The name of a key or column, for a message; one that could itself tell who the patient is is not repeated."""
+    """Name of a key or column for a message; a name that could itself identify a patient is not repeated."""
     return name if _PLAIN_KEY.fullmatch(name) and sign_in(name) is None else "(not repeated here)"
 
 

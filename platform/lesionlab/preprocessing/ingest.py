@@ -1,7 +1,7 @@
-"""One study's files in; its volume and verdict in the store, or why it stays outside, out: what each worker does.
+"""Ingest one study: store its volume and its quality-control verdict, or say why it is refused. Runs in each worker.
 
-Arguments and results travel between processes. Nothing that goes wrong with one study leaves this module as an
-exception; a store that does not serve does, for it is no study's fault.
+Arguments and results are sent between processes. A problem with one study never leaves this module as an exception;
+a failing store does, because it is not the study's fault.
 """
 
 from __future__ import annotations
@@ -34,56 +34,56 @@ Findings = tuple[Finding, ...]
 LOG = logging.getLogger(__name__)
 
 QUALITY_CONTROL = 1
-"""Version of what quality control refuses and reports; raised when the same files get another verdict. Volumes keep."""
+"""Version of quality control; raised when the same files get another verdict. Volumes stay valid."""
 
 MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})
-"""These can be the machine's fault and not the file's, so nobody takes them for granted the next time."""
+"""The machine may cause these and not the file, so such verdicts are not stored but tried again the next time."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is the same for all studies of a cohort."""
+    """Preprocessing settings that all studies of a cohort share."""
 
     task: Task
     spacing_mm: float
-    """Of the isotropic model grid."""
+    """Spacing of the isotropic model grid."""
     scrub: bool = False
-    """Identifiers beside the voxels, which never enter a volume, are reported and keep no study out."""
+    """Identifiers outside the voxels, which never enter a volume, are reported but do not quarantine the study."""
 
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What became of one study."""
+    """Result for one study."""
 
     verdict: StudyVerdict
     entry: ManifestEntry | None = None
-    """None: it stays outside."""
+    """None: the study was refused."""
     facts: tuple[StudyFacts, ...] = ()
-    """One a visit."""
+    """One per visit."""
     images: frozenset[Sha256] = frozenset()
-    """Of the voxels of its images; none where they were refused."""
+    """Digests of its images' voxels; empty if the study was refused."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a study before any image is decoded."""
+    """What is known about a study before any image is decoded."""
 
     screened: Findings
     verdict_key: str
     verdict: StudyVerdict | None
-    """None: nobody has looked at these bytes with this version of quality control."""
+    """None: these bytes were not checked yet by this version of quality control."""
     entry: ManifestEntry | None
 
     @property
     def settled(self) -> StudyVerdict | None:
-        """The verdict, where nothing is left to do."""
+        """The verdict, if nothing is left to do."""
         return self.verdict if self.entry or (self.verdict and self.verdict.verdict == "quarantined") else None
 
 
-def bring_in(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
-    """Screen one study, make its volume, store the volume and, last, the verdict; or say why it stays outside.
+def ingest_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
+    """Screen and preprocess one study; store its volume and, last, its verdict, or say why it is refused.
 
-    What the store holds of the same bytes by the same code is not made again, be it a volume or a refusal. Raises
+    A volume or a refusal that is already stored for the same bytes and versions is not computed again. Raises
     StoreError.
     """
 
@@ -106,9 +106,9 @@ def bring_in(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
 
 
 def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> StudyOutcome:
-    """The verdict that `bring_in` would give, without any store; without `registration` only of the images as they are.
+    """Return the verdict that `ingest_study` would give, without a store; skip registration if `registration` is False.
 
-    Its entry is None: nothing lies in a store.
+    The entry is None, because nothing is stored.
     """
 
     def checked() -> StudyOutcome:
@@ -124,44 +124,44 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
 
 
 def plan_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> str:
-    """What `bring_in` would do, in a few words; no image is decoded and nothing is written. Raises StoreError."""
+    """Say what `ingest_study` would do; decodes no image and writes nothing. Raises StoreError."""
     known = attempt(files, lambda: look_up(open_store(store_uri), files, recipe))
     if not isinstance(known, Known):
         return f"faulty: {'; '.join(finding.text() for finding in known)}"
     if not known.settled:
-        return "to be done"
-    return "in the store already" if known.entry else "quarantined before"
+        return "to be preprocessed"
+    return "already in the store" if known.entry else "already quarantined"
 
 
 def lost(files: StudyFiles) -> StudyOutcome:
-    """What became of a study whose process died each time."""
-    return _as_outcome(files, (_not_finished("its process was killed each time, most likely for want of memory"),))
+    """Outcome of a study whose process was killed in every attempt."""
+    return _as_outcome(files, (_not_finished("its process was killed each time, probably for lack of memory"),))
 
 
 def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
-    """Screen the study and look for it in the store. Raises StudyRefused where the privacy gate keeps it out."""
+    """Screen the study and look for it in the store. Raises StudyRefused if privacy screening refuses it."""
     screened = screened_study(files, recipe)
     volume = study_digest(files, recipe.task, recipe.spacing_mm)
-    # A verdict rests on all that decides the volume, and on what stands beside the images.
-    beside = {
+    # A verdict depends on everything that decides the volume, and on the metadata.
+    decisive = {
         "volume": volume,
         "quality_control": QUALITY_CONTROL,
         "sidecars": {role: repr(sidecar) for role, sidecar in files.sidecars.items()},
         "participant": repr(files.participant),
         "screened": [finding.model_dump(mode="json") for finding in screened],
     }
-    key = STUDY_VERDICT.build(site=files.site, study=files.study, digest=digest_of(beside))
+    key = STUDY_VERDICT.build(site=files.site, study=files.study, digest=digest_of(decisive))
     try:
         verdict = read_document(store, key, StudyVerdict)
     except MissingObject:
         return Known(screened, key, None, None)
-    # A volume may be there that passed while other things stood beside the images.
+    # A volume may be stored that passed when the metadata was different.
     outside = verdict.verdict == "quarantined"
     return Known(screened, key, verdict, None if outside else stored_entry(store, files, volume))
 
 
 def screened_study(files: StudyFiles, recipe: Recipe) -> Findings:
-    """What the privacy gate lets pass and reports. Raises StudyRefused where it keeps the study out."""
+    """Findings of privacy screening that do not refuse the study. Raises StudyRefused if any does."""
     found = screen_study(files, recipe.task)
     findings = tuple(scrubbed(found) if recipe.scrub else found)
     if any(not finding.repaired for finding in findings):
@@ -170,7 +170,7 @@ def screened_study(files: StudyFiles, recipe: Recipe) -> Findings:
 
 
 def attempt(files: StudyFiles, work: Callable[[], T]) -> T | Findings:
-    """What `work` returns or, where it fails for whatever reason, what there is to say. Raises StoreError."""
+    """Run `work`; return its result or, if it fails for any reason, the findings. Raises StoreError."""
     if unseen := tuple(_unseen(name) for name, path in _paths(files) if not path.exists()):
         return unseen
     try:
@@ -182,14 +182,14 @@ def attempt(files: StudyFiles, work: Callable[[], T]) -> T | Findings:
     except LesionlabError as error:
         return (_not_finished(str(error)),)
     except Exception as error:
-        # Without its message, which may quote a header or a table: a log is no place for what identifies a patient.
+        # Without the error's message, which may quote a header or a table: a log must not identify a patient.
         name, trace = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
         LOG.error("%s was not finished: %s\n%s", files.study, name, trace)
-        return (_not_finished(f"it ended with {name} (the log says where)"),)
+        return (_not_finished(f"processing failed with {name} (see the log)"),)
 
 
 def findings_of(refusal: InputError) -> Findings:
-    """Every fault of an error that one study caused."""
+    """All faults of an error that one study caused."""
     if isinstance(refusal, StudyRefused):
         return refusal.findings
     code = refusal.code if isinstance(refusal, ImageError) else "unreadable"
@@ -197,7 +197,7 @@ def findings_of(refusal: InputError) -> Findings:
 
 
 def _all_at_once(files: StudyFiles, task: Task, done: StudyOutcome | Findings) -> StudyOutcome | Findings:
-    """A study that the privacy gate kept out was not read yet: the faults of its images are told with it."""
+    """Add the image faults of a study that privacy screening refused before its images were read."""
     if isinstance(done, StudyOutcome) or not any(f.code == "identifier" and not f.repaired for f in done):
         return done
     return done + attempt(files, lambda: read_scans(files, task).findings)
@@ -213,12 +213,12 @@ def _outcome(files: StudyFiles, task: Task, findings: Findings, entry: ManifestE
 
 
 def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:
-    told = tuple(_without_paths(finding, files) for finding in findings)
-    return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=told)
+    pathless = tuple(_without_paths(finding, files) for finding in findings)
+    return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=pathless)
 
 
 def _without_paths(finding: Finding, files: StudyFiles) -> Finding:
-    """Whoever wrote it: a verdict calls files by their roles; their names hold labels that `--hash-ids` replaces."""
+    """Replace paths and file names by roles; file names contain the labels that `--hash-ids` replaces."""
     what = finding.what
     for name, path in _paths(files):
         what = what.replace(str(path), name).replace(path.name, name)
@@ -226,20 +226,20 @@ def _without_paths(finding: Finding, files: StudyFiles) -> Finding:
 
 
 def _not_finished(why: str) -> Finding:
-    return Finding(code="not-finished", place="study", what=f"wanted a verdict, but {why}; run it again")
+    return Finding(code="not-finished", place="study", what=f"wanted a verdict, but {why}; run the command again")
 
 
 def _unseen(name: str) -> Finding:
     return Finding(
         code="missing-file",
         place=name,
-        what="wanted the file that the dataset had when it was opened, this machine finds none; in a cluster the "
-        "dataset must lie under the same path on every machine (a shared file system)",
+        what="wanted the file that was there when the dataset was opened, found none on this machine; in a cluster the "
+        "dataset must have the same path on every machine (a shared file system)",
     )
 
 
 def _paths(files: StudyFiles) -> Iterable[tuple[str, Path]]:
-    """Every file of the study, by what findings call it."""
+    """Every file of the study with its name in findings."""
     yield from files.images.items()
     masks = {"mask": files.reference} | ({"second mask": files.second} if files.second else {})
     for name, mask in masks.items():

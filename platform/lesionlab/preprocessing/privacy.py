@@ -1,11 +1,11 @@
-"""A dataset in; the places in it that could tell who a patient is, or the same dataset under pseudonyms, out.
+"""Screen a dataset for information that could identify a patient, and pseudonymise its names.
 
-Two gates, one behind the other. What enters the store is a closed list: voxels, affines, sha256 sums, the numbers and
+There are two safeguards. First, only a closed list enters the store: voxels, affines, sha256 digests, the numbers and
 listed words of `facts`, and the names of studies, patients and sites. Headers, sidecars, tables and file names are
-never copied, so nothing of them can be left in the store by mistake. This module is the gate before that: it tells a
-site what its files hold, so that nobody hands them round in good faith, and keeps names that would become keys outside.
+never copied, so they cannot enter the store by mistake. Second, this module screens the dataset before: it tells a site
+which identifiers its files contain, so that nobody shares the files unaware, and refuses names that would become keys.
 
-No finding repeats what it found.
+No finding repeats the identifier that it reports.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
 SALT_VARIABLE = "LESIONLAB_ID_SALT"
-"""Environment variable of the salt: command lines are seen by other users and kept in histories."""
+"""Environment variable of the salt; not an option, because command lines are visible to others and kept in logs."""
 LEAST_SALT_CHARACTERS = 16
 
-# Programs' builds are dated: ConversionSoftwareVersion v1.0.20210317, ConsistencyInfo N4_VE11C_LATEST_20160120.
+# Program versions contain dates: ConversionSoftwareVersion v1.0.20210317, ConsistencyInfo N4_VE11C_LATEST_20160120.
 _DATED_PROGRAMS = frozenset({"ConversionSoftwareVersion", "SoftwareVersions", "ConsistencyInfo", "GeneratedBy"})
 _LABEL = re.compile(r"(?<![A-Za-z0-9])(sub|ses)-([A-Za-z0-9+]+)")
 _WORD = re.compile(r"[A-Za-z0-9+]+")
 _ORDINAL = re.compile(r"\d{1,3}")
-# What these columns hold becomes names, and is judged as such: see refuse_telling_names.
+# The values of these columns become names and are checked as such: see refuse_identifying_names.
 _NAMING = frozenset({"participant_id", "study", "patient"})
-# These hold measures, whose digits are no record's number.
+# Columns of measurements, whose digits are not record numbers.
 _MEASURE = re.compile(r"volume|mm3|vox|count|icv|tiv", re.IGNORECASE)
 _PATH = re.compile(r"[.](nii|nii[.]gz|txt)$")
 
 
 def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
-    """What headers, sidecars and file names of one study hold that could tell who the patient is.
+    """Find possible identifiers in headers, sidecars and file names of one study.
 
-    Findings that are `repaired` need not keep the study out: processing histories, which are left behind.
+    Findings that are `repaired` need not exclude the study: processing histories, which are never stored.
     """
     masks = {"mask": files.reference, **({"second mask": files.second} if files.second else {})}
     volumes = {place_of(task, role): path for role, path in files.images.items()}
@@ -63,7 +63,7 @@ def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
     transforms = {f"{place}'s transform": mask.transform for place, mask in masks.items() if mask.transform}
     findings = []
     for place, path in (volumes | transforms).items():
-        # The labels are told of where names are: see refuse_telling_names.
+        # Subject and session labels are checked with the names: see refuse_identifying_names.
         if kind := sign_in(_LABEL.sub("", path.name)):
             findings.append(_finding(f"{place} file name", kind))
     for place, path in volumes.items():
@@ -74,9 +74,9 @@ def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
 
 
 def screen_dataset(path: Path) -> list[Finding]:
-    """What the columns of participants.tsv in this folder, or of this table of paths, hold of that kind.
+    """Find possible identifiers in the columns of participants.tsv in this folder, or of this table of paths.
 
-    Raises DatasetError where the table cannot be read.
+    Raises DatasetError if the table cannot be read.
     """
     table = path if path.is_file() else path / "participants.tsv"
     if not table.is_file():
@@ -85,31 +85,31 @@ def screen_dataset(path: Path) -> list[Finding]:
     content = read_table(table)
     rows, findings = content.records(), []
     for name in dict.fromkeys(content.columns):
-        told = [cell for row in rows if not is_absent(cell := row.get(name, ""))]
-        if told and is_identifying_column(name):
-            kinds = {"what tells who a patient is"}
+        values = [cell for row in rows if not is_absent(cell := row.get(name, ""))]
+        if values and is_identifying_column(name):
+            kinds = {"information that identifies a patient"}
         elif name in _NAMING or _MEASURE.search(name):
             kinds = set()
         else:
-            kinds = {kind for cell in told if not _PATH.search(cell) and (kind := sign_in(cell))}
+            kinds = {kind for cell in values if not _PATH.search(cell) and (kind := sign_in(cell))}
         findings += [_finding(f"{place} column {quotable(name)}", kind) for kind in sorted(kinds)]
     return findings
 
 
 def scrubbed(findings: Iterable[Finding]) -> list[Finding]:
-    """The same findings where what was found is left behind: it does not keep the study out."""
+    """Mark findings as harmless because what they report is never stored; they no longer exclude the study."""
     return [
         finding
         if finding.repaired
-        else finding.model_copy(update={"repaired": True, "what": f"{finding.what.partition(';')[0]}; left behind"})
+        else finding.model_copy(update={"repaired": True, "what": f"{finding.what.partition(';')[0]}; never stored"})
         for finding in findings
     ]
 
 
-def refuse_telling_names(dataset: Dataset) -> Dataset:
-    """The dataset with every study whose own name could tell who the patient is among the faulty ones, its name hidden.
+def refuse_identifying_names(dataset: Dataset) -> Dataset:
+    """Move every study whose name could identify the patient to the faulty ones, with its name masked.
 
-    Names become keys, so no scrubbing removes them: the dataset must be renamed, or `pseudonymised` first.
+    Names become keys, so scrubbing cannot remove them: rename the dataset or use `pseudonymised` first.
     """
     studies, refused = [], []
     for files in dataset.studies:
@@ -125,7 +125,7 @@ def refuse_telling_names(dataset: Dataset) -> Dataset:
 
 
 def id_salt(environment: Mapping[str, str]) -> str:
-    """The salt for `pseudonymised`. Raises InputError where there is none, or one that could be guessed."""
+    """Salt for `pseudonymised`. Raises InputError if it is missing or short enough to be guessed."""
     salt = environment.get(SALT_VARIABLE, "")
     if len(salt) < LEAST_SALT_CHARACTERS:
         raise InputError(
@@ -136,11 +136,11 @@ def id_salt(environment: Mapping[str, str]) -> str:
 
 
 def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
-    """The dataset with other names: `sub-<12 hexadecimal digits>`, sessions by number.
+    """Replace the names of a dataset by pseudonyms: `sub-<12 hexadecimal digits>`, numbered sessions.
 
-    A patient's pseudonym is an HMAC-SHA256 of the label under the salt: the same at each visit, in each cohort and at
-    each run, and without the salt nobody can try out which label it comes from. Sessions that are numbers stay, a
-    patient's others become 01, 02, … in the order of their labels, among the sessions that this dataset names.
+    A patient's pseudonym is an HMAC-SHA256 of the label with the salt: the same at each visit, in each cohort and in
+    each run. Without the salt nobody can test which label it comes from. Numeric session labels stay; otherwise a
+    patient's sessions become 01, 02, … in the order of their labels, counted over the sessions in this dataset.
     Raises InputError as `id_salt`.
     """
     salt = id_salt({SALT_VARIABLE: salt})
@@ -174,7 +174,11 @@ def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
 
 
 def _finding(place: str, kind: str, harmless: bool = False) -> Finding:
-    finding = Finding(code="identifier", place=place, what=f"holds {kind}; take it out, or leave it behind: --scrub")
+    finding = Finding(
+        code="identifier",
+        place=place,
+        what=f"contains {kind}; remove it, or continue with --scrub (it is never stored)",
+    )
     return scrubbed([finding])[0] if harmless else finding
 
 
@@ -183,7 +187,7 @@ def _sidecar_findings(sidecar: Mapping[str, Any], place: str) -> list[Finding]:
     for path, value in _leaves(sidecar):
         if is_absent(value):
             continue
-        kind = "what tells who, where or when" if any(map(is_identifying_key, path)) else None
+        kind = "identifying information" if any(map(is_identifying_key, path)) else None
         if kind is None and not _DATED_PROGRAMS & set(path):
             kind = sign_in_value(value)
         if kind:
@@ -192,7 +196,7 @@ def _sidecar_findings(sidecar: Mapping[str, Any], place: str) -> list[Finding]:
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value that is no container, with the keys that lead to it."""
+    """Every value that is not a container, with the path of its keys."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, (*path, str(key)))
@@ -211,13 +215,12 @@ def _name_findings(files: StudyFiles) -> tuple[Finding, ...]:
     if "subject label" in found:
         found.pop("patient label", None)
     return tuple(
-        Finding(code="identifier", place=place, what=f"has the form of {kind}; {remedy}")
-        for place, kind in found.items()
+        Finding(code="identifier", place=place, what=f"looks like {kind}; {remedy}") for place, kind in found.items()
     )
 
 
 def _labels(study: str) -> tuple[str, str | None]:
-    """Subject's and session's label of a study's name; a name that is none is a subject's label as a whole."""
+    """Subject and session label of a study name; an invalid name counts as a subject label as a whole."""
     subject, _, session = study.partition("_ses-")
     return subject.removeprefix("sub-"), session or None
 
@@ -229,13 +232,13 @@ def _ordinals(sessions: set[str]) -> dict[str, str]:
 
 
 def _pseudonym(label: str, salt: str) -> str:
-    """12 hexadecimal digits, the first a letter, so that no pseudonym has the form of a date or a record's number."""
+    """12 hexadecimal digits, the first a letter, so that no pseudonym looks like a date or a record number."""
     digits = hmac.new(salt.encode(), label.encode(), hashlib.sha256).hexdigest()
     return digits.lstrip("0123456789")[:12]
 
 
 def _hide_labels(text: str) -> str:
-    """The text with each label hidden that could tell who the patient is."""
+    """Mask each subject or session label in the text that could identify a patient."""
     return _LABEL.sub(lambda label: label[0] if not sign_in_label(label[2]) else f"{label[1]}-{hidden(label[2])}", text)
 
 

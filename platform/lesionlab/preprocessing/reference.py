@@ -1,4 +1,4 @@
-"""A mask that was drawn in another space and the transform to there in; the mask on the native grid out."""
+"""Bring a mask that was drawn in another space to the native grid, by the transform between the spaces."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from storage_schemas.volumes import Grid
 
 
 def bring_to_native(mask: Volume, transform: Path, native: Grid) -> Volume:
-    """The mask on the native grid, resampled once; every lesion that lies in the grid keeps at least one voxel.
+    """Resample the mask once to the native grid; every lesion inside the grid keeps at least one voxel.
 
-    `transform` is the affine, as ITK text, that takes native *images* to the mask's space: the one that was given to
-    `antsApplyTransforms -t` to draw the mask there. As ITK has it, it takes places of the mask's space to places of
-    native space, so it moves the mask's own voxels there, and no image is interpolated twice. Raises ImageError where
-    the file is not such an affine.
+    `transform` is the affine, as ITK text, that moves native *images* to the mask's space: the one given to
+    `antsApplyTransforms -t` before the mask was drawn there. By ITK's convention it maps points of the mask's space to
+    points of native space, so it moves the mask's voxels directly and no image is interpolated twice. Raises ImageError
+    if the file is not such an affine.
     """
     moved = grid_of(mask.voxels.shape, read_affine(transform) @ mask.affine)
     return Volume(resample_mask(mask.voxels, moved, native), matrix_of(native))

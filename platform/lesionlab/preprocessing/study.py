@@ -1,4 +1,4 @@
-"""One study's files in; one study volume out, and into the store under a key that its making decides.
+"""Turn one study's files into a study volume and store it under the digest of everything that decides it.
 
 C channel, i j k native voxels, I J K voxels of the isotropic model grid.
 """
@@ -46,13 +46,13 @@ class StudyVolume:
     second_label_ijk: Mask | None
     """Another rater's mask."""
     deformations: Mapping[str, Steps]
-    """By the name that the card gives them."""
+    """By the array name given in the card."""
     findings: tuple[Finding, ...]
-    """What had to be repaired."""
+    """All repairs."""
 
 
 def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float) -> StudyVolume:
-    """One study from its files to its volume. Raises StudyRefused with all that was found."""
+    """Preprocess one study from its files to its volume. Raises StudyRefused with all findings."""
     scans = read_scans(files, task)
     try:
         prepared = prepare_images(scans.images, task, spacing_mm)
@@ -87,7 +87,7 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float) -> StudyV
 
 
 def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
-    """The bytes of every file that is read, by role. Raises ImageError where one cannot be."""
+    """Hash every file that is read, by role. Raises ImageError if one cannot be read."""
     paths = {
         **files.images,
         "reference": files.reference.mask,
@@ -99,12 +99,12 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
 
 
 def study_digest(files: StudyFiles, task: Task, spacing_mm: float) -> Digest:
-    """Digest of all that decides the volume, known before anything is computed. Raises ImageError as `hash_sources`."""
+    """Digest of everything that decides the volume, before any computation. Raises ImageError as `hash_sources`."""
     return _digest(files, hash_sources(files), task, spacing_mm)
 
 
 def _digest(files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float) -> Digest:
-    """The identity of a study volume; labels are in it, for rows and draws follow from them."""
+    """Identity of a study volume; it includes the labels, because rows and random draws depend on them."""
     return identity_digest(
         {
             "study": files.study,
@@ -119,7 +119,7 @@ def _digest(files: StudyFiles, sources: Sequence[SourceImage], task: Task, spaci
 
 
 def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEntry | None:
-    """What the manifest says of this volume, if it lies in the store, whole."""
+    """Manifest entry of this volume if it is completely stored, else None."""
     key = STUDY_VOLUME.build(site=files.site, study=files.study, digest=digest)
     if not group_exists(store, key):
         return None
@@ -127,7 +127,7 @@ def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEnt
 
 
 def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
-    """Write the volume, whole or not at all; what the manifest says of it comes back."""
+    """Write the volume, completely or not at all; return its manifest entry."""
     entry = volume.entry
     second = {} if volume.second_label_ijk is None else {"second_label": volume.second_label_ijk}
     write_group(
@@ -161,7 +161,7 @@ def _entry(files: StudyFiles, scans: Scans, task: Task, digest: Digest) -> Manif
 
 
 def voxels_sha256(image: Volume) -> Sha256:
-    """Of shape and float32 values: one image compressed, typed or placed in the world anew is still the same image."""
+    """Digest of shape and float32 values: a different compression, data type or affine gives the same digest."""
     sha = hashlib.sha256(repr(tuple(image.voxels.shape)).encode())
     sha.update(np.ascontiguousarray(image.voxels, dtype="<f4").data)
     return sha.hexdigest()

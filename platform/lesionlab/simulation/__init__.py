@@ -1,4 +1,4 @@
-"""Cohorts that look like brains: a plan in, a BIDS dataset out."""
+"""Simulate BIDS datasets of brain MRI from a cohort plan."""
 
 from lesionlab.simulation.cohort import simulate_cohort
 from storage_schemas.cohorts import CohortPlan

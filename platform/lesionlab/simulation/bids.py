@@ -1,4 +1,4 @@
-"""A simulated patient in; BIDS files of images, masks and sidecars out, the same bytes each time."""
+"""Write a simulated patient as BIDS files: images, masks and sidecars, byte for byte the same each time."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def write_patient(name: str, patient: Patient, rng: np.random.Generator, root: P
 
 
 def _write_new_lesions(name: str, mask: NDArray[np.bool_], first: Visit, root: Path) -> None:
-    """What the second visit has and the first has not, on the grid of the first."""
+    """Write the mask of lesions that are new at the second visit, on the grid of the first."""
     reference = "FLAIR" if "FLAIR" in first.images else next(iter(first.images))
     stem = root / _MASKS / name / "ses-02" / "anat" / f"{name}_ses-02_space-ses01_label-newlesion_mask"
     _write_mask(stem, mask, first.grid, f"bids::{name}/ses-01/anat/{name}_ses-01_{reference}.nii.gz")
 
 
 def write_dataset_files(plan: CohortPlan, participants: list[Participant], root: Path) -> None:
-    """Write what describes the dataset as a whole."""
+    """Write the files that describe the whole dataset: descriptions, README and participants table."""
     pathologies = (plan.pathology,) if isinstance(plan.pathology, str) else plan.pathology
     title = f"Simulated cohort: {', '.join(pathologies)}"
     maker = {"Name": "lesionlab simulate", "Description": f"Plan: {plan.canonical_json()}"}
@@ -69,9 +69,9 @@ def write_dataset_files(plan: CohortPlan, participants: list[Participant], root:
     masks = {"Name": f"{title}, reference masks", "DatasetType": "derivative", **common}
     _write_json(root / _MASKS / "dataset_description.json", {**masks, "SourceDatasets": [{"URL": "bids::"}]})
     readme = (
-        f"{title}\n\nNo patient was scanned: heads, lesions and images are drawn by chance from the ICBM152 2009a\n"
+        f"{title}\n\nNo patient was scanned: heads, lesions and images are randomly generated from the ICBM152 2009a\n"
         "template (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033).\n"
-        "Reference masks lie under derivatives/manual, on the grid of the image they belong to.\n"
+        "Reference masks are under derivatives/manual, on the grid of the image they belong to.\n"
     )
     (root / "README").write_text(readme, encoding="utf-8")
     (root / _MASKS / "README").write_text(readme, encoding="utf-8")
@@ -84,13 +84,13 @@ def write_dataset_files(plan: CohortPlan, participants: list[Participant], root:
             "age": {"Description": "Age at the first visit", "Units": "year"},
             "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
             "site": {"Description": "Imaging site, named after its scanner"},
-            "pathology": {"Description": "Disease that was simulated"},
+            "pathology": {"Description": "Simulated disease"},
         },
     )
 
 
 def write_nifti(path: Path, voxels_IJK: NDArray[np.int16] | NDArray[np.uint8], grid: Grid) -> None:
-    """Write a .nii.gz whose bytes depend on nothing but its content."""
+    """Write a .nii.gz whose bytes depend only on its content."""
     image = nib.Nifti1Image(voxels_IJK, grid.affine_IJK_to_W)
     image.set_qform(grid.affine_IJK_to_W, code=1)
     image.set_sform(grid.affine_IJK_to_W, code=1)
@@ -104,7 +104,7 @@ def _write_mask(stem: Path, mask_IJK: NDArray[np.bool_], grid: Grid, reference: 
     sidecar = {
         "Type": "Lesion",
         "Manual": False,
-        "Description": "Known from the simulation: voxels at least half of which is lesion",
+        "Description": "Ground truth of the simulation: voxels that are at least half lesion",
         "SpatialReference": reference,
     }
     _write_json(stem.with_name(stem.name + ".json"), sidecar)

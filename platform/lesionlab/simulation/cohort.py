@@ -1,4 +1,4 @@
-"""A plan in; a BIDS dataset of simulated patients, with reference masks under derivatives/manual, out."""
+"""Simulate the patients of a plan; write a BIDS dataset with reference masks under derivatives/manual."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ def simulate_cohort(
     """Write the cohort that `plan` describes into the folder `out`; the same plan gives the same bytes.
 
     `progress(done, total, participant)` is called after each patient, in order; `workers` processes share the patients.
-    All is written beside `out` first and moved into place at the end, so that a broken run leaves nothing.
-    Raises DatasetError where `out` is taken, SpecError where the plan names a site that is not built in.
+    Everything is written next to `out` first and moved into place at the end, so a failed run leaves nothing behind.
+    Raises DatasetError if `out` contains files, SpecError if the plan names a site that is not built in.
     """
     sites_named(plan.sites)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out}: wanted a new or empty folder for the simulated cohort, found files; choose another")
+        raise DatasetError(
+            f"{out}: wanted a new or empty folder for the simulated cohort, found files; choose another folder"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -57,13 +59,13 @@ def _written(plan: CohortPlan, root: Path, workers: int) -> Iterator[Participant
     if workers == 1:
         yield from map(write, range(plan.studies))
         return
-    # Started afresh, not forked: the caller may hold threads (Ray, torch) that a fork would break.
+    # Spawned, not forked: the caller may hold threads (Ray, torch) that a fork would break.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(write, range(plan.studies))
 
 
 def _write_one(plan: CohortPlan, root: Path, index: int) -> Participant:
-    """Patient `index` has chance of their own, so that neither order nor number of patients matters."""
+    """Simulate and write patient `index`; each has a seed of its own, so order and number of patients do not matter."""
     pathologies = (plan.pathology,) if isinstance(plan.pathology, str) else plan.pathology
     sites = sites_named(plan.sites)
     pathology, site = pathologies[index % len(pathologies)], sites[index % len(sites)]

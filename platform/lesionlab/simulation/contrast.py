@@ -1,6 +1,6 @@
-"""Tissues and lesions in; the noiseless signal of each MR contrast out, white matter = 1.
+"""Compute the noiseless signal of each MR contrast from tissues and lesions; white matter = 1.
 
-Arrays have the axes I J K of the view on which signals are composed.
+Arrays have the axes I J K of the view on which the signals are computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from storage_schemas.cohorts import Contrast
 def signal(
     contrast: Contrast, subject: Subject, tissues: Tissues, painting: Painting, view: View, site: Site
 ) -> Floats:
-    """Signal of one contrast on the view; 0 outside the head, and outside the brain where the site strips skulls."""
+    """Signal of one contrast on the view; 0 outside the head, or outside the brain if the site skull-strips."""
     if contrast == "FLAIR":
         brain = _flair(subject, tissues, painting, view, site)
     else:
@@ -55,7 +55,7 @@ def _t1(subject: Subject, tissues: Tissues, painting: Painting, view: View) -> F
 
 
 def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting: Painting, view: View) -> Floats:
-    """Blood, meninges, choroid plexus and active lesions brighten."""
+    """Add contrast enhancement of blood, meninges, choroid plexus and active lesions."""
     template, points_T = subject.template, tissues.points_T_mm
     flow = view.field(subject.fluid_flow)
     veins = np.clip(0.5 - template.vein_mm.at(points_T), 0, 1) * (1 - 0.7 * tissues.white)
@@ -70,7 +70,7 @@ def _with_gadolinium(brain: Floats, subject: Subject, tissues: Tissues, painting
 
 
 def _falx_and_tentorium(tissues: Tissues) -> Floats:
-    """Thin sheets of dura within the fluid between the hemispheres and above the cerebellum, 0–1."""
+    """Fraction (0–1) of dura: thin sheets in the fluid between the hemispheres and above the cerebellum."""
     x, y, z = tissues.points_T_mm
     falx = np.clip(1.6 - np.abs(x), 0, 1) * (z > -8)
     crest = np.interp(y, [-98, -76, -56, -40, -20], [-12, 2, 12, 4, -20])

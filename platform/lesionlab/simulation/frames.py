@@ -1,6 +1,6 @@
-"""Where voxels, scanner and subject meet: grids in, coordinates and smooth fields on them out.
+"""Map between voxel, scanner and subject coordinates; evaluate smooth subject fields on voxel grids.
 
-Frames: W scanner mm (what a NIfTI affine speaks of), S subject mm (the head at rest, axes RAS as in the template),
+Frames: W scanner mm (the world space of a NIfTI affine), S subject mm (the head at rest, axes RAS as in the template),
 T template mm (ICBM152 2009a). Array axes: I J K voxels of a grid; a b c knots of a lattice; N points.
 """
 
@@ -18,7 +18,7 @@ Affine = NDArray[np.float64]
 LATTICE_SPACING_MM = 4.0
 LATTICE_ORIGIN_S_MM = np.array([-104.0, -140.0, -80.0])
 LATTICE_SHAPE = (53, 61, 53)
-"""One lattice in the subject frame, a little larger than the head, carries every smooth property of a subject."""
+"""One lattice in the subject frame, slightly larger than the head, holds every smooth property of a subject."""
 
 _KNOT_STEP_MM = 4.0
 
@@ -47,7 +47,7 @@ def at_points(field_abc: Floats, points_S_mm: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Grid:
-    """A voxel grid in the scanner: what an image file declares."""
+    """A voxel grid in scanner space, as an image file declares it."""
 
     shape: tuple[int, int, int]
     affine_IJK_to_W: Affine
@@ -59,7 +59,7 @@ class Grid:
         return spacing
 
     def finer(self, factors: tuple[int, int, int]) -> Grid:
-        """The grid that splits each voxel into `factors` parts along I, J, K."""
+        """Split each voxel into `factors` parts along I, J, K."""
         split = np.diag([*(1.0 / np.array(factors)), 1.0])
         split[:3, 3] = 0.5 / np.array(factors) - 0.5
         i, j, k = (n * f for n, f in zip(self.shape, factors, strict=True))
@@ -67,7 +67,7 @@ class Grid:
 
 
 def block_mean(values_IJK: Floats, factors: tuple[int, int, int]) -> Floats:
-    """Area average over blocks of `factors` voxels: partial volume of the coarser grid."""
+    """Mean over blocks of `factors` voxels: the partial volume on the coarser grid."""
     if factors == (1, 1, 1):
         return values_IJK
     (i, j, k), (fi, fj, fk) = values_IJK.shape, factors
@@ -77,14 +77,14 @@ def block_mean(values_IJK: Floats, factors: tuple[int, int, int]) -> Floats:
 
 @dataclass(frozen=True)
 class View:
-    """A subject as it lies in the scanner on one grid: the grid, and the rigid pose from scanner to subject."""
+    """A subject's position in the scanner: the voxel grid and the rigid transform from scanner to subject."""
 
     grid: Grid
     pose_W_to_S: Affine
 
     @property
     def affine_IJK_to_S(self) -> Affine:
-        """Voxel of the grid to subject mm."""
+        """Affine from voxels of the grid to subject mm."""
         return self.pose_W_to_S @ self.grid.affine_IJK_to_W
 
     def knots_S_mm(self) -> Floats:
@@ -92,12 +92,12 @@ class View:
         axes = [_knots(n, h) for n, h in zip(self.grid.shape, self.grid.spacing_mm, strict=True)]
         voxels = np.stack(np.meshgrid(*axes, indexing="ij"))
         affine = self.affine_IJK_to_S
-        # Not through BLAS, here and below: its sums depend on the number of threads, and our bytes must not.
+        # No BLAS here or below: its sums depend on the number of threads, and the output bytes must not.
         points: Affine = np.einsum("xi,iabc->xabc", affine[:3, :3], voxels) + affine[:3, 3, None, None, None]
         return points.astype(np.float32)
 
     def spread(self, values_abc: Floats) -> Floats:
-        """Linear interpolation from the knots of `knots_S_mm` to all voxels, axis by axis; shape (I, J, K)."""
+        """Interpolate linearly from the knots of `knots_S_mm` to all voxels, one axis at a time; shape (I, J, K)."""
         for axis, (n, h) in enumerate(zip(self.grid.shape, self.grid.spacing_mm, strict=True)):
             knots = _knots(n, h)
             place = np.arange(n) / (knots[1] - knots[0])
@@ -107,7 +107,7 @@ class View:
         return values_abc
 
     def field(self, field_abc: Floats) -> Floats:
-        """One lattice field of the subject on all voxels, shape (I, J, K)."""
+        """Evaluate one lattice field of the subject at all voxels; shape (I, J, K)."""
         return self.spread(at_points(field_abc, self.knots_S_mm()))
 
 

@@ -1,4 +1,4 @@
-"""Lesions of one visit and a view in; how much of each voxel is ill, and how it will shine, out.
+"""Render the lesions of one visit on a view: lesion fraction of each voxel, brightness changes and reference masks.
 
 Frames: S subject mm, W scanner mm. Array axes: i j k finer grid, for composing; I J K written grid.
 """
@@ -24,39 +24,39 @@ class Spot:
 
     centre_S_mm: Floats
     axes: Floats
-    """Unit vectors of the three half axes, one a row."""
+    """Unit vectors of the three semi-axes, one per row."""
     radii_mm: Floats
     bumps: Floats
-    """Wave vectors of the surface, shape (3, n): each adds a little in its own direction."""
+    """Wave vectors that make the surface bumpy, shape (3, n)."""
     flair_gain: float
-    """Brighter than white matter by this fraction of it."""
+    """FLAIR hyperintensity as a fraction of the white-matter signal."""
     t1_loss: float
     enhancing: float = 0.0
-    """Brighter than white matter after gadolinium by this fraction of it; 0: does not enhance."""
+    """Enhancement after gadolinium as a fraction of the white-matter signal; 0: does not enhance."""
     ring: bool = False
 
     @property
     def reach_mm(self) -> float:
-        """No voxel farther from the centre belongs to the lesion."""
+        """Bounding radius: no voxel farther than this from the centre belongs to the lesion."""
         return float(self.radii_mm.max()) * 1.3
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A large lesion without a simple shape: ill wherever `level_mm` (subject lattice) is above 0."""
+    """A large lesion of irregular shape: wherever `level_mm` (subject lattice) is above 0."""
 
     level_mm: Floats
     tone: Floats
-    """Uneven brightness, lattice, SD 1."""
+    """Brightness texture on the lattice, SD 1."""
     grey_share: float
-    """How readily cortex and deep grey matter take part, against white matter: 0–1."""
+    """How strongly cortex and deep grey matter are affected relative to white matter, 0–1."""
     flair_gain: float
     t1_loss: float
     edge_mm: float
     solid: bool = False
-    """Takes the place of whatever was there, fluid too."""
-    rind_mm: float = 0.0
-    """Thickness of an enhancing rind under the surface; inside it lies dead tissue. 0: does not enhance."""
+    """Replaces all tissue in its place, including fluid."""
+    rim_mm: float = 0.0
+    """Thickness of the enhancing rim under the surface, around a necrotic core. 0: does not enhance."""
     enhancing: float = 0.0
 
 
@@ -70,7 +70,7 @@ class Findings:
 
 @dataclass
 class Painting:
-    """Lesions on a view. On the finer grid: brightness changes; on the written grid: reference masks."""
+    """Rendered lesions of a view: brightness changes on the finer grid, reference masks on the written grid."""
 
     flair_gain_ijk: Floats
     t1_loss_ijk: Floats
@@ -80,10 +80,11 @@ class Painting:
 
 
 def paint(findings: Findings, tissues: Tissues, view: View, factors: tuple[int, int, int]) -> Painting:
-    """Draw all lesions on a view whose grid splits each written voxel into `factors`.
+    """Render all lesions on a view whose grid splits each written voxel into `factors`.
 
-    A written voxel is lesion where at least half of its volume is; a spot smaller than that keeps the voxel that holds
-    most of it, and only its largest 26-connected part, so that every spot is one lesion of the mask.
+    A written voxel is lesion if at least half of its volume is lesion. Each spot keeps only its largest connected
+    component (26-connectivity), or, if it fills no voxel by half, the voxel with the largest lesion fraction. So every
+    spot is exactly one lesion of the mask.
     """
     zeros = np.zeros(view.grid.shape, dtype=np.float32)
     written = tuple(n // f for n, f in zip(view.grid.shape, factors, strict=True))
@@ -96,7 +97,7 @@ def paint(findings: Findings, tissues: Tissues, view: View, factors: tuple[int, 
 
 
 def replace_solid(findings: Findings, tissues: Tissues, view: View) -> Tissues:
-    """Tissues in which solid patches have taken the place of grey matter and fluid; they count as white matter."""
+    """Replace grey matter and fluid by white matter inside solid patches."""
     for patch in findings.patches:
         if patch.solid:
             extent = _extent(patch, view) * np.clip(-tissues.outside_mm, 0, 1)
@@ -118,13 +119,14 @@ def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int,
     extent = _extent(patch, view) * (tissues.white + patch.grey_share * tissues.grey)
     tone = 0.2 * view.field(patch.tone)
     gain = patch.flair_gain * extent * (1 + tone)
-    if patch.rind_mm:
-        # In rinds: 0 at the surface, 1 where the rind ends; its thickness varies far more than its brightness.
-        depth = view.field(patch.level_mm) / (patch.rind_mm * np.clip(1 + 3 * tone, 0.3, 2.0))
-        rind = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1)
+    if patch.rim_mm:
+        # Depth in rim thicknesses: 0 at the surface, 1 where the rim ends. The rim varies far more in thickness than in
+        # brightness.
+        depth = view.field(patch.level_mm) / (patch.rim_mm * np.clip(1 + 3 * tone, 0.3, 2.0))
+        rim = np.clip(2 * depth, 0, 1) * np.clip(3 - 2 * depth, 0, 1)
         gain *= 1 - 0.75 * np.clip(depth - 1, 0, 1)
-        np.maximum(out.enhancement_ijk, patch.enhancing * rind * (1 + tone), out=out.enhancement_ijk)
-        out.enhancing_IJK |= _majority(rind.astype(np.float32), factors)
+        np.maximum(out.enhancement_ijk, patch.enhancing * rim * (1 + tone), out=out.enhancement_ijk)
+        out.enhancing_IJK |= _majority(rim.astype(np.float32), factors)
     covers = (extent > 0.5) if patch.solid else np.zeros_like(extent, dtype=bool)
     out.flair_gain_ijk = np.where(covers, gain, np.maximum(out.flair_gain_ijk, gain))
     np.maximum(out.t1_loss_ijk, patch.t1_loss * extent, out=out.t1_loss_ijk)
@@ -132,7 +134,7 @@ def _paint_patch(patch: Patch, tissues: Tissues, view: View, factors: tuple[int,
 
 
 def _majority(fraction_ijk: Floats, factors: tuple[int, int, int]) -> Mask:
-    """At least half of the voxel; crumbs dropped, whose brightness no reader would tell from the tissue's own."""
+    """Voxels that are at least half lesion, without tiny components that no reader could tell from normal tissue."""
     mask = block_mean(fraction_ijk, factors) >= 0.5
     labels, count = ndimage.label(mask, NEIGHBOURS_26)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -148,9 +150,9 @@ def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, in
     share = np.minimum(tissues.white[window] + 0.9 * tissues.grey[window], 1)
     fraction = profile.fraction * share
     for total, amount in (
-        (out.flair_gain_ijk, spot.flair_gain * profile.shine * share),
-        (out.t1_loss_ijk, spot.t1_loss * profile.shine * share),
-        (out.enhancement_ijk, spot.enhancing * share * (profile.ring if spot.ring else profile.shine)),
+        (out.flair_gain_ijk, spot.flair_gain * profile.brightness * share),
+        (out.t1_loss_ijk, spot.t1_loss * profile.brightness * share),
+        (out.enhancement_ijk, spot.enhancing * share * (profile.ring if spot.ring else profile.brightness)),
     ):
         np.maximum(total[window], amount, out=total[window])
     coarse = tuple(slice(s.start // f, s.stop // f) for s, f in zip(window, factors, strict=True))
@@ -161,7 +163,7 @@ def _paint_spot(spot: Spot, tissues: Tissues, view: View, factors: tuple[int, in
 
 
 def _own_voxels(fraction_IJK: Floats) -> Mask:
-    """Voxels that are at least half lesion, the largest connected part of them; at the least the fullest voxel."""
+    """Largest connected component of the voxels that are at least half lesion; never less than the fullest voxel."""
     mask: Mask = (fraction_IJK > 0) & (fraction_IJK >= min(0.5, float(fraction_IJK.max())))
     labels, count = ndimage.label(mask, NEIGHBOURS_26)
     if count <= 1:
@@ -172,7 +174,7 @@ def _own_voxels(fraction_IJK: Floats) -> Mask:
 
 
 def _window(spot: Spot, view: View, factors: tuple[int, int, int]) -> tuple[slice, slice, slice] | None:
-    """The part of the grid that holds the spot, cut at written voxels; None where it lies outside the image."""
+    """Bounding box of the spot on the grid, aligned to written voxels; None if the spot is outside the image."""
     centre = np.linalg.solve(view.affine_IJK_to_S, [*spot.centre_S_mm, 1.0])[:3]
     slices = []
     for c, h, n, f in zip(centre, view.grid.spacing_mm, view.grid.shape, factors, strict=True):
@@ -187,15 +189,15 @@ def _window(spot: Spot, view: View, factors: tuple[int, int, int]) -> tuple[slic
 
 @dataclass(frozen=True)
 class _Profile:
-    """Of each voxel of a window, 0–1: the fraction inside the spot, inside its outer rind, and how much it shines."""
+    """Per voxel of a window, each 0–1: fraction inside the spot, fraction inside its outer rim, and brightness."""
 
     fraction: Floats
     ring: Floats
-    shine: Floats
+    brightness: Floats
 
 
 def _profile(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> _Profile:
-    """Sample the spot at 3×3×3 points a voxel."""
+    """Sample the spot at 3×3×3 points per voxel."""
     step = np.array([-1 / 3, 0, 1 / 3])
     axes = [(np.arange(s.start, s.stop)[:, None] + step).ravel() for s in window]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
@@ -206,8 +208,8 @@ def _profile(spot: Spot, view: View, window: tuple[slice, slice, slice]) -> _Pro
     reach = np.sqrt((local**2).sum(axis=0)) + 1e-6
     surface = 1 + 0.12 * np.sin(np.einsum("rn,rabc->nabc", spot.bumps, local / reach)).sum(axis=0)
     depth = reach / np.clip(surface, 0.75, 1.25)
-    inside, rind = depth <= 1, (depth <= 1) & (depth > 0.6)
-    # Brightest in the middle, half as bright at the outline, gone a little beyond it.
+    inside, rim = depth <= 1, (depth <= 1) & (depth > 0.6)
+    # Brightest at the centre, half as bright at the outline, zero slightly beyond it.
     glow = np.clip(1.6 - 1.1 * depth, 0, 1)
-    fraction, ring, shine = (block_mean(a.astype(np.float32), (3, 3, 3)) for a in (inside, rind, glow))
-    return _Profile(fraction, ring, shine)
+    fraction, ring, brightness = (block_mean(a.astype(np.float32), (3, 3, 3)) for a in (inside, rim, glow))
+    return _Profile(fraction, ring, brightness)

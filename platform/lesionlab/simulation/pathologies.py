@@ -1,4 +1,4 @@
-"""A disease, a subject and chance in; the lesions of one or two visits out.
+"""Draw the lesions of one or two visits for a disease and a subject.
 
 Frames: S subject mm.
 """
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from lesionlab.simulation.lesions import Findings
-from lesionlab.simulation.patches import confluent_ms, glioma, leukodystrophy, swelling_around, vascular_caps
+from lesionlab.simulation.patches import confluent_ms, glioma, leukodystrophy, oedema_around, vascular_caps
 from lesionlab.simulation.places import Places, draw_places
 from lesionlab.simulation.spots import (
     METASTASES,
@@ -26,11 +26,11 @@ from lesionlab.simulation.subject import Mass, Subject
 from storage_schemas.cohorts import Pathology
 
 _MS_CONFLUENT_ABOVE = 40
-"""With more lesions than this, some have run together along the ventricles."""
+"""With more lesions than this, some are confluent along the ventricles."""
 
 
 def draw_mass(pathology: Pathology, rng: np.random.Generator) -> Mass | None:
-    """The growth that the head must make room for, decided before the head itself; only gliomas push."""
+    """The tumour that displaces brain tissue, drawn before the head itself; only gliomas have a mass effect."""
     if pathology != "glioma":
         return None
     side = rng.choice([-1.0, 1.0])
@@ -47,17 +47,17 @@ def draw_visits(
     spacing_mm: Sequence[float],
     rng: np.random.Generator,
 ) -> tuple[Findings, ...]:
-    """Lesions at each visit, in the order of the visits, such that they show at the spacing of the written grid."""
+    """Lesions at each visit, in visit order, large enough to be visible at the spacing of the written grid."""
     places = draw_places(subject, spacing_mm, rng)
-    boldness = float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3))
-    first = _first(pathology, subject, mass, places, boldness, rng)
+    conspicuity = float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3))
+    first = _first(pathology, subject, mass, places, conspicuity, rng)
     if timepoints == 1:
         return (first,)
-    return first, _later(pathology, first, places, boldness, rng)
+    return first, _later(pathology, first, places, conspicuity, rng)
 
 
 def new_findings(first: Findings, second: Findings) -> Findings:
-    """What the second visit adds: spots that were not there, and patches that have grown (as a whole)."""
+    """Lesions added by the second visit: new spots, and patches that have grown (each as a whole)."""
     grown = tuple(p for p, was in zip(second.patches, first.patches, strict=True) if p is not was)
     return Findings(second.spots[len(first.spots) :], grown)
 
@@ -67,39 +67,39 @@ def _first(
     subject: Subject,
     mass: Mass | None,
     places: Places,
-    boldness: float,
+    conspicuity: float,
     rng: np.random.Generator,
 ) -> Findings:
     if mass is not None:
-        return Findings(patches=glioma(mass, boldness, rng))
+        return Findings(patches=glioma(mass, conspicuity, rng))
     if pathology == "leukodystrophy":
-        return Findings(patches=(leukodystrophy(subject, boldness, rng),))
+        return Findings(patches=(leukodystrophy(subject, conspicuity, rng),))
     if pathology == "small-vessel":
-        caps = vascular_caps(subject, boldness, rng)
+        caps = vascular_caps(subject, conspicuity, rng)
         places.keep_clear_of(caps.level_mm)
-        return Findings(vascular_spots(places, boldness, rng), (caps,))
+        return Findings(vascular_spots(places, conspicuity, rng), (caps,))
     if pathology == "metastases":
-        spots = metastases(places, METASTASES.draw(rng), boldness, rng)
-        return Findings(spots, swelling_around(spots, boldness, rng))
+        spots = metastases(places, METASTASES.draw(rng), conspicuity, rng)
+        return Findings(spots, oedema_around(spots, conspicuity, rng))
     count = MS_LESIONS.draw(rng)
-    patches = (confluent_ms(subject, boldness, rng),) if count > _MS_CONFLUENT_ABOVE else ()
+    patches = (confluent_ms(subject, conspicuity, rng),) if count > _MS_CONFLUENT_ABOVE else ()
     for patch in patches:
         places.keep_clear_of(patch.level_mm)
-    return Findings(some_enhance(ms_spots(places, count, boldness, rng), rng), patches)
+    return Findings(some_enhance(ms_spots(places, count, conspicuity, rng), rng), patches)
 
 
 def _later(
-    pathology: Pathology, first: Findings, places: Places, boldness: float, rng: np.random.Generator
+    pathology: Pathology, first: Findings, places: Places, conspicuity: float, rng: np.random.Generator
 ) -> Findings:
-    """The second visit. MS: old lesions stay or shrink a little and enhance no more, new ones appear; others grow."""
+    """Lesions of the second visit. MS: old ones persist or shrink and stop enhancing, new ones appear. Others grow."""
     if pathology == "ms":
         old = tuple(replace(s, radii_mm=s.radii_mm * _shrinkage(rng), enhancing=0.0) for s in first.spots)
-        fresh = ms_spots(places, MS_NEW_LESIONS.draw(rng), boldness, rng)
-        return Findings((*old, *some_enhance(fresh, rng)), first.patches)
+        new = ms_spots(places, MS_NEW_LESIONS.draw(rng), conspicuity, rng)
+        return Findings((*old, *some_enhance(new, rng)), first.patches)
     patches = tuple(replace(p, level_mm=p.level_mm + float(rng.uniform(1.0, 4.0))) for p in first.patches)
     if pathology == "metastases":
-        fresh = metastases(places, int(rng.integers(1, 5)), boldness, rng)
-        return Findings((*first.spots, *fresh), patches)
+        new = metastases(places, int(rng.integers(1, 5)), conspicuity, rng)
+        return Findings((*first.spots, *new), patches)
     return Findings(first.spots, patches)
 
 

@@ -1,4 +1,4 @@
-"""A subject in; points where lesions may lie, and lesions kept apart from each other, out.
+"""Choose points of a subject's brain where lesions may be placed, and keep the lesions apart.
 
 Frames: S subject mm. Array axes: N candidate points.
 """
@@ -20,7 +20,7 @@ _BOX_S_MM = np.array([[-74, 74], [-112, 78], [-66, 84]])
 
 @dataclass
 class Places:
-    """Random points of the brain with what surrounds them; each one given away clears its surroundings."""
+    """Random points of the brain and their surroundings; taking one excludes the points around it."""
 
     points_S_mm: Floats
     """Shape (3, N)."""
@@ -31,16 +31,16 @@ class Places:
     away_from_ventricle: Floats
     """Unit vectors, shape (3, N)."""
     proneness: Floats
-    """Lesions crowd in some regions of a patient and spare others; shape (N,)."""
+    """Relative lesion density: lesions cluster in some regions of a patient and spare others; shape (N,)."""
     gap_mm: float
-    """Least distance between the surfaces of two lesions: two written voxels, so that they stay two in the mask."""
+    """Minimum distance between the surfaces of two lesions: two written voxels, so they stay separate in the mask."""
     smallest_mm3: float
-    """Least volume of a lesion: two written voxels along each axis; nobody can mark what the image cannot show."""
+    """Minimum lesion volume: two written voxels along each axis; smaller lesions would not be visible to a reader."""
     clear_mm: Floats
     """Distance to the nearest lesion placed so far, shape (N,)."""
 
     def weights(self, kind: str) -> Floats:
-        """Where a lesion of this kind may have its centre, shape (N,)."""
+        """Sampling weight of each point as the centre of a lesion of this kind, shape (N,)."""
         x, y, z = self.points_S_mm
         below = (z < -16) & (y < -6) & (abs(x) < 50)
         white = (self.white > 0.8) & ~below
@@ -58,9 +58,9 @@ class Places:
         return chances
 
     def take(self, kind: str, reach_mm: float, rng: np.random.Generator) -> int | None:
-        """Index of a point of this kind, or None where no room is left.
+        """Take a point of this kind and return its index, or None if no room is left.
 
-        A lesion that reaches `reach_mm` from there keeps `gap_mm` from all lesions placed before.
+        A lesion with radius `reach_mm` at this point keeps `gap_mm` from all lesions placed before.
         """
         weights = self.weights(kind) * self.proneness * (self.clear_mm >= reach_mm + self.gap_mm)
         total = weights.sum(dtype=np.float64)
@@ -72,12 +72,12 @@ class Places:
         return chosen
 
     def keep_clear_of(self, level_mm: Floats) -> None:
-        """Lesions placed from now on keep away from where this lattice field is above 0."""
+        """Exclude the region where this lattice field is above 0 from further placement."""
         np.minimum(self.clear_mm, -at_points(level_mm, self.points_S_mm), out=self.clear_mm)
 
 
 def draw_places(subject: Subject, spacing_mm: Sequence[float], rng: np.random.Generator) -> Places:
-    """Scatter candidate points over the head, for lesions that will be written at this spacing."""
+    """Scatter candidate points over the head for lesions that will be written at this spacing."""
     low, high = _BOX_S_MM.T
     points = (low[:, None] + rng.random((3, _CANDIDATES)) * (high - low)[:, None]).astype(np.float32)
     template = subject.template

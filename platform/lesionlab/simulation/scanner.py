@@ -1,4 +1,4 @@
-"""A noiseless signal in; the voxel values that a scanner would write out.
+"""Turn a noiseless signal into the voxel values that a scanner would write.
 
 Array axes: i j k the finer grid, I J K the written grid.
 """
@@ -14,15 +14,15 @@ from lesionlab.simulation.sites import Site
 
 _BIAS_SD = 0.07
 _TEXTURE_SD = 0.025
-"""Unevenness of living tissue that the average brain has lost, as a fraction of the signal."""
+"""Tissue texture that averaging removed from the template, as a fraction of the signal."""
 
 
 def acquire(
     signal_ijk: Floats, view: View, factors: tuple[int, int, int], site: Site, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """Receive-field bias, area average over each written voxel, tissue texture, Rician noise; scanner units.
+    """Apply receive-field bias, partial-volume averaging, tissue texture and Rician noise; result in scanner units.
 
-    Noise falls with the square root of the voxel volume, down to half of what the site has at 1 mm³.
+    Noise falls with the square root of the voxel volume, but not below half of the site's noise at 1 mm³.
     """
     bias = np.exp(_BIAS_SD * view.field(smooth_noise(rng, 35.0)))
     clean = block_mean(signal_ijk * bias, factors)

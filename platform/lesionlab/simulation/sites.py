@@ -1,4 +1,4 @@
-"""Nothing in; the imaging sites that a cohort can come from, and the grid of one of their scans, out.
+"""Define the built-in imaging sites of a simulated cohort and the voxel grid of their scans.
 
 Scanners, field strengths and sequence times are among those of Tables 1 and 2 of Wahlig et al. 2023, where most studies
 are 3-D at 3 T.
@@ -21,7 +21,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Sequence:
-    """Times of one sequence in seconds, each drawn from a range."""
+    """Sequence times in seconds, each drawn from a range."""
 
     echo_s: Range
     repetition_s: Range
@@ -30,7 +30,7 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Site:
-    """One scanner and how it is used."""
+    """One scanner and its protocol."""
 
     name: str
     manufacturer: str
@@ -38,20 +38,20 @@ class Site:
     field_T: float
     acquisition: Literal["2D", "3D"]
     spacing_mm: tuple[float, float, float]
-    """Along the voxel axes, as `axcodes` names them."""
+    """Voxel size along the voxel axes, in the order of `axcodes`."""
     axcodes: str
-    """Direction of growing voxel index, one letter an axis, as nibabel.aff2axcodes gives them."""
+    """Direction of increasing voxel index, one letter per axis, as nibabel.aff2axcodes gives them."""
     tilt_degrees: float
-    """Turn of the grid about the left-right axis."""
+    """Rotation of the grid about the left-right axis."""
     skull_stripped: bool
     noise: float
     """SD of the noise in each channel, in units of white matter, at 1 mm³."""
     grey_gain: float
-    """FLAIR: grey against white matter."""
+    """FLAIR signal of grey matter relative to white matter."""
     fat: float
-    """FLAIR: scalp against white matter; low with fat saturation."""
+    """FLAIR signal of the scalp relative to white matter; low with fat saturation."""
     brightness: float
-    """White matter in the numbers that the scanner writes."""
+    """White-matter signal in scanner units."""
     flair: Sequence
     t1: Sequence
 
@@ -154,20 +154,22 @@ _DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1)
 
 
 def sites_named(names: tuple[str, ...] | None) -> tuple[Site, ...]:
-    """Built-in sites by name, in this order; None: all of them.
+    """Built-in sites by name, in the given order; None: all of them.
 
-    Raises SpecError where a name is not built in.
+    Raises SpecError if a name is not built in.
     """
     if names is None:
         return tuple(SITES.values())
     unknown = [name for name in names if name not in SITES]
     if unknown or not names:
-        raise SpecError(f"sites: {', '.join(unknown) or 'none'} not built in; choose from {', '.join(SITES)}")
+        raise SpecError(
+            f"sites: wanted built-in sites, found {', '.join(unknown) or 'none'}; choose from {', '.join(SITES)}"
+        )
     return tuple(SITES[name] for name in names)
 
 
 def scan_grid(site: Site, spacing_mm: float | None) -> Grid:
-    """The voxel grid that the site writes; `spacing_mm` replaces its own spacing by an isotropic one."""
+    """Voxel grid of the site's scans; `spacing_mm` replaces the site's own spacing by an isotropic one."""
     box = _BRAIN_W_MM if site.skull_stripped else _HEAD_W_MM
     spacing = (spacing_mm,) * 3 if spacing_mm else site.spacing_mm
     linear = np.zeros((3, 3))
@@ -175,7 +177,7 @@ def scan_grid(site: Site, spacing_mm: float | None) -> Grid:
     for axis, (letter, step) in enumerate(zip(site.axcodes, spacing, strict=True)):
         world, sign = _DIRECTIONS[letter]
         linear[world, axis] = sign * step
-        # An even count, so that the volume also splits into halves.
+        # An even number of voxels, so that the volume also splits into halves.
         shape.append(2 * ceil((box[world, 1] - box[world, 0]) / step / 2))
     centre = box.mean(axis=1)
     affine = np.eye(4)
@@ -186,7 +188,7 @@ def scan_grid(site: Site, spacing_mm: float | None) -> Grid:
 
 
 def splits(grid: Grid) -> tuple[int, int, int]:
-    """Into how many parts each voxel is split while signals are composed: thick slices into steps under 1.5 mm."""
+    """Number of parts per voxel along each axis while signals are computed: steps under 1.5 mm through thick slices."""
     thick_mm = 2 * min(grid.spacing_mm)
     i, j, k = (ceil(step / 1.5) if step > thick_mm else 1 for step in grid.spacing_mm)
     return i, j, k

@@ -1,12 +1,13 @@
-"""A subject's free places and chance in; focal lesions out.
+"""Draw focal lesions at random at a subject's free places.
 
-Counts of MS lesions are those of Wahlig et al. 2023: 2–216 a patient, median 26; new ones 1–64, median 3.
-Their sizes, shapes and places were measured on 20 consensus masks of Lesjak et al. 2018
+Counts of MS lesions follow Wahlig et al. 2023: 2–216 per patient, median 26; new lesions 1–64, median 3.
+Sizes, shapes and locations were measured on 20 consensus masks of Lesjak et al. 2018
 (doi:10.1007/s12021-017-9348-7). Components of 10 mm³ or more have a log-normal volume with median 43 mm³ and SD 1.22 of
-the logarithm, and half axes about 2.5 : 1.5 : 1. 54 % lie at the cortex, 8 % below the tentorium, 12 % within 4 mm
-of the ventricles (44 % of those above 200 mm³). Smaller components, crumbs of the raters' outlines, are
-not drawn, nor what a coarse image could not show. Near the ventricles we draw about twice as many as measured, because
-the masks could only be held against the ventricles of the average brain, which are narrower than a patient's.
+the logarithm, and semi-axes of about 2.5 : 1.5 : 1. 54 % are at the cortex, 8 % below the tentorium, 12 % within 4 mm
+of the ventricles (44 % of those above 200 mm³). Smaller components, mostly fragments of the raters' outlines, are not
+drawn, nor are lesions that a coarse image could not show. Near the ventricles we draw about twice as many lesions as
+measured, because the masks could only be compared with the ventricles of the average brain, which are narrower than a
+patient's.
 Frames: S subject mm.
 """
 
@@ -24,7 +25,7 @@ from lesionlab.simulation.places import Places
 
 @dataclass(frozen=True)
 class Count:
-    """How many: log-normal around a median, cut at both ends."""
+    """Distribution of a lesion count: log-normal around a median, truncated at both ends."""
 
     median: float
     spread: float
@@ -32,7 +33,7 @@ class Count:
     most: int
 
     def draw(self, rng: np.random.Generator) -> int:
-        """One patient's number."""
+        """Draw the count of one patient."""
         return int(np.clip(round(self.median * np.exp(self.spread * rng.standard_normal())), self.least, self.most))
 
 
@@ -43,28 +44,28 @@ METASTASES = Count(6, 0.9, 1, 60)
 _MS_VOLUME_MM3, _MS_VOLUME_SPREAD, _MS_VOLUME_RANGE_MM3 = 43.0, 1.22, (10.0, 6000.0)
 
 
-def ms_spots(places: Places, count: int, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
-    """So many plaques of MS, none of them enhancing; fewer where there is no room."""
+def ms_spots(places: Places, count: int, conspicuity: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """Place `count` non-enhancing MS plaques, or fewer if there is no room."""
     volumes = np.exp(rng.normal(np.log(_MS_VOLUME_MM3), _MS_VOLUME_SPREAD, count)).clip(*_MS_VOLUME_RANGE_MM3)
     volumes = volumes.clip(min=places.smallest_mm3)
     spots = []
-    # The large ones first, while there is room for them.
+    # Large lesions first, while there is room for them.
     for volume in sorted(volumes, reverse=True):
         kind = _ms_place(volume, rng)
         # Away from the ventricles lesions stay small.
         volume = volume if kind == "periventricular" else min(volume, 600.0)
         spot = _place_spot(places, kind, volume, elongation=2.5, rng=rng)
-        if spot is None:  # The ventricles' wall is soon full; the cortex hardly ever.
+        if spot is None:  # The ventricular wall fills up quickly; the cortex hardly ever does.
             spot = _place_spot(places, "juxtacortical", min(volume, 300.0), elongation=2.5, rng=rng)
         if spot is not None:
-            gain = float(np.clip(rng.normal(0.55, 0.16) * boldness, 0.2, 0.95))
+            gain = float(np.clip(rng.normal(0.55, 0.16) * conspicuity, 0.2, 0.95))
             loss = float(np.clip(rng.normal(0.16, 0.1), 0.0, 0.5))
             spots.append(replace(spot, flair_gain=gain, t1_loss=loss))
     return tuple(spots)
 
 
 def some_enhance(spots: tuple[Spot, ...], rng: np.random.Generator) -> tuple[Spot, ...]:
-    """One to three of the lesions are active; those above 8 mm across enhance as a ring."""
+    """Make one to three lesions active; those above 8 mm in diameter show ring enhancement."""
     active = set(rng.choice(len(spots), min(len(spots), int(rng.integers(1, 4))), replace=False)) if spots else set()
     return tuple(
         replace(s, enhancing=float(rng.uniform(0.5, 1.0)), ring=bool(s.radii_mm.min() > 4)) if i in active else s
@@ -72,26 +73,26 @@ def some_enhance(spots: tuple[Spot, ...], rng: np.random.Generator) -> tuple[Spo
     )
 
 
-def metastases(places: Places, count: int, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
-    """Round, most of them where grey meets white matter, all enhancing, the large ones as a ring."""
+def metastases(places: Places, count: int, conspicuity: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """Place round, enhancing lesions, mostly at the grey-white junction; large ones show ring enhancement."""
     spots = []
     for radius in sorted(np.exp(rng.normal(np.log(3.0), 0.55, count)).clip(1.3, 12), reverse=True):
         kind = "junction" if rng.random() < 0.85 else "infratentorial"
         spot = _place_spot(places, kind, 4 / 3 * np.pi * radius**3, elongation=1.05, rng=rng)
         if spot is not None:
-            gain, loss = float(rng.uniform(0.25, 0.6) * boldness), float(rng.uniform(0.05, 0.3))
+            gain, loss = float(rng.uniform(0.25, 0.6) * conspicuity), float(rng.uniform(0.05, 0.3))
             enhancing = float(rng.uniform(0.6, 1.2))
             spots.append(replace(spot, flair_gain=gain, t1_loss=loss, enhancing=enhancing, ring=bool(radius > 5)))
     return tuple(spots)
 
 
-def vascular_spots(places: Places, boldness: float, rng: np.random.Generator) -> tuple[Spot, ...]:
-    """A few separate patches of small-vessel disease in deep white matter."""
+def vascular_spots(places: Places, conspicuity: float, rng: np.random.Generator) -> tuple[Spot, ...]:
+    """Place a few separate lesions of small-vessel disease in deep white matter."""
     spots = []
     for volume in np.exp(rng.normal(np.log(90), 0.8, int(rng.integers(4, 18)))).clip(15, 900):
         spot = _place_spot(places, "deep", volume, elongation=1.8, rng=rng)
         if spot is not None:
-            gain = float(np.clip(rng.normal(0.5, 0.12) * boldness, 0.2, 0.9))
+            gain = float(np.clip(rng.normal(0.5, 0.12) * conspicuity, 0.2, 0.9))
             spots.append(replace(spot, flair_gain=gain, t1_loss=float(rng.uniform(0.05, 0.2))))
     return tuple(spots)
 
@@ -105,7 +106,7 @@ def _ms_place(volume_mm3: float, rng: np.random.Generator) -> str:
 def _place_spot(
     places: Places, kind: str, volume_mm3: float, elongation: float, rng: np.random.Generator
 ) -> Spot | None:
-    """An ellipsoid of this volume; beside the ventricles it stands upright on their wall (Dawson's fingers)."""
+    """Place an ellipsoid of this volume, perpendicular to the wall if next to the ventricles (Dawson's fingers)."""
     long, middle = np.maximum(1, rng.normal([elongation, 0.6 * elongation], 0.25 * elongation))
     short_mm = (3 * volume_mm3 / (4 * np.pi * long * middle)) ** (1 / 3)
     radii = (short_mm * np.array([long, middle, 1.0])).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One patient of a plan in; every image, mask and sidecar of that patient out, in memory.
+"""Simulate one patient of a plan: all images and masks, in memory.
 
 Frames: S subject mm, W scanner mm. Array axes: I J K voxels of the written grid.
 """
@@ -25,7 +25,7 @@ _CENTRE_MM = np.array([0.0, -18.0, 8.0])
 
 @dataclass(frozen=True)
 class Visit:
-    """One session: images and masks on one grid."""
+    """Images and masks of one session, on one grid."""
 
     grid: Grid
     images: dict[Contrast, NDArray[np.int16]]
@@ -35,7 +35,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Patient:
-    """One simulated person."""
+    """One simulated patient."""
 
     age: int
     sex: str
@@ -43,7 +43,7 @@ class Patient:
     site: Site
     visits: tuple[Visit, ...]
     new_lesion: Mask | None
-    """On the grid of the first visit; None where there is only one visit."""
+    """On the grid of the first visit; None if there is only one visit."""
 
 
 def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np.random.Generator) -> Patient:
@@ -53,7 +53,7 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     age, sex = _person(pathology, rng)
     mass = draw_mass(pathology, rng)
     step_mm = float(max(grid.spacing_mm / factors))
-    # A grid coarser than the template sees it through its own voxels.
+    # A grid coarser than the template needs a template blurred to its voxel size.
     template = load_template(round(0.4 * step_mm, 2) if step_mm > 1.4 else 0.0)
     subject = draw_subject(template, age, mass, rng)
     findings = draw_visits(pathology, subject, mass, plan.timepoints, grid.spacing_mm.tolist(), rng)
@@ -63,8 +63,8 @@ def simulate_patient(plan: CohortPlan, pathology: Pathology, site: Site, rng: np
     visits = [_scan(subject, tissues, findings[0], first, grid, factors, plan, site, rng)]
     if plan.timepoints == 1:
         return Patient(age, sex, pathology, site, tuple(visits), new_lesion=None)
-    fresh = new_findings(findings[0], findings[1])
-    new_lesion = paint(fresh, replace_solid(fresh, tissues, first), first, factors).lesion_IJK & ~visits[0].lesion
+    new = new_findings(findings[0], findings[1])
+    new_lesion = paint(new, replace_solid(new, tissues, first), first, factors).lesion_IJK & ~visits[0].lesion
     moved = pose @ rigid(rng.normal(0, 2.0, 3), rng.normal(0, 2.0, 3), _CENTRE_MM)
     second = View(first.grid, moved)
     visits.append(_scan(subject, tissues_on(subject, second), findings[1], second, grid, factors, plan, site, rng))

@@ -1,4 +1,4 @@
-"""A template and chance in; one person's head out, and its tissues on any grid.
+"""Draw one person's head from the template at random; compute its tissues on any grid.
 
 Frames: S subject mm, T template mm (see frames.py). Array axes: a b c lattice knots; I J K voxels of a view.
 """
@@ -24,12 +24,12 @@ from lesionlab.simulation.template import Map, Template
 _CENTRE_S_MM = np.array([0.0, -18.0, 8.0], dtype=np.float32)
 _SQUARINGS = 4
 _THIN_CORTEX = np.float32(1.3)
-"""Odds for white matter against grey: averaging has thickened the template's cortex."""
+"""Odds of white against grey matter; corrects the template's cortex, which averaging has thickened."""
 
 
 @dataclass(frozen=True)
 class Mass:
-    """Something that takes room: a growth that pushes the brain aside."""
+    """A tumour with mass effect: it displaces the brain around it."""
 
     centre_S_mm: Floats
     radius_mm: float
@@ -38,19 +38,19 @@ class Mass:
 
 @dataclass(frozen=True)
 class Subject:
-    """One head. All fields live on the subject lattice, so that two visits of one person share them."""
+    """One head. All fields are on the subject lattice, so two visits of one person share them."""
 
     template: Template
     displacement_mm: Floats
-    """From subject to template, shape (3, a, b, c)."""
+    """Displacement from subject to template, shape (3, a, b, c)."""
     sulci: Floats
-    """Log odds for fluid against cortex: atrophy, and folds of one's own."""
+    """Log odds of fluid against cortex: atrophy and individual folding."""
     grey_tone: Floats
-    """Slow differences of the cortex from region to region, SD 1."""
+    """Slow regional variation of the cortical signal, SD 1."""
     fluid_flow: Floats
-    """Where pulsing fluid is likely to shine on FLAIR, SD 1."""
+    """Where CSF pulsation is likely to cause bright FLAIR artefacts, SD 1."""
     rim: Floats
-    """Strength of the harmless bright seam along the ventricles, 0 or more."""
+    """Strength of the normal bright FLAIR rim along the ventricles, 0 or more."""
 
     def at(self, map_T: Map, points_S_mm: Floats) -> Floats:
         """Value of a template map at subject points (3, N), shape (N,)."""
@@ -63,7 +63,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Tissues:
-    """What fills each voxel of a view, shape (I, J, K): fractions 0–1, distances, and where it lies in the template."""
+    """Content of each voxel of a view, shape (I, J, K): tissue fractions 0–1, distances and template position."""
 
     grey: Floats
     white: Floats
@@ -72,15 +72,15 @@ class Tissues:
     ventricle_mm: Floats
     outside_mm: Floats
     stripped: NDArray[np.bool_]
-    """What a skull-stripping tool would keep."""
+    """Mask that a skull-stripping tool would keep."""
     points_T_mm: Floats
     """Shape (3, I, J, K)."""
 
 
 def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.random.Generator) -> Subject:
-    """A random person of this age: own shape, ventricles and atrophy (both grow with age), and room for a `mass`.
+    """Draw a random person of this age: head shape, ventricles and atrophy (both grow with age), space for a `mass`.
 
-    The shape is exp(v) of a stationary velocity field v, so nothing folds. Typical displacement 3–6 mm.
+    The deformation is exp(v) of a stationary velocity field v, so it never folds. Typical displacement 3–6 mm.
     """
     points = lattice_points()
     velocity = np.stack([2.6 * smooth_noise(rng, 22.0) + 1.7 * smooth_noise(rng, 8.0) for _ in range(3)])
@@ -104,7 +104,7 @@ def draw_subject(template: Template, age: float, mass: Mass | None, rng: np.rand
 
 
 def tissues_on(subject: Subject, view: View) -> Tissues:
-    """The subject's tissues on the grid of a view; each map is interpolated once, straight from the template."""
+    """Compute the subject's tissues on the grid of a view; each map is interpolated only once, from the template."""
     knots_S = view.knots_S_mm()
     points_T = np.stack([view.spread(axis) for axis in subject.to_template(knots_S)])
     template = subject.template
@@ -114,7 +114,7 @@ def tissues_on(subject: Subject, view: View) -> Tissues:
     csf = np.maximum(csf, np.clip((2.0 - outside_mm) / 1.0, 0, 1) * (1 - grey - white))
     inside = np.minimum(grey + white + csf, 1)
     odds = np.exp(view.spread(at_points(subject.sulci, knots_S)))
-    # Only where fluid and cortex meet do the odds matter: pure tissue stays what it is.
+    # The odds matter only where fluid and cortex meet; pure tissue stays unchanged.
     white *= _THIN_CORTEX
     csf *= odds
     total = grey + white + csf + 1e-6
@@ -131,7 +131,7 @@ def tissues_on(subject: Subject, view: View) -> Tissues:
 
 
 def _exponential(velocity_mm: Floats) -> Floats:
-    """Scaling and squaring: the displacement of exp(velocity)."""
+    """Displacement of exp(velocity), by scaling and squaring."""
     step = velocity_mm / (2**_SQUARINGS * LATTICE_SPACING_MM)
     knots = np.indices(step.shape[1:]).astype(np.float32)
     for _ in range(_SQUARINGS):
@@ -141,14 +141,14 @@ def _exponential(velocity_mm: Floats) -> Floats:
 
 
 def _towards_ventricles(template: Template, points: Floats) -> Floats:
-    """Unit-height field that, added to a pull-back, widens the lateral ventricles."""
+    """Field of maximum norm 1 that, added to a pull-back, widens the lateral ventricles."""
     near = ndimage.gaussian_filter((template.ventricle_mm.at(points) < 1.5).astype(np.float32), 1.2)
     slope = np.stack(np.gradient(near))
     return slope / np.linalg.norm(slope, axis=0).max()  # type: ignore[no-any-return]
 
 
 def _away_from(mass: Mass, points: Floats) -> Floats:
-    """Pull-back that moves tissue outward, most at the edge of the mass and fading within two radii."""
+    """Pull-back that moves tissue outward, most at the edge of the mass, fading within two radii."""
     offset = points - mass.centre_S_mm[:, None, None, None]
     reach = np.linalg.norm(offset, axis=0) / mass.radius_mm
     pull: Floats = -offset / mass.radius_mm * mass.push_mm * np.exp(-0.5 * reach**2) * 1.65

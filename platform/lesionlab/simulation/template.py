@@ -1,7 +1,7 @@
-"""The average brain in; tissue maps, distances and a head around it out, all in the template frame.
+"""Read the average brain; build tissue maps, distance maps and a head around it, all in the template frame.
 
-Source: the T1, grey- and white-matter maps of ICBM152 2009a (symmetric, 1 mm), which nilearn carries inside its wheel.
-The T1 is skull-stripped, so bone, scalp and the great veins are built here around the outline of the brain.
+Source: the T1, grey- and white-matter maps of ICBM152 2009a (symmetric, 1 mm), which nilearn ships inside its wheel.
+The T1 is skull-stripped, so bone, scalp and the large veins are built here around the outline of the brain.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HALF = (slice(None, None, 2),) * 3
 
 @dataclass(frozen=True)
 class Map:
-    """One scalar map of the template: uint8 codes, and how to read them."""
+    """One scalar map of the template: uint8 codes with scale and offset."""
 
     codes: NDArray[np.uint8]
     spacing_mm: float
@@ -38,7 +38,7 @@ class Map:
     offset: float = 0.0
 
     def at(self, points_T_mm: Floats) -> Floats:
-        """Value at template points (3, …); the border value outside. Shape (…)."""
+        """Value at template points (3, …), the border value outside the map. Shape (…)."""
         points = points_T_mm.reshape(3, -1)
         values = np.empty(points.shape[1], dtype=np.float32)
         # In parts, because scipy makes a double-precision copy of all coordinates.
@@ -52,24 +52,24 @@ class Map:
 
 @dataclass(frozen=True)
 class Template:
-    """Maps of the average brain; those that only some scans need are made when first asked for."""
+    """Maps of the average brain; those that only some scans need are computed on first access."""
 
     grey: Map
     white: Map
     csf: Map
     """Tissue fractions, 0–1."""
     detail: Map
-    """T1 left over when each tissue has its mean, in units of white matter."""
+    """Residual T1 signal after subtracting each tissue's mean, in units of white matter."""
     ventricle_mm: Map
     """Distance to the lateral ventricles."""
     cortex_mm: Map
     """Distance to the cortical ribbon."""
     outside_mm: Map
-    """Signed distance beyond the outline of the brain."""
+    """Signed distance to the outline of the brain, positive outside."""
 
     @cached_property
     def skin_mm(self) -> Map:
-        """Depth beneath the skin, 0 outside the head: 12 mm around the brain, below it a defaced face and neck."""
+        """Depth below the skin, 0 outside the head; the skin is 12 mm from the brain, with a defaced face and neck."""
         outside_mm = self.outside_mm.codes * np.float32(self.outside_mm.scale) + np.float32(self.outside_mm.offset)
         x, y, z = _axes_T_mm(outside_mm.shape, 2.0)
         face = (x / 70) ** 2 + ((y + 10) / 92) ** 2 + ((z + 50) / 62) ** 2 < 1
@@ -80,12 +80,12 @@ class Template:
 
     @cached_property
     def vein_mm(self) -> Map:
-        """Distance to the wall of the nearest large vein, below 0 inside."""
+        """Signed distance to the wall of the nearest large vein, negative inside."""
         return self._near(vein_surface_mm, offset=-4.0)
 
     @cached_property
     def plexus_mm(self) -> Map:
-        """Distance to the middle of the choroid plexus."""
+        """Distance to the centre line of the choroid plexus."""
         return self._near(plexus_mm, offset=0.0)
 
     def _near(self, distance_mm: Callable[[Floats], Floats], offset: float) -> Map:
@@ -96,7 +96,7 @@ class Template:
 
 @lru_cache(maxsize=2)
 def load_template(blur_mm: float) -> Template:
-    """Read the maps; `blur_mm` (SD) prepares them for being sampled on a grid coarser than 1 mm."""
+    """Read the maps; `blur_mm` (SD) low-pass filters them for sampling on a grid coarser than 1 mm."""
     t1, grey, white = (_read(kind) for kind in ("t1", "gm", "wm"))
     brain = t1 > 0
     grey, white = grey / np.float32(255), white / np.float32(255)
@@ -142,7 +142,7 @@ def _distance_map(values_mm: Floats, offset: float = 0.0, step: float = 0.2) -> 
 
 
 def _distance_mm(mask_2mm: NDArray[np.bool_]) -> Floats:
-    """Distance to a mask on the 2 mm grid: twice as coarse as the template, smooth enough to be interpolated."""
+    """Distance to a mask on the 2 mm grid: twice as coarse as the template, smooth enough to interpolate."""
     distance: Floats = (2 * ndimage.distance_transform_edt(~mask_2mm)).astype(np.float32)
     return distance
 
@@ -158,7 +158,7 @@ def _axes_T_mm(shape: tuple[int, ...], spacing_mm: float) -> tuple[Floats, Float
 
 
 def _lateral_ventricles(csf: Floats) -> NDArray[np.bool_]:
-    """The largest fluid space in a box around the lateral ventricles, without third ventricle and cisterns."""
+    """Largest CSF component in a box around the lateral ventricles, without third ventricle and cisterns."""
     x, y, z = _axes_T_mm(csf.shape, 1.0)
     box = (abs(x) < 38) & (y > -60) & (y < 45) & (z > -22) & (z < 36) & ~((abs(x) < 9) & (y < -24))
     labels, _ = ndimage.label((csf > 0.5) & box)
@@ -169,9 +169,9 @@ def _lateral_ventricles(csf: Floats) -> NDArray[np.bool_]:
 
 
 def _drop_grey_rim(grey: Floats, white: Floats, csf: Floats) -> None:
-    """Take away the thin grey seam that the segmentation shows between white matter and ventricle; in place.
+    """Remove, in place, the thin rim of grey matter that the segmentation shows between white matter and ventricle.
 
-    It is partial volume of bright and dark. The caudate and the thalamus, thicker than 4 mm, stay.
+    The rim is a partial-volume artefact. The caudate and the thalamus, thicker than 4 mm, stay.
     """
     x, y, z = _axes_T_mm(grey.shape, 1.0)
     # The box holds the ventricles and 6 mm around them.

@@ -1,6 +1,6 @@
-"""Template points in; distance to what takes up gadolinium in every head out: sinuses, deep veins, choroid plexus.
+"""Compute distances to the structures that normally enhance with gadolinium: sinuses, deep veins, choroid plexus.
 
-The centre lines were read off the outline of the ICBM152 2009a brain (sinuses lie 2–3 mm outside it); template mm.
+The centre lines were read off the outline of the ICBM152 2009a brain (the sinuses are 2–3 mm outside it); template mm.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SINUS_RADIUS_MM, _VEIN_RADIUS_MM = 2.8, 1.0
 
 
 def vein_surface_mm(points_T_mm: Floats) -> Floats:
-    """Distance to the wall of the nearest venous sinus or deep vein, below 0 inside; points (N, 3), result (N,)."""
+    """Signed distance to the wall of the nearest venous sinus or deep vein, negative inside; (N, 3) to (N,)."""
     sinuses = [_line(_SAGITTAL_SINUS), _line(_STRAIGHT_SINUS), _line(_TRANSVERSE_SINUS), _line(_TRANSVERSE_SINUS, -1)]
     veins = [_line(_INTERNAL_CEREBRAL_VEIN, side) for side in (1, -1)]
     to_sinus_mm = _distance_mm(sinuses, points_T_mm) - np.float32(_SINUS_RADIUS_MM)
@@ -34,7 +34,7 @@ def vein_surface_mm(points_T_mm: Floats) -> Floats:
 
 
 def plexus_mm(points_T_mm: Floats) -> Floats:
-    """Distance to the middle of the choroid plexus of the lateral ventricles; points (N, 3), result (N,)."""
+    """Distance to the centre line of the choroid plexus of the lateral ventricles; points (N, 3), result (N,)."""
     return _distance_mm([_line(_CHOROID_PLEXUS, side) for side in (1, -1)], points_T_mm)
 
 

@@ -1,4 +1,4 @@
-"""Datasets in the layouts that releases and hospitals use, drawn by hand, with the names as published."""
+"""Draw datasets in the layouts that releases and hospitals use, with the published file names."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ MSSEG2_PATIENTS = ("013", "015", "016")
 
 
 def draw_pairs(root: Path, *subjects: str) -> Path:
-    """A BIDS dataset of patients with two visits; the mask of new lesions lies on the first visit's image."""
+    """A BIDS dataset of patients with two visits; the mask of new lesions is on the first visit's image."""
     root.mkdir(exist_ok=True)
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Drawn pairs", "BIDSVersion": "1.10.0"}))
     for seed, subject in enumerate(subjects):
@@ -32,7 +32,7 @@ def new_lesions_of(root: Path, subject: str, space: str | None = "ses01", visit:
 
 
 def draw_transform(mask: Path, start: str, to: str) -> Path:
-    """An ITK affine that leaves everything where it is, beside a mask."""
+    """Write an identity affine in ITK format next to a mask."""
     path = mask.with_name(f"{mask.name.split('_')[0]}_from-{start}_to-{to}_mode-image_xfm.txt")
     parameters = "Parameters: 1 0 0 0 1 0 0 0 1 0 0 0\nFixedParameters: 0 0 0\n"
     path.write_text(f"#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n{parameters}")
@@ -54,7 +54,7 @@ def draw_isbi2015(root: Path, ending: str = ".nii") -> Path:
 
 
 def draw_msseg2(root: Path) -> Path:
-    """Some patients as released, with the four experts' masks and their consensus."""
+    """Some patients as released, with the masks of four experts and their consensus."""
     for seed, patient in enumerate(MSSEG2_PATIENTS):
         for time in (1, 2):
             save(root / patient / f"flair_time{time:02d}_on_middle_space.nii.gz", head(10 * seed + time))
@@ -64,7 +64,7 @@ def draw_msseg2(root: Path) -> Path:
 
 
 def write_table(path: Path, rows: list[dict[str, str]]) -> Path:
-    """A table of paths alone."""
+    """Write only a table of paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with path.open("w", newline="") as file:
@@ -75,7 +75,7 @@ def write_table(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def draw_table(path: Path, rows: list[dict[str, str]]) -> Path:
-    """A table of paths and the images and masks that it names."""
+    """Write a table of paths and the images and masks that it names."""
     for seed, row in enumerate(rows):
         for column, cell in row.items():
             if cell.endswith((".nii", ".nii.gz")):

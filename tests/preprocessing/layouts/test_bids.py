@@ -1,4 +1,4 @@
-"""Folders in, as sites send them; the files of each study, or what is wrong with it, out."""
+"""BIDS folders as sites send them give the files of each study or its faults."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def faults(root: Path) -> dict[str, tuple[str, ...]]:
     return {exclusion.study: exclusion.faults for exclusion in find_studies(root, TASK).faulty}
 
 
-def test_studies_are_found_with_and_without_sessions_in_the_order_of_their_names(tmp_path):
+def test_studies_are_found_with_and_without_sessions_and_sorted_by_name(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-02_ses-b", "sub-10", "sub-02_ses-a", "sub-1")
     found = find_studies(root, TASK)
     assert [files.study for files in found.studies] == ["sub-02_ses-a", "sub-02_ses-b", "sub-1", "sub-10"]
@@ -29,7 +29,7 @@ def test_studies_are_found_with_and_without_sessions_in_the_order_of_their_names
     assert not found.faulty
 
 
-def test_other_images_of_the_session_do_not_disturb(tmp_path):
+def test_other_images_of_the_session_are_ignored(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     for name in ("T1w.nii.gz", "ce-gadolinium_T1w.nii.gz", "ce-gadolinium_FLAIR.nii.gz", "T1w.json"):
         (image_path(root, "sub-01").parent / f"sub-01_{name}").touch()
@@ -38,7 +38,7 @@ def test_other_images_of_the_session_do_not_disturb(tmp_path):
     assert [files.images for files in find_studies(root, TASK).studies] == [{"flair": image_path(root, "sub-01")}]
 
 
-def test_an_image_with_further_entities_is_the_image_of_its_study(tmp_path):
+def test_an_image_with_additional_entities_is_found(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     renamed = image_path(root, "sub-01").with_name("sub-01_acq-3d_run-1_FLAIR.nii.gz")
     image_path(root, "sub-01").rename(renamed)
@@ -56,19 +56,19 @@ def test_an_image_with_further_entities_is_the_image_of_its_study(tmp_path):
     ],
     ids=["no table", "no column", "column", "one missing", "from a spreadsheet"],
 )
-def test_the_site_is_the_participants_own_or_else_the_one_given(tmp_path, table, sites):
+def test_the_site_is_the_participants_own_or_the_given_one(tmp_path, table, sites):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     if table is not None:
         (root / "participants.tsv").write_bytes(table.encode())
     assert [files.site for files in find_studies(root, TASK, site="clinic").studies] == sites
 
 
-def test_without_any_site_there_is_one_site(tmp_path):
+def test_the_default_site_is_site_1(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     assert [files.site for files in find_studies(root, TASK).studies] == ["site-1"]
 
 
-def test_a_study_without_mask_or_image_is_named_with_what_is_missing(tmp_path):
+def test_a_study_without_mask_or_image_is_reported_with_the_missing_file(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02_ses-1", "sub-03")
     mask_path(root, "sub-02_ses-1").unlink()
     image_path(root, "sub-03").rename(image_path(root, "sub-03").with_name("sub-03_T2w.nii.gz"))
@@ -83,14 +83,14 @@ def test_a_study_without_mask_or_image_is_named_with_what_is_missing(tmp_path):
     }
 
 
-def test_a_study_with_the_wrong_names_only_tells_everything_at_once(tmp_path):
+def test_a_study_with_wrong_names_is_reported_with_all_its_faults(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     for path in (image_path(root, "sub-02"), mask_path(root, "sub-02")):
         path.rename(path.with_name(path.name.replace("sub-02", "sub-2")))
     assert [fault.split(":")[0] for fault in faults(root)["sub-02"]] == ["FLAIR", "mask"]
 
 
-def test_a_session_without_any_file_of_the_task_is_no_study_of_it(tmp_path):
+def test_a_session_without_files_of_the_task_is_not_a_study(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     mask_path(root, "sub-02").unlink()
     image_path(root, "sub-02").rename(image_path(root, "sub-02").with_name("sub-02_T2w.nii.gz"))
@@ -99,7 +99,7 @@ def test_a_session_without_any_file_of_the_task_is_no_study_of_it(tmp_path):
     assert not faults(root)
 
 
-def test_a_mask_whose_study_has_no_folder_is_not_passed_over(tmp_path):
+def test_a_mask_without_a_study_folder_is_reported(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     image_path(root, "sub-02").unlink()
     image_path(root, "sub-02").parent.rmdir()
@@ -107,7 +107,7 @@ def test_a_mask_whose_study_has_no_folder_is_not_passed_over(tmp_path):
     assert list(faults(root)) == ["sub-02"]
 
 
-def test_two_candidates_are_named_and_none_is_taken(tmp_path):
+def test_two_candidates_are_named_and_neither_is_used(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     image_path(root, "sub-01").with_name("sub-01_acq-2d_FLAIR.nii.gz").touch()
     assert faults(root)["sub-01"] == (
@@ -116,23 +116,23 @@ def test_two_candidates_are_named_and_none_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sub-02_FLAIR.nii.gz", "sub-01_ses-1_FLAIR.nii.gz", "sub-011_FLAIR.nii.gz"])
-def test_a_file_of_another_study_is_not_taken(tmp_path, name):
+def test_a_file_of_another_study_is_not_used(tmp_path, name):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name(name))
     assert f"found {name}" in faults(root)["sub-01"][0]
 
 
-def test_names_that_are_no_labels_are_told_by_their_shape_for_they_may_be_a_patients(tmp_path):
+def test_invalid_labels_are_masked_because_they_may_be_a_patients_name(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     (root / "sub-Smith, John 7" / "anat").mkdir(parents=True)
     image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name("Smith John 7.nii.gz"))
-    told = faults(root)
-    assert "wanted letters and digits" in told["sub-xxxxx, xxxx 9"][0]
-    assert "found xxxxx xxxx 9.xxx.xx; add it" in told["sub-01"][0]
-    assert "Smith" not in str(told)
+    found = faults(root)
+    assert "letters and digits" in found["sub-xxxxx, xxxx 9"][0]
+    assert "found xxxxx xxxx 9.xxx.xx; add it" in found["sub-01"][0]
+    assert "Smith" not in str(found)
 
 
-def test_links_are_followed_inside_the_dataset_and_nowhere_else(tmp_path):
+def test_links_are_followed_only_inside_the_dataset(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
     annex = root / ".git" / "annex"
     annex.mkdir(parents=True)
@@ -146,17 +146,17 @@ def test_links_are_followed_inside_the_dataset_and_nowhere_else(tmp_path):
     assert "fetch its content (datalad get)" in faults(root)["sub-03"][0]
 
 
-def test_a_folder_with_the_name_of_an_image_is_none(tmp_path):
+def test_a_folder_named_like_an_image_is_not_an_image(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     image_path(root, "sub-01").unlink()
     image_path(root, "sub-01").mkdir()
     assert "is not a file" in faults(root)["sub-01"][0]
 
 
-def test_a_patient_with_two_rows_in_the_table_is_not_known_twice(tmp_path):
+def test_two_rows_for_one_patient_are_refused(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     (root / "participants.tsv").write_text("participant_id\tage\nsub-01\t40\nsub-01\t41\nJane Roe\t1\nJane Roe\t2\n")
-    with pytest.raises(DatasetError, match="wanted one row a patient, found more of sub-01, xxxx xxx; keep one"):
+    with pytest.raises(DatasetError, match="one row per patient, found several for sub-01, xxxx xxx;"):
         find_studies(root, TASK)
 
 
@@ -167,7 +167,7 @@ def test_a_folder_that_leads_out_of_the_dataset_is_not_followed(tmp_path):
     assert "a link out of the dataset" in faults(root)["sub-02"][0]
 
 
-def test_a_dataset_may_itself_be_reached_through_a_link(tmp_path):
+def test_the_dataset_folder_itself_may_be_a_link(tmp_path):
     (tmp_path / "link").symlink_to(draw_dataset(tmp_path / "bids", "sub-01"))
     assert len(find_studies(tmp_path / "link", TASK).studies) == 1
 
@@ -191,21 +191,21 @@ def latin_table(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (without_description, "this is not a BIDS dataset: it has no dataset_description.json"),
+        (without_description, "found no dataset_description.json"),
         (broken_description, "not readable as JSON"),
         (bare_description, "wanted the field BIDSVersion"),
         (latin_table, "save it as UTF-8"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_what_is_no_dataset_is_refused(tmp_path, spoil, message):
+def test_an_invalid_dataset_is_refused(tmp_path, spoil, message):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     spoil(root)
     with pytest.raises(DatasetError, match=message):
         find_studies(root, TASK)
 
 
-def test_an_empty_dataset_and_a_missing_one_are_told_apart(tmp_path):
+def test_an_empty_dataset_and_a_missing_one_give_different_errors(tmp_path):
     with pytest.raises(
         DatasetError, match=r"has no study for flair-single; wanted sub-\*/.*_FLAIR.nii.gz, and derivatives/manual/"
     ):
@@ -218,7 +218,7 @@ labels = st.text("abcXYZ019", min_size=1, max_size=4)
 
 
 @given(st.dictionaries(st.sampled_from(["sub", "ses", "acq", "ce", "run"]), labels), labels)
-def test_a_name_is_taken_apart_into_what_it_was_put_together_from(entities, suffix):
+def test_a_composed_name_is_parsed_back_into_its_entities_and_suffix(entities, suffix):
     name = "_".join([*(f"{key}-{value}" for key, value in entities.items()), suffix])
     for ending in (".nii", ".nii.gz"):
         parsed = parse_name(name + ending)
@@ -229,5 +229,5 @@ def test_a_name_is_taken_apart_into_what_it_was_put_together_from(entities, suff
 @pytest.mark.parametrize(
     "name", ["FLAIR.json", "sub-01_FLAIR.nii.gz.bak", "sub01_FLAIR.nii", "sub-01__FLAIR.nii", ".nii"]
 )
-def test_other_names_are_no_bids_names(name):
+def test_other_names_are_not_bids_names(name):
     assert parse_name(name) is None

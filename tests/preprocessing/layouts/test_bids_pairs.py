@@ -1,4 +1,4 @@
-"""BIDS datasets of patients seen more than once in; which visits make a study, and where its mask lies, out."""
+"""In BIDS datasets with several visits, the visits of a study and the space of its mask are found."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def the_fault(root: Path) -> Exclusion:
 
 
 @pytest.mark.parametrize("task", ["flair-new", "flair-new-pair"])
-def test_a_pair_is_named_after_its_follow_up_and_reads_the_initial_image_first(tmp_path, task):
+def test_a_pair_is_named_after_its_follow_up_and_lists_the_initial_image_first(tmp_path, task):
     root = draw_pairs(tmp_path / "bids", "sub-01", "sub-02")
     found = find_studies(root, TASKS[task])
     assert not found.faulty
@@ -48,7 +48,7 @@ def test_a_pair_is_named_after_its_follow_up_and_reads_the_initial_image_first(t
     assert int(read_scans(study, TASKS[task]).reference.voxels.sum()) == int(lesions().sum())
 
 
-def test_the_mask_says_which_of_several_visits_is_the_initial_one(tmp_path):
+def test_the_mask_names_the_initial_one_of_several_visits(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     save(flair_of(root, "sub-01", 10), head(30))
     save(new_lesions_of(root, "sub-01", "ses02", visit=10), lesions())
@@ -57,7 +57,7 @@ def test_the_mask_says_which_of_several_visits_is_the_initial_one(tmp_path):
     assert [files.images["initial"] for files in found.studies] == [flair_of(root, "sub-01", visit) for visit in (1, 2)]
 
 
-def test_numbers_in_labels_count_as_numbers(tmp_path):
+def test_numbers_in_session_labels_sort_numerically(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     for base in (root, root / "derivatives" / "manual"):
         for visit, month in ((1, "M6"), (2, "M12")):
@@ -72,7 +72,7 @@ def test_numbers_in_labels_count_as_numbers(tmp_path):
     assert study.images["initial"].name == "sub-01_ses-M6_FLAIR.nii.gz"
 
 
-def test_a_mask_between_the_visits_is_used_with_its_transform(tmp_path):
+def test_a_mask_in_the_halfway_space_is_used_with_its_transform(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     midway = new_lesions_of(root, "sub-01").rename(new_lesions_of(root, "sub-01", "midway"))
     draw_transform(midway, "ses02", "midway")
@@ -90,7 +90,7 @@ def test_a_mask_on_the_follow_up_is_used_with_its_transform(tmp_path):
     assert the_study(root).reference.transform == transform
 
 
-def test_of_a_mask_in_native_space_and_one_elsewhere_the_native_one_wins(tmp_path):
+def test_a_mask_in_native_space_is_preferred_to_one_in_another_space(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     midway = save(new_lesions_of(root, "sub-01", "midway"), lesions())
     draw_transform(midway, "ses01", "midway")
@@ -98,28 +98,26 @@ def test_of_a_mask_in_native_space_and_one_elsewhere_the_native_one_wins(tmp_pat
     assert (reference.mask, reference.transform) == (new_lesions_of(root, "sub-01"), None)
 
 
-def test_a_mask_in_another_space_without_transform_is_refused_with_what_would_do(tmp_path):
+def test_a_mask_in_another_space_without_transform_is_refused_with_the_remedy(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     midway = new_lesions_of(root, "sub-01").rename(new_lesions_of(root, "sub-01", "midway"))
     draw_transform(midway, "ses02", "midway")
     fault = the_fault(root)
     assert [finding.code for finding in fault.findings] == ["other-space"]
-    assert fault.faults == (
-        f"mask: {midway.name} lies in another space; wanted space-ses01, or beside it its transform "
-        "sub-01_from-ses01_to-midway_mode-image_xfm.txt; add one of them",
-    )
+    for name in ("wanted space-ses01,", "sub-01_from-ses01_to-midway_mode-image_xfm.txt", midway.name):
+        assert name in fault.faults[0]
 
 
-def test_a_mask_that_does_not_say_where_it_lies_is_refused(tmp_path):
+def test_a_mask_that_does_not_name_its_space_is_refused(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     new_lesions_of(root, "sub-01").rename(new_lesions_of(root, "sub-01", None))
     fault = the_fault(root)
     assert [finding.code for finding in fault.findings] == ["other-space"]
-    assert "does not say on which visit's image it lies; wanted space-ses01 in its name" in fault.faults[0]
+    assert "wanted space-ses01 in the name" in fault.faults[0]
 
 
 @pytest.mark.parametrize("twice", ["native", "transform"])
-def test_two_answers_to_which_visit_is_the_initial_one_are_none(tmp_path, twice):
+def test_an_ambiguous_initial_visit_is_refused(tmp_path, twice):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     save(flair_of(root, "sub-01", 3), head(3))
     spaces = ("ses01", "ses02") if twice == "native" else ("midway",)
@@ -133,7 +131,7 @@ def test_two_answers_to_which_visit_is_the_initial_one_are_none(tmp_path, twice)
     assert [finding.code for finding in fault.findings] == ["ambiguous-file"]
 
 
-def test_a_first_visit_without_mask_is_no_study_and_a_later_one_without_is_half_a_study(tmp_path):
+def test_without_a_mask_a_first_visit_is_not_a_study_and_a_later_one_is_faulty(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01", "sub-02")
     new_lesions_of(root, "sub-02").unlink()
     found = find_studies(root, PAIR)
@@ -142,7 +140,7 @@ def test_a_first_visit_without_mask_is_no_study_and_a_later_one_without_is_half_
     assert "mask: wanted derivatives/manual/sub-02/ses-02/anat/sub-02_ses-02_space-ses01_" in found.faulty[0].faults[0]
 
 
-def test_everything_that_a_pair_lacks_is_told_at_once(tmp_path):
+def test_all_missing_files_of_a_pair_are_reported_at_once(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     flair_of(root, "sub-01", 1).rename(flair_of(root, "sub-01", 1).with_name("sub-01_ses-01_T2w.nii.gz"))
     flair_of(root, "sub-01", 2).unlink()
@@ -151,7 +149,7 @@ def test_everything_that_a_pair_lacks_is_told_at_once(tmp_path):
     assert places == [("initial", "missing-file"), ("follow-up", "missing-file"), ("mask", "other-space")]
 
 
-def test_a_mask_whose_initial_visit_is_not_there_is_told_so(tmp_path):
+def test_a_mask_without_its_initial_visit_is_reported(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     flair_of(root, "sub-01", 1).unlink()
     flair_of(root, "sub-01", 1).parent.rmdir()
@@ -161,7 +159,7 @@ def test_a_mask_whose_initial_visit_is_not_there_is_told_so(tmp_path):
     assert fault.faults[0].startswith("initial: wanted a session before ses-02, found none")
 
 
-def test_a_mask_on_a_visit_that_comes_later_is_the_wrong_way_round(tmp_path):
+def test_a_mask_on_a_later_visit_is_refused(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     save(flair_of(root, "sub-01", 3), head(3))
     save(new_lesions_of(root, "sub-01", "ses01", visit=3), lesions())
@@ -192,12 +190,12 @@ DATED = pytest.mark.parametrize("date", [date_sidecars, date_scans, date_session
 
 
 @DATED
-def test_visits_that_their_own_times_put_the_other_way_round_are_refused_without_repeating_a_date(tmp_path, date):
+def test_visits_whose_times_contradict_their_labels_are_refused_without_repeating_a_date(tmp_path, date):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     date(root, "2019-05-17T10:00:00", "2018-03-16T09:00:00")
     fault = the_fault(root)
     assert [(finding.code, finding.place) for finding in fault.findings] == [("visit-order", "initial")]
-    assert "says that ses-01 was after ses-02" in fault.faults[0]
+    assert "found ses-01 after ses-02" in fault.faults[0]
     assert "201" not in fault.faults[0]
 
 
@@ -212,13 +210,13 @@ def test_visits_that_their_own_times_put_the_other_way_round_are_refused_without
     ],
     ids=["in order", "the same", "one missing", "no times"],
 )
-def test_times_that_do_not_contradict_change_nothing(tmp_path, date, first, second):
+def test_consistent_or_unreadable_times_change_nothing(tmp_path, date, first, second):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     date(root, first, second)
     assert the_study(root).study == "sub-01_ses-02"
 
 
-def test_a_second_raters_mask_is_taken_from_its_own_tree(tmp_path):
+def test_a_second_raters_mask_is_found_in_its_own_tree(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01", "sub-02")
     second = save(new_lesions_of(root, "sub-01", tree="grader2"), lesions()[::-1])
     found = find_studies(root, PAIR)
@@ -241,7 +239,7 @@ def test_a_transform_that_leads_out_of_the_dataset_is_not_followed(tmp_path):
     assert "a link out of the dataset" in the_fault(root).faults[0]
 
 
-def test_single_visits_are_no_dataset_of_pairs(tmp_path):
+def test_a_dataset_of_single_visits_has_no_pairs(tmp_path):
     root = draw_pairs(tmp_path / "bids")
     save(root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz", head(1))
     with pytest.raises(DatasetError, match=r"no study for flair-new; wanted .* of an earlier session"):
@@ -249,7 +247,7 @@ def test_single_visits_are_no_dataset_of_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("task", ["enhancing", "enhancing-difference"])
-def test_images_before_and_after_gadolinium_are_told_apart(tmp_path, task):
+def test_images_before_and_after_gadolinium_are_distinguished(tmp_path, task):
     root = draw_pairs(tmp_path / "bids")
     folder, stem = root / "sub-01" / "ses-01" / "anat", "sub-01_ses-01"
     before = save(folder / f"{stem}_T1w.nii.gz", head(1))
@@ -267,7 +265,7 @@ def test_images_before_and_after_gadolinium_are_told_apart(tmp_path, task):
     )
 
 
-def test_a_mask_of_a_single_visit_in_another_space_needs_its_transform_too(tmp_path):
+def test_a_single_visits_mask_in_another_space_also_needs_its_transform(tmp_path):
     root = draw_pairs(tmp_path / "bids")
     save(root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz", head(1))
     folder = root / "derivatives" / "manual" / "sub-01" / "anat"

@@ -1,4 +1,4 @@
-"""JSON files in a BIDS dataset in; what holds for each image, the nearest word last, out."""
+"""JSON files apply to images by the BIDS inheritance principle; the closest file takes precedence."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def sidecars(root: Path) -> dict[str, dict[str, object]]:
     return {files.study: dict(files.sidecars["flair"]) for files in find_studies(root, TASK).studies}
 
 
-def test_what_stands_nearer_to_an_image_overrules_what_stands_farther(tmp_path):
+def test_a_closer_file_takes_precedence(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01_ses-1", "sub-01_ses-2", "sub-02")
     put(root / "FLAIR.json", EchoTime=0.1, Manufacturer="A", MagneticFieldStrength=3)
     put(root / "sub-01" / "sub-01_FLAIR.json", EchoTime=0.2, Manufacturer="B")
@@ -33,7 +33,7 @@ def test_what_stands_nearer_to_an_image_overrules_what_stands_farther(tmp_path):
     }
 
 
-def test_a_file_speaks_only_for_images_with_its_suffix_and_all_of_its_entities(tmp_path):
+def test_a_file_applies_only_to_images_with_its_suffix_and_all_its_entities(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     image = image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name("sub-01_acq-3d_FLAIR.nii.gz"))
     put(root / "T1w.json", Mistake="suffix")
@@ -71,7 +71,7 @@ def linked(path: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [broken, listed, deep, latin, linked], ids=lambda spoil: spoil.__name__)
-def test_a_sidecar_that_cannot_be_used_keeps_its_study_out(tmp_path, spoil):
+def test_an_unusable_sidecar_makes_its_study_faulty(tmp_path, spoil):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     spoil(image_path(root, "sub-02").with_name("sub-02_FLAIR.json"), tmp_path / "outside.json")
     found = find_studies(root, TASK)
@@ -81,7 +81,7 @@ def test_a_sidecar_that_cannot_be_used_keeps_its_study_out(tmp_path, spoil):
     assert fault.faults[0].startswith("FLAIR: its sub-02_FLAIR.json ")
 
 
-def test_the_patients_row_of_the_table_comes_with_each_of_their_studies(tmp_path):
+def test_each_study_has_its_patients_row_of_the_table(tmp_path):
     root = draw_dataset(tmp_path / "bids", "sub-01_ses-1", "sub-01_ses-2", "sub-02")
     (root / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t34 \tn/a\nsub-03\t50\tF\n")
     rows = [dict(files.participant) for files in find_studies(root, TASK).studies]

@@ -1,4 +1,4 @@
-"""Tables of paths in; the files of each row's study, or what is wrong with which line, out."""
+"""Tables of paths give the files of each row's study, or faults by line and column."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def the_faults(table: Path, task=SINGLE) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", ["paths.csv", "paths.tsv"])
-def test_rows_are_studies_in_the_order_of_their_names(tmp_path, name):
+def test_rows_are_studies_sorted_by_name(tmp_path, name):
     table = draw_table(tmp_path / name, [row("sub-02", patient="sub-7", site="Site B"), row("sub-01", age="34")])
     found = find_in_table(table, SINGLE, site="clinic")
     assert [(files.study, files.patient, files.site) for files in found.studies] == [
@@ -37,7 +37,7 @@ def test_rows_are_studies_in_the_order_of_their_names(tmp_path, name):
     assert dict(found.studies[0].participant) == {"age": "34"}
 
 
-def test_a_pair_may_bring_a_transform_and_another_raters_mask(tmp_path):
+def test_a_pair_may_have_a_transform_and_a_second_raters_mask(tmp_path):
     (tmp_path / "midway.txt").touch()
     cells = {"study": "sub-01_ses-02", "patient": "01", "initial": "1.nii", "follow-up": "2.nii", "mask": "mask.nii"}
     table = draw_table(tmp_path / "t.csv", [cells | {"mask_transform": "midway.txt", "second_mask": "mask2.nii"}])
@@ -49,30 +49,30 @@ def test_a_pair_may_bring_a_transform_and_another_raters_mask(tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_is_read_by_the_names_of_its_roles(tmp_path, task):
+def test_columns_are_named_by_the_roles_of_every_task(tmp_path, task):
     images = {role: f"{role}.nii.gz" for role in TASKS[task].roles}
     table = draw_table(tmp_path / "t.csv", [{"study": "sub-1", "patient": "1", **images, "mask": "mask.nii.gz"}])
     (study,) = find_in_table(table, TASKS[task]).studies
     assert list(read_scans(study, TASKS[task]).images) == list(TASKS[task].roles)
 
 
-def test_a_spreadsheets_own_ways_and_empty_lines_do_no_harm(tmp_path):
+def test_spreadsheet_formatting_and_empty_lines_are_accepted(tmp_path):
     table = draw_table(tmp_path / "t.csv", [row()])
     text = table.read_text().replace("sub-01,01", ' sub-01 ,"01"')
     table.write_bytes(("\ufeff" + text + "\r\n,,,\r\n").encode())
     assert [files.study for files in find_in_table(table, SINGLE).studies] == ["sub-01"]
 
 
-def test_a_json_file_beside_an_image_is_its_sidecar(tmp_path):
+def test_a_json_file_next_to_an_image_is_its_sidecar(tmp_path):
     table = draw_table(tmp_path / "t.csv", [row()])
     sidecar = tmp_path / "01" / "a.json"
     sidecar.write_text(json.dumps({"EchoTime": 0.1}))
     assert find_in_table(table, SINGLE).studies[0].sidecars == {"flair": {"EchoTime": 0.1}}
     sidecar.write_text("{")
-    assert the_faults(table) == ("FLAIR: line 2: its JSON file is not readable as JSON; correct it",)
+    assert the_faults(table) == ("FLAIR: line 2: its JSON file is not valid JSON; correct it",)
 
 
-def test_all_faults_of_all_lines_are_told_at_once_by_line_and_column(tmp_path):
+def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_path):
     (tmp_path / "outside.nii.gz").touch()
     table = draw_table(tmp_path / "data" / "t.csv", [row("sub-01")])
     good = row("sub-01")
@@ -86,17 +86,17 @@ def test_all_faults_of_all_lines_are_told_at_once_by_line_and_column(tmp_path):
     ]
     found = find_in_table(write_table(table, [{"second_mask": "", **cells} for cells in rows]), SINGLE)
     assert [files.study for files in found.studies] == ["sub-01"]
-    absolute = "holds an absolute path; wanted one that starts at the table's folder"
-    nowhere = "names a file that is not there; add the file or correct its name"
+    absolute = "has an absolute path; wanted a path relative to the table's folder"
+    nowhere = "names a file that does not exist; add the file or correct its name"
     assert {fault.study: fault.faults for fault in found.faulty} == {
         "sub-02": ("FLAIR: line 3: column flair is empty; wanted a path", f"mask: line 3: column mask {nowhere}"),
         "line 4": (
-            "study: line 4: wanted sub-<letters and digits>, and _ses-<letters and digits> if need be; rename it",
-            "patient: line 4: wanted letters and digits; rename it",
+            "study: line 4: wanted sub-<letters and digits>, optionally with _ses-<letters and digits>; rename it",
+            "patient: line 4: wanted only letters and digits; rename it",
         ),
         "sub-04": (
             f"FLAIR: line 5: column flair {absolute}",
-            "mask: line 5: column mask leads out of the table's folder; put the table above the data",
+            "mask: line 5: column mask leads out of the table's folder; move the table to a folder above the data",
         ),
         "sub-05": (f"FLAIR: line 6: column flair {absolute}", f"mask: line 6: column mask {absolute}"),
         "sub-06": (f"second mask: line 7: column second_mask {nowhere}",),
@@ -105,14 +105,14 @@ def test_all_faults_of_all_lines_are_told_at_once_by_line_and_column(tmp_path):
     assert str(tmp_path) not in str(found.faulty)
 
 
-def test_a_study_on_two_lines_is_on_neither(tmp_path):
+def test_a_study_on_two_lines_is_refused_on_both(tmp_path):
     table = draw_table(tmp_path / "t.csv", [row("sub-01"), row("sub-02"), row("sub-01", flair="01/b.nii.gz")])
     found = find_in_table(table, SINGLE)
     assert [files.study for files in found.studies] == ["sub-02"]
     assert [fault.faults[0].split(" wanted")[0] for fault in found.faulty] == ["study: line 2:", "study: line 4:"]
 
 
-def test_a_line_with_a_comma_too_many_or_too_few_is_told(tmp_path):
+def test_a_line_with_too_many_or_too_few_cells_is_reported(tmp_path):
     table = draw_table(tmp_path / "t.csv", [row("sub-01"), row("sub-02"), row("sub-03", age="3")])
     lines = table.read_text().splitlines()
     lines[1] += ",Smith"
@@ -121,8 +121,8 @@ def test_a_line_with_a_comma_too_many_or_too_few_is_told(tmp_path):
     found = find_in_table(table, SINGLE)
     assert [files.study for files in found.studies] == ["sub-03"]
     assert [fault.faults for fault in found.faulty] == [
-        ("row: line 2: wanted 5 cells, as in the first line, found 6; correct it",),
-        ("row: line 3: wanted 5 cells, as in the first line, found 4; correct it",),
+        ("row: line 2: wanted 5 cells, as in the first line, found 6; correct the line",),
+        ("row: line 3: wanted 5 cells, as in the first line, found 4; correct the line",),
     ]
 
 
@@ -135,7 +135,7 @@ def test_a_link_out_of_the_tables_folder_is_not_followed(tmp_path):
     assert "a link out of the dataset" in fault
 
 
-def test_missing_and_doubled_columns_are_told_at_once(tmp_path):
+def test_missing_and_duplicate_columns_are_reported_at_once(tmp_path):
     (tmp_path / "t.csv").write_text("study;patient,follow-up,follow-up\n1,2,3,4\n")
     with pytest.raises(DatasetError) as refusal:
         find_in_table(tmp_path / "t.csv", PAIR)
@@ -144,14 +144,14 @@ def test_missing_and_doubled_columns_are_told_at_once(tmp_path):
         ["line 1", "wanted a column patient, found none; add it"],
         ["line 1", "wanted a column initial, found none; add it"],
         ["line 1", "wanted a column mask, found none; add it"],
-        ["line 1", "wanted one column follow-up, found more; keep one"],
+        ["line 1", "wanted one column follow-up, found several; keep one"],
     ]
 
 
 @pytest.mark.parametrize("text", ["", "study,patient,flair,mask\n"], ids=["nothing", "no row"])
 def test_a_table_without_rows_is_refused(tmp_path, text):
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(DatasetError, match="wanted a row for each study"):
+    with pytest.raises(DatasetError, match="wanted one row per study"):
         find_in_table(tmp_path / "t.csv", SINGLE)
 
 

@@ -1,1 +1,1 @@
-"""A dataset in, whatever its layout; the files of each study by role, and what the faulty ones lack, out."""
+"""Find the files of each study, by role, in a dataset of any supported layout; report faulty studies."""

@@ -1,8 +1,8 @@
-"""A BIDS dataset and a task in; the files of each study out, and what is wrong with the studies that lack some.
+"""Find the files of each study of a task in a BIDS dataset; report the faults of incomplete studies.
 
-Images are looked for in `sub-*/[ses-*/]anat`, reference masks in `derivatives/manual/sub-*/[ses-*/]anat`, a second
-rater's in `derivatives/grader2/…` under the same names. A study is a session; of the tasks that compare two visits it
-is the follow-up session, and the `space-` of its mask (`space-ses01`) says which session is the initial one.
+Images are in `sub-*/[ses-*/]anat`, reference masks in `derivatives/manual/sub-*/[ses-*/]anat` and a second rater's
+masks in `derivatives/grader2/…` under the same names. A study is a session. In tasks that compare two visits it is the
+follow-up session, and the `space-` entity of its mask (`space-ses01`) names the initial session.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lesionlab.preprocessing.layouts.bids_masks import (
     labelled_masks,
 )
 from lesionlab.preprocessing.layouts.bids_sidecars import BidsSidecars
-from lesionlab.preprocessing.layouts.bids_times import DatedScan, sources_against
+from lesionlab.preprocessing.layouts.bids_times import DatedScan, contradicting_sources
 from lesionlab.preprocessing.layouts.bids_tree import BidsName, BidsTree, Visit
 from lesionlab.preprocessing.layouts.tabular import read_table, site_of
 from lesionlab.preprocessing.paths import fault_of_file, hidden, is_study_id, only_one, place_of
@@ -40,7 +40,7 @@ PARTICIPANTS = "participants.tsv"
 
 @dataclass(frozen=True)
 class _Bids:
-    """One dataset, and what of it each study needs."""
+    """One dataset with everything that its studies share."""
 
     tree: BidsTree
     sidecars: BidsSidecars
@@ -50,17 +50,17 @@ class _Bids:
 
 
 def is_bids(root: Path) -> bool:
-    """Whether this folder says that it is a BIDS dataset."""
+    """Whether this folder declares itself a BIDS dataset."""
     return (root / DESCRIPTION).is_file()
 
 
 def find_studies(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """All studies in `root`; those without exactly one file per role, or with faulty sidecars or times, are faulty.
+    """Find all studies in `root`; those without exactly one file per role, or with bad sidecars or times, are faulty.
 
-    A session without any file of the task is no study of it; nor is, where two visits are compared, one without a mask
-    that has no earlier session. The site of a study is that of its patient in `participants.tsv` (column `site`), else
-    `site`, else `site-1`. Files may be links, but never out of the dataset. Raises DatasetError where `root` is no
-    BIDS dataset or holds no study of this task.
+    A session without any file of the task is not a study; in tasks that compare two visits, neither is a session
+    without a mask and without an earlier session. The site of a study is that of its patient in `participants.tsv`
+    (column `site`), else `site`, else `site-1`. Files may be links within the dataset, but not out of it. Raises
+    DatasetError if `root` is not a BIDS dataset or has no study of this task.
     """
     _check_dataset(root)
     tree = BidsTree(root)
@@ -81,17 +81,17 @@ def _check_dataset(root: Path) -> None:
         raise DatasetError(f"{root}: there is no such folder; give the top folder of a BIDS dataset")
     description = root / DESCRIPTION
     if not is_bids(root):
-        raise DatasetError(f"{root}: this is not a BIDS dataset: it has no {DESCRIPTION}; give its top folder")
+        raise DatasetError(f"{root}: wanted a BIDS dataset, found no {DESCRIPTION}; give the dataset's top folder")
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DatasetError(f"{description}: not readable as JSON ({error}); correct it") from error
     if not isinstance(content, dict) or "BIDSVersion" not in content:
-        raise DatasetError(f"{description}: wanted the field BIDSVersion; add it")
+        raise DatasetError(f"{description}: wanted the field BIDSVersion, found none; add it")
 
 
 def _participants(tree: BidsTree) -> dict[str, dict[str, str]]:
-    """Rows of participants.tsv by participant_id; none where there is no such table."""
+    """Rows of participants.tsv by participant_id; empty if there is no such table."""
     table = tree.root / PARTICIPANTS
     if PARTICIPANTS not in tree.names(Path()):
         return {}
@@ -100,14 +100,14 @@ def _participants(tree: BidsTree) -> dict[str, dict[str, str]]:
     records = read_table(table).records()
     count = Counter(record.get("participant_id", "") for record in records)
     if twice := [patient if is_study_id(patient) else hidden(patient) for patient in count if count[patient] > 1]:
-        raise DatasetError(f"{table}: wanted one row a patient, found more of {', '.join(twice)}; keep one")
+        raise DatasetError(f"{table}: wanted one row per patient, found several for {', '.join(twice)}; keep one")
     return {record.get("participant_id", ""): record for record in records}
 
 
 def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | Exclusion | None:
-    """One visit as a study; None where it has nothing to do with this task."""
+    """One visit as a study; None if it does not concern this task."""
     if not is_study_id(visit.name):
-        what = "wanted letters and digits in the labels of sub- and ses-; rename it"
+        what = "wanted only letters and digits in the labels after sub- and ses-; rename the folder"
         return Exclusion(study=visit.hidden_name, findings=(Finding(code="bad-name", place="folder", what=what),))
     spaces = _spaces(bids.task, visit, visits)
     if not _concerns(bids, visit, spaces):
@@ -122,7 +122,7 @@ def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | E
         found = _scan(bids, taken_at, scan, about_images) if taken_at else None
         if found:
             scans[scan.role] = found
-    findings = [*about_images, *_against_time(bids, scans), *findings]
+    findings = [*about_images, *_visit_order_findings(bids, scans), *findings]
     if mask is None or findings:
         return Exclusion(study=visit.name, findings=tuple(findings))
     participant = bids.participants.get(visit.subject, {})
@@ -139,7 +139,7 @@ def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | E
 
 
 def _spaces(task: Task, visit: Visit, visits: Sequence[Visit]) -> Spaces:
-    """The names that native space has for the masks of this visit."""
+    """Names of native space in the masks of this visit."""
     if not _is_paired(task):
         return Spaces(dict.fromkeys([None, "orig", visit.space], visit))
     return Spaces(
@@ -153,7 +153,7 @@ def _is_paired(task: Task) -> bool:
 
 
 def _concerns(bids: _Bids, visit: Visit, spaces: Spaces) -> bool:
-    """Whether the visit has a mask of the task; or an image of it, and, where two are compared, an earlier visit."""
+    """Whether the visit has a mask of the task, or an image of it and, if two visits are compared, an earlier visit."""
     if labelled_masks(bids.tree, MASKS, visit, bids.task.label):
         return True
     here = [scan for scan in bids.task.inputs if scan.visit == "this"]
@@ -167,7 +167,7 @@ def _masks(
     """The reference and the second rater's mask, if any, on the same image."""
     if not spaces.native:
         what = f"wanted a session before {visit.session or 'this one'}, found none; add it or exclude the study"
-        findings.append(Finding(code="missing-file", place="initial", what=f"{what} (sessions order by their labels)"))
+        findings.append(Finding(code="missing-file", place="initial", what=f"{what} (sessions are ordered by label)"))
         return None, None
     label = bids.task.label
     mask = drawn_mask(bids.tree, MASKS, visit, label, spaces, "mask", findings)
@@ -179,12 +179,12 @@ def _masks(
 
 
 def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -> DatedScan | None:
-    """The one image that a visit has in a role, and its sidecar."""
+    """The only image of a visit in a role, with its sidecar."""
     place = place_of(bids.task, scan.role)
     files = {
         file.path: file for file in bids.tree.files(visit.anat) if visit.owns(file.name) and _shows(file.name, scan)
     }
-    missing = f"wanted {visit.anat / visit.name}_{_ending(scan)}, found {bids.tree.told(visit.anat)}"
+    missing = f"wanted {visit.anat / visit.name}_{_ending(scan)}, found {bids.tree.listing(visit.anat)}"
     path = only_one(list(files), bids.tree.resolved, place, f"{missing}; add it or exclude the study", findings)
     return DatedScan(visit, path, bids.sidecars.of(files[path], place, findings)) if path else None
 
@@ -197,20 +197,20 @@ def _ending(scan: ScanInput) -> str:
     return f"ce-{scan.contrast_agent}_{scan.suffix}.nii.gz" if scan.contrast_agent else f"{scan.suffix}.nii.gz"
 
 
-def _against_time(bids: _Bids, scans: Mapping[str, DatedScan]) -> list[Finding]:
-    """Where the dataset itself says that the initial image was not the first; no date is repeated."""
+def _visit_order_findings(bids: _Bids, scans: Mapping[str, DatedScan]) -> list[Finding]:
+    """Findings if the dataset's own times say that the initial image is not the earlier one; no date is repeated."""
     this = [scans[scan.role] for scan in bids.task.inputs if scan.visit == "this" and scan.role in scans]
     return [
         Finding(
             code="visit-order",
             place=scan.role,
-            what=f"{source} says that {first.visit.session} was after {second.visit.session}; wanted sessions whose "
-            "labels follow time; correct the labels or the times",
+            what=f"wanted session labels in the order of acquisition, found {first.visit.session} after "
+            f"{second.visit.session} by {source}; correct the labels or the times",
         )
         for scan in bids.task.inputs
         if scan.visit == "initial" and (first := scans.get(scan.role))
         for second in this
-        for source in sources_against(bids.tree, first, second)
+        for source in contradicting_sources(bids.tree, first, second)
     ]
 
 
@@ -223,6 +223,6 @@ def _wanted(task: Task) -> str:
 
 
 def _only(visits: Iterable[Visit]) -> Visit | None:
-    """The visit that is meant, where only one can be."""
+    """The only visit, or None if there are several."""
     found = set(visits)
     return found.pop() if len(found) == 1 else None

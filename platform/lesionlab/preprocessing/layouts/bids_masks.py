@@ -1,8 +1,8 @@
-"""A visit of a BIDS dataset in; the mask that a person drew for it, and on which visit's image, out.
+"""Find the manual mask of a visit in a BIDS dataset and the visit on whose image it was drawn.
 
-Masks lie in a tree of their own, one a rater, with the same folders as the images. `space-` in a mask's name says on
-which grid it lies. A mask in another space counts only with the transform that leads there:
-`sub-X[_ses-Y]_from-<native>_to-<space>_mode-image_xfm.txt` (an ITK affine) beside it.
+Masks are in a tree of their own, one per rater, with the same folders as the images. `space-` in a mask's name says
+which grid it is on. A mask in another space is used only with the transform to that space next to it:
+`sub-X[_ses-Y]_from-<native>_to-<space>_mode-image_xfm.txt` (an ITK affine).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECOND_MASKS = Path("derivatives/grader2")
 
 @dataclass(frozen=True)
 class Spaces:
-    """What `space-` may say: native spaces by name (None: the mask is named without), and those that come too late."""
+    """Valid values of `space-`: native spaces by name (None: no `space-`); and spaces of visits that are too late."""
 
     native: Mapping[str | None, Visit]
     later: Collection[str | None] = ()
@@ -30,15 +30,15 @@ class Spaces:
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """A mask that may be used."""
+    """A usable mask."""
 
     reference: Reference
     native: Visit
-    """The visit on whose image it lies, or to whose image its transform belongs."""
+    """The visit on whose image the mask was drawn, or to whose image its transform belongs."""
 
 
 def labelled_masks(tree: BidsTree, base: Path, visit: Visit, label: str) -> list[BidsFile]:
-    """All masks with this label in the visit's folder, whatever their space, and whoever their names say they are."""
+    """All masks with this label in the visit's folder, in any space and under any subject name."""
     return [
         file
         for file in tree.files(base / visit.anat)
@@ -49,7 +49,7 @@ def labelled_masks(tree: BidsTree, base: Path, visit: Visit, label: str) -> list
 def drawn_mask(
     tree: BidsTree, base: Path, visit: Visit, label: str, spaces: Spaces, place: str, findings: list[Finding]
 ) -> DrawnMask | None:
-    """The visit's one mask: that in native space, else that with a transform; else None, and why is in `findings`."""
+    """The visit's mask in native space, else the one with a transform; else None, with the reason in `findings`."""
     masks = [file for file in labelled_masks(tree, base, visit, label) if visit.owns(file.name)]
     drawn = [
         DrawnMask(Reference(mask.path), spaces.native[_space(mask)]) for mask in masks if _space(mask) in spaces.native
@@ -63,13 +63,13 @@ def drawn_mask(
     faults = [f"{file.name} {fault}" for file in files if (fault := fault_of_file(file, tree.resolved))]
     if not masks:
         example = base / visit.anat / f"{visit.name}{_wanted_space(spaces)}_label-{label}_mask.nii.gz"
-        what = f"wanted {example}, found {tree.told(base / visit.anat)}; add it or exclude the study"
+        what = f"wanted {example}, found {tree.listing(base / visit.anat)}; add it or exclude the study"
         findings.append(Finding(code="missing-file", place=place, what=what))
     elif not drawn:
         findings += [_in_another_space(visit, mask, spaces, place) for mask in masks]
     elif len(drawn) > 1:
         names = ", ".join(dict.fromkeys(file.name for file in files))
-        what = f"wanted one mask, and at most one transform, found {names}; keep one of each"
+        what = f"wanted one mask and at most one transform, found {names}; keep one of each"
         findings.append(Finding(code="ambiguous-file", place=place, what=what))
     elif faults:
         findings += [Finding(code="missing-file", place=place, what=fault) for fault in faults]
@@ -87,7 +87,7 @@ def _wanted_space(spaces: Spaces) -> str:
 
 
 def _transforms(tree: BidsTree, base: Path, visit: Visit, spaces: Spaces) -> list[BidsFile]:
-    """Those beside the visit's masks that start in one of its native spaces; `ses-` may stand in their names or not."""
+    """Transforms next to the visit's masks from one of its native spaces, with or without `ses-` in their names."""
     return [
         file
         for file in tree.files(base / visit.anat, (".txt",))
@@ -100,25 +100,19 @@ def _transforms(tree: BidsTree, base: Path, visit: Visit, spaces: Spaces) -> lis
 
 
 def _in_another_space(visit: Visit, mask: BidsFile, spaces: Spaces, place: str) -> Finding:
-    """Why this mask cannot be brought to the image that it was drawn for."""
+    """Finding that says why this mask cannot be brought to the image it was drawn for."""
     space = _space(mask)
     if space is None:
-        what = (
-            f"{mask.path.name} does not say on which visit's image it lies; wanted {_spaces_told(spaces)} in its name"
-        )
-        return Finding(code="other-space", place=place, what=f"{what}; rename it")
+        what = f"wanted {_space_names(spaces)} in the name, for the visit on whose image the mask was drawn"
+        return Finding(code="other-space", place=place, what=f"{what}, found {mask.path.name}; rename it")
     if space in spaces.later:
-        what = (
-            f"{mask.path.name} lies on a visit whose label comes after that of {visit.session}; wanted an earlier one"
-        )
-        return Finding(code="visit-order", place=place, what=f"{what}; rename the sessions in order of time")
+        what = f"wanted a mask on a visit before {visit.session}, found {mask.path.name} on a later one"
+        return Finding(code="visit-order", place=place, what=f"{what}; rename the sessions in order of acquisition")
     starts = " or ".join(dict.fromkeys(f"from-{name or 'orig'}" for name in spaces.native))
     transform = f"{visit.subject}_{starts}_to-{space}_mode-image_xfm.txt"
-    what = (
-        f"{mask.path.name} lies in another space; wanted {_spaces_told(spaces)}, or beside it its transform {transform}"
-    )
-    return Finding(code="other-space", place=place, what=f"{what}; add one of them")
+    what = f"wanted {_space_names(spaces)}, or the transform {transform} next to it, found only {mask.path.name}"
+    return Finding(code="other-space", place=place, what=f"{what} in another space; add one of them")
 
 
-def _spaces_told(spaces: Spaces) -> str:
+def _space_names(spaces: Spaces) -> str:
     return " or ".join("no space-" if name is None else f"space-{name}" for name in spaces.native)

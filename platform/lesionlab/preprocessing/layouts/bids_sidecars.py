@@ -1,8 +1,8 @@
-"""An image of a BIDS dataset in; what the JSON files beside it and above it say of it, out.
+"""Read the sidecar of an image in a BIDS dataset, from the JSON files next to it and in the folders above.
 
-Inheritance as BIDS has it: a JSON file speaks for every image that lies beside or below it, has its suffix and has all
-entities that its own name has. Nearer files overrule farther ones; within one folder, names with more entities
-overrule names with fewer. An entry is not removed by `null` or the like, only replaced.
+This is the BIDS inheritance principle: a JSON file applies to every image in or below its folder that has its suffix
+and all its entities. Files closer to the image take precedence; within one folder, names with more entities do. An
+entry can be replaced but not removed, not even by `null`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from storage_schemas.verdicts import Finding
 
 
 class BidsSidecars:
-    """Reads each JSON file of a dataset once, as long as its visits are gone through in order."""
+    """Reads each JSON file of a dataset only once if the visits are processed in order."""
 
     def __init__(self, tree: BidsTree) -> None:
         self._tree = tree
         self._content = lru_cache(FOLDERS_KEPT)(self._read)
 
     def of(self, image: BidsFile, place: str, findings: list[Finding]) -> dict[str, Any]:
-        """All entries that hold for this image; a file that cannot be used is added to `findings`."""
+        """All entries that apply to this image; files that cannot be used are added to `findings`."""
         merged: dict[str, Any] = {}
         folder = image.path.parent.relative_to(self._tree.root)
         for level in reversed([folder, *folder.parents]):
-            speaking = [file for file in self._tree.files(level, (".json",)) if _speaks_for(file.name, image.name)]
-            for file in sorted(speaking, key=lambda file: len(file.name.entities)):
+            applicable = [file for file in self._tree.files(level, (".json",)) if _applies_to(file.name, image.name)]
+            for file in sorted(applicable, key=lambda file: len(file.name.entities)):
                 content = self._content(file.path)
                 if isinstance(content, str):
                     findings.append(Finding(code="unreadable", place=place, what=f"its {file.path.name} {content}"))
@@ -43,15 +43,15 @@ class BidsSidecars:
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | str:
-    """The entries of one JSON file, or what is wrong with it."""
+    """The entries of one JSON file, or a text that says what is wrong with it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError:
         return "cannot be read; give read permission"
     except (ValueError, RecursionError):
-        return "is not readable as JSON; correct it"
-    return content if isinstance(content, dict) else "holds no JSON object; correct it"
+        return "is not valid JSON; correct it"
+    return content if isinstance(content, dict) else "is not a JSON object; correct it"
 
 
-def _speaks_for(sidecar: BidsName, image: BidsName) -> bool:
+def _applies_to(sidecar: BidsName, image: BidsName) -> bool:
     return sidecar.suffix == image.suffix and sidecar.entities.items() <= image.entities.items()

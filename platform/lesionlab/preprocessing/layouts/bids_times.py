@@ -1,7 +1,7 @@
-"""Two visits of a patient in; where the dataset says that they were not in the order of their labels, out.
+"""Check the order of two visits' labels against the acquisition times that the dataset states.
 
-Times serve for this comparison alone: they are neither kept nor told. Each source is compared with itself only, for
-dates may have been shifted by another amount in one file than in the next.
+Times are used only for this comparison: they are neither stored nor reported. Each source is compared only with itself,
+because different files may have their dates shifted by different amounts.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from lesionlab.preprocessing.layouts.tabular import read_table
 from lesionlab.preprocessing.paths import fault_of_file
 
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "SeriesDate", "StudyDate", "ContentDate")
-"""Sidecar keys that hold a date; `AcquisitionTime` is a time of day and says nothing of the order of visits."""
+"""Sidecar keys with a date; `AcquisitionTime` is a time of day and says nothing about the order of visits."""
 
 
 @dataclass(frozen=True)
 class DatedScan:
-    """One image and all that may say when it was taken."""
+    """One image and what may say when it was acquired."""
 
     visit: Visit
     image: Path
     sidecar: Mapping[str, Any]
 
 
-def sources_against(tree: BidsTree, first: DatedScan, second: DatedScan) -> list[str]:
-    """The sources that say that `first` was taken after `second`; those that say nothing, or not readably, are none."""
+def contradicting_sources(tree: BidsTree, first: DatedScan, second: DatedScan) -> list[str]:
+    """Sources that say that `first` was acquired after `second`; missing or unreadable times do not count."""
     earlier, later = _times(tree, first), _times(tree, second)
     return [source for source in earlier if source in later and earlier[source] > later[source]]
 
 
 def _times(tree: BidsTree, scan: DatedScan) -> dict[str, datetime]:
-    """When an image was taken, by the source that says so."""
+    """Acquisition time of an image by source."""
     visit = scan.visit
-    told: dict[str, object] = {f"the sidecar's {key}": scan.sidecar.get(key) for key in _DATES}
-    told["scans.tsv"] = _cell(tree, visit.folder, f"{visit.name}_scans.tsv", ("filename", f"anat/{scan.image.name}"))
+    values: dict[str, object] = {f"the sidecar's {key}": scan.sidecar.get(key) for key in _DATES}
+    values["scans.tsv"] = _cell(tree, visit.folder, f"{visit.name}_scans.tsv", ("filename", f"anat/{scan.image.name}"))
     patient = Path(visit.subject)
-    told["sessions.tsv"] = _cell(tree, patient, f"{visit.subject}_sessions.tsv", ("session_id", visit.session or ""))
-    return {source: time for source, value in told.items() if (time := _time(value)) is not None}
+    values["sessions.tsv"] = _cell(tree, patient, f"{visit.subject}_sessions.tsv", ("session_id", visit.session or ""))
+    return {source: time for source, value in values.items() if (time := _time(value)) is not None}
 
 
 def _cell(tree: BidsTree, folder: Path, name: str, row: tuple[str, str]) -> str | None:
@@ -59,7 +59,7 @@ def _cell(tree: BidsTree, folder: Path, name: str, row: tuple[str, str]) -> str 
 
 def _time(value: object) -> datetime | None:
     try:
-        # Hours of time zone decide nothing between visits, and a time with a zone does not compare with one without.
+        # Time zones do not matter between visits, and a time with a zone cannot be compared with one without.
         return datetime.fromisoformat(str(value)).replace(tzinfo=None)
     except ValueError:
         return None

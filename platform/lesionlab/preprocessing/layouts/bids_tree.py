@@ -1,6 +1,6 @@
-"""The folder of a BIDS dataset in; its visits, and their files with names taken apart, out.
+"""List the visits of a BIDS dataset and parse the names of their files.
 
-Each folder is listed once, so that a dataset of ten thousand patients is found in seconds.
+Each folder is listed once, so a dataset of ten thousand patients is read in seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lesionlab.preprocessing.paths import hidden
 
 NIFTI = (".nii.gz", ".nii")
 FOLDERS_KEPT = 256
-"""Listings in memory: those of one patient, with all folders above, are far fewer."""
+"""Folder listings kept in memory; one patient with all parent folders needs far fewer."""
 
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
 _SUFFIX = re.compile(r"[A-Za-z0-9]+")
@@ -25,14 +25,14 @@ _SUFFIX = re.compile(r"[A-Za-z0-9]+")
 
 @dataclass(frozen=True)
 class BidsName:
-    """`sub-012_ce-gadolinium_T1w.nii.gz`, taken apart."""
+    """A parsed name such as `sub-012_ce-gadolinium_T1w.nii.gz`."""
 
     entities: dict[str, str]
     suffix: str
 
 
 def parse_name(name: str, endings: tuple[str, ...] = NIFTI) -> BidsName | None:
-    """The entities and the suffix of a file's name; None where it is no BIDS name with one of these endings."""
+    """Parse entities and suffix of a file name; None if it is not a BIDS name with one of these endings."""
     ending = next((ending for ending in endings if name.endswith(ending)), None)
     if ending is None:
         return None
@@ -46,7 +46,7 @@ def parse_name(name: str, endings: tuple[str, ...] = NIFTI) -> BidsName | None:
 
 @dataclass(frozen=True)
 class Visit:
-    """One session of one patient; the patient, where the dataset has no sessions."""
+    """One session of one patient, or the patient if the dataset has no sessions."""
 
     subject: str
     """Folder name: `sub-012`."""
@@ -60,7 +60,7 @@ class Visit:
 
     @property
     def hidden_name(self) -> str:
-        """The name, of labels that may be a patient's name told by their shape: `sub-xxxxx`."""
+        """The name with its labels masked, because they may be a patient's name: `sub-xxxxx`."""
         return "_".join(part[:4] + hidden(part[4:]) for part in (self.subject, self.session) if part)
 
     @property
@@ -75,11 +75,11 @@ class Visit:
 
     @property
     def space(self) -> str | None:
-        """What `space-`, `from-` and `to-` call the grid of this visit: `ses01`; None where there are no sessions."""
+        """Name of this visit's grid in `space-`, `from-` and `to-`: `ses01`; None if there are no sessions."""
         return self.session.replace("-", "", 1) if self.session else None
 
     def before(self, other: Visit) -> bool:
-        """Whether its label says that it was earlier; numbers count as numbers: `ses-2`, `ses-10`."""
+        """Whether this visit is earlier by its label; digits compare as numbers: `ses-2` before `ses-10`."""
         return bool(self.session and other.session) and self._order < other._order
 
     def owns(self, name: BidsName) -> bool:
@@ -94,44 +94,44 @@ class Visit:
 
 @dataclass(frozen=True)
 class BidsFile:
-    """One file whose name is a BIDS name."""
+    """One file with a valid BIDS name."""
 
     path: Path
     name: BidsName
 
 
 class BidsTree:
-    """Lists and parses each folder of a dataset once, as long as its visits are gone through in order."""
+    """Lists and parses each folder of a dataset only once if the visits are processed in order."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        """As it was given; it may be reached through links."""
+        """Path as given; it may contain links."""
         self.resolved = root.resolve()
-        """Where it truly lies."""
+        """Path with all links resolved."""
         self._listed = lru_cache(FOLDERS_KEPT)(self._list)
         self._parsed = lru_cache(FOLDERS_KEPT)(self._parse)
 
     def names(self, folder: Path) -> list[str]:
-        """What lies in a folder (relative to the dataset's), in order; nothing where there is no such folder.
+        """Sorted names in a folder (relative to the dataset's); empty if there is no such folder.
 
-        Raises DatasetError where it may not be read.
+        Raises DatasetError if the folder cannot be read.
         """
         return self._listed(folder)
 
     def files(self, folder: Path, endings: tuple[str, ...] = NIFTI) -> list[BidsFile]:
-        """The files of a folder that have BIDS names with one of these endings. Raises DatasetError as `names`."""
+        """Files of a folder that have BIDS names with one of these endings. Raises DatasetError as `names`."""
         return self._parsed(folder, endings)
 
-    def told(self, folder: Path) -> str:
-        """Which images lie in a folder, in words; a name that is no BIDS name may be a patient's: its shape is told."""
+    def listing(self, folder: Path) -> str:
+        """List the images of a folder for a message; a name that is not BIDS may be a patient's and is masked."""
         names = [name for name in self.names(folder) if name.endswith(NIFTI)]
-        told = ", ".join(name if parse_name(name) else hidden(name) for name in names[:3])
-        return told + (f" and {len(names) - 3} more" if names[3:] else "") or "no NIfTI file"
+        listed = ", ".join(name if parse_name(name) else hidden(name) for name in names[:3])
+        return listed + (f" and {len(names) - 3} more" if names[3:] else "") or "no NIfTI file"
 
     def visits(self, bases: Iterable[Path]) -> dict[str, list[Visit]]:
-        """By patient: the sessions that any of these folders holds, in the order of their names.
+        """Sessions of each patient in any of these folders, sorted by name.
 
-        The patient's own folder counts where it has an `anat`, or no session.
+        The patient's own folder counts as a visit if it has an `anat` folder or no sessions.
         """
         found: dict[str, set[str | None]] = {}
         for base in bases:
@@ -151,7 +151,9 @@ class BidsTree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise DatasetError(f"{self.root / folder}: cannot be read ({error.strerror}); correct it") from error
+            raise DatasetError(
+                f"{self.root / folder}: cannot be read ({error.strerror}); correct the folder or its permissions"
+            ) from error
 
     def _parse(self, folder: Path, endings: tuple[str, ...]) -> list[BidsFile]:
         base = self.root / folder

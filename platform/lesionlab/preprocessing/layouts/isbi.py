@@ -1,10 +1,10 @@
-"""The ISBI 2015 longitudinal MS lesion challenge as released (Carass et al. 2017) in; the files of its studies out.
+"""Find the studies of the ISBI 2015 longitudinal MS lesion challenge as released (Carass et al. 2017).
 
     trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped
     trainingXX/masks/trainingXX_TT_mask1.nii  _mask2.nii   two raters; 5 patients of 4, 4, 5, 4 and 4 timepoints
 
-Each timepoint is a study. Rater 1 is the reference; rater 2, who drew on his own, the second rater. `orig/` is not
-read, for its images lie on other grids than the masks; neither are the other contrasts. `.nii.gz` serves as well.
+Each timepoint is a study. Rater 1 is the reference; rater 2, who worked independently, is the second rater. `orig/` is
+not read, because its images are on other grids than the masks; nor are the other contrasts. `.nii.gz` is accepted too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _FILE = re.compile(r"(training\d{2})_(\d{2})_(flair_pp|mask[12])\.nii(\.gz)?")
 
 
 def is_isbi2015(root: Path) -> bool:
-    """Whether this folder holds patients of the release."""
+    """Whether this folder contains patients of the release."""
     return root.is_dir() and any((root / patient / "preprocessed").is_dir() for patient in _patients(root))
 
 
 def find_isbi2015(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """All timepoints. Raises DatasetError where the task is not one of single FLAIR images."""
+    """Find all timepoints. Raises DatasetError unless the task has a single FLAIR image."""
     if task.roles != ("flair",):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single FLAIR images with masks of all "
@@ -47,7 +47,7 @@ def _patients(root: Path) -> list[str]:
 
 
 def _timepoints(root: Path) -> list[tuple[str, str]]:
-    """Patient and timepoint of every image and every mask, each once."""
+    """Unique patients and timepoints of all images and masks."""
     folders = [root / patient / kind for patient in _patients(root) for kind in ("preprocessed", "masks")]
     files = [(folder, _FILE.fullmatch(name)) for folder in folders if folder.is_dir() for name in os.listdir(folder)]
     return sorted({(match[1], match[2]) for folder, match in files if match and match[1] == folder.parent.name})
@@ -62,7 +62,7 @@ def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | No
         candidates = nifti_of(root / patient / kind, stem)
         if optional and not candidates:
             return None
-        missing = f"wanted {kind}/{stem}.nii, found no such file; add it or exclude the study"
+        missing = f"wanted {kind}/{stem}.nii, found none; add it or exclude the study"
         return only_one(candidates, root.resolve(), place, missing, findings)
 
     image = found("preprocessed", "flair_pp", place_of(task, "flair"))

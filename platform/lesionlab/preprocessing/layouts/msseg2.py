@@ -1,12 +1,12 @@
-"""The MSSEG-2 challenge as released (Commowick et al., MICCAI 2021) in; the files of its study pairs out.
+"""Find the study pairs of the MSSEG-2 challenge as released (Commowick et al., MICCAI 2021).
 
-    013/flair_time01_on_middle_space.nii.gz  flair_time02_on_middle_space.nii.gz     both moved half-way to each other
+    013/flair_time01_on_middle_space.nii.gz  flair_time02_on_middle_space.nii.gz     both registered to a halfway space
     013/ground_truth.nii.gz  ground_truth_expert1.nii.gz … _expert4.nii.gz           new lesions, on the same grid
 
-`training` and `testing` are a dataset each. The consensus is the reference; native space is the middle space. The
-experts' own masks are not read: the consensus is made of them (a lesion that three of the four drew, or that a fifth
-confirmed; of its voxels, those that half of its experts drew), so an expert would be scored in part against himself and
-look better than an independent second rater does. `.nii` serves as well.
+`training` and `testing` are separate datasets. The consensus is the reference; native space is the middle space. The
+experts' own masks are not read, because the consensus is made from them (lesions drawn by three of the four experts or
+confirmed by a fifth; of their voxels, those drawn by half of these experts). An expert would be compared partly with
+himself and look better than an independent second rater. `.nii` is accepted too.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _CONSENSUS = "ground_truth"
 
 
 def is_msseg2(root: Path) -> bool:
-    """Whether this folder holds patients of the release."""
+    """Whether this folder contains patients of the release."""
     return root.is_dir() and any(nifti_of(root / name, _IMAGES["initial"]) for name in os.listdir(root))
 
 
 def find_msseg2(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """One pair a patient. Raises DatasetError where the task is not one of new lesions between two FLAIR images."""
+    """Find one pair per patient. Raises DatasetError unless the task is new lesions between two FLAIR images."""
     if task.roles != tuple(_IMAGES):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the MSSEG-2 release: pairs of FLAIR images with masks of new "
@@ -48,14 +48,14 @@ def find_msseg2(root: Path, task: Task, site: Slug | None = None) -> Dataset:
 def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
     study = f"sub-{patient}_ses-02"
     if not is_study_id(study):
-        what = "wanted letters and digits, as in 013; rename the patient's folder"
+        what = "wanted only letters and digits, as in 013; rename the patient's folder"
         return Exclusion(
             study=f"sub-{hidden(patient)}_ses-02", findings=(Finding(code="bad-name", place="folder", what=what),)
         )
     findings: list[Finding] = []
 
     def found(stem: str, place: str) -> Path | None:
-        missing = f"wanted {patient}/{stem}.nii.gz, found no such file; add it or exclude the study"
+        missing = f"wanted {patient}/{stem}.nii.gz, found none; add it or exclude the study"
         return only_one(nifti_of(root / patient, stem), root.resolve(), place, missing, findings)
 
     images = {role: found(stem, place_of(task, role)) for role, stem in _IMAGES.items()}

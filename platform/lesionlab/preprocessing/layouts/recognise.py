@@ -1,7 +1,7 @@
-"""A path in; the studies of the dataset there, whatever its layout, out.
+"""Recognise the layout of a dataset and find its studies.
 
-A layout is three things: what is looked for, whether it is there, and how the studies are found. A new one is a module
-with these three and one line here.
+A layout has three parts: a description of what it looks for, a test whether a path fits, and a function that finds the
+studies. A new layout is a module with these three and one line here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from storage_schemas.tasks import Task
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which datasets come."""
+    """One supported layout of datasets."""
 
     name: str
     looked_for: str
@@ -36,10 +36,10 @@ LAYOUTS = (
 
 
 def open_dataset(path: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """The studies of a task: the top folder of a dataset, or a table of paths, in.
+    """Find the studies of a task in the top folder of a dataset or in a table of paths.
 
-    `site` is that of studies whose dataset names none. Raises DatasetError where no layout fits, or the one that fits
-    holds no data for this task.
+    `site` is the site of studies whose dataset names none. Raises DatasetError if no layout fits, or if the dataset has
+    no data for this task.
     """
     if not path.exists():
         raise DatasetError(f"{path}: there is no such folder or file; give the top folder of a dataset")
@@ -47,6 +47,6 @@ def open_dataset(path: Path, task: Task, site: Slug | None = None) -> Dataset:
     if layout is None:
         looked_for = "; ".join(f"{layout.name}: {layout.looked_for}" for layout in LAYOUTS)
         raise DatasetError(
-            f"{path}: this is no dataset that is known here; looked for {looked_for}; give its top folder"
+            f"{path}: wanted a dataset in a known layout ({looked_for}), found none; give the dataset's top folder"
         )
     return layout.find(path, task, site)

@@ -1,10 +1,10 @@
-"""A table of paths (.csv, .tsv) and a task in; the files of its studies out, for data that lie in no known layout.
+"""Find the files of each study in a table of paths (.csv, .tsv), for data in no known layout.
 
-One row a study. Columns: `study` (`sub-012` or `sub-012_ses-01`), `patient`, one for each image of the task by its role
-(`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. There may be `site`, `second_mask` (another rater's),
-`mask_transform` (an ITK affine from native space to that of the masks, for both) and columns on the patient, such as
-`age` and `sex`. Paths are relative to the table and stay below its folder. A JSON file beside an image and named as it
-is its sidecar. Faults name lines and columns, and repeat neither paths nor names.
+One row per study. Columns: `study` (`sub-012` or `sub-012_ses-01`), `patient`, one for each image of the task by its
+role (`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. Optional: `site`, `second_mask` (another rater's),
+`mask_transform` (an ITK affine from native space to the space of both masks) and patient columns such as `age` and
+`sex`. Paths are relative to the table and must stay below its folder. A JSON file next to an image with the same name
+is its sidecar. Findings name lines and columns but repeat neither paths nor names.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _NOT_OF_THE_PATIENT = {"study", "patient", "mask", *_FURTHER, *(role for task in
 
 
 def is_table(path: Path) -> bool:
-    """Whether this is a file that may be a table of paths."""
+    """Whether this file may be a table of paths."""
     return path.suffix in (".csv", ".tsv") and path.is_file()
 
 
 def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """All rows, in the order of their studies' names. Raises DatasetError where a column is missing or there is no row.
+    """Find the studies of all rows, sorted by name. Raises DatasetError if a column is missing or there is no row.
 
     The site of a study is that of its row, else `site`, else `site-1`.
     """
@@ -49,7 +49,7 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
         faults = _faults_of_names(record, count)
         if len(cells) != len(table.columns):
-            what = f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct it"
+            what = f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct the line"
             faults.insert(0, Finding(code="bad-name", place="row", what=what))
         found.append(_study(path.parent, line, record, faults, task, site or DEFAULT_SITE))
     return dataset_of(sorted(found, key=lambda study: study.study))
@@ -59,29 +59,31 @@ def _check_columns(path: Path, table: Table, task: Task) -> None:
     wanted = ("study", "patient", *task.roles, "mask")
     faults = [f"wanted a column {column}, found none; add it" for column in wanted if column not in table.columns]
     twice = [column for column in (*wanted, *_FURTHER) if table.columns.count(column) > 1]
-    faults += [f"wanted one column {column}, found more; keep one" for column in twice]
+    faults += [f"wanted one column {column}, found several; keep one" for column in twice]
     if not table.rows:
-        faults.append("wanted a row for each study below it, found none; add them")
+        faults.append("wanted one row per study below this line, found none; add the rows")
     if faults:
         raise DatasetError(*(f"{path}: line 1: {fault}" for fault in faults))
 
 
 def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> list[Finding]:
-    """What is wrong with the study's name and the patient's label."""
+    """Findings on the study's name and the patient's label."""
     faults: list[tuple[str, str]] = []
     if not is_study_id(record.get("study", "")):
-        faults.append(("study", "wanted sub-<letters and digits>, and _ses-<letters and digits> if need be; rename it"))
+        faults.append(
+            ("study", "wanted sub-<letters and digits>, optionally with _ses-<letters and digits>; rename it")
+        )
     elif count[record["study"]] > 1:
-        faults.append(("study", "wanted each study once, found it on other lines too; keep one, or tell visits apart"))
+        faults.append(("study", "wanted each study once, found it on several lines; keep one, or name visits apart"))
     if not _patient(record):
-        faults.append(("patient", "wanted letters and digits; rename it"))
+        faults.append(("patient", "wanted only letters and digits; rename it"))
     return [Finding(code="bad-name", place=place, what=what) for place, what in faults]
 
 
 def _study(
     folder: Path, line: int, record: Mapping[str, str], findings: list[Finding], task: Task, site: Slug
 ) -> StudyFiles | Exclusion:
-    """One row as a study; `findings` are those that it has already."""
+    """One row as a study; `findings` are those already made on its row."""
     root = folder.resolve()
 
     def found(column: str, place: str, *, optional: bool = False) -> Path | None:
@@ -101,8 +103,8 @@ def _study(
     sidecars = {role: _sidecar(image, root, place_of(task, role), findings) for role, image in there.items()}
     name = record.get("study", "")
     if mask is None or findings:
-        told = tuple(finding.model_copy(update={"what": f"line {line}: {finding.what}"}) for finding in findings)
-        return Exclusion(study=name if is_study_id(name) else f"line {line}", findings=told)
+        placed = tuple(finding.model_copy(update={"what": f"line {line}: {finding.what}"}) for finding in findings)
+        return Exclusion(study=name if is_study_id(name) else f"line {line}", findings=placed)
     return StudyFiles(
         study=name,
         patient=_patient(record),
@@ -116,7 +118,7 @@ def _study(
 
 
 def _patient(record: Mapping[str, str]) -> str:
-    """The patient's label, without `sub-`; empty where it is none."""
+    """The patient's label without `sub-`; empty if it is not valid."""
     label = record.get("patient", "").removeprefix("sub-")
     return label if re.fullmatch(r"[A-Za-z0-9]+", label) else ""
 
@@ -125,15 +127,15 @@ def _fault_of_path(text: str, path: Path, root: Path) -> tuple[Code, str] | None
     if not text:
         return "missing-file", "is empty; wanted a path"
     if PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith("~"):
-        return "bad-name", "holds an absolute path; wanted one that starts at the table's folder"
+        return "bad-name", "has an absolute path; wanted a path relative to the table's folder"
     if os.path.normpath(text).split(os.sep)[0] == os.pardir:
-        return "bad-name", "leads out of the table's folder; put the table above the data"
+        return "bad-name", "leads out of the table's folder; move the table to a folder above the data"
     fault = fault_of_file(path, root)
     return ("missing-file", f"names a file that {fault}") if fault else None
 
 
 def _sidecar(image: Path, root: Path, place: str, findings: list[Finding]) -> dict[str, Any]:
-    """The JSON file beside an image, where there is one."""
+    """Content of the JSON file next to an image, if there is one."""
     path = image.with_name(f"{re.sub(r'[.]nii([.]gz)?$', '', image.name)}.json")
     if not path.is_symlink() and not path.exists():
         return {}

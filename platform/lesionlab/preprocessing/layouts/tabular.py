@@ -1,4 +1,4 @@
-"""A table of text (.tsv, .csv) in; its rows, with their line numbers, out."""
+"""Read a text table (.tsv, .csv) with the line numbers of its rows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from storage_schemas.base import Slug
 
 @dataclass(frozen=True)
 class Table:
-    """Text as it stands in the file, blanks around it removed; rows may be shorter or longer than the header."""
+    """Text of the file, with blanks around each cell removed; rows may be shorter or longer than the header."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[int, tuple[str, ...]], ...]
-    """Line number (1 is the header's) and cells; empty lines are left out."""
+    """Line number (the header is line 1) and cells; empty lines are skipped."""
 
     def records(self) -> list[dict[str, str]]:
-        """Each row by column, as far as it reaches."""
+        """Each row as a dict by column; short rows have fewer entries."""
         return [dict(zip(self.columns, cells, strict=False)) for _, cells in self.rows]
 
 
 def read_table(path: Path) -> Table:
-    """Tabs divide a .tsv, commas a .csv. Raises DatasetError where it cannot be read."""
+    """Read a table separated by tabs (.tsv) or commas (.csv). Raises DatasetError if it cannot be read."""
     tabs = path.suffix == ".tsv"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -38,6 +38,6 @@ def read_table(path: Path) -> Table:
 
 
 def site_of(name: str) -> Slug | None:
-    """A site as a plain name (`Site A` becomes `site-a`); None where none is told."""
+    """Convert a site to a plain name (`Site A` becomes `site-a`); None if no site is given."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-")
     return plain if plain and name != "n/a" else None
