@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 
 from lesionlab.errors import TrainingError
 from lesionlab.model.devices import arithmetic, best_device
+from lesionlab.model.parts import PartedNetwork
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
@@ -98,7 +99,7 @@ class Patch:
 
 def train(
     run: RunSpec,
-    network: nn.Module,
+    network: PartedNetwork,
     transfers: Sequence[TensorTransfer],
     volumes: Sequence[StudyArrays],
     store: Objects,
@@ -119,9 +120,10 @@ def train(
     progress = resume(store, run.run_id, network, adam) or Progress(epochs=0, steps=0, loss=math.nan)
     copies = augmented_copies(run, volumes, worker, cache)
     length = length_of(run)
-    frozen, parallel = None, network
+    frozen: frozenset[str] | None = None
+    parallel: nn.Module = network
     for epoch in range(progress.epochs, length.epochs):
-        if frozen != (wanted := frozen_in(epoch, run.training.freezing, transfers)):
+        if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
             apply_freezing(network, frozen := wanted)
             parallel = worker.parallel(network)  # anew: it fixes which gradients the workers exchange
         losses = train_epoch(run, epoch, parallel, adam, copies, worker)
