@@ -16,7 +16,7 @@ from storage_schemas.identity import Aside, Neutral, identity, identity_digest
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName, Precision
 from storage_schemas.results import Arm, CellColumns
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import Task
 from storage_schemas.versions import ResultVersions
 
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -187,7 +187,7 @@ class RunSpec(Named):
     """
 
     experiment: Slug
-    task: TaskName
+    task: Task
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
     cell: Cell | None
@@ -255,7 +255,7 @@ class RunSpec(Named):
         return CellColumns(
             experiment=self.experiment,
             run_id=self.run_id,
-            task=self.task,
+            task=self.task.name,
             arm=self.cell.arm,
             source=self.cell.source,
             training_size=self.cell.training_size,
