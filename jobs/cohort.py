@@ -34,7 +34,7 @@ def tables_of(store: Store, name: Slug, spec_name: str | None) -> dict[str, Shee
     if not store.exists(key):
         raise InputError(f"cohort {name}: it was brought in before facts were kept; run lesionlab preprocess again")
     split = split_of(store, manifest, spec_name) if spec_name else None
-    return cohort_tables(read_rows(store, [key], StudyFacts), f"Cohort {name}, {manifest.task}", split)
+    return cohort_tables(read_rows(store, [key], StudyFacts), f"Cohort {name}, {manifest.task.name}", split)
 
 
 def split_of(store: Store, manifest: Manifest, spec_name: str) -> Split:

@@ -21,16 +21,18 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
+from storage_schemas.tasks import same_task, told_apart
 from storage_schemas.versions import CURRENT
 
 
 def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
     """The run that tests a model on a whole cohort. Raises SpecError where it was made for other images."""
-    wanted, found = (card.task, card.spacing_mm), (manifest.task, manifest.spacing_mm)
-    if wanted != found:
+    if not same_task(card.task, manifest.task) or card.spacing_mm != manifest.spacing_mm:
+        wanted, found = told_apart(card.task, manifest.task)
         raise SpecError(
-            f"model {card.name}@{card.version} is for {wanted[0]} at {wanted[1]} mm, "
-            f"cohort {manifest.cohort} was prepared for {found[0]} at {found[1]} mm; preprocess it for the model"
+            f"model {card.name}@{card.version} is for {wanted} at {card.spacing_mm} mm, "
+            f"cohort {manifest.cohort} was prepared for {found} at {manifest.spacing_mm} mm; "
+            "preprocess it for the model"
         )
     return RunSpec.named(
         experiment=f"evaluate-{card.name}",

@@ -23,7 +23,7 @@ def models(store: StoreOption) -> None:
             card.name,
             card.version,
             "yes" if champion(place, card.name) == card.version else "",
-            card.task,
+            card.task.name,
             f"{card.spacing_mm:g}",
             str(card.architecture.depth),
             f"{card.training_studies} studies of {card.cohort}",

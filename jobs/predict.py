@@ -18,7 +18,7 @@ from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
 from lesionlab.imaging.volume import Volume, read_volume
 from lesionlab.model.devices import best_device
 from lesionlab.preprocessing.channels import prepare_images
-from storage_schemas.tasks import TASKS, Task
+from storage_schemas.tasks import Task
 
 
 def predict(
@@ -57,7 +57,7 @@ def predict(
         refuse_existing("--out", out)
     given = [(role, read_volume(path)) for role, path in named]
     network, card = registered_network(connect(store), model)
-    task = TASKS[card.task]
+    task = card.task
     scans = by_role(given, task)
     native = scans[task.native].grid
     prepared = prepare_images(scans, task, card.spacing_mm)

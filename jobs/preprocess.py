@@ -21,6 +21,7 @@ from jobs.shared.intake import (
     shared_out,
 )
 from jobs.shared.progress import steps
+from jobs.shared.tasks import load_task
 from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, tally
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import Dataset
@@ -78,7 +79,7 @@ def preprocess(
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect(store)
-    recipe = recipe_of(task, spacing, scrub=scrub)
+    recipe = recipe_of(load_task(task), spacing, scrub=scrub)
     dataset = admit(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):

@@ -70,7 +70,7 @@ def pretrain(
     for card in pretrain_sources(study, place, cache, plain=plain):
         console.print(
             f"registered {card.name}@{card.version}: depth {card.architecture.depth}, "
-            f"{card.training_studies} studies of {card.cohort}, {card.task}",
+            f"{card.training_studies} studies of {card.cohort}, {card.task.name}",
             markup=False,
         )
 

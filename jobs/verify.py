@@ -28,6 +28,7 @@ from jobs.shared.intake import (
 )
 from jobs.shared.output_file import csv_text, refuse_inputs, save_output
 from jobs.shared.progress import steps
+from jobs.shared.tasks import load_task
 from lesionlab.preprocessing.cohort import judge, tally
 from lesionlab.preprocessing.costs import READING, study_cost
 from lesionlab.preprocessing.ingest import check_study
@@ -60,7 +61,7 @@ def verify(
 
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
-    recipe = recipe_of(task, spacing, scrub=scrub)
+    recipe = recipe_of(load_task(task), spacing, scrub=scrub)
     dataset = admit(path, recipe, site, hash_ids=hash_ids)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():

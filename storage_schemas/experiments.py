@@ -18,7 +18,7 @@ from storage_schemas.models import Adaptation, Architecture, InferenceConfig
 from storage_schemas.results import Fraction
 from storage_schemas.runs import Budget, Cell, Freezing, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import Task, TaskNamedOrFull, same_task, told_apart
 from storage_schemas.versions import ResultVersions
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
@@ -66,7 +66,7 @@ class Source(Document):
     """Taken from another study of this store; without this and `cohort` it must be registered already."""
     training: TrainingConfig | None = None
     """None: as the study's own trainings."""
-    task: TaskName | None = None
+    task: TaskNamedOrFull | None = None
     """What it was trained for; None: the study's own task. Another one must be declared here and in `adaptation`."""
     adaptation: Adaptation | None = None
     """How its weights are fitted to the study's networks; None: they must fit as they are."""
@@ -103,7 +103,7 @@ class ExperimentSpec(Document):
 
     name: Slug
     title: str
-    task: TaskName
+    task: TaskNamedOrFull
     spacing_mm: Annotated[float, Field(gt=0)] = 1.0
     """Isotropic model grid."""
     cohorts: dict[Slug, Cohort]
@@ -171,7 +171,7 @@ class ExperimentSpec(Document):
         """The study's network at this depth."""
         return self.architecture.model_copy(update={"depth": depth})
 
-    def task_of(self, cohort: Slug) -> TaskName:
+    def task_of(self, cohort: Slug) -> Task:
         """What the studies of a cohort are prepared for."""
         return next((s.task for s in self.sources if s.cohort == cohort and s.task), self.task)
 
@@ -238,24 +238,28 @@ class ExperimentSpec(Document):
         for name in [self.target.cohort, *(s.cohort for s in self.sources if s.cohort)]:
             if name not in self.cohorts:
                 yield f"cohorts: {name!r} is used but not described; described are {sorted(self.cohorts)}"
-        channels = TASKS[self.task].channel_names
+        channels = self.task.channel_names
         for source in self.sources:
             task = source.task or self.task
+            if task.name == self.task.name and not same_task(task, self.task):
+                theirs, ours = told_apart(task, self.task)
+                yield f"source {source.model}: task {theirs} is not the study's {ours}; give it a name of its own"
             if source.cohort == self.target.cohort:
                 yield f"source {source.model}: {source.cohort} is the target; a model is not tested on what trained it"
-            if source.cohort and self.task_of(source.cohort) != task:
+            if source.cohort and not same_task(self.task_of(source.cohort), task):
                 yield f"source {source.model}: cohort {source.cohort} is also prepared for another task"
             declared = source.adaptation.channels if source.adaptation else {}
             taken = {name for origin in declared.values() for name in origin.taken_from}
-            found = TASKS[task].channel_names
+            found = task.channel_names
             if (declared and declared.keys() != set(channels)) or not taken <= set(found):
                 yield (
                     f"source {source.model}: adaptation must say where each of {', '.join(channels)} comes from, "
-                    f"among {', '.join(found)} of {task}; found {', '.join(declared)} from {', '.join(sorted(taken))}"
+                    f"among {', '.join(found)} of {task.name}; "
+                    f"found {', '.join(declared)} from {', '.join(sorted(taken))}"
                 )
             elif not declared and found != channels:
                 yield (
-                    f"source {source.model}: trained for {task} it sees {', '.join(found)}, the study "
+                    f"source {source.model}: trained for {task.name} it sees {', '.join(found)}, the study "
                     f"{', '.join(channels)}; declare adaptation.channels"
                 )
             if source.adaptation and source.adaptation.head == "reinitialise" and self.default_tested_on != "nothing":

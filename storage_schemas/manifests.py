@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
 ENTRY_ATTRIBUTE = "manifest_entry"
@@ -58,7 +58,7 @@ class Manifest(Named):
     """What one ingestion left in the store. Raises ValueError where one study is listed twice."""
 
     cohort: Slug
-    task: TaskName
+    task: Task
     spacing_mm: Annotated[float, Field(gt=0)]
     studies: tuple[ManifestEntry, ...]
     excluded: tuple[Exclusion, ...] = ()

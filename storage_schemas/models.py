@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import Task
 
 
 class Architecture(Document):
@@ -53,7 +53,7 @@ class ModelCard(Document):
     name: Slug
     version: Digest
     """The run that trained it."""
-    task: TaskName
+    task: Task
     architecture: Architecture
     channels: tuple[str, ...]
     """Input channels, in order."""

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage_schemas.base import Digest, Document, Slug, StudyId
-from storage_schemas.tasks import TaskName
 
 Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
 """de-novo: de_novo weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
@@ -25,7 +24,8 @@ class CellColumns(Document):
     experiment: Slug
     """The ExperimentSpec's name: the scientific study, not the MRI study."""
     run_id: Digest
-    task: TaskName
+    task: Slug
+    """Its name; what it is stands in the manifest and in the model's card."""
     arm: Arm
     source: Slug | None
     """Default model that it started from; null for de novo."""

@@ -12,12 +12,14 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
-from storage_schemas.identity import Aside, identity, identity_digest
+from storage_schemas.identity import Aside, Neutral, identity, identity_digest
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName, Precision
 from storage_schemas.results import Arm, CellColumns
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import Task
 from storage_schemas.versions import ResultVersions
+
+Optimizer = Literal["adam", "adamw", "sgd"]
 
 
 class Elastic(Document):
@@ -77,7 +79,10 @@ class TrainingConfig(Document):
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Patches per step over all workers together."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Adam; the paper's exponent is lost in print, see DECISIONS.md."""
+    """Adam's; the paper's exponent is lost in print, see DECISIONS.md."""
+    optimizer: Annotated[Optimizer, Neutral("adam")] = "adam"
+    """adamw: with a weight decay of 0.01. sgd: with Nesterov momentum of 0.99; it wants a learning rate about a hundred
+    times that of Adam (nnU-Net: 1e-2)."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps in all, in place of `epochs`: the same budget at every training size; the last epoch ends where
     they are reached. None: by epochs."""
@@ -182,7 +187,7 @@ class RunSpec(Named):
     """
 
     experiment: Slug
-    task: TaskName
+    task: Task
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
     cell: Cell | None
@@ -250,7 +255,7 @@ class RunSpec(Named):
         return CellColumns(
             experiment=self.experiment,
             run_id=self.run_id,
-            task=self.task,
+            task=self.task.name,
             arm=self.cell.arm,
             source=self.cell.source,
             training_size=self.cell.training_size,

@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage_schemas.base import Digest, Document, Sha256, StudyId
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import Task
 from storage_schemas.versions import Version
 
 ATTRIBUTE = "study_volume"
@@ -100,7 +100,7 @@ class StudyVolumeCard(Document):
     study: StudyId
     patient: str
     site: str
-    task: TaskName
+    task: Task
     axes: Literal["CIJK"] = "CIJK"
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]

@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from jobs.shared.command_line import console
 from lesionlab.errors import SpecError
-from lesionlab.experiments.spec_faults import validation_faults
-from lesionlab.experiments.spec_files import read_yaml
+from lesionlab.experiments.spec_files import read_yaml, validated
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named, takes_a_known_name
 
 
@@ -30,11 +28,7 @@ def load_definition(name: str) -> MetricDefinition:
     content = read_yaml(path, f"definition {path}")
     if isinstance(content, dict):
         content = {"name": re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")[:63]} | content
-    try:
-        written = MetricDefinition.model_validate(content)
-    except ValidationError as error:
-        faults = validation_faults(error, MetricDefinition)
-        raise SpecError(*(f"definition {path}: {fault}" for fault in faults)) from error
+    written = validated(content, MetricDefinition, f"definition {path}")
     if takes_a_known_name(written):
         raise SpecError(
             f"definition {path}: {written.name} is the name of another definition; give it a name of its own"

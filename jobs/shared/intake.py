@@ -30,12 +30,18 @@ from lesionlab.preprocessing.privacy import (
     scrubbed,
 )
 from storage_schemas.base import Slug
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import TASKS, Task
 
 DatasetArgument = Annotated[
     Path, typer.Argument(metavar="DATASET", help=f"A dataset: {', '.join(layout.name for layout in LAYOUTS)}.")
 ]
-TaskOption = Annotated[TaskName, typer.Option(help="What is read, and what must be found.")]
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help=f"What is read, and what must be found: {', '.join(TASKS)}, or a YAML file with a task of your own.",
+    ),
+]
 SpacingOption = Annotated[float, typer.Option(min=0.5, max=5.0, metavar="MM", help="Isotropic model grid.")]
 SiteOption = Annotated[
     str | None,
@@ -59,9 +65,9 @@ WorkersOption = Annotated[
 ]
 
 
-def recipe_of(task: TaskName, spacing_mm: float, *, scrub: bool) -> Recipe:
+def recipe_of(task: Task, spacing_mm: float, *, scrub: bool) -> Recipe:
     """What the code that is installed makes of a study."""
-    return Recipe(TASKS[task], spacing_mm, scrub)
+    return Recipe(task, spacing_mm, scrub)
 
 
 def admit(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:

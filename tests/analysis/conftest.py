@@ -22,6 +22,7 @@ from storage_schemas.models import ModelCard, ModelName
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.splits import Split, Target
+from storage_schemas.tasks import TASKS
 from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
 from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import (
@@ -55,7 +56,7 @@ def spec() -> ExperimentSpec:
     return ExperimentSpec(
         name="drawn",
         title="A drawn study",
-        task="flair-single",
+        task=TASKS["flair-single"],
         spacing_mm=2.0,
         cohorts={
             "drawn-ms": Cohort(simulate=CohortPlan(pathology="ms", studies=12, seed=1)),

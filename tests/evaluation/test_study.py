@@ -26,6 +26,7 @@ from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
+from storage_schemas.tasks import TASKS
 from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import ATTRIBUTE, Normalisation, SourceImage, StudyVolumeCard
 
@@ -46,7 +47,7 @@ ENTRY = ManifestEntry(
 
 RUN = RunSpec.named(
     experiment="drawn",
-    task="flair-single",
+    task=TASKS["flair-single"],
     channels=("flair",),
     spacing_mm=1.0,
     cell=Cell(arm="fine-tuned", source="glioma", training_size=10, fold=2, seed=0),

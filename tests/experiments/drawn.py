@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.tasks import TaskName
+from storage_schemas.tasks import TASKS, Task
 
 
 def entry(
@@ -30,7 +30,7 @@ def entry(
     )
 
 
-def manifest(*entries: ManifestEntry, cohort: str = "ms", task: TaskName = "flair-single") -> Manifest:
+def manifest(*entries: ManifestEntry, cohort: str = "ms", task: Task = TASKS["flair-single"]) -> Manifest:
     return Manifest.named(cohort=cohort, task=task, spacing_mm=1.0, studies=entries)
 
 

@@ -17,6 +17,7 @@ from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelCard, ModelName
 from storage_schemas.runs import Freezing, Parent, RunSpec, TrainingConfig
+from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import cohort_of, entry, manifest
 
 
@@ -44,7 +45,7 @@ def card(**changes: Any) -> ModelCard:
         {
             "name": "default",
             "version": "0" * 16,
-            "task": "flair-single",
+            "task": TASKS["flair-single"],
             "architecture": Architecture(),
             "channels": ("flair",),
             "spacing_mm": 1.0,
@@ -219,7 +220,7 @@ TWO_CHANNELS = {"channels": {"before": {"zero": True}, "after": {"copy_of": "fla
 
 
 def test_a_model_of_another_task_is_taken_only_where_that_is_declared() -> None:
-    cohort = cohort_of(60, task="enhancing")
+    cohort = cohort_of(60, task=TASKS["enhancing"])
     declared = {"model": "default", "task": "flair-single", "adaptation": TWO_CHANNELS}
     plan = planned(spec(task="enhancing", sources=[declared]), default=card(), cohort=cohort)
     assert {run.channels for run in plan.runs} == {("before", "after")}
@@ -231,10 +232,10 @@ def test_a_model_of_another_task_is_taken_only_where_that_is_declared() -> None:
 def test_a_source_of_another_task_is_pretrained_for_that_task() -> None:
     declared = {"model": "default", "cohort": "glioma", "task": "flair-single", "adaptation": TWO_CHANNELS}
     study = spec(task="enhancing", sources=[declared])
-    assert study.task_of("glioma") == "flair-single"
-    assert study.task_of("ms") == "enhancing"
+    assert study.task_of("glioma") == TASKS["flair-single"]
+    assert study.task_of("ms") == TASKS["enhancing"]
     run = pretraining(study, study.sources[0], 4, glioma())
-    assert (run.task, run.channels) == ("flair-single", ("flair",))
+    assert (run.task, run.channels) == (TASKS["flair-single"], ("flair",))
 
 
 def test_a_cohort_prepared_at_another_spacing_is_refused() -> None:

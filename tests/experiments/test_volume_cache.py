@@ -15,6 +15,7 @@ from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
+from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, Grid, Normalisation, StudyVolumeCard
 from tests.experiments.asking import ask
 
@@ -33,7 +34,7 @@ CARD = StudyVolumeCard(
     study="sub-1",
     patient="1",
     site="a",
-    task="flair-single",
+    task=TASKS["flair-single"],
     channels=("flair",),
     spacing_mm=1.0,
     model_grid=Grid(shape=(12, 10, 8), affine=IDENTITY),

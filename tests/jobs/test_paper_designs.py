@@ -15,7 +15,6 @@ from lesionlab.experiments.registry import SourceModel
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import InferenceConfig, ModelCard
-from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import entry, manifest
 
 PAPER = {"wahlig2023-flair-single": (180, 60), "wahlig2023-flair-new": (60, 60), "wahlig2023-enhancing": (24, 40)}
@@ -31,7 +30,7 @@ def resolved(spec: ExperimentSpec, target: Manifest) -> Plan:
                 version=f"{depth:016x}",
                 task=spec.task,
                 architecture=spec.architecture_at(depth),
-                channels=TASKS[spec.task].channel_names,
+                channels=spec.task.channel_names,
                 spacing_mm=spec.spacing_mm,
                 patch_voxels=spec.training.patch_voxels,
                 inference=InferenceConfig(),

@@ -15,7 +15,7 @@ from lesionlab.store.documents import create_document, move_pointer
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from storage_schemas.models import Architecture, InferenceConfig, ModelCard
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import TASKS
 from tests.imaging.heads import THREE_MM
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.pairs import gadolinium
@@ -23,7 +23,7 @@ from tests.preprocessing.pairs import gadolinium
 VERSION = "0123456789abcdef"
 
 
-def keep_model(store_uri: str, task: TaskName) -> None:
+def keep_model(store_uri: str, task: str) -> None:
     """A network that nobody trained, under the name `fresh`."""
     store, channels = open_store(store_uri), TASKS[task].channel_names
     architecture = Architecture(depth=1, base_channels=2)
@@ -31,7 +31,7 @@ def keep_model(store_uri: str, task: TaskName) -> None:
     card = ModelCard(
         name="fresh",
         version=VERSION,
-        task=task,
+        task=TASKS[task],
         architecture=architecture,
         channels=channels,
         spacing_mm=3.0,

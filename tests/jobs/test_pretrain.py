@@ -12,17 +12,17 @@ from lesionlab.experiments.registry import models
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
 from storage_schemas.cohorts import CohortPlan
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import TASKS
 from tests.jobs.conftest import Lesionlab
 
-COHORTS: dict[TaskName, dict[str, Any]] = {
+COHORTS: dict[str, dict[str, Any]] = {
     "flair-single": {"pathology": ["glioma", "leukodystrophy", "small-vessel"], "studies": 3},
     "flair-new": {"pathology": "glioma", "studies": 1, "timepoints": 2},
     "enhancing": {"pathology": "metastases", "studies": 1, "contrasts": ["T1w", "ce-gadolinium_T1w"]},
 }
 
 
-def study_file(folder: Path, task: TaskName, simulate: dict[str, Any] | None) -> Path:
+def study_file(folder: Path, task: str, simulate: dict[str, Any] | None) -> Path:
     """A study whose target nobody has: pretraining does not ask for it."""
     study = {
         "name": "small",
@@ -44,13 +44,13 @@ def study_file(folder: Path, task: TaskName, simulate: dict[str, Any] | None) ->
 
 @pytest.mark.parametrize("task", COHORTS)
 def test_a_default_model_of_each_task_from_a_simulated_cohort(
-    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, task: TaskName
+    lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, task: str
 ) -> None:
     spec = study_file(tmp_path, task, COHORTS[task] | {"seed": 1, "spacing_mm": 4.0})
     result = lesionlab("pretrain", spec, "--plain", "--work", tmp_path / "work")
     assert result.exit_code == 0, result.output
     (card,) = models(open_store(file_store_uri))
-    assert (card.name, card.task, card.channels) == ("elsewhere", task, TASKS[task].channel_names)
+    assert (card.name, card.task, card.channels) == ("elsewhere", TASKS[task], TASKS[task].channel_names)
     assert card.training_studies == COHORTS[task]["studies"]
     assert f"registered elsewhere@{card.version}: depth 1" in result.output
 

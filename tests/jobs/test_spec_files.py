@@ -83,7 +83,7 @@ def test_where_nothing_similar_is_known_the_keys_of_that_place_are_listed(tmp_pa
         ({"budgets": [10]}, "budgets.0: wanted keys with values; found 10"),
         ({"spacing_mm": "1 mm"}, "spacing_mm: wanted a number; found '1 mm'"),
         ({"spacing_mm": 0}, "spacing_mm: wanted more than 0; found 0"),
-        ({"task": "flair"}, "task: wanted one of 'flair-single'"),
+        ({"task": "flair"}, "task: wanted one of flair-single, flair-new, "),
         ({"training_sizes": [1.5]}, "training_sizes.0: wanted a whole number; found 1.5"),
         ({"target": {"cohort": "ms", "sites": ["North Site"]}}, "`North Site` is north-site here); found 'North Site'"),
         ({"title": None}, "title: wanted text; found nothing"),

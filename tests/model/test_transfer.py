@@ -11,6 +11,7 @@ from lesionlab.model.transfer import load_pretrained, random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from storage_schemas.models import Adaptation, Architecture, ChannelOrigin, InferenceConfig, ModelCard
+from storage_schemas.tasks import TASKS
 
 SMALL = Architecture(depth=2, base_channels=4)
 FLAIR = ("flair",)
@@ -20,7 +21,7 @@ def card_of(weights, **changes):
     fields = {
         "name": "glioma",
         "version": "0123456789abcdef",
-        "task": "flair-single",
+        "task": TASKS["flair-single"],
         "architecture": SMALL,
         "channels": FLAIR,
         "spacing_mm": 1.0,

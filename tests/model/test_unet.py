@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lesionlab.model.parts import Place
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from storage_schemas.models import Architecture
@@ -79,3 +80,49 @@ def test_a_fresh_network_holds_lesions_for_rare_but_not_for_impossible():
     lesion_BIJK = torch.softmax(logits_BCIJK, dim=1)[:, 1]
     assert 0.001 < lesion_BIJK.mean().item() < 0.1
     assert 0.05 < logits_BCIJK.std(dim=(2, 3, 4)).min().item() < 5
+
+
+@pytest.mark.parametrize(
+    ("tensor", "part", "level", "voxels"),
+    [
+        ("entry.conv1.weight", "encoder", 0, 16),
+        ("down.0.block.conv1.weight", "encoder", 1, 8),
+        ("down.2.block.conv2.weight", "encoder", 3, 2),
+        ("merge.0.conv1.weight", "decoder", 2, 4),
+        ("merge.2.conv2.weight", "decoder", 0, 16),
+        ("head.weight", "head", 0, 16),
+    ],
+)
+def test_a_tensor_stands_at_the_level_at_which_it_works(tensor, part, level, voxels):
+    network = build_unet(Architecture(depth=3, base_channels=2), channels=1, seed=0)
+    made = []
+    module = network.get_submodule(tensor.removesuffix(".weight"))
+    module.register_forward_hook(lambda _module, _seen, features_BCijk: made.append(features_BCijk.shape[2:]))
+    network(torch.randn(1, 1, 16, 16, 16))
+    assert made == [(voxels,) * 3]
+    place = network.place_of(tensor)
+    assert (place.part, place.level) == (part, level)
+
+
+def test_up_samplings_stand_at_the_level_that_they_make_and_say_what_they_read():
+    network = build_unet(Architecture(depth=2, base_channels=2), channels=1, seed=0)
+    places = {number: network.place_of(f"up.{number}.reduce.bias") for number in (0, 1)}
+    assert places == {0: Place("decoder", 1, "up.reduce.bias"), 1: Place("decoder", 0, "up.reduce.bias")}
+    assert [place.reads for place in places.values()] == ["encoder", "decoder"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("upsampling", ["linear", "transposed"])
+def test_every_tensor_has_a_place_of_its_own(depth, upsampling):
+    architecture = Architecture(depth=depth, base_channels=2, norm="batch", upsampling=upsampling)
+    network = build_unet(architecture, channels=1, seed=0)
+    assert len(network.by_place()) == len(network.state_dict())
+    with pytest.raises(KeyError, match="stem"):
+        network.place_of("stem.0.weight")
+
+
+def test_only_the_first_convolution_knows_the_input_channels():
+    one, three = (build_unet(SMALL, channels, seed=0) for channels in (1, 3))
+    shapes = {name: tensor.shape for name, tensor in three.state_dict().items()}
+    other = {name for name, tensor in one.state_dict().items() if tensor.shape != shapes[name]}
+    assert other == {one.first_convolution}

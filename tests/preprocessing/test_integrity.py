@@ -319,15 +319,26 @@ FAILED = {
 
 @pytest.mark.parametrize("numbers", RIGHT.values(), ids=RIGHT)
 def test_correct_registrations_pass(numbers):
-    assert registration_findings([report(*numbers)]) == []
+    assert registration_findings([report(*numbers)], NEW) == []
 
 
 @pytest.mark.parametrize("numbers", FAILED.values(), ids=FAILED)
 def test_failed_registrations_are_refused_with_their_numbers(numbers):
-    (finding,) = registration_findings([report(*numbers)])
+    (finding,) = registration_findings([report(*numbers)], NEW)
     assert (finding.place, finding.code, finding.repaired) == ("follow-up", "registration-failed", False)
     _, before, after, overlap = numbers
     assert f"found {after:.2f} and {overlap:.2f} after registration (correlation {before:.2f} before)" in finding.what
+
+
+@pytest.mark.parametrize(("least", "passes"), [(None, False), (0.6, True), (0.7, False)])
+def test_a_task_may_say_how_well_the_edges_of_its_contrasts_agree(least, passes):
+    two_contrasts = NEW.model_copy(
+        update={"registrations": (NEW.registrations[0].model_copy(update={"least_correlation": least}),)}
+    )
+    found = registration_findings([report("rigid", 0.40, 0.65, 0.98)], two_contrasts)
+    assert bool(found) != passes
+    assert all(f"of at least {least or 0.75:.2f} and" in finding.what for finding in found)
+    assert registration_findings([report("rigid", 0.90, 0.65, 0.98)], two_contrasts)  # worse than before
 
 
 # The whole list

@@ -10,6 +10,7 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, ModelName
 from storage_schemas.runs import Cell, InferenceConfig, Parent, RunSpec, TrainingConfig
+from storage_schemas.tasks import TASKS
 from storage_schemas.versions import CURRENT
 
 
@@ -32,7 +33,7 @@ def run() -> RunSpec:
     """One fine-tuned cell."""
     return RunSpec.named(
         experiment="small",
-        task="flair-single",
+        task=TASKS["flair-single"],
         channels=("flair",),
         spacing_mm=1.0,
         cell=Cell(arm="fine-tuned", source="glioma", training_size=1, fold=1, seed=0),

@@ -14,6 +14,7 @@ from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.export import EXPORTED, FOLDER, schema_files
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelName
+from storage_schemas.tasks import TASKS
 
 
 def subclasses(base: type[Document]) -> list[type[Document]]:
@@ -65,7 +66,7 @@ def test_a_manifest_that_lists_a_study_twice_names_it() -> None:
         lesion_volume_ml=0.5,
     )
     with pytest.raises(ValidationError, match="cohort ms: listed more than once: sub-1"):
-        Manifest.named(cohort="ms", task="flair-single", spacing_mm=1.0, studies=(entry, entry))
+        Manifest.named(cohort="ms", task=TASKS["flair-single"], spacing_mm=1.0, studies=(entry, entry))
 
 
 def test_the_exported_schemas_are_current() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from storage_schemas.identity import identity
 from storage_schemas.models import ChannelOrigin
 from storage_schemas.runs import Freezing, TrainingConfig
 
@@ -38,3 +39,8 @@ def test_a_freezing_that_never_ends_must_say_so() -> None:
 def test_a_channel_has_one_origin(origin: dict[str, object], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         ChannelOrigin.model_validate(origin)
+
+
+def test_adam_is_what_an_identity_made_before_other_optimisers_means() -> None:
+    assert "optimizer" not in identity(TrainingConfig())
+    assert identity(TrainingConfig(optimizer="sgd"))["optimizer"] == "sgd"

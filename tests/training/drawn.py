@@ -14,6 +14,7 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig, TensorTransfer
 from storage_schemas.runs import RunSpec, TrainingConfig
+from storage_schemas.tasks import TASKS
 from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import Grid, Normalisation, StudyVolumeCard
 
@@ -48,7 +49,7 @@ def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnS
         study=study,
         patient=f"{number:03d}",
         site="drawn",
-        task="flair-single",
+        task=TASKS["flair-single"],
         channels=("flair",),
         spacing_mm=2.0,
         model_grid=grid,
@@ -81,7 +82,7 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
     }
     return RunSpec.named(
         experiment="drawn",
-        task="flair-single",
+        task=TASKS["flair-single"],
         channels=("flair",),
         spacing_mm=2.0,
         cell=None,

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.model.windows import head_probability
 from lesionlab.store.objects import open_store
+from lesionlab.training.checkpoint import Progress, save_checkpoint
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
+from lesionlab.training.optimizers import build_optimizer
 from storage_schemas import keys
 from storage_schemas.runs import Freezing
 from tests.training.drawn import draw_study, interrupted_run, make_run, taken_over
@@ -141,8 +144,14 @@ def test_a_checkpoint_is_plain_safetensors_and_says_how_far_it_is(tmp_path):
     with safetensors.safe_open(path, "pt") as checkpoint:
         header = json.loads(checkpoint.metadata()["training"])
         names = set(checkpoint.keys())
-    assert header == {"run_id": run.run_id, "epochs": 2, "steps": outcome.steps, "loss": outcome.final_loss}
-    assert {"model.head.bias", "adam.head.bias.exp_avg", "adam.head.bias.exp_avg_sq", "adam.head.bias.step"} <= names
+    assert header["run_id"] == run.run_id
+    assert header["progress"] == {"epochs": 2, "steps": outcome.steps, "loss": outcome.final_loss}
+    assert header["optimizer"]["kind"] == "Adam"
+    (group,) = header["optimizer"]["groups"]
+    assert (group["lr"], group["betas"], group["params"][-1]) == (1e-3, [0.9, 0.999], "head.bias")
+    slots = {name.removeprefix("optimizer.head.bias.") for name in names if name.startswith("optimizer.head.bias.")}
+    assert slots == {"exp_avg", "exp_avg_sq", "step"}
+    assert "model.head.bias" in names
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -152,6 +161,52 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     store.put(keys.RUN_CHECKPOINT.build(run_id=ours.run_id), store.get(keys.RUN_CHECKPOINT.build(run_id=other.run_id)))
     with pytest.raises(TrainingError, match=f"wanted a checkpoint of run {ours.run_id}, found one of {other.run_id}"):
         train_drawn(ours, studies, store, tmp_path)
+
+
+def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
+    studies, store = [draw_study(1)], open_store("memory://")
+    ours, other = make_run(studies), make_run(studies, optimizer="sgd")
+    key = keys.RUN_CHECKPOINT.build(run_id=ours.run_id)
+    network = build_unet(other.architecture, 1, other.seed)
+    progress = Progress(epochs=1, steps=2, loss=0.5)
+    save_checkpoint(store, ours.run_id, progress, network, build_optimizer(network, other.training))
+    with pytest.raises(TrainingError, match=f"{key}: wanted the state of Adam, found that of SGD; delete it"):
+        train_drawn(ours, studies, store, tmp_path)
+
+
+OPTIMIZERS = ["adam", "adamw", "sgd"]
+
+
+def test_each_optimiser_trains_another_network(tmp_path):
+    studies = [draw_study(1)]
+    weights = [
+        weights_after(make_run(studies, optimizer=name), studies, tmp_path)["head.weight"] for name in OPTIMIZERS
+    ]
+    assert not any(torch.equal(one, other) for one, other in combinations(weights, 2))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_equal_trainings_leave_equal_checkpoints(optimizer, tmp_path):
+    studies, stores = [draw_study(1)], [open_store("memory://"), open_store("memory://")]
+    run = make_run(studies, optimizer=optimizer)
+    for store in stores:
+        train_drawn(run, studies, store, tmp_path)
+    one, other = (store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)) for store in stores)
+    assert one == other
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8], ids="after {} steps".format)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_stopped_and_gone_on_with_any_optimiser_is_undisturbed(optimizer, steps, tmp_path):
+    studies, store, whole = [draw_study(1), draw_study(2)], open_store("memory://"), open_store("memory://")
+    freezing = Freezing(part="encoder", epochs=2)  # until the third epoch the frozen part has no optimiser state
+    run = make_run(studies, optimizer=optimizer, learning_rate=1e-2, epochs=3, warmup_steps=6, freezing=freezing)
+    with pytest.raises(Stop):
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), taken_over)
+    train_drawn(run, studies, store, tmp_path, receipt_of=taken_over)
+    train_drawn(run, studies, whole, tmp_path, receipt_of=taken_over)
+    key = keys.RUN_CHECKPOINT.build(run_id=run.run_id)
+    assert store.get(key) == whole.get(key)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_says_where(tmp_path):
@@ -242,7 +297,7 @@ def test_what_is_thawed_learns_from_then_on_with_an_optimiser_of_its_own_age(tmp
     network, _ = train_drawn(run, studies, store, tmp_path, receipt_of=taken_over)
     assert changed(run, network.state_dict()) == set(network.state_dict())
     checkpoint = safetensors.torch.load(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
-    ages = {part: int(checkpoint[f"adam.{part}.weight.step"]) for part in ("entry.conv1", "head")}
+    ages = {part: int(checkpoint[f"optimizer.{part}.weight.step"]) for part in ("entry.conv1", "head")}
     assert ages == {"entry.conv1": 2, "head": 6}
     assert int(checkpoint["model.entry.norm1.num_batches_tracked"]) == 2
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from lesionlab.model.parts import PartedNetwork, Place
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.training.schedule import Length, frozen_in, learning_rate, length_of
@@ -52,17 +54,40 @@ def test_the_frozen_part_is_as_declared_and_for_as_long(part, trained):
     for epochs, frozen_epochs in ((2, (0, 1)), (None, (0, 1, 2, 99))):
         freezing = Freezing(part=part, epochs=epochs)
         for epoch in frozen_epochs:
-            left = {row.tensor for row in transfers} - frozen_in(epoch, freezing, transfers)
+            left = {row.tensor for row in transfers} - frozen_in(epoch, freezing, NETWORK, transfers)
             assert {name.split(".")[0] for name in left} == trained
-    assert frozen_in(2, Freezing(part=part, epochs=2), transfers) == frozenset()
+    assert frozen_in(2, Freezing(part=part, epochs=2), NETWORK, transfers) == frozenset()
 
 
 def test_what_starts_fresh_or_was_adapted_is_never_frozen():
     forever = Freezing(part="all-but-head")
-    assert frozen_in(0, forever, random_start(NETWORK)) == frozenset()
+    assert frozen_in(0, forever, NETWORK, random_start(NETWORK)) == frozenset()
     adapted = [
         row.model_copy(update={"origin": "adapted"}) if row.tensor == "entry.conv1.weight" else row
         for row in taken_over(NETWORK)
     ]
-    left = {row.tensor for row in adapted} - frozen_in(0, forever, adapted)
+    left = {row.tensor for row in adapted} - frozen_in(0, forever, NETWORK, adapted)
     assert left == {"entry.conv1.weight", "head.weight", "head.bias"}
+
+
+class Reversed(PartedNetwork):
+    """A network whose parts have the names that a U-Net gives to others."""
+
+    first_convolution = "head.weight"
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.entry, self.down = nn.Conv3d(1, 2, 3), nn.Conv3d(2, 2, 3), nn.Conv3d(2, 2, 1)
+
+    def place_of(self, tensor):
+        module, _, name = tensor.partition(".")
+        return Place({"head": "encoder", "entry": "decoder", "down": "head"}[module], 0, name)
+
+
+@pytest.mark.parametrize(
+    ("part", "frozen"), [("encoder", {"head.weight", "head.bias"}), ("all-but-head", {"head", "entry"})]
+)
+def test_what_is_frozen_follows_from_what_the_network_declares(part, frozen):
+    network = Reversed()
+    found = frozen_in(0, Freezing(part=part), network, taken_over(network))
+    assert found == {name for name in network.state_dict() if name.startswith(tuple(frozen))}

@@ -17,7 +17,7 @@ from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import Adaptation, ModelName
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
 from storage_schemas.splits import Split
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import Task, same_task, told_apart
 from storage_schemas.versions import CURRENT
 
 Parents = Mapping[tuple[Slug, int], SourceModel]
@@ -42,7 +42,7 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
     return RunSpec.named(
         experiment=source.model,
         task=task,
-        channels=TASKS[task].channel_names,
+        channels=task.channel_names,
         spacing_mm=spec.spacing_mm,
         cell=None,
         cohort=manifest.cohort,
@@ -82,7 +82,7 @@ def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: P
             RunSpec.named(
                 experiment=spec.name,
                 task=spec.task,
-                channels=TASKS[spec.task].channel_names,
+                channels=spec.task.channel_names,
                 spacing_mm=spec.spacing_mm,
                 cell=cell,
                 cohort=manifest.cohort,
@@ -126,23 +126,25 @@ def _training(spec: ExperimentSpec, cell: Cell, parents: Parents) -> TrainingCon
     return spec.training.model_copy(update={"patch_voxels": patch_voxels})
 
 
-def _fits(spec: ExperimentSpec, task: TaskName, manifest: Manifest) -> None:
-    wanted, found = (task, spec.spacing_mm), (manifest.task, manifest.spacing_mm)
-    if wanted != found:
-        raise SpecError(
-            f"cohort {manifest.cohort}: study {spec.name} wants {wanted[0]} at {wanted[1]} mm, "
-            f"but the cohort was prepared for {found[0]} at {found[1]} mm; preprocess it again"
-        )
+def _fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
+    if same_task(task, manifest.task) and spec.spacing_mm == manifest.spacing_mm:
+        return
+    wanted, found = told_apart(task, manifest.task)
+    raise SpecError(
+        f"cohort {manifest.cohort}: study {spec.name} wants {wanted} at {spec.spacing_mm} mm, "
+        f"but the cohort was prepared for {found} at {manifest.spacing_mm} mm; preprocess it again"
+    )
 
 
 def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
     """What is declared may differ, and nothing else."""
-    channels = TASKS[spec.task].channel_names
+    channels = spec.task.channel_names
     for source in spec.sources:
         for depth in spec.network_depths:
             card = parents[source.model, depth].card
-            wanted = {"task": source.task or spec.task, "spacing_mm": spec.spacing_mm}
-            found = {"task": card.task, "spacing_mm": card.spacing_mm}
+            names = told_apart(source.task or spec.task, card.task)
+            wanted = {"task": names[0], "spacing_mm": spec.spacing_mm}
+            found = {"task": names[1], "spacing_mm": card.spacing_mm}
             faults = [
                 f"{name}: wanted {wanted[name]}, found {found[name]}" for name in wanted if wanted[name] != found[name]
             ]

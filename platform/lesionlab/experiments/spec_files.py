@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from lesionlab.errors import SpecError
 from lesionlab.experiments.spec_faults import unknown_keys, validation_faults
-from storage_schemas.definitions import takes_a_known_name
+from storage_schemas import definitions, tasks
+from storage_schemas.base import Document
 from storage_schemas.experiments import ExperimentSpec
+
+D = TypeVar("D", bound=Document)
 
 
 def read_spec(path: Path) -> ExperimentSpec:
@@ -22,12 +26,26 @@ def read_spec(path: Path) -> ExperimentSpec:
     spec, faults = _checked(read_yaml(path, f"experiment file {path}"))
     if spec is None:
         raise SpecError(*(f"experiment file {path}: {fault}" for fault in dict.fromkeys(faults)))
-    if takes_a_known_name(spec.metric):
-        name = spec.metric.name
-        raise SpecError(
-            f"experiment file {path}: metric: {name} is the name of another definition; give it a name of its own"
-        )
+    if faults := list(_taken_names(spec)):
+        raise SpecError(*(f"experiment file {path}: {fault}; give it a name of its own" for fault in faults))
     return spec
+
+
+def _taken_names(spec: ExperimentSpec) -> Iterator[str]:
+    if definitions.takes_a_known_name(spec.metric):
+        yield f"metric: {spec.metric.name} is the name of another definition"
+    own = [("task", spec.task), *((f"source {source.model}: task", source.task) for source in spec.sources)]
+    for place, task in own:
+        if task is not None and tasks.takes_a_known_name(task):
+            yield f"{place}: {task.name} is the name of another task"
+
+
+def validated(content: Any, model: type[D], what: str) -> D:
+    """A document that a person wrote. Raises SpecError with every fault in it."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(*(f"{what}: {fault}" for fault in validation_faults(error, model))) from error
 
 
 def _checked(content: Any) -> tuple[ExperimentSpec | None, list[str]]:

@@ -17,12 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from lesionlab.errors import TransferError
+from lesionlab.model.parts import Place
 from lesionlab.model.unet import UNet
 from lesionlab.model.weights import read_weights, sha256_of
 from storage_schemas.models import Adaptation, ModelCard, TensorTransfer
-
-_FIRST = "entry.conv1.weight"
-"""The one tensor that knows the input channels."""
 
 
 def load_pretrained(
@@ -45,11 +43,11 @@ def load_pretrained(
     declared = adaptation or Adaptation()
     _check_bytes(source, source_card, source_weights)
     _check_fit(source, declared.misfits(source_card, network.architecture, channels))
-    tensors = read_weights(source_weights)
-    _check_names(source, source_card, tensors)
+    described, tensors = _described(source_card), read_weights(source_weights)
+    _check_names(source, described, tensors)
+    pretrained = _Pretrained(source_card, described, described.by_place(), tensors)
     fitted = {
-        name: _fit(name, own, network.architecture.depth, channels, source_card, tensors, declared)
-        for name, own in network.state_dict().items()
+        name: _fit(name, own, network, channels, pretrained, declared) for name, own in network.state_dict().items()
     }
     network.load_state_dict({name: fit.tensor for name, fit in fitted.items()})
     _check_taken(source, network, fitted)
@@ -73,6 +71,16 @@ def shape_text(tensor: Tensor) -> str:
 
 
 @dataclass(frozen=True)
+class _Pretrained:
+    """The source: its card, a network of its shape that has no values, and its tensors."""
+
+    card: ModelCard
+    network: UNet
+    by_place: dict[Place, str]
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
 class _Fitted:
     """What a tensor of the network is to become, and why."""
 
@@ -82,34 +90,22 @@ class _Fitted:
 
 
 def _fit(
-    name: str,
-    own: Tensor,
-    depth: int,
-    channels: tuple[str, ...],
-    card: ModelCard,
-    tensors: dict[str, Tensor],
-    declared: Adaptation,
+    name: str, own: Tensor, network: UNet, channels: tuple[str, ...], pretrained: _Pretrained, declared: Adaptation
 ) -> _Fitted:
-    if declared.head == "reinitialise" and name.startswith("head."):
+    place = network.place_of(name)
+    if declared.head == "reinitialise" and place.part == "head":
         return _Fitted(own.clone(), "fresh", "a new head, as declared")
-    place = _place_in_source(name, depth, card.architecture.depth)
-    if place not in tensors:
-        return _Fitted(own.clone(), "fresh", f"a level that the source, of depth {card.architecture.depth}, lacks")
-    if name == _FIRST and declared.channels:
-        return _mix(tensors[place], channels, card.channels, declared)
-    how = "copied" if place == name else f"copied from {place}"
+    if place not in pretrained.by_place:
+        depth = pretrained.card.architecture.depth
+        return _Fitted(own.clone(), "fresh", f"a level that the source, of depth {depth}, lacks")
+    counterpart = pretrained.by_place[place]
+    tensor = pretrained.tensors[counterpart]
+    if name == network.first_convolution and declared.channels:
+        return _mix(tensor, channels, pretrained.card.channels, declared)
+    how = "copied" if counterpart == name else f"copied from {counterpart}"
     # Below the last decoder level that both have lies the bottom of one network and a decoder level of the other.
-    seam = depth != card.architecture.depth and name.startswith(f"up.{max(0, depth - card.architecture.depth)}.")
-    return _Fitted(tensors[place], "source", f"{how}, but reads features of another kind" if seam else how)
-
-
-def _place_in_source(name: str, depth: int, source_depth: int) -> str:
-    """The tensor of the source's that does what this one does; decoder levels are numbered from the bottom."""
-    part, _, rest = name.partition(".")
-    if part not in ("up", "merge"):
-        return name
-    number, _, rest = rest.partition(".")
-    return f"{part}.{int(number) + source_depth - depth}.{rest}"
+    seam = place.reads != pretrained.network.place_of(counterpart).reads
+    return _Fitted(tensor, "source", f"{how}, but reads features of another kind" if seam else how)
 
 
 def _mix(weights_OCijk: Tensor, channels: tuple[str, ...], found: tuple[str, ...], declared: Adaptation) -> _Fitted:
@@ -148,10 +144,15 @@ def _check_fit(source: str, misfits: list[str]) -> None:
         )
 
 
-def _check_names(source: str, card: ModelCard, tensors: dict[str, Tensor]) -> None:
-    """The weights must be those of a network as the card describes it, whole, whatever of it is taken over."""
+def _described(card: ModelCard) -> UNet:
+    """A network as the card describes it: names and shapes without values."""
     with torch.device("meta"):
-        wanted = UNet(card.architecture, len(card.channels)).state_dict()
+        return UNet(card.architecture, len(card.channels))
+
+
+def _check_names(source: str, described: UNet, tensors: dict[str, Tensor]) -> None:
+    """The weights must be those of the network that is described, whole, whatever of it is taken over."""
+    wanted = described.state_dict()
     used = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
     if len(used) < len(wanted):
         missing = [name for name in wanted if name not in used]

@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lesionlab.model.parts import PartedNetwork, Place
 from storage_schemas.models import Architecture
 
 CLASSES = 2
@@ -29,8 +31,10 @@ LESION_PRIOR = 0.01
 the first hundreds of steps teach it nothing but that lesions are rare."""
 
 
-class UNet(nn.Module):
+class UNet(PartedNetwork):
     """Image patches to logits of the same size; built by `build_unet`."""
+
+    first_convolution: ClassVar[str] = "entry.conv1.weight"
 
     def __init__(self, architecture: Architecture, channels: int) -> None:
         super().__init__()
@@ -50,6 +54,23 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(_up(coarser, finer, architecture.upsampling) for coarser, finer in rising)
         self.merge = nn.ModuleList(_block(2 * finer, finer, norm, dilation=1) for _, finer in rising)
         self.head = nn.Conv3d(widths[0], CLASSES, kernel_size=1)
+
+    def place_of(self, tensor: str) -> Place:
+        """See PartedNetwork: encoder levels are numbered from the top, decoder levels from the bottom."""
+        module, _, rest = tensor.partition(".")
+        if module == "entry":
+            return Place("encoder", 0, rest)
+        if module == "head":
+            return Place("head", 0, rest)
+        number, _, rest = rest.partition(".")
+        if module == "down":
+            return Place("encoder", int(number) + 1, rest)
+        level = self.architecture.depth - 1 - int(number)
+        if module == "up":
+            return Place("decoder", level, f"up.{rest}", reads="decoder" if int(number) else "encoder")
+        if module == "merge":
+            return Place("decoder", level, f"merge.{rest}")
+        raise KeyError(tensor)
 
     def forward(self, image_BCIJK: Tensor) -> Tensor:
         """Logits (B, 2, I, J, K). Raises ValueError where the patch does not fit `depth` halvings."""

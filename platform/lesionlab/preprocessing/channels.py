@@ -60,7 +60,7 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
         aligned_IJK[role] = found.voxels_IJK
         if report.deformation and found.deformation_3IJK is not None:
             deformations[report.deformation.array] = found.deformation_3IJK
-    if failed := registration_findings(reports):
+    if failed := registration_findings(reports, task):
         raise StudyRefused(failed)
     shown_IJK = head_mask(aligned_IJK[task.native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
     scaled = _scaled(aligned_IJK, shown_IJK)

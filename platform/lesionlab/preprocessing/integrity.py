@@ -110,11 +110,13 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     return Finding(code="grid-mismatch", place=place, what=what)
 
 
-def registration_findings(reports: Sequence[RegistrationReport]) -> list[Finding]:
+def registration_findings(reports: Sequence[RegistrationReport], task: Task) -> list[Finding]:
     """Findings for registrations that failed, by edge correlation and head overlap."""
+    declared = {move.moving: move.least_correlation for move in task.registrations}
     findings = []
     for report in reports:
-        least = max(LEAST_CORRELATION[report.kind], report.correlation_before - WORST_LOSS)
+        bound = declared.get(report.moving)
+        least = max(LEAST_CORRELATION[report.kind] if bound is None else bound, report.correlation_before - WORST_LOSS)
         if report.correlation_after < least or report.head_overlap < LEAST_OVERLAP:
             what = (
                 f"wanted an edge correlation with {report.fixed} of at least {least:.2f} and a head overlap of at "

@@ -63,7 +63,7 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float) -> StudyV
         study=files.study,
         patient=files.patient,
         site=files.site,
-        task=task.name,
+        task=task,
         channels=task.channel_names,
         spacing_mm=spacing_mm,
         model_grid=prepared.model_grid,

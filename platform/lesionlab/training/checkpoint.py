@@ -1,7 +1,8 @@
 """Training's state in, one safetensors object in the store out; and back, so that a run goes on where it stopped.
 
-Names in the object: `model.<tensor>` and `adam.<parameter>.{step,exp_avg,exp_avg_sq}`; how far the run is stands in the
-header. Chance needs no state: whatever is random in an epoch follows from the run's seed and the epoch's number.
+Names in the object: `model.<tensor>` and `optimizer.<parameter>.<slot>`, such as `optimizer.head.bias.exp_avg`. The
+header says how far the run is, and what of the optimiser's state is no tensor. Chance needs no state: whatever is
+random in an epoch follows from the run's seed and the epoch's number.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from lesionlab.errors import TrainingError
 from lesionlab.model.weights import read_weights
+from lesionlab.training.optimizers import optimizer_header, optimizer_tensors, restore_optimizer
 from storage_schemas import keys
 from storage_schemas.base import Digest
 
@@ -42,37 +44,37 @@ class Progress:
 
 
 def save_checkpoint(
-    store: Objects, run_id: Digest, progress: Progress, network: nn.Module, adam: torch.optim.Adam
+    store: Objects, run_id: Digest, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Overwrite the run's one checkpoint, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
-        tensors |= {f"adam.{name}.{slot}": tensor for slot, tensor in adam.state[parameter].items()}
-    header = {_HEADER: json.dumps({"run_id": run_id} | asdict(progress), sort_keys=True)}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(network, optimizer).items()}
+    said = {"run_id": run_id, "progress": asdict(progress), "optimizer": optimizer_header(network, optimizer)}
+    header = {_HEADER: json.dumps(said, sort_keys=True)}
     data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, header)
     store.put(keys.RUN_CHECKPOINT.build(run_id=run_id), data)
 
 
-def resume(store: Objects, run_id: Digest, network: nn.Module, adam: torch.optim.Adam) -> Progress | None:
+def resume(store: Objects, run_id: Digest, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
     """Put the run's checkpoint into network and optimiser; None where there is none.
 
-    Raises TrainingError where the object holds the state of another run.
+    Raises TrainingError where the object holds the state of another run, or of another optimiser.
     """
     key = keys.RUN_CHECKPOINT.build(run_id=run_id)
     if not store.exists(key):
         return None
     data = store.get(key)
     tensors, header = read_weights(data), _header(data)
-    if (found := header.pop("run_id", None)) != run_id:
+    if (found := header.get("run_id")) != run_id:
         raise TrainingError(
             f"{key}: wanted a checkpoint of run {run_id}, found one of {found}; delete it to start over"
         )
+    of_optimizer, kind = header.get("optimizer", {}), type(optimizer).__name__
+    if (found := of_optimizer.get("kind", "no known optimiser")) != kind:
+        raise TrainingError(f"{key}: wanted the state of {kind}, found that of {found}; delete it to start over")
     network.load_state_dict(_under("model.", tensors))
-    for name, parameter in network.named_parameters():
-        state = _under(f"adam.{name}.", tensors)
-        # Adam counts its steps on the CPU, wherever the weights are.
-        adam.state[parameter] = {slot: t if slot == "step" else t.to(parameter.device) for slot, t in state.items()}
-    return Progress(**header)
+    restore_optimizer(network, optimizer, of_optimizer, _under("optimizer.", tensors))
+    return Progress(**header["progress"])
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -25,8 +25,10 @@ from torch.nn.functional import cross_entropy
 
 from lesionlab.errors import TrainingError
 from lesionlab.model.devices import arithmetic, best_device
+from lesionlab.model.parts import PartedNetwork
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
+from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
 from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of
 from storage_schemas.base import digest_of
@@ -98,7 +100,7 @@ class Patch:
 
 def train(
     run: RunSpec,
-    network: nn.Module,
+    network: PartedNetwork,
     transfers: Sequence[TensorTransfer],
     volumes: Sequence[StudyArrays],
     store: Objects,
@@ -115,20 +117,21 @@ def train(
     refuse_wrong_arithmetic(run, worker.device)
     configure_torch(worker)
     network.to(worker.device)
-    adam = torch.optim.Adam(network.parameters(), lr=run.training.learning_rate)
-    progress = resume(store, run.run_id, network, adam) or Progress(epochs=0, steps=0, loss=math.nan)
+    optimizer = build_optimizer(network, run.training)
+    progress = resume(store, run.run_id, network, optimizer) or Progress(epochs=0, steps=0, loss=math.nan)
     copies = augmented_copies(run, volumes, worker, cache)
     length = length_of(run)
-    frozen, parallel = None, network
+    frozen: frozenset[str] | None = None
+    parallel: nn.Module = network
     for epoch in range(progress.epochs, length.epochs):
-        if frozen != (wanted := frozen_in(epoch, run.training.freezing, transfers)):
+        if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
             apply_freezing(network, frozen := wanted)
             parallel = worker.parallel(network)  # anew: it fixes which gradients the workers exchange
-        losses = train_epoch(run, epoch, parallel, adam, copies, worker)
+        losses = train_epoch(run, epoch, parallel, optimizer, copies, worker)
         loss = float(np.mean(worker.gather(float(np.mean(losses)))))
         progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
         if worker.rank == 0:
-            save_checkpoint(store, run.run_id, progress, network, adam)
+            save_checkpoint(store, run.run_id, progress, network, optimizer)
         worker.report(
             {
                 "epoch": progress.epochs,
@@ -184,7 +187,7 @@ def train_epoch(
     run: RunSpec,
     epoch: int,
     parallel: nn.Module,
-    adam: torch.optim.Adam,
+    optimizer: torch.optim.Optimizer,
     copies: Sequence[AugmentedVolume],
     worker: Worker,
 ) -> list[float]:
@@ -203,11 +206,12 @@ def train_epoch(
                 f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
                 f"lower the learning rate ({run.training.learning_rate:g}) or look for odd intensities"
             )
-        adam.param_groups[0]["lr"] = learning_rate(run.training, step)
-        adam.zero_grad()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run.training, step)
+        optimizer.zero_grad()
         with arithmetic(worker.device, "fp32"):  # what autocast chose forward holds backward too
             torch.autograd.backward(loss)
-        adam.step()
+        optimizer.step()
         losses.append(value)
     return losses
 

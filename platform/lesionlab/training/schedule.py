@@ -11,8 +11,12 @@ from math import ceil
 
 from torch import nn
 
+from lesionlab.model.parts import Part, PartedNetwork
 from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import Freezing, RunSpec, TrainingConfig
+
+_PARTS: dict[str, tuple[Part, ...]] = {"encoder": ("encoder",), "all-but-head": ("encoder", "decoder")}
+"""What a Freezing's part means."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,15 @@ def learning_rate(training: TrainingConfig, step: int) -> float:
     return training.learning_rate * min(1.0, (step + 1) / max(training.warmup_steps, 1))
 
 
-def frozen_in(epoch: int, freezing: Freezing | None, transfers: Sequence[TensorTransfer]) -> frozenset[str]:
+def frozen_in(
+    epoch: int, freezing: Freezing | None, network: PartedNetwork, transfers: Sequence[TensorTransfer]
+) -> frozenset[str]:
     """Tensors that epoch `epoch` (from 0) leaves as they are: only such as are the source's own, none de novo."""
     if freezing is None or (freezing.epochs is not None and epoch >= freezing.epochs):
         return frozenset()
+    parts = _PARTS[freezing.part]
     taken = (row.tensor for row in transfers if row.origin == "source")
-    if freezing.part == "encoder":
-        return frozenset(name for name in taken if name.startswith(("entry.", "down.")))
-    return frozenset(name for name in taken if not name.startswith("head."))
+    return frozenset(name for name in taken if network.place_of(name).part in parts)
 
 
 def apply_freezing(network: nn.Module, frozen: frozenset[str]) -> None:

@@ -17,6 +17,7 @@ from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditi
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.tables import method_name, performance_tables
 from storage_schemas.experiments import Source, TrainedIn
+from storage_schemas.tasks import TASKS
 from tests.analysis.printed import paired, printed_table
 
 
@@ -134,7 +135,24 @@ def test_models_that_differ_in_freezing_or_rate_say_so():
     ],
 )
 def test_which_table_of_the_paper_it_is(task, depth, main, number):
-    assert number_in_paper(task, depth, main) == number
+    assert number_in_paper(TASKS[task], depth, main) == number
+
+
+def test_a_task_that_the_paper_lacks_has_no_number(rows, spec):
+    own = spec.model_copy(update={"task": spec.task.model_copy(update={"name": "t1", "title": "black holes on T1"})})
+    assert number_in_paper(own.task, 4, 4) is None
+    effects = compare(rows, rows, "fold-averaged")
+    tables = performance_tables(summarise(rows, conditions(rows)), effects, "fold-averaged")
+    ((name, sheet),) = paper_sheets(own, tables).items()
+    assert name == "table-performance-drawn-glioma"
+    assert sheet.title == "Performance, black holes on T1; default model drawn-glioma"
+    two = own.sources[0].model_copy(update={"model": "other"})
+    target = own.target.model_copy(update={"design": "leave-one-patient-out"})
+    transfers = paper_sheets(own.model_copy(update={"sources": (*own.sources, two), "target": target}), tables)
+    assert [(name, "Table" in sheet.title) for name, sheet in transfers.items()] == [
+        ("table-transfer", False),
+        ("table-performance-drawn-glioma", False),
+    ]
 
 
 def test_the_only_depth_of_a_study_has_the_main_table(rows, spec):

@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.layouts.bids import find_studies
 from lesionlab.preprocessing.layouts.bids_tree import parse_name
-from storage_schemas.tasks import TASKS
-from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
+from storage_schemas.tasks import TASKS, ScanInput, Task
+from tests.preprocessing.drawn import draw_dataset, head, image_path, mask_path, save
 
 TASK = TASKS["flair-single"]
+
+
+def own_task(suffix: str, **scan: object) -> Task:
+    """Of one image."""
+    return TASK.model_copy(
+        update={"name": "own", "native": "image", "inputs": (ScanInput(role="image", suffix=suffix, **scan),)}
+    )
 
 
 def faults(root: Path) -> dict[str, tuple[str, ...]]:
@@ -43,6 +50,27 @@ def test_an_image_with_additional_entities_is_found(tmp_path):
     renamed = image_path(root, "sub-01").with_name("sub-01_acq-3d_run-1_FLAIR.nii.gz")
     image_path(root, "sub-01").rename(renamed)
     assert find_studies(root, TASK).studies[0].images == {"flair": renamed}
+
+
+def test_the_entities_that_a_task_names_choose_among_the_images_of_one_suffix(tmp_path):
+    root, task = draw_dataset(tmp_path / "bids", "sub-01"), own_task("FLAIR", entities={"acq": "3d", "run": "2"})
+    flair = image_path(root, "sub-01")
+    for name in ("acq-2d_run-2", "acq-3d_run-1", "rec-a_acq-3d_run-2"):
+        save(flair.with_name(f"sub-01_{name}_FLAIR.nii.gz"), head(1))
+    chosen = flair.with_name("sub-01_rec-a_acq-3d_run-2_FLAIR.nii.gz")
+    assert [files.images for files in find_studies(root, task).studies] == [{"image": chosen}]
+    chosen.unlink()
+    (fault,) = find_studies(root, task).faulty[0].faults
+    assert "wanted sub-01/anat/sub-01_acq-3d_run-2_FLAIR.nii.gz, found" in fault
+
+
+@pytest.mark.parametrize("suffix", ["T2w", "PDw", "SWI", "T2starw"])
+def test_an_image_of_any_suffix_is_found_by_a_task_that_reads_it(tmp_path, suffix):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    image = image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name(f"sub-01_{suffix}.nii.gz"))
+    assert find_studies(root, own_task(suffix)).studies[0].images == {"image": image}
+    with pytest.raises(DatasetError, match=r"no study for own; wanted .*\*_MTR.nii.gz"):
+        find_studies(draw_dataset(tmp_path / "empty"), own_task("MTR"))
 
 
 @pytest.mark.parametrize(

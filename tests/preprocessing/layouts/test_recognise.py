@@ -9,7 +9,7 @@ from lesionlab.preprocessing.integrity import read_scans
 from lesionlab.preprocessing.layouts.recognise import open_dataset
 from lesionlab.simulation.cohort import simulate_cohort
 from storage_schemas.cohorts import CohortPlan
-from storage_schemas.tasks import TASKS
+from storage_schemas.tasks import TASKS, ScanInput
 from tests.preprocessing.drawn import draw_dataset
 from tests.preprocessing.layouts.drawn_layouts import (
     ISBI_TIMEPOINTS,
@@ -152,6 +152,35 @@ def test_incomplete_msseg2_patients_are_reported_with_all_missing_files(tmp_path
 def test_a_release_supports_only_its_own_tasks(tmp_path, draw, task, serves):
     with pytest.raises(DatasetError, match=f"wanted data for {task}, found the .* release.*{serves}"):
         open_dataset(draw(tmp_path), TASKS[task])
+
+
+CONTRASTS = {"FLAIR": "flair_pp", "T1w": "mprage_pp", "T2w": "t2_pp", "PDw": "pd_pp"}
+
+
+def test_isbi_serves_a_task_of_ones_own_with_every_contrast_that_it_has(tmp_path):
+    root = draw_isbi2015(tmp_path)
+    inputs = tuple(ScanInput(role=suffix.lower(), suffix=suffix) for suffix in reversed(CONTRASTS))
+    found = open_dataset(root, SINGLE.model_copy(update={"inputs": inputs}))
+    assert (len(found.studies), found.faulty) == (21, ())
+    folder = root / "training01" / "preprocessed"
+    assert dict(found.studies[0].images) == {
+        suffix.lower(): folder / f"training01_01_{stem}.nii" for suffix, stem in CONTRASTS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("draw", "task"),
+    [
+        (draw_isbi2015, SINGLE.model_copy(update={"label": "blackhole"})),
+        (draw_isbi2015, SINGLE.model_copy(update={"inputs": (ScanInput(role="flair", suffix="SWI"),)})),
+        (draw_msseg2, PAIR.model_copy(update={"label": "lesion"})),
+        (draw_msseg2, PAIR.model_copy(update={"inputs": (ScanInput(role="initial", suffix="T1w", visit="initial"),)})),
+    ],
+    ids=["other lesions", "other contrast", "other lesions of pairs", "other contrast of pairs"],
+)
+def test_a_release_is_not_taken_for_what_only_has_the_same_roles(tmp_path, draw, task):
+    with pytest.raises(DatasetError, match="wanted data for"):
+        open_dataset(draw(tmp_path), task)
 
 
 @pytest.mark.parametrize("draw", [draw_isbi2015, draw_msseg2])

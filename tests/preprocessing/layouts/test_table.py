@@ -8,7 +8,7 @@ import pytest
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.integrity import read_scans
 from lesionlab.preprocessing.layouts.table import find_in_table
-from storage_schemas.tasks import TASKS
+from storage_schemas.tasks import TASKS, ScanInput
 from tests.preprocessing.layouts.drawn_layouts import draw_table, write_table
 
 SINGLE, PAIR = TASKS["flair-single"], TASKS["flair-new"]
@@ -54,6 +54,14 @@ def test_columns_are_named_by_the_roles_of_every_task(tmp_path, task):
     table = draw_table(tmp_path / "t.csv", [{"study": "sub-1", "patient": "1", **images, "mask": "mask.nii.gz"}])
     (study,) = find_in_table(table, TASKS[task]).studies
     assert list(read_scans(study, TASKS[task]).images) == list(TASKS[task].roles)
+
+
+def test_the_columns_of_a_sites_own_task_are_no_facts_about_the_patient(tmp_path):
+    own = SINGLE.model_copy(update={"native": "t2", "inputs": (ScanInput(role="t2", suffix="T2w"),)})
+    table = draw_table(tmp_path / "t.csv", [{**row(age="34"), "t2": "t2.nii.gz"}])
+    (study,) = find_in_table(table, own).studies
+    assert dict(study.images) == {"t2": tmp_path / "t2.nii.gz"}
+    assert dict(study.participant) == {"age": "34"}
 
 
 def test_spreadsheet_formatting_and_empty_lines_are_accepted(tmp_path):

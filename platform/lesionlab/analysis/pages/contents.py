@@ -43,7 +43,6 @@ from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.supplementary import Options
 from storage_schemas.base import Digest
 from storage_schemas.experiments import Plan
-from storage_schemas.tasks import TASKS
 
 Sheets = dict[str, Sheet]
 
@@ -60,7 +59,7 @@ class Shown:
 
 def study_sheets(plan: Plan, analysis: Analysis, evidence: Evidence) -> dict[str, Sheets]:
     """Every table of the report of a study."""
-    cohort = f"Cohort {plan.spec.target.cohort}, {plan.spec.task}"
+    cohort = f"Cohort {plan.spec.target.cohort}, {plan.spec.task.name}"
     return _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables)) | {
         "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), "Detection by lesion volume")},
         "cohort": cohort_tables(evidence.facts, cohort, evidence.split) if evidence.facts else {},
@@ -103,7 +102,7 @@ def report_content(
     return _content(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), hashes_sheet(hashes, every)) | {
         "spec": plan.spec,
         "definition": analysis.rows[0].definition if analysis.rows else plan.spec.metric.label(),
-        "task_title": TASKS[plan.spec.task].title,
+        "task_title": plan.spec.task.title,
         "simulated": is_simulated(plan),
         "planned": len(analysis.planned),
         "missing": analysis.missing,

@@ -11,7 +11,7 @@ from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, mean_se, method_name, p_text, short_name
 from storage_schemas.experiments import ExperimentSpec, Source
 from storage_schemas.results import Arm
-from storage_schemas.tasks import TASKS, TaskName
+from storage_schemas.tasks import Task
 
 PAPER = "Wahlig et al. 2023"
 
@@ -19,7 +19,7 @@ PAPER_METRICS: dict[Metric, str] = {"sensitivity": "Lesionwise sensitivity", "pp
 OWN_METRICS: dict[Metric, str] = {"dice": "Dice"}
 TRANSFER_METRICS: dict[Metric, str] = {"dice": "Dice score", **PAPER_METRICS}
 
-_NUMBERS: dict[TaskName, str] = {
+_NUMBERS = {
     "flair-single": "3",
     "flair-new": "5",
     "flair-new-pair": "5",
@@ -30,26 +30,40 @@ _MAIN_DEPTH = 4
 _ALTERNATE_DEPTHS = {3: "S1", 5: "S2"}
 
 
-def number_in_paper(task: TaskName, depth: int, main_depth: int) -> str:
-    """Which table of the paper has these models: `3`; `S1` and `S2` for depths beside the paper's main one."""
-    supplementary = _ALTERNATE_DEPTHS if task == "flair-single" and main_depth == _MAIN_DEPTH else {}
-    return supplementary.get(depth, _NUMBERS[task])
+def number_in_paper(task: Task, depth: int, main_depth: int) -> str | None:
+    """Which table of the paper has these models: `3`; `S1` and `S2` for depths beside the paper's main one.
+
+    None: the paper has no table of this task.
+    """
+    supplementary = _ALTERNATE_DEPTHS if task.name == "flair-single" and main_depth == _MAIN_DEPTH else {}
+    return supplementary.get(depth, _NUMBERS.get(task.name))
 
 
 def paper_sheets(spec: ExperimentSpec, tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
-    """Every table of a study by file name, in the paper's form."""
+    """Every table of a study by file name, in the paper's form; with its numbers where the task is one of the paper."""
     sheets = {}
-    task = TASKS[spec.task].title
+    subject = f"Performance, {spec.task.title}"
     transfers = spec.target.design == "leave-one-patient-out" and len(spec.sources) > 1
     if transfers:
-        sheets["table-4"] = transfer_sheet(tables, spec.sources, f"Performance, {task}. Form: Table 4 of {PAPER}")
+        printed = spec.task.name in _NUMBERS
+        title = f"{subject}. Form: Table 4 of {PAPER}" if printed else subject
+        sheets["table-4" if printed else "table-transfer"] = transfer_sheet(tables, spec.sources, title)
     for table in tables:
-        number = "4-tests" if transfers else number_in_paper(spec.task, _depth(table), spec.main_depth)
-        form = f"Tests beside Table 4 of {PAPER}" if transfers else f"Form: Table {number} of {PAPER}"
-        title = f"Performance, {task}{about(table)}. {form}"
+        name, form = _form(spec, table, transfers=transfers)
         key = key_of(table, comparisons(table, PAPER_METRICS))
-        sheets[f"table-{number}{ending(table)}"] = performance_sheet(table, PAPER_METRICS, title, key)
+        title = f"{subject}{about(table)}{form}"
+        sheets[f"{name}{ending(table)}"] = performance_sheet(table, PAPER_METRICS, title, key)
     return sheets
+
+
+def _form(spec: ExperimentSpec, table: PerformanceTable, *, transfers: bool) -> tuple[str, str]:
+    """What the file of a table is called, and which table of the paper it looks like."""
+    number = number_in_paper(spec.task, _depth(table), spec.main_depth)
+    if number is None:
+        return "table-performance", ""
+    if transfers:
+        return "table-4-tests", f". Tests beside Table 4 of {PAPER}"
+    return f"table-{number}", f". Form: Table {number} of {PAPER}"
 
 
 def dice_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:

@@ -190,11 +190,17 @@ def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -
 
 
 def _shows(name: BidsName, scan: ScanInput) -> bool:
-    return name.suffix == scan.suffix and name.entities.get("ce") == scan.contrast_agent
+    return (
+        name.suffix == scan.suffix
+        and name.entities.get("ce") == scan.contrast_agent
+        and scan.entities.items() <= name.entities.items()
+    )
 
 
 def _ending(scan: ScanInput) -> str:
-    return f"ce-{scan.contrast_agent}_{scan.suffix}.nii.gz" if scan.contrast_agent else f"{scan.suffix}.nii.gz"
+    """`acq-3D_ce-gadolinium_T1w.nii.gz`; of the entities BIDS has `acq` before `ce`, and others after it."""
+    entities = {"acq": None, "ce": scan.contrast_agent} | scan.entities
+    return "_".join([*(f"{name}-{label}" for name, label in entities.items() if label), f"{scan.suffix}.nii.gz"])
 
 
 def _visit_order_findings(bids: _Bids, scans: Mapping[str, DatedScan]) -> list[Finding]:

@@ -1,10 +1,11 @@
 """Find the studies of the ISBI 2015 longitudinal MS lesion challenge as released (Carass et al. 2017).
 
-    trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped
+    trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped;
+                                      _mprage_pp _t2_pp _pd_pp   T1w, T2w and PDw on the same grid
     trainingXX/masks/trainingXX_TT_mask1.nii  _mask2.nii   two raters; 5 patients of 4, 4, 5, 4 and 4 timepoints
 
 Each timepoint is a study. Rater 1 is the reference; rater 2, who worked independently, is the second rater. `orig/` is
-not read, because its images are on other grids than the masks; nor are the other contrasts. `.nii.gz` is accepted too.
+not read, because its images are on other grids than the masks. `.nii.gz` is accepted too.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, Stud
 from lesionlab.preprocessing.paths import nifti_of, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
-from storage_schemas.tasks import Task
+from storage_schemas.tasks import ScanInput, Task
 from storage_schemas.verdicts import Finding
 
 LOOKED_FOR = "folders trainingXX with preprocessed/trainingXX_TT_flair_pp.nii"
 
 _PATIENT = re.compile(r"training\d{2}")
-_FILE = re.compile(r"(training\d{2})_(\d{2})_(flair_pp|mask[12])\.nii(\.gz)?")
+_IMAGES = {"FLAIR": "flair_pp", "T1w": "mprage_pp", "T2w": "t2_pp", "PDw": "pd_pp"}
+"""What the release calls an image of this suffix."""
+_FILE = re.compile(rf"(training\d{{2}})_(\d{{2}})_({'|'.join(_IMAGES.values())}|mask[12])\.nii(\.gz)?")
 
 
 def is_isbi2015(root: Path) -> bool:
@@ -33,13 +36,17 @@ def is_isbi2015(root: Path) -> bool:
 
 
 def find_isbi2015(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """Find all timepoints. Raises DatasetError unless the task has a single FLAIR image."""
-    if task.roles != ("flair",):
+    """Find all timepoints. Raises DatasetError where the task wants other images than these, or masks of other lesions."""
+    if task.label != "lesion" or not all(map(_is_released, task.inputs)):
         raise DatasetError(
-            f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single FLAIR images with masks of all "
-            "lesions; choose flair-single or another dataset"
+            f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single {', '.join(_IMAGES)} images "
+            "with masks of all lesions (label lesion); choose flair-single or another dataset"
         )
     return dataset_of(_study(root, patient, timepoint, task, site) for patient, timepoint in _timepoints(root))
+
+
+def _is_released(scan: ScanInput) -> bool:
+    return scan.suffix in _IMAGES and scan.visit == "this" and not scan.contrast_agent and not scan.entities
 
 
 def _patients(root: Path) -> list[str]:
@@ -65,16 +72,16 @@ def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | No
         missing = f"wanted {kind}/{stem}.nii, found none; add it or exclude the study"
         return only_one(candidates, root.resolve(), place, missing, findings)
 
-    image = found("preprocessed", "flair_pp", place_of(task, "flair"))
+    images = {scan.role: found("preprocessed", _IMAGES[scan.suffix], place_of(task, scan.role)) for scan in task.inputs}
     mask = found("masks", "mask1", "mask")
     second = found("masks", "mask2", "second mask", optional=True)
-    if image is None or mask is None or findings:
+    if mask is None or findings:
         return Exclusion(study=study, findings=tuple(findings))
     return StudyFiles(
         study=study,
         patient=patient,
         site=site or DEFAULT_SITE,
-        images={"flair": image},
+        images={role: image for role, image in images.items() if image},
         reference=Reference(mask),
         second=Reference(second) if second else None,
     )

@@ -19,12 +19,12 @@ from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, Stud
 from lesionlab.preprocessing.paths import hidden, is_study_id, nifti_of, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
-from storage_schemas.tasks import Task
+from storage_schemas.tasks import ScanInput, Task, Visit
 from storage_schemas.verdicts import Finding
 
 LOOKED_FOR = "folders of patients with flair_time01_on_middle_space.nii.gz"
 
-_IMAGES = {"initial": "flair_time01_on_middle_space", "follow-up": "flair_time02_on_middle_space"}
+_IMAGES: dict[Visit, str] = {"initial": "flair_time01_on_middle_space", "this": "flair_time02_on_middle_space"}
 _CONSENSUS = "ground_truth"
 
 
@@ -35,14 +35,18 @@ def is_msseg2(root: Path) -> bool:
 
 def find_msseg2(root: Path, task: Task, site: Slug | None = None) -> Dataset:
     """Find one pair per patient. Raises DatasetError unless the task is new lesions between two FLAIR images."""
-    if task.roles != tuple(_IMAGES):
+    if task.label != "newlesion" or not all(map(_is_released, task.inputs)):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the MSSEG-2 release: pairs of FLAIR images with masks of new "
-            "lesions; choose flair-new, flair-new-pair or another dataset"
+            "lesions (label newlesion); choose flair-new, flair-new-pair or another dataset"
         )
     stems = (*_IMAGES.values(), _CONSENSUS)
     patients = [name for name in sorted(os.listdir(root)) if any(nifti_of(root / name, stem) for stem in stems)]
     return dataset_of(_study(root, patient, task, site) for patient in patients)
+
+
+def _is_released(scan: ScanInput) -> bool:
+    return scan.suffix == "FLAIR" and not scan.contrast_agent and not scan.entities
 
 
 def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
@@ -58,7 +62,7 @@ def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFile
         missing = f"wanted {patient}/{stem}.nii.gz, found none; add it or exclude the study"
         return only_one(nifti_of(root / patient, stem), root.resolve(), place, missing, findings)
 
-    images = {role: found(stem, place_of(task, role)) for role, stem in _IMAGES.items()}
+    images = {scan.role: found(_IMAGES[scan.visit], place_of(task, scan.role)) for scan in task.inputs}
     mask = found(_CONSENSUS, "mask")
     if mask is None or findings:
         return Exclusion(study=study, findings=tuple(findings))

@@ -29,7 +29,8 @@ from storage_schemas.verdicts import Code, Finding
 LOOKED_FOR = "a table of paths (.csv, .tsv)"
 
 _FURTHER = ("site", "second_mask", "mask_transform")
-_NOT_OF_THE_PATIENT = {"study", "patient", "mask", *_FURTHER, *(role for task in TASKS.values() for role in task.roles)}
+_KNOWN = {"study", "patient", "mask", *_FURTHER, *(role for task in TASKS.values() for role in task.roles)}
+"""Columns that say nothing of the patient, whatever the task; those of the task's own roles come to them."""
 
 
 def is_table(path: Path) -> bool:
@@ -113,7 +114,7 @@ def _study(
         reference=Reference(mask, transform),
         second=Reference(second, transform) if second else None,
         sidecars=sidecars,
-        participant={column: cell for column, cell in record.items() if column not in _NOT_OF_THE_PATIENT},
+        participant={column: cell for column, cell in record.items() if column not in {*_KNOWN, *task.roles}},
     )
 
 

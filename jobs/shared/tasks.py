@@ -1,0 +1,23 @@
+"""A name or a YAML file in; the Task that it means out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lesionlab.errors import SpecError
+from lesionlab.experiments.spec_files import read_yaml, validated
+from storage_schemas.tasks import Task, takes_a_known_name, task_named
+
+
+def load_task(name: str) -> Task:
+    """By name, or from a YAML file. Raises SpecError with every fault."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        try:
+            return task_named(name)
+        except ValueError as error:
+            raise SpecError(f"task: {error}; give a YAML file for a task in full") from error
+    written = validated(read_yaml(path, f"task {path}"), Task, f"task {path}")
+    if takes_a_known_name(written):
+        raise SpecError(f"task {path}: {written.name} is the name of another task; give it a name of its own")
+    return written

@@ -1,0 +1,91 @@
+"""A network and a training's settings in; the optimiser, new or as a checkpoint left it, out.
+
+The state of any optimiser of torch is taken apart by its own `state_dict()`: tensors by the name of their parameter,
+all else as plain values for a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from storage_schemas.runs import TrainingConfig
+
+WEIGHT_DECAY = 0.01
+"""AdamW's, decoupled from the learning rate's moments (Loshchilov and Hutter 2019); torch's default too."""
+
+MOMENTUM = 0.99
+"""SGD's, after Nesterov, as in nnU-Net (Isensee et al. 2021), without the weight decay that nnU-Net has."""
+
+
+def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser of a training's first step; it holds all parameters in the network's order, frozen ones too."""
+    rate = training.learning_rate
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(network.parameters(), lr=rate)
+        case "adamw":
+            return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+        case "sgd":
+            return torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True)
+
+
+def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of its state: `<parameter>.<slot>`, of parameters that have taken a step."""
+    return {
+        f"{name}.{slot}": value
+        for name, slots in _state_by_name(network, optimizer).items()
+        for slot, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def optimizer_header(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Its kind (`Adam`), its parameter groups and what of its state is no tensor, as JSON can hold them."""
+    names = _names(network, optimizer)
+    plain = {
+        name: {slot: value for slot, value in slots.items() if not isinstance(value, Tensor)}
+        for name, slots in _state_by_name(network, optimizer).items()
+    }
+    return {
+        "kind": type(optimizer).__name__,
+        "groups": [
+            group | {"params": [names[number] for number in group["params"]]}
+            for group in optimizer.state_dict()["param_groups"]
+        ],
+        "state": {name: slots for name, slots in plain.items() if slots},
+    }
+
+
+def restore_optimizer(
+    network: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put the state of an optimiser of the same kind into this one; tensors go where their parameters are.
+
+    `header` and `tensors` are those of `optimizer_header` and `optimizer_tensors`.
+    """
+    numbers = {name: number for number, name in enumerate(_names(network, optimizer))}
+    state: dict[int, dict[str, Any]] = {numbers[name]: dict(slots) for name, slots in header["state"].items()}
+    for full_name, tensor in tensors.items():
+        name, _, slot = full_name.rpartition(".")
+        state.setdefault(numbers[name], {})[slot] = tensor
+    groups = [
+        {field: tuple(value) if isinstance(value, list) else value for field, value in group.items()}
+        | {"params": [numbers[name] for name in group["params"]]}
+        for group in header["groups"]
+    ]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _names(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Of the optimiser's parameters, in the order in which its state numbers them."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    return [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _state_by_name(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
+    names = _names(network, optimizer)
+    return {names[number]: slots for number, slots in optimizer.state_dict()["state"].items()}
