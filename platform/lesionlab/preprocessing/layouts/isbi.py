@@ -36,7 +36,7 @@ def is_isbi2015(root: Path) -> bool:
 
 
 def find_isbi2015(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """Find all timepoints. Raises DatasetError where the task wants other images than these, or masks of other lesions."""
+    """Find all timepoints. Raises DatasetError where the task wants other images or other lesions than these."""
     if task.label != "lesion" or not all(map(_is_released, task.inputs)):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single {', '.join(_IMAGES)} images "
