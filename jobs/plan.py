@@ -61,13 +61,13 @@ def _name(spec: ExperimentSpec, cell: Cell) -> str:
 
 def _meant(there: TrainedIn) -> str:
     """`de novo in wahlig2023-flair-single, training size 10, fold 1`."""
-    given = {name: getattr(there, name) for name in TrainedIn.model_fields if name not in ("study", "arm")}
+    given = {name: getattr(there, name) for name in TrainedIn.model_fields if name not in ("experiment", "arm")}
     parts = [
         f"{name.replace('_', ' ')} {value.text() if isinstance(value, Budget | Freezing) else value}"
         for name, value in given.items()
         if value is not None
     ]
-    return ", ".join([f"{_ARMS[there.arm]} in {there.study}", *parts])
+    return ", ".join([f"{_ARMS[there.arm]} in {there.experiment}", *parts])
 
 
 def _settings(spec: ExperimentSpec, cell: Cell) -> dict[str, str]:

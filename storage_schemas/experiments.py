@@ -37,9 +37,9 @@ Variant = tuple[float | None, Budget | None, Freezing | None]
 
 
 class TrainedIn(Document):
-    """Which model of another study: the one cell of its last plan that has all these values."""
+    """Which model of another experiment: the one cell of its last plan that has all these values."""
 
-    study: Slug
+    experiment: Slug
     arm: TrainedArm
     training_size: int
     fold: int
@@ -52,7 +52,7 @@ class TrainedIn(Document):
 
     def means(self, cell: Cell) -> bool:
         """Whether the cell has all the values that are given here."""
-        given = [name for name in TrainedIn.model_fields if name != "study" and getattr(self, name) is not None]
+        given = [name for name in TrainedIn.model_fields if name != "experiment" and getattr(self, name) is not None]
         return all(getattr(cell, name) == getattr(self, name) for name in given)
 
 
@@ -63,7 +63,7 @@ class Source(Document):
     cohort: Slug | None = None
     """Trained from this cohort, at each depth of the study, where the registry does not have it."""
     trained_in: TrainedIn | None = None
-    """Taken from another study of this store; without this and `cohort` it must be registered already."""
+    """Taken from another experiment in this store; without this and `cohort` it must be registered already."""
     training: TrainingConfig | None = None
     """None: as the study's own trainings."""
     task: TaskNamedOrFull | None = None

@@ -60,7 +60,7 @@ def spec(**changes: Any) -> ExperimentSpec:
 
 def going_on(**changes: Any) -> ExperimentSpec:
     """A study that starts from one model of the other one, and leaves one patient out."""
-    taken = {"study": "arms", "arm": "fine-tuned", "training_size": 2, "fold": 1, "depth": 1}
+    taken = {"experiment": "arms", "arm": "fine-tuned", "training_size": 2, "fold": 1, "depth": 1}
     return spec(
         name="going-on",
         target={"cohort": "others", "design": "leave-one-patient-out", "patients": 2},
@@ -207,9 +207,9 @@ def test_a_model_that_is_not_told_apart_or_not_there_is_refused(
     store: Store, plan: Plan, wanted: dict[str, Any], fault: str
 ) -> None:
     with pytest.raises(SpecError, match=fault):
-        finished_run(store, TrainedIn(study="arms", **wanted))
+        finished_run(store, TrainedIn(experiment="arms", **wanted))
 
 
 def test_a_study_that_was_never_swept_is_named(store: Store) -> None:
     with pytest.raises(InputError, match="experiment nobody: no sweep"):
-        finished_run(store, TrainedIn(study="nobody", arm="de-novo", training_size=2, fold=1))
+        finished_run(store, TrainedIn(experiment="nobody", arm="de-novo", training_size=2, fold=1))

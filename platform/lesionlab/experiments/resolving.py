@@ -119,14 +119,14 @@ def version_of(spec: ExperimentSpec, source: Source, depth: int, store: Store) -
 def finished_run(store: Store, wanted: TrainedIn) -> RunSpec:
     """The one run of another study that trained such a model. Raises SpecError where none or several fit, or it is not
     done, and InputError where there is no such study."""
-    plan = current_plan(store, wanted.study)
+    plan = current_plan(store, wanted.experiment)
     runs = [run for run in plan.runs if run.cell and wanted.means(run.cell)]
     if len(runs) != 1:
         titles = "; ".join(run.cell.title() for run in runs if run.cell)
         raise SpecError(
-            f"trained_in {wanted.study}: wanted one cell, found {len(runs)}{f' ({titles})' if titles else ''}; "
+            f"trained_in {wanted.experiment}: wanted one cell, found {len(runs)}{f' ({titles})' if titles else ''}; "
             "give source, depth, seed or another value that only one has"
         )
     if not completed(store, [runs[0].run_id]):
-        raise SpecError(f"trained_in {wanted.study}: its cell is not trained yet; do it first: lesionlab sweep SPEC")
+        raise SpecError(f"trained_in {wanted.experiment}: its cell is not trained yet; do it first: lesionlab sweep SPEC")
     return runs[0]
