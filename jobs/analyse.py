@@ -12,7 +12,7 @@ from jobs.shared.report_folder import make_folder, save_files
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
 from lesionlab.analysis.report import PAGE, ReportResult, write_report
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
-from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store
 
 

@@ -13,7 +13,7 @@ from jobs.shared.specs import load_spec
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet, as_markdown, files_of
 from lesionlab.errors import InputError
-from lesionlab.experiments.resolving import manifest_of
+from lesionlab.experiments.manifests import current_manifest
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -29,7 +29,7 @@ def tables_of(store: Store, name: Slug, spec_name: str | None) -> dict[str, Shee
 
     Raises InputError where nothing is known of the cohort, or the study is not planned on it as it is now.
     """
-    manifest = manifest_of(store, name)
+    manifest = current_manifest(store, name)
     key = keys.FACTS.build(cohort=name, digest=manifest.id)
     if not store.exists(key):
         raise InputError(f"cohort {name}: it was brought in before facts were kept; run lesionlab preprocess again")

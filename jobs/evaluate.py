@@ -12,8 +12,8 @@ from jobs.shared.command_line import CacheOption, StoreOption, connect, console,
 from jobs.shared.execution import execute_with_progress
 from jobs.sweep import export_predictions
 from lesionlab.errors import SpecError
+from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.registry import find_model
-from lesionlab.experiments.resolving import manifest_of
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
@@ -92,7 +92,7 @@ def evaluate(
     Example: lesionlab evaluate demo-ms --model demo-glioma
     """
     place = connect(store)
-    run = testing_run(find_model(place, model), manifest_of(place, cohort))
+    run = testing_run(find_model(place, model), current_manifest(place, cohort))
     execute_with_progress((run,), place, cache, plain=True, what="model")
     key = keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id)
     show_rows(read_rows(place, [key], StudyRow), f"{model} on {cohort}")

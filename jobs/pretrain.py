@@ -10,9 +10,10 @@ from jobs.shared.datasets import BidsOption, WorkOption, bring_in, cohort_origin
 from jobs.shared.execution import execute_with_progress
 from jobs.shared.intake import ExcludeFaultyOption
 from jobs.shared.specs import load_spec
+from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import register
-from lesionlab.experiments.resolving import finished_run, manifest_of
+from lesionlab.experiments.source_models import finished_run
 from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -28,7 +29,7 @@ def pretrain_sources(spec: ExperimentSpec, store: Store, cache: Path, *, plain: 
     be taken from has not trained it.
     """
     trained = [
-        (depth, pretraining(spec, source, depth, manifest_of(store, source.cohort)))
+        (depth, pretraining(spec, source, depth, current_manifest(store, source.cohort)))
         for source, depth in product(spec.sources, spec.network_depths)
         if source.cohort is not None
     ]

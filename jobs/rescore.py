@@ -19,8 +19,8 @@ from lesionlab.analysis.sheets.sheet import as_markdown
 from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows
-from lesionlab.experiments.kept_plans import current_plan
 from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys

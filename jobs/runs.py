@@ -14,9 +14,9 @@ from rich.table import Table
 from jobs.shared.command_line import StoreOption, connect, console, plain_name, run_alone
 from jobs.shared.output_file import csv_text, save_output
 from jobs.shared.progress import minutes
-from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import ledger_entries
-from lesionlab.orchestration.execution import title
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 
@@ -34,7 +34,7 @@ def run_lines(store: Store, plan: Plan) -> list[dict[str, Any]]:
         entry = entries.get(run.run_id)
         known = entry.model_dump(mode="json") if entry else {}
         known["executed_for"] = known.pop("experiment", None)
-        line = {"run_id": run.run_id, "cell": title(run), "state": "done" if entry else "to do"} | known
+        line = {"run_id": run.run_id, "cell": run_title(run), "state": "done" if entry else "to do"} | known
         lines.append({column: line.get(column) for column in COLUMNS})
     return lines
 

@@ -23,9 +23,9 @@ from jobs.shared.execution import execute_with_progress
 from jobs.shared.specs import load_spec
 from lesionlab.evaluation.study import export_prediction, read_prediction
 from lesionlab.experiments.cells import trainings
-from lesionlab.experiments.kept_plans import keep_plan
 from lesionlab.experiments.ledger import completed
-from lesionlab.experiments.resolving import plan_experiment
+from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.runs import RunSpec
@@ -34,7 +34,7 @@ from storage_schemas.runs import RunSpec
 def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, replan: bool = False) -> Plan:
     """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
     plan = plan_experiment(spec, store, replan=replan)
-    keep_plan(store, plan)
+    store_plan(store, plan)
     execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
     return plan
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from jobs.shared.command_line import notes
 from jobs.shared.progress import Line, minutes
+from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
-from lesionlab.orchestration.execution import execute, title
+from lesionlab.orchestration.execution import execute
 from lesionlab.orchestration.progress import SweepProgress
 from lesionlab.store.objects import Store
 from storage_schemas.runs import RunSpec
@@ -21,7 +22,7 @@ def execute_with_progress(runs: Sequence[RunSpec], store: Store, cache: Path, *,
     """Execute the runs that the ledger lacks. Raises TrainingError that names every run that failed."""
     done = completed(store, (run.run_id for run in runs))
     notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(runs) - len(done)} to do")
-    titles = {run.run_id: title(run) for run in runs}
+    titles = {run.run_id: run_title(run) for run in runs}
     line = Line()
 
     def show(progress: SweepProgress) -> None:

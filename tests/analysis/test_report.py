@@ -17,8 +17,8 @@ from lesionlab.analysis.evidence import read_evidence
 from lesionlab.analysis.experiment_analysis import analyse
 from lesionlab.analysis.pages.hashes import study_digest
 from lesionlab.analysis.report import write_report
-from lesionlab.experiments.kept_plans import keep_plan
 from lesionlab.experiments.provenance import analysis_versions
+from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.facts import StudyFacts
@@ -85,7 +85,7 @@ def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
 
 def test_the_same_results_give_the_same_bytes_in_another_process(draw_store, plan, tmp_path):
     uri = f"file://{tmp_path / 'store'}"
-    keep_plan(draw_store(uri), plan)
+    store_plan(draw_store(uri), plan)
     # Sets and hashes have another order in each of them.
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "jobs.analyse", plan.spec.name, "--store", uri, "--null-repetitions", "1"]

@@ -13,8 +13,8 @@ from lesionlab.evaluation.study import (
     evaluate_study,
     export_prediction,
     read_prediction,
-    share,
     store_prediction,
+    worker_share,
 )
 from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.imaging.resample import model_grid, resample_linear, resample_mask
@@ -202,6 +202,6 @@ def test_an_exported_prediction_lies_on_the_scan(evaluation, tmp_path, oblique_t
 @given(studies=st.integers(0, 40), world_size=st.integers(1, 9))
 def test_over_all_workers_every_study_is_tested_exactly_once(studies, world_size):
     entries = [ENTRY.model_copy(update={"study": f"sub-{n}"}) for n in range(studies)]
-    shares = [share(entries, rank, world_size) for rank in range(world_size)]
+    shares = [worker_share(entries, rank, world_size) for rank in range(world_size)]
     assert sorted(entry.study for part in shares for entry in part) == sorted(entry.study for entry in entries)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -10,8 +10,8 @@ import pytest
 
 from lesionlab.errors import DatasetError, SpecError
 from lesionlab.experiments.cells import cells, trainings
-from lesionlab.experiments.draw import draw_split
 from lesionlab.experiments.planning import make_plan, pretraining
+from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest

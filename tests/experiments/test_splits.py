@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesionlab.errors import DatasetError
-from lesionlab.experiments.draw import draw_split
-from lesionlab.experiments.splits import Subset, Turn, fold_of, kept_split, leaks, subsets_of, turn
+from lesionlab.experiments.randomisation import draw_split
+from lesionlab.experiments.splits import FoldSubsets, Subset, fold_of, fold_subsets, leaks, stored_split, subsets_of
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import open_store
 from storage_schemas.keys import SPLIT
@@ -39,21 +39,21 @@ def three_sites() -> Manifest:
 
 
 def test_the_rotation_is_the_one_of_figure_s3() -> None:
-    assert turn(PAPER, 10, fold=2) == Turn(train=(1,), test=(2,))
-    assert turn(PAPER, 10, fold=1) == Turn(train=(6,), test=(1,))
-    assert turn(PAPER, 30, fold=2) == Turn(train=(5, 6, 1), test=(2,))
-    assert turn(PAPER, 50, fold=6) == Turn(train=(1, 2, 3, 4, 5), test=(6,))
+    assert fold_subsets(PAPER, 10, fold=2) == FoldSubsets(train=(1,), test=(2,))
+    assert fold_subsets(PAPER, 10, fold=1) == FoldSubsets(train=(6,), test=(1,))
+    assert fold_subsets(PAPER, 30, fold=2) == FoldSubsets(train=(5, 6, 1), test=(2,))
+    assert fold_subsets(PAPER, 50, fold=6) == FoldSubsets(train=(1, 2, 3, 4, 5), test=(6,))
 
 
 def test_sites_are_left_out_or_trained_on_alone() -> None:
-    assert turn(by_site("leave-one-site-out"), 4, fold=2) == Turn(train=(1, 3), test=(2,))
-    assert turn(by_site("train-on-one-site"), 4, fold=2) == Turn(train=(2,), test=(1, 3))
+    assert fold_subsets(by_site("leave-one-site-out"), 4, fold=2) == FoldSubsets(train=(1, 3), test=(2,))
+    assert fold_subsets(by_site("train-on-one-site"), 4, fold=2) == FoldSubsets(train=(2,), test=(1, 3))
 
 
 @pytest.mark.parametrize(("size", "fold"), [(10, 0), (10, 7), (15, 1), (60, 1), (0, 1)])
 def test_a_fold_or_size_that_does_not_exist_is_an_error(size: int, fold: int) -> None:
     with pytest.raises(ValueError, match="wanted"):
-        turn(PAPER, size, fold)
+        fold_subsets(PAPER, size, fold)
 
 
 @given(count=st.integers(2, 6), size=st.integers(1, 4), seed=st.integers(0, 9), data=st.data())
@@ -78,7 +78,7 @@ def test_no_patient_stands_on_both_sides_of_a_fold_by_site(design: str, size: in
     drawn = subsets(three_sites(), target)
     for number in (1, 2, 3):
         fold = fold_of(drawn, target, size, number)
-        pool = sum(len(drawn[place - 1]) for place in turn(target, size, number).train)
+        pool = sum(len(drawn[place - 1]) for place in fold_subsets(target, size, number).train)
         assert len(fold.train) == min(size, pool)
         assert not {e.patient for e in fold.train} & {e.patient for e in fold.test}
 
@@ -114,19 +114,19 @@ def test_a_patient_and_an_image_on_both_sides_are_named_at_once() -> None:
 
 def test_a_split_is_drawn_once_and_used_from_the_store() -> None:
     store, cohort = open_store("memory://"), cohort_of(60)
-    drawn = kept_split(store, cohort, PAPER)
-    assert kept_split(store, cohort, PAPER) == drawn
+    drawn = stored_split(store, cohort, PAPER)
+    assert stored_split(store, cohort, PAPER) == drawn
     # As if another version of the code had drawn it: what is kept counts.
     other = drawn.model_copy(update={"subsets": drawn.subsets[::-1]})
     write_document(store, SPLIT.build(cohort="ms", digest=drawn.id), other)
-    assert kept_split(store, cohort, PAPER) == other
+    assert stored_split(store, cohort, PAPER) == other
     assert (other.id, other.subsets == drawn.subsets) == (drawn.id, False)
 
 
 def test_other_studies_or_another_seed_are_another_split() -> None:
     store = open_store("memory://")
     for cohort, seed in ((cohort_of(60), 0), (cohort_of(61), 0), (cohort_of(60), 1)):
-        kept_split(store, cohort, Target(cohort="ms", split_seed=seed))
+        stored_split(store, cohort, Target(cohort="ms", split_seed=seed))
     assert len(store.list("splits/ms/")) == 3
 
 

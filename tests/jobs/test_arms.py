@@ -18,7 +18,8 @@ from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.registry import find_model, models
-from lesionlab.experiments.resolving import finished_run, resolve_plan
+from lesionlab.experiments.source_models import finished_run
+from lesionlab.experiments.store_planning import resolve_plan
 from lesionlab.store.arrays import read_array
 from lesionlab.store.documents import read_card, read_document
 from lesionlab.store.objects import Store, open_store

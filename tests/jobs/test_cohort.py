@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobs.shared.specs import load_spec
-from lesionlab.experiments.resolving import manifest_of
-from lesionlab.experiments.splits import kept_split
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.splits import stored_split
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
 from storage_schemas.cohorts import CohortPlan
@@ -76,7 +76,7 @@ def test_the_subsets_of_a_study_file_are_columns_once_they_are_drawn(
     assert early.exit_code == 1
     assert "has no subsets yet" in early.output
     store = open_store(file_store_uri)
-    split = kept_split(store, manifest_of(store, "sim"), load_spec(str(tmp_path / "drawn.yaml")).target)
+    split = stored_split(store, current_manifest(store, "sim"), load_spec(str(tmp_path / "drawn.yaml")).target)
     result = lesionlab("cohort", "sim", "--spec", tmp_path / "drawn.yaml", "--out", tmp_path / "tables")
     assert result.exit_code == 0, result.output
     assert [len(subset) for subset in split.subsets] == [2, 2]

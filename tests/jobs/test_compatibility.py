@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 

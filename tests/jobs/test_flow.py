@@ -18,7 +18,7 @@ import pytest
 import zarr
 
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
-from lesionlab.experiments.kept_plans import current_plan
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition

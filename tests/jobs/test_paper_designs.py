@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 from itertools import product
 
 import pytest
 
 from jobs.shared.specs import load_spec
 from lesionlab.experiments.cells import cells, trainings
-from lesionlab.experiments.draw import draw_split
 from lesionlab.experiments.planning import make_plan, pretraining
+from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
@@ -34,7 +35,7 @@ def resolved(spec: ExperimentSpec, target: Manifest) -> Plan:
                 spacing_mm=spec.spacing_mm,
                 patch_voxels=spec.training.patch_voxels,
                 inference=InferenceConfig(),
-                weights_sha256="0" * 64,
+                weights_sha256=sha256(f"{source.model} {depth}".encode()).hexdigest(),
                 cohort="elsewhere",
                 training_studies=1,
             ),

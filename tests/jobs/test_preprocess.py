@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.shared.intake import admit, recipe_of
-from lesionlab.experiments.resolving import manifest_of
+from lesionlab.experiments.manifests import current_manifest
 from lesionlab.orchestration.pool import pool_map
 from lesionlab.preprocessing.cohort import Each, preprocess_cohort
 from lesionlab.preprocessing.ingest import lost
@@ -91,7 +91,7 @@ def test_a_name_that_reads_like_a_patients_is_refused_and_not_repeated_unless_ha
     monkeypatch.setenv("LESIONLAB_ID_SALT", "0123456789abcdef0123456789abcdef")
     assert lesionlab("preprocess", dataset, "--cohort", "ms", "--hash-ids").exit_code == 0
     assert not [key for key, data in contents(file_store_uri).items() if b"Smith" in key.encode() + data]
-    names = {entry.study for entry in manifest_of(open_store(file_store_uri), "ms").studies}
+    names = {entry.study for entry in current_manifest(open_store(file_store_uri), "ms").studies}
     assert len(names) == 2
     assert all(re.fullmatch(r"sub-[0-9a-f]{12}", name) for name in names)
 

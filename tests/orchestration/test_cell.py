@@ -12,7 +12,7 @@ from lesionlab.experiments.ledger import completed, ledger_entries
 from lesionlab.experiments.publishing import publish, publish_missing
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
-from lesionlab.orchestration.cell import run_cell, starting_network, task_of
+from lesionlab.orchestration.cell import run_cell, starting_network, worker_task
 from lesionlab.orchestration.execution import execute
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
@@ -54,7 +54,7 @@ def tested_run(store: Store, **training: object) -> RunSpec:
 
 
 def do(run: RunSpec, store: Store, tmp_path: Path) -> None:
-    run_cell(CPU, task_of(run, store.uri, tmp_path / "cache"))
+    run_cell(CPU, worker_task(run, store.uri, tmp_path / "cache"))
 
 
 def test_the_ledger_says_what_a_run_did_and_what_made_it(store: Store, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_training_on_a_cpu_is_deterministic_whatever_torch_was_told_before(store
             seen.append(torch.are_deterministic_algorithms_enabled())
 
     run = tested_run(store)
-    run_cell(Looking(torch.device("cpu")), task_of(run, store.uri, tmp_path / "cache"))
+    run_cell(Looking(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
     assert seen == [True]
 
 
@@ -179,7 +179,7 @@ def test_a_run_goes_on_with_another_number_of_workers(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cell(Stops(torch.device("cpu")), task_of(run, store.uri, tmp_path / "cache"))
+        run_cell(Stops(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
     assert store.exists(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
     wider = run.changed(training=run.training.model_copy(update={"workers": 2}))
     assert wider.run_id == run.run_id
@@ -189,5 +189,5 @@ def test_a_run_goes_on_with_another_number_of_workers(
         def report(self, metrics: dict[str, float]) -> None:
             epochs.append(metrics["epoch"])
 
-    run_cell(Watches(torch.device("cpu")), task_of(wider, store.uri, tmp_path / "cache"))
+    run_cell(Watches(torch.device("cpu")), worker_task(wider, store.uri, tmp_path / "cache"))
     assert epochs == [2, 3]

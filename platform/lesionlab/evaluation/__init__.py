@@ -1,1 +1,1 @@
-"""A trained network and studies with a reference in; native-space predictions, study rows and lesion rows out."""
+"""Predict lesions in native space and score them against reference masks, per study and per lesion."""

@@ -1,4 +1,4 @@
-"""A reference mask and a predicted mask on one grid in; which lesions were found, missed and spurious, out."""
+"""Score a predicted mask against a reference mask lesion by lesion: true positives, missed lesions, false positives."""
 
 # i j k voxel axes of the native grid, N lesions of one mask
 
@@ -27,58 +27,59 @@ Outcome = Literal["true-positive", "missed", "false-positive"]
 
 @dataclass(frozen=True)
 class ScoredLesion:
-    """One lesion, and what became of it: reference lesions are found or missed, predicted ones true or spurious."""
+    """One lesion and its outcome: reference lesions are true positives or missed, predicted ones true or false
+    positives."""
 
     lesion: int
-    """Number within its mask, from 1, after small lesions were dropped."""
+    """Number within its mask, from 1, after small lesions were removed."""
     outcome: Outcome
     volume_mm3: float
     centroid_mm: tuple[float, float, float]
     """World space, RAS+."""
     overlap: float
-    """Part of its voxels that the other mask covers, 0 to 1."""
+    """Fraction of its voxels inside the other mask, 0 to 1."""
     matched: int | None = None
-    """Number of its partner in the other mask; None without one, and where the definition does not match one to one."""
+    """Number of the matched lesion in the other mask; None if unmatched or if the definition is not one-to-one."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Every lesion of both masks; the counts and ratios follow from them. A ratio over nothing is None."""
+    """All lesions of both masks, with the counts and ratios derived from them. A ratio with denominator 0 is None."""
 
     reference: tuple[ScoredLesion, ...]
     prediction: tuple[ScoredLesion, ...]
     dice: float | None
-    """Voxelwise over the whole masks, dropped lesions too; None where both are empty."""
+    """Voxelwise over the whole masks, small lesions included; None if both masks are empty."""
     reference_ml: float
-    """Volume of the whole reference mask, in ml."""
+    """Volume of the whole reference mask, ml."""
     predicted_ml: float
-    """Volume of the whole predicted mask, in ml."""
+    """Volume of the whole predicted mask, ml."""
 
     @property
     def true_positives(self) -> int:
-        """Reference lesions that the prediction hits."""
+        """Number of reference lesions that were detected."""
         return sum(lesion.outcome == "true-positive" for lesion in self.reference)
 
     @property
     def false_positives(self) -> int:
-        """Predicted lesions that hit nothing."""
+        """Number of predicted lesions that hit no reference lesion."""
         return sum(lesion.outcome == "false-positive" for lesion in self.prediction)
 
     @property
     def sensitivity(self) -> float | None:
-        """Part of the reference lesions that were found; None without a reference lesion."""
+        """Fraction of reference lesions detected; None without reference lesions."""
         return self.true_positives / len(self.reference) if self.reference else None
 
     @property
     def ppv(self) -> float | None:
-        """Part of the predicted lesions that are true; None without a predicted lesion."""
+        """Fraction of predicted lesions that are true positives; None without predicted lesions."""
         return (len(self.prediction) - self.false_positives) / len(self.prediction) if self.prediction else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of sensitivity and PPV; None where neither mask has a lesion.
+        """Harmonic mean of sensitivity and PPV; None if neither mask has a lesion.
 
-        Where only one has, it is 0, as 2 TP / (2 TP + FP + FN) is, though one of the two has nothing to divide by.
+        If only one mask has lesions it is 0, as 2 TP / (2 TP + FP + FN) is, although sensitivity or PPV is undefined.
         """
         if not self.reference and not self.prediction:
             return None
@@ -89,20 +90,19 @@ class Score:
 def score(
     reference_ijk: npt.ArrayLike, prediction_ijk: npt.ArrayLike, affine: npt.ArrayLike, definition: MetricDefinition
 ) -> Score:
-    """Lesionwise comparison of two masks on one grid; `affine` is its 4×4 matrix, voxel indices to world mm.
+    """Compare two masks on one grid lesion by lesion; `affine` is the 4×4 matrix from voxel indices to world mm.
 
-    Lesions below the definition's minimum volume are dropped from both masks before lesions are counted and matched:
-    they can neither be hit nor hit. Dice and volumes are those of the whole masks.
-    Raises ImageError where the two masks differ in shape.
+    Lesions below the definition's minimum volume are removed from both masks before lesions are counted and matched.
+    Dice and volumes are those of the whole masks. Raises ImageError if the masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
     if reference_ijk.shape != prediction_ijk.shape:
         raise ImageError(
             f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
-            "bring the prediction onto the reference's grid"
+            "resample the prediction to the reference's grid"
         )
-    reference = _lesions_that_count(reference_ijk, affine, definition)
-    prediction = _lesions_that_count(prediction_ijk, affine, definition)
+    reference = _lesions_above_minimum(reference_ijk, affine, definition)
+    prediction = _lesions_above_minimum(prediction_ijk, affine, definition)
     overlaps = overlaps_of(reference, prediction)
     matching = match(overlaps, definition.matching)
     return Score(
@@ -117,7 +117,7 @@ def score(
             prediction,
             affine,
             _outcomes(matching.prediction_hit_P, "true-positive", "false-positive"),
-            overlaps.turned().covered_N() / overlaps.other_voxels_N,
+            overlaps.swapped().covered_N() / overlaps.other_voxels_N,
             matching.prediction_partner_P,
         ),
         dice=_dice(reference_ijk > 0, prediction_ijk > 0),
@@ -126,7 +126,7 @@ def score(
     )
 
 
-def _lesions_that_count(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
+def _lesions_above_minimum(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
     return drop_small(
         label_lesions(mask_ijk, by.connectivity),
         by.minimum_volume_mm3,

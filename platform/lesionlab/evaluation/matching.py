@@ -1,9 +1,9 @@
-"""How the lesions of two masks overlap in; which of them are hits, and whose partners they are, by a named rule, out.
+"""Match the lesions of two overlapping masks by a named rule: which lesions are hit, and which are paired.
 
-Each rule treats both masks alike: the same question is asked of every lesion of either.
+Each rule is symmetric: it applies the same criterion to the lesions of both masks.
 """
 
-# R lesions of the reference, P lesions of the prediction, N lesions of the mask in question,
+# R lesions of the reference, P lesions of the prediction, N lesions of the own mask,
 # Q pairs of a reference and a predicted lesion that share a voxel
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Counts = NDArray[np.int64]
 Hits = NDArray[np.bool_]
 
 _FOR_EACH_PAIR = 1e-6
-"""Decides between matchings of the same sum: far below any difference of two measures, far above rounding."""
+"""Favours more pairs among matchings with equal sums: far below any difference of two measures, far above rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """Which lesions share how many voxels, one row for each pair that shares any; lesions are counted from 0 here."""
+    """Shared voxels of each pair of overlapping lesions, one row per pair; lesions are numbered from 0 here."""
 
     own_Q: Counts
     other_Q: Counts
@@ -34,18 +34,18 @@ class Overlaps:
     own_voxels_N: Counts
     other_voxels_N: Counts
 
-    def turned(self) -> Overlaps:
-        """The same, seen from the other mask."""
+    def swapped(self) -> Overlaps:
+        """The same overlaps with own and other mask swapped."""
         return Overlaps(self.other_Q, self.own_Q, self.shared_Q, self.other_voxels_N, self.own_voxels_N)
 
     def covered_N(self) -> Counts:
-        """Voxels of each own lesion that the other mask covers."""
+        """Number of voxels of each own lesion inside the other mask."""
         return np.bincount(self.own_Q, self.shared_Q, minlength=len(self.own_voxels_N)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """What became of each lesion; a partner is the number of a lesion of the other mask from 1, or 0 for none."""
+    """Whether each lesion is hit, and its matched lesion in the other mask (numbered from 1; 0: none)."""
 
     reference_hit_R: Hits
     prediction_hit_P: Hits
@@ -54,7 +54,7 @@ class Matching:
 
 
 def overlaps_of(reference: Lesions, prediction: Lesions) -> Overlaps:
-    """The overlaps of two masks on one grid, seen from the reference."""
+    """The overlaps of two masks on one grid; the reference is the own mask."""
     both_IJK = (reference.ids_IJK > 0) & (prediction.ids_IJK > 0)
     own, other = reference.ids_IJK[both_IJK].astype(np.int64) - 1, prediction.ids_IJK[both_IJK] - 1
     pairs_Q, shared_Q = np.unique(own * prediction.count + other, return_counts=True)
@@ -63,36 +63,36 @@ def overlaps_of(reference: Lesions, prediction: Lesions) -> Overlaps:
 
 
 def match(overlaps: Overlaps, rule: AnyOverlap | MostlyInside | OneToOne) -> Matching:
-    """Ask the rule of every lesion of both masks; `overlaps` are seen from the reference."""
+    """Apply the rule to every lesion of both masks; the reference is the own mask of `overlaps`."""
     if isinstance(rule, OneToOne):
         partner_R, partner_P = one_to_one(overlaps, rule)
         return Matching(partner_R > 0, partner_P > 0, partner_R, partner_P)
     hit_R, hit_P = (
         any_overlap(seen, rule) if isinstance(rule, AnyOverlap) else mostly_inside(seen, rule)
-        for seen in (overlaps, overlaps.turned())
+        for seen in (overlaps, overlaps.swapped())
     )
     return Matching(hit_R, hit_P, np.zeros(len(hit_R), np.int64), np.zeros(len(hit_P), np.int64))
 
 
 def any_overlap(overlaps: Overlaps, rule: AnyOverlap) -> Hits:
-    """Own lesions of which enough is covered, and a voxel at least."""
+    """Own lesions with at least one voxel, and at least the minimum fraction, inside the other mask."""
     covered_N = overlaps.covered_N()
     return (covered_N > 0) & (covered_N / overlaps.own_voxels_N >= rule.minimum_overlap)
 
 
 def mostly_inside(overlaps: Overlaps, rule: MostlyInside) -> Hits:
-    """Own lesions of which enough is covered, by lesions that lie mostly within this mask.
+    """Own lesions that are covered enough, by lesions that lie mostly inside this mask.
 
-    The rule of animaSegPerfAnalyzer, which looks at one cover more than the own mask has lesions, and no further. Where
-    it takes equally large covers in any order, the one that lies less outside comes first here, so that the answer does
-    not depend on how lesions are numbered.
+    This is the rule of animaSegPerfAnalyzer, which considers at most one overlap more than the own mask has lesions.
+    That program takes overlaps of equal size in arbitrary order; here the one with the smaller part outside comes
+    first, so the result does not depend on the numbering of lesions.
     """
     enough_N = overlaps.covered_N() / overlaps.own_voxels_N > rule.covered_above
     most = len(overlaps.own_voxels_N) + 1
-    outside_N = (overlaps.other_voxels_N - overlaps.turned().covered_N()) / overlaps.other_voxels_N
+    outside_N = (overlaps.other_voxels_N - overlaps.swapped().covered_N()) / overlaps.other_voxels_N
     return np.array(
         [
-            bool(enough) and _trustworthy(overlaps.shared_Q[mine], outside_N[overlaps.other_Q[mine]], rule, most)
+            bool(enough) and _mostly_within(overlaps.shared_Q[mine], outside_N[overlaps.other_Q[mine]], rule, most)
             for enough, mine in zip(enough_N, _pairs_of_each(overlaps), strict=True)
         ],
         dtype=np.bool_,
@@ -100,10 +100,10 @@ def mostly_inside(overlaps: Overlaps, rule: MostlyInside) -> Hits:
 
 
 def one_to_one(overlaps: Overlaps, rule: OneToOne) -> tuple[Counts, Counts]:
-    """Partners of the own and of the other lesions, counted from 1; 0 for none.
+    """The matched lesion of each own and each other lesion, numbered from 1; 0: none.
 
-    This is panoptica's MaxBipartiteMatching. From IoU 0.5 (Dice 2/3) on, its default, which takes the best pair again
-    and again (NaiveThresholdMatching), gives the same counts; below, what that finds depends on the order of equals.
+    This is panoptica's MaxBipartiteMatching. From IoU 0.5 (Dice 2/3) upwards, panoptica's default, greedy matching
+    (NaiveThresholdMatching), gives the same counts; below, greedy matching depends on the order of ties.
     """
     both_Q = overlaps.own_voxels_N[overlaps.own_Q] + overlaps.other_voxels_N[overlaps.other_Q]
     measure_Q = (
@@ -123,7 +123,7 @@ def one_to_one(overlaps: Overlaps, rule: OneToOne) -> tuple[Counts, Counts]:
     return own_partner, other_partner
 
 
-def _trustworthy(shared: Counts, outside: NDArray[np.float64], rule: MostlyInside, most: int) -> bool:
+def _mostly_within(shared: Counts, outside: NDArray[np.float64], rule: MostlyInside, most: int) -> bool:
     order = np.lexsort((outside, -shared))
     before = np.cumsum(shared[order]) - shared[order]
     taken = (before < rule.share_of_cover * shared.sum()) & (np.arange(len(order)) < most)
@@ -131,7 +131,7 @@ def _trustworthy(shared: Counts, outside: NDArray[np.float64], rule: MostlyInsid
 
 
 def _pairs_of_each(overlaps: Overlaps) -> list[NDArray[np.int64]]:
-    """Rows of the pairs of each own lesion."""
+    """The row numbers of the pairs of each own lesion."""
     order = np.argsort(overlaps.own_Q, kind="stable")
     ends = np.cumsum(np.bincount(overlaps.own_Q, minlength=len(overlaps.own_voxels_N)))
     return np.split(order, ends)[:-1]

@@ -1,4 +1,4 @@
-"""A network and a study volume in; the predicted lesion mask on the scanner's own grid out."""
+"""Predict the lesion mask of a study on its native grid."""
 
 # C channel, I J K voxels of the model grid, i j k voxels of the native grid
 
@@ -21,7 +21,7 @@ from storage_schemas.volumes import Grid
 
 @dataclass(frozen=True)
 class NativePrediction:
-    """What the network says of every native voxel: `probability_ijk` (float32) and, thresholded, `mask_ijk` (uint8)."""
+    """Lesion probability of every native voxel (`probability_ijk`, float32) and the thresholded `mask_ijk` (uint8)."""
 
     mask_ijk: Mask
     probability_ijk: Image
@@ -36,10 +36,10 @@ def predict_native(
     patch_voxels: int,
     device: torch.device,
 ) -> NativePrediction:
-    """Whole-head inference on the model grid, brought back to the native grid; the network is moved to `device`.
+    """Run whole-head inference on the model grid and resample to the native grid; moves the network to `device`.
 
-    The probability is resampled (linear), and the native voxels are thresholded: resampling a mask instead would move
-    its border by up to half a voxel. Native voxels outside the model grid have probability 0.
+    The probability map is resampled linearly and then thresholded: resampling a mask would move its border by up to
+    half a voxel. Native voxels outside the model grid have probability 0.
     """
     with arithmetic(device, inference.precision):
         probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)

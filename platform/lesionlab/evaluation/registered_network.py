@@ -1,4 +1,4 @@
-"""A registered model's name in; its network, ready to predict, out."""
+"""Load the network of a registered model, ready to predict."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from storage_schemas.models import ModelCard
 
 
 def registered_network(store: Store, model: str) -> tuple[UNet, ModelCard]:
-    """The network of `name` or `name@version`, with its weights checked against the card, on the best device.
+    """The network and card of `name` or `name@version`; its weights are checked against the card, on the best device.
 
-    Raises InputError where there is no such model, TransferError where its weights are missing or altered.
+    Raises InputError if there is no such model, TransferError if its weights are missing or altered.
     """
     card = find_model(store, model)
     network = build_unet(card.architecture, channels=len(card.channels), seed=0)

@@ -1,7 +1,7 @@
-"""The stored predictions of a run in; their study rows and lesion rows by other definitions out, beside its own.
+"""Score the stored predictions of finished runs by other metric definitions.
 
-Nothing is trained or predicted anew, and the run's own rows stay as they are: the new ones lie under the digests of
-their definition and the result version of this room.
+This trains and predicts nothing, and keeps the run's own rows. The new rows are stored under the digest of their
+definition and the result version of evaluation.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from storage_schemas.versions import CURRENT
 
 
 def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefinition]) -> None:
-    """Score the predictions of a finished run by those of the definitions that it was not scored by yet.
+    """Score the predictions of a finished run by every definition that it was not yet scored by.
 
-    Raises MissingObject where the run has no rows, or stored no prediction, or a study volume is gone.
+    Raises MissingObject if the run's rows, a prediction or a study volume is missing.
     """
     left = [by for by in definitions if not store.exists(_key(keys.RESCORED_STUDY_ROWS, run, by))]
     if not left:
@@ -44,18 +44,18 @@ def rescore_run(store: Store, run: RunSpec, definitions: Iterable[MetricDefiniti
             lesions[by.version()].extend(counted[1])
     for by in left:
         write_rows(store, _key(keys.RESCORED_LESION_ROWS, run, by), lesions[by.version()], LesionRow)
-        # Last: these are what says that a run was scored.
+        # Written last: the study rows mark a run as scored.
         write_rows(store, _key(keys.RESCORED_STUDY_ROWS, run, by), studies[by.version()], StudyRow)
 
 
 def own_rows(store: Store, runs: Sequence[RunSpec]) -> list[StudyRow]:
-    """The rows that the runs were finished with, by their own definition."""
+    """The study rows of the runs by their own definition."""
     parts = [keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id) for run in runs]
     return read_rows(store, parts, StudyRow)
 
 
 def rescored_rows(store: Store, runs: Sequence[RunSpec], by: MetricDefinition) -> list[StudyRow]:
-    """The rows of runs that `rescore_run` has been through."""
+    """The study rows of the runs by another definition; call `rescore_run` first."""
     return read_rows(store, [_key(keys.RESCORED_STUDY_ROWS, run, by) for run in runs], StudyRow)
 
 

@@ -1,4 +1,4 @@
-"""One tested study and the network of one run in; its study row, lesion rows and stored prediction out."""
+"""Test one study with the network of one run: predict, score, store the prediction."""
 
 # i j k voxels of the native grid
 
@@ -32,7 +32,7 @@ from storage_schemas.volumes import PREDICTION_ATTRIBUTE, Grid, PredictionCard
 
 @dataclass(frozen=True)
 class StudyEvaluation:
-    """What one run achieved on one study: its row, a row for each lesion of both masks, and the native mask."""
+    """The result of one run on one study: the study row, one row per lesion of both masks, and the native mask."""
 
     row: StudyRow
     lesions: tuple[LesionRow, ...]
@@ -42,7 +42,7 @@ class StudyEvaluation:
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """A prediction read back: whose it is and where it lies (`card`), and the native mask."""
+    """A stored prediction: its card (run, study, native grid) and the native mask."""
 
     card: PredictionCard
     mask_ijk: Mask
@@ -58,7 +58,7 @@ def evaluate_study(
 ) -> StudyEvaluation:
     """Predict one study and score it in native space; `position` is its place in the test subset, from 1.
 
-    Raises ValueError for a run without a cell: a default model in the making is tested on nothing.
+    Raises ValueError for a pretraining run, which tests no studies.
     """
     card = volume.card
     started = perf_counter()
@@ -77,9 +77,9 @@ def evaluate_study(
 def evaluate_mask(
     run: RunSpec, mask_ijk: Mask, volume: CachedVolume, entry: ManifestEntry, position: int, inference_s: float
 ) -> StudyEvaluation:
-    """Score a mask on the study's native grid, whoever drew it: a network, or another rater.
+    """Score a mask on the study's native grid, drawn by a network or by another rater.
 
-    Raises ValueError for a run without a cell, ImageError where the mask has another shape than the reference.
+    Raises ValueError for a pretraining run, ImageError if mask and reference differ in shape.
     """
     columns = StudyColumns(
         **run.columns().model_dump(),
@@ -102,15 +102,15 @@ def rows_of(
     definition: MetricDefinition,
     inference_s: float,
 ) -> tuple[StudyRow, tuple[LesionRow, ...]]:
-    """The study row and the lesion rows of a mask by any definition. Raises ImageError where the shapes differ."""
+    """The study row and lesion rows of a mask by a metric definition. Raises ImageError if the shapes differ."""
     result = score(reference_ijk, mask_ijk, native_grid.affine, definition)
     return _study_row(columns, result, inference_s), _lesion_rows(columns, result)
 
 
-def share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
-    """The studies that worker `rank` of `world_size` evaluates: each study is in exactly one worker's share.
+def worker_share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
+    """The studies that worker `rank` of `world_size` tests; each study belongs to exactly one worker.
 
-    A data-parallel sampler pads its shares to equal length, so it would test some studies twice.
+    PyTorch's distributed sampler pads the shares to equal length and would test some studies twice.
     """
     return tuple(entries[rank::world_size])
 
@@ -128,7 +128,7 @@ def store_prediction(store: Store, evaluation: StudyEvaluation) -> None:
 
 
 def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPrediction:
-    """The prediction of a run for a study. Raises MissingObject where that run stored none."""
+    """The stored prediction of a run for a study. Raises MissingObject if there is none."""
     key = PREDICTION.build(run_id=run_id, study=study)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
@@ -137,7 +137,7 @@ def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPredi
 
 
 def export_prediction(path: Path, mask_ijk: Mask, native_grid: Grid) -> None:
-    """Write a predicted mask as NIfTI on the native grid, for other people's viewers."""
+    """Write a predicted mask as NIfTI on the native grid."""
     write_volume(path, Volume(mask_ijk, matrix_of(native_grid)))
 
 

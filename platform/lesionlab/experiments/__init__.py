@@ -1,1 +1,1 @@
-"""What is true of a whole study of models: its plan, splits, ledger and registry, and the cache of its volumes."""
+"""An experiment as a whole: its plan, splits, run ledger, model registry and volume caches."""

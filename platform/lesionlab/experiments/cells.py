@@ -1,4 +1,4 @@
-"""A study file in; the cells of its design out. Enumeration is a list of values: it needs no data and no GPU second."""
+"""List the cells of an experiment's design; needs no data."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from itertools import product
 from storage_schemas.base import Slug
 from storage_schemas.experiments import ExperimentSpec, TestedOn, TrainedArm
 from storage_schemas.results import Arm
-from storage_schemas.runs import Cell
+from storage_schemas.runs import Cell, RunSpec
 
 
 def cells(spec: ExperimentSpec) -> tuple[Cell, ...]:
-    """Every cell of the design, in the order of the paper's tables: what is only tested, then depth by depth and size
-    by size what is trained."""
+    """Every cell of the design in the order of the paper's tables: untrained models and raters, then trained models by
+    depth and training size."""
     return (*_untrained(spec), *_raters(spec), *_trained(spec))
 
 
+def run_title(run: RunSpec) -> str:
+    """A run in words: the title of its cell, or `default model glioma, 40 studies`."""
+    return run.cell.title() if run.cell else f"default model {run.experiment}, {len(run.train)} studies"
+
+
 def trainings(spec: ExperimentSpec) -> int:
-    """How many networks the sweep trains; what is only tested is not counted, nor are the default models."""
+    """Number of networks that the sweep trains; excludes untrained arms and the pretraining of default models."""
     return len(_trained(spec))
 
 
 def _untrained(spec: ExperimentSpec) -> list[Cell]:
-    """The default models as they are."""
+    """The default models, tested without training on the target."""
     folds = _subsets_tested(spec, spec.default_tested_on)
     return [
         _only_tested(spec, "default", source.model, depth, fold)
@@ -43,7 +48,7 @@ def _only_tested(spec: ExperimentSpec, arm: Arm, source: Slug | None, depth: int
         fold=fold,
         seed=spec.seeds[0],
         depth=depth,
-        test_site=_tested_alone(spec, fold),
+        test_site=_site_of_subset(spec, fold),
     )
 
 
@@ -61,22 +66,22 @@ def _trained(spec: ExperimentSpec) -> list[Cell]:
             budget=budget,
             freezing=freezing,
             train_site=spec.target.sites[fold - 1] if by_site else None,
-            test_site=None if by_site else _tested_alone(spec, fold),
+            test_site=None if by_site else _site_of_subset(spec, fold),
         )
-        for depth, size, (arm, source) in product(spec.network_depths, spec.training_sizes, _origins(spec))
+        for depth, size, (arm, source) in product(spec.network_depths, spec.training_sizes, _starting_points(spec))
         for (learning_rate, budget, freezing), fold, seed in product(spec.variants(arm), spec.fold_numbers, spec.seeds)
     ]
 
 
-def _origins(spec: ExperimentSpec) -> list[tuple[TrainedArm, Slug | None]]:
-    fresh: list[tuple[TrainedArm, Slug | None]] = [("de-novo", None)] if spec.de_novo else []
-    return [*fresh, *(("fine-tuned", source.model) for source in spec.sources)]
+def _starting_points(spec: ExperimentSpec) -> list[tuple[TrainedArm, Slug | None]]:
+    de_novo: list[tuple[TrainedArm, Slug | None]] = [("de-novo", None)] if spec.de_novo else []
+    return [*de_novo, *(("fine-tuned", source.model) for source in spec.sources)]
 
 
 def _subsets_tested(spec: ExperimentSpec, on: TestedOn) -> tuple[int, ...]:
     return {"first-subset": (1,), "all-subsets": spec.fold_numbers, "nothing": ()}[on]
 
 
-def _tested_alone(spec: ExperimentSpec, fold: int) -> Slug | None:
-    """The site that subset `fold` is, where subsets are sites."""
+def _site_of_subset(spec: ExperimentSpec, fold: int) -> Slug | None:
+    """The site of subset `fold` if each subset is one site."""
     return spec.target.sites[fold - 1] if spec.target.sites else None

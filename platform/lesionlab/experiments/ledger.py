@@ -1,6 +1,7 @@
-"""Which runs are complete: the ledger has one entry a run, written once, after everything else of the run.
+"""Record which runs are complete: one ledger entry per run, written once, after all other output of the run.
 
-Ray is never asked what is done: it forgets, and a finished name that is run again returns at once without metrics.
+The ledger decides what is done, never Ray: Ray forgets, and a finished run name that is run again returns at once
+without metrics.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from storage_schemas.results import Attempts, LedgerEntry
 
 
 def completed(store: Store, run_ids: Iterable[Digest]) -> set[Digest]:
-    """Those of these runs that have an entry."""
+    """The ids of those runs that have a ledger entry."""
     entries = (keys.LEDGER.parse(key) for key in store.list(keys.LEDGER.prefix()))
     return {entry["run_id"] for entry in entries if entry} & set(run_ids)
 
 
 def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, LedgerEntry]:
-    """The entries of those of these runs that are complete, in the order given."""
+    """The ledger entries of the complete runs, in the order given."""
     wanted = tuple(run_ids)
     done = completed(store, wanted)
     return {
@@ -33,7 +34,7 @@ def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, Ledg
 
 
 def begin_run(store: Store, run_id: Digest) -> int:
-    """Count one more attempt at a run; return which one it is, from 1."""
+    """Count a new attempt at a run; return its number, from 1."""
     key = keys.RUN_ATTEMPTS.build(run_id=run_id)
     try:
         count = read_document(store, key, Attempts).count + 1
@@ -44,7 +45,7 @@ def begin_run(store: Store, run_id: Digest) -> int:
 
 
 def close_run(store: Store, entry: LedgerEntry) -> None:
-    """Declare a run complete. A second worker that finished the same run changes nothing: equal ids, equal results."""
+    """Mark a run as complete. If another worker has finished the same run, keep that entry: equal ids, equal results."""
     try:
         create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
     except ObjectExists:

@@ -1,6 +1,6 @@
-"""From a study file to runs: ExperimentSpec, the target's manifest and split, and registered models in; RunSpecs out.
+"""Plan the runs of an experiment from its spec, the target's manifest and split, and registered models.
 
-Nothing is computed, so a plan costs no GPU second; whatever a run would fail at is said here.
+Planning computes nothing, and it reports every fault that would make a run fail later.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from storage_schemas.tasks import Task, same_task, told_apart
 from storage_schemas.versions import CURRENT
 
 Parents = Mapping[tuple[Slug, int], SourceModel]
-"""The model that a source means at a depth of the study."""
+"""The source model by source name and network depth."""
 
 
 def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Manifest) -> RunSpec:
-    """The run that makes a source's default model of one depth from every study of its cohort.
+    """The run that trains a source's default model of one depth on every study of its cohort.
 
-    Raises SpecError where the cohort was prepared for another task or spacing, is empty, or ends within the warm-up.
+    Raises SpecError if the cohort was preprocessed for another task or spacing, is empty, or is so small that training
+    ends within the warm-up.
     """
     task, training = source.task or spec.task, source.training or spec.training
     _fits(spec, task, manifest)
     if not manifest.studies:
-        raise SpecError(f"cohort {manifest.cohort}: no study to train {source.model} on; preprocess its dataset again")
+        raise SpecError(f"cohort {manifest.cohort}: no studies to train {source.model} on; preprocess it again")
     steps = training.all_steps(len(manifest.studies))
     if training.warmup_steps > steps:
         raise SpecError(
@@ -62,8 +63,8 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
 def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: Parents) -> Plan:
     """Resolve every cell to a complete run.
 
-    Raises SpecError, all faults at once, where the target's manifest, its split or the sources' models do not fit the
-    spec, and DatasetError where a fold would leak.
+    Raises SpecError with all faults if the target's manifest, its split or the source models do not fit the spec, and
+    DatasetError if a fold would leak a patient or an image from training to testing.
     """
     _fits(spec, spec.task, manifest)
     subsets = subsets_of(split, manifest)
@@ -121,7 +122,7 @@ def _training(spec: ExperimentSpec, cell: Cell, parents: Parents) -> TrainingCon
         return spec.training_of(cell.arm, (cell.learning_rate, cell.budget, cell.freezing))
     if cell.source is None:
         return spec.training
-    # A network sees in windows as large as the patches that it was trained on.
+    # Inference windows have the size of the patches that the network was trained on.
     patch_voxels = parents[cell.source, cell.depth].card.patch_voxels
     return spec.training.model_copy(update={"patch_voxels": patch_voxels})
 
@@ -131,13 +132,13 @@ def _fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
         return
     wanted, found = told_apart(task, manifest.task)
     raise SpecError(
-        f"cohort {manifest.cohort}: study {spec.name} wants {wanted} at {spec.spacing_mm} mm, "
-        f"but the cohort was prepared for {found} at {manifest.spacing_mm} mm; preprocess it again"
+        f"cohort {manifest.cohort}: experiment {spec.name} needs {wanted} at {spec.spacing_mm} mm, "
+        f"but the cohort was preprocessed for {found} at {manifest.spacing_mm} mm; preprocess it again"
     )
 
 
 def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
-    """What is declared may differ, and nothing else."""
+    """One fault for each source model that differs from the spec in more than its adaptation declares."""
     channels = spec.task.channel_names
     for source in spec.sources:
         for depth in spec.network_depths:
@@ -150,35 +151,33 @@ def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
             ]
             faults += (source.adaptation or Adaptation()).misfits(card, spec.architecture_at(depth), channels)
             if card.architecture.depth != depth and spec.default_tested_on != "nothing":
-                faults.append(
-                    "levels that start fresh have nothing to be tested untrained; set default_tested_on: nothing"
-                )
+                faults.append("randomly initialised levels cannot be tested untrained; set default_tested_on: nothing")
             if faults:
                 yield (
-                    f"default model {card.name}@{card.version} does not fit study {spec.name} at depth {depth}: "
+                    f"default model {card.name}@{card.version} does not fit experiment {spec.name} at depth {depth}: "
                     + "; ".join(faults)
-                    + "; declare the difference in the study file, or pretrain another model"
+                    + "; declare the difference in the experiment file, or pretrain another model"
                 )
 
 
 def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Parents) -> Iterable[str]:
-    """A study that a default model, or what that one started from, was trained on must never test it.
+    """One fault for each source model whose training data, or whose parent's, overlap with the target cohort.
 
-    Images are compared by their voxels. Patients are compared within one cohort, and where two cohorts name them from
-    one register: labels of different datasets mean nothing to each other, since every dataset has a sub-01.
+    Images are compared by their voxels. Patient labels are compared only within a cohort or between cohorts of one
+    patient register: every dataset has a sub-01.
     """
     for source in spec.sources:
         runs = {run.run_id: run for depth in spec.network_depths for run in parents[source.model, depth].made_by}
         for run in runs.values():
-            shared = [entry.study for entry in manifest.studies if _seen(entry, run, spec)]
+            shared = [entry.study for entry in manifest.studies if _was_trained_on(entry, run, spec)]
             if shared:
                 yield (
-                    f"source {source.model}: cohort {run.cohort}, which trained it, shares images or patients with "
-                    f"the target {manifest.cohort} ({', '.join(shared)}); a model is not tested on what trained it"
+                    f"source {source.model}: its training cohort {run.cohort} shares images or patients with the "
+                    f"target {manifest.cohort} ({', '.join(shared)}); never test a model on its training data"
                 )
 
 
-def _seen(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) -> bool:
+def _was_trained_on(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) -> bool:
     register, other = (
         spec.cohorts[name].patient_register if name in spec.cohorts else None
         for name in (spec.target.cohort, run.cohort)
@@ -191,15 +190,15 @@ def _sizes_out_of_reach(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iter
     for size in spec.training_sizes:
         found = max(len(fold_of(subsets, spec.target, size, fold).train) for fold in spec.fold_numbers)
         if found < size:
-            yield f"training_sizes: wanted {size} studies, but no fold of {spec.target.design} has more than {found}"
+            yield f"training_sizes: wanted {size} studies, but the largest {spec.target.design} fold has {found}"
 
 
 def _lacking_second_masks(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iterable[str]:
-    graded = [cell.fold for cell in cells(spec) if cell.arm == "rater"]
-    lacking = [entry.study for fold in graded for entry in subsets[fold - 1] if not entry.second_rater]
+    rated = [cell.fold for cell in cells(spec) if cell.arm == "rater"]
+    lacking = [entry.study for fold in rated for entry in subsets[fold - 1] if not entry.second_rater]
     if lacking:
         yield (
-            f"rater_tested_on: wanted a second rater's mask of every tested study, found none of "
-            f"{', '.join(lacking)}; add these masks, draw subset 1 from those that have one "
+            f"rater_tested_on: wanted a second rater's mask for every tested study, found none for "
+            f"{', '.join(lacking)}; add these masks, draw subset 1 from studies with a second mask "
             "(second_rater_first: true), or set rater_tested_on: nothing"
         )

@@ -1,6 +1,6 @@
-"""What made a result: digests of sources, and the versions of the language and the libraries.
+"""Describe what made a result: digests of the source code, versions of Python and the libraries.
 
-Provenance stands beside a result and never in its name: a comment changes these digests and no result.
+Provenance is stored with a result and is never part of its identity: a comment changes these digests but no result.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from platform import python_version
 from storage_schemas.base import Digest
 
 ALL = ("lesionlab", "storage_schemas")
-"""Every source of the platform that can have a part in a result."""
+"""All packages that can affect a result."""
 
 ANALYSIS = ("lesionlab.analysis", "lesionlab.imaging", "storage_schemas")
-"""Code that decides the numbers, words and figures of a report."""
+"""The packages that determine the numbers, text and figures of a report."""
 
 _OF_REPORTS = ("matplotlib", "numpy", "pandas", "scipy", "statsmodels")
 _OF_RUNS = ("antspyx", "numpy", "ray", "scipy", "torch", "zarr")
@@ -28,8 +28,8 @@ _OF_RUNS = ("antspyx", "numpy", "ray", "scipy", "torch", "zarr")
 
 @cache
 def code_version(packages: tuple[str, ...]) -> Digest:
-    """Digest of every source of these packages, templates too: a changed line is another version, its results are made
-    anew. Read once: a process runs the code that it began with."""
+    """Digest of all source files of these packages, templates included. Computed once per process, which keeps running
+    the code that it loaded."""
     sha = hashlib.sha256()
     for package in sorted(packages):
         for path, source in sorted(_sources(files(package), package)):
@@ -39,12 +39,12 @@ def code_version(packages: tuple[str, ...]) -> Digest:
 
 
 def analysis_versions() -> dict[str, str]:
-    """What makes a report of results: the digest of our code, and the versions of the language and the libraries."""
+    """Provenance of a report: the digest of the analysis code, the versions of Python and the libraries."""
     return {"lesionlab.analysis": code_version(ANALYSIS), "python": python_version(), **_versions(_OF_REPORTS)}
 
 
 def run_libraries() -> dict[str, str]:
-    """Versions of the language and of the libraries that a run depends on, as far as they are installed."""
+    """Versions of Python and of the installed libraries that a run depends on."""
     return {"python": python_version(), **_versions(_OF_RUNS)}
 
 

@@ -1,7 +1,7 @@
 """Copy the rows of finished runs into an experiment's results, under the experiment's own names.
 
-Runs are shared: one that another experiment has paid for has its rows under `runs/<run_id>/`. What a statistics job
-reads lies under `results/<experiment>/`, one Parquet part a run.
+Experiments share runs. The rows of each run are stored once under `runs/<run_id>/`; the analysis reads one Parquet part
+per run under `results/<experiment>/`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from storage_schemas.runs import RunSpec
 
 
 def publish(store: Store, run: RunSpec) -> None:
-    """Write the run's rows into the results of `run.experiment`; a default model in the making has none.
+    """Write the run's rows into the results of `run.experiment`; a pretraining run has no rows.
 
-    The names that decide no result are the experiment's: its own, its source's, its definition's. Raises MissingObject
-    where the run has left no rows.
+    The published rows carry this experiment's names of experiment, source and metric definition. Raises MissingObject
+    if the run has no stored rows.
     """
     if run.cell is None:
         return
@@ -28,12 +28,12 @@ def publish(store: Store, run: RunSpec) -> None:
     lesions = read_rows(store, [keys.RUN_LESION_ROWS.build(run_id=run.run_id)], LesionRow)
     studies = read_rows(store, [keys.RUN_STUDY_ROWS.build(run_id=run.run_id)], StudyRow)
     write_rows(store, keys.LESION_ROWS.build(**place), [row.model_copy(update=named) for row in lesions], LesionRow)
-    # Last: these are what says that a run is among the results.
+    # Written last: the study rows mark a run as published.
     write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
 
 
 def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
-    """Publish those finished runs that are not among their experiment's results yet; return how many."""
+    """Publish the finished runs that are missing from their experiment's results; return how many."""
     missing = [run for run in runs if run.cell and not store.exists(_published(run))]
     for run in missing:
         publish(store, run)

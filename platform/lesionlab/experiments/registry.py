@@ -1,4 +1,4 @@
-"""Registered models: a finished run in; a named, versioned model out. A bare name means its champion."""
+"""Register models of finished runs under a name and a version; a name without a version means its champion."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from storage_schemas.runs import RunSpec
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A registered model, and the runs that made it: its own first, then its parent's, and so on to the first."""
+    """A registered model and the runs that trained it: its own run, its parent's run, and so on."""
 
     card: ModelCard
     made_by: tuple[RunSpec, ...]
 
 
 def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
-    """Copy the model of a completed run under a name (None: its card's own) and make that version the champion.
+    """Copy the model of a completed run to a registered name (default: the card's name) and make it the champion.
 
-    Raises MissingObject where the run left no model.
+    Raises MissingObject if the run stored no model.
     """
     card = read_document(store, keys.RUN_CARD.build(run_id=run_id), ModelCard)
     card = card.model_copy(update={"name": name or card.name})
     names = {"name": card.name, "version": card.version}
     store.put(keys.MODEL_WEIGHTS.build(**names), store.get(keys.RUN_WEIGHTS.build(run_id=run_id)))
     store.put(keys.MODEL_TRANSFER.build(**names), store.get(keys.RUN_TRANSFER.build(run_id=run_id)))
-    # The card comes last: a version that has a card is complete.
+    # Written last: a version with a card is complete.
     create_document(store, keys.MODEL_CARD.build(**names), card)
     if champion:
         move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
@@ -39,7 +39,7 @@ def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion
 
 
 def source_model(store: Store, card: ModelCard) -> SourceModel:
-    """A registered model with its history, as far as the store knows it: a model from elsewhere may bring none."""
+    """A registered model with its training history, as far as the store has it; an imported model may have none."""
     made_by = []
     version: Digest | None = card.version
     while version is not None and store.exists(key := keys.RUN_SPEC.build(run_id=version)):
@@ -50,7 +50,7 @@ def source_model(store: Store, card: ModelCard) -> SourceModel:
 
 
 def find_model(store: Store, model: str) -> ModelCard:
-    """The card of `name` (its champion) or `name@version`. Raises InputError that lists what is registered."""
+    """The card of `name` (its champion) or `name@version`. Raises InputError that lists the registered models."""
     name, _, version = model.partition("@")
     try:
         found = version or read_pointer(store, keys.CHAMPION.build(name=name))
@@ -63,9 +63,9 @@ def find_model(store: Store, model: str) -> ModelCard:
 
 
 def model_weights(store: Store, card: ModelCard) -> bytes:
-    """The registered weights (safetensors), not yet held against the card: `model.transfer.load_pretrained` does that.
+    """The registered weights (safetensors), not yet checked: `model.transfer.load_pretrained` compares the sha256.
 
-    Raises TransferError where they are missing.
+    Raises TransferError if they are missing.
     """
     try:
         return store.get(keys.MODEL_WEIGHTS.build(name=card.name, version=card.version))
@@ -74,11 +74,11 @@ def model_weights(store: Store, card: ModelCard) -> bytes:
 
 
 def models(store: Store) -> list[ModelCard]:
-    """Every registered version, by name."""
+    """The cards of all registered versions, sorted by name."""
     found = [key for key in store.list(keys.MODEL_CARD.prefix()) if keys.MODEL_CARD.parse(key)]
     return [read_document(store, key, ModelCard) for key in found]
 
 
 def champion(store: Store, name: Slug) -> Digest | None:
-    """The version that the bare name means, or None."""
+    """The champion version of a name, or None."""
     return read_pointer(store, keys.CHAMPION.build(name=name))

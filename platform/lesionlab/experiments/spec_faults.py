@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a document that a person wrote in; the same in the words of this project out."""
+"""Turn pydantic's validation errors into messages that the author of a YAML file can act on."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ _WANTED = {
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
     "too_short": "{min_length} or more of them",
-    "string_pattern_mismatch": "a name of lower-case letters, digits, '.', '_' and '-' (a dataset's site "
-    "`North Site` is north-site here)",
+    "string_pattern_mismatch": "a name of lower-case letters, digits, '.', '_' and '-' (write the site "
+    "`North Site` as north-site)",
 }
-"""By pydantic's error type; braces hold what its context says."""
+"""By pydantic's error type; braces are filled from the error's context."""
 
 _FOLLOWING = {"too_short", "default_factory_not_called"}
-"""What pydantic also says of a list, or a key, when what it is made of has a fault that is told already."""
+"""Errors that pydantic adds for a list or key whose parts already have a reported fault."""
 
 
 def validation_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Every fault of a document that should have been a `model`, each with its place and none twice."""
+    """Every fault in a document that should be a `model`, each with its place, without duplicates."""
     return list(dict.fromkeys(text for fault in error.errors() for text in _in_words(fault, model)))
 
 
 def unknown_keys(error: ValidationError) -> list[tuple[str | int, ...]]:
-    """Where the document has keys that its model does not know."""
+    """The places of keys that the model does not have."""
     return [fault["loc"] for fault in error.errors() if fault["type"] == "extra_forbidden"]
 
 
 def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
     place = ".".join(map(str, fault["loc"]))
     at = f"{place}: " if place else ""
-    if fault["type"] == "value_error":  # our own words, one fault a line
+    if fault["type"] == "value_error":  # our own message, one fault per line
         yield from (at + line for line in str(fault["ctx"]["error"]).splitlines())
     elif fault["type"] in _FOLLOWING and fault["input"]:
         return
     elif fault["type"] == "missing":
-        yield f"{at}is missing"
+        yield f"{at}missing"
     elif fault["type"] == "extra_forbidden":
         name, known = str(fault["loc"][-1]), _known_at(model, fault["loc"][:-1])
         meant = get_close_matches(name, known, n=1, cutoff=0.7)
-        yield f"{at}is not known; " + (f"did you mean {meant[0]}?" if meant else f"known here: {', '.join(known)}")
+        yield f"{at}unknown key; " + (f"did you mean {meant[0]}?" if meant else f"known keys: {', '.join(known)}")
     elif fault["type"] in _WANTED:
         bounds = {
             name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.get("ctx", {}).items()
@@ -76,7 +76,7 @@ def _shown(found: Any) -> str:
 
 
 def _known_at(model: type[BaseModel], place: tuple[str | int, ...]) -> list[str]:
-    """The keys of the model that stands at this place of a document; numbers and a mapping's own keys lead into it."""
+    """The keys of the model at this place of a document; list indices and mapping keys are passed through."""
     for part in place:
         if part in model.model_fields:
             model = next(_models(model.model_fields[str(part)].annotation), model)

@@ -21,27 +21,27 @@ D = TypeVar("D", bound=Document)
 def read_spec(path: Path) -> ExperimentSpec:
     """Read an experiment file. Raises SpecError with every fault in it, each with its place.
 
-    Contradictions between its parts are reported once each part is valid on its own.
+    Contradictions between parts are reported only if each part is valid on its own.
     """
     spec, faults = _checked(read_yaml(path, f"experiment file {path}"))
     if spec is None:
         raise SpecError(*(f"experiment file {path}: {fault}" for fault in dict.fromkeys(faults)))
     if faults := list(_taken_names(spec)):
-        raise SpecError(*(f"experiment file {path}: {fault}; give it a name of its own" for fault in faults))
+        raise SpecError(*(f"experiment file {path}: {fault}; use another name" for fault in faults))
     return spec
 
 
 def _taken_names(spec: ExperimentSpec) -> Iterator[str]:
     if definitions.takes_a_known_name(spec.metric):
-        yield f"metric: {spec.metric.name} is the name of another definition"
+        yield f"metric: {spec.metric.name} is the name of a built-in definition"
     own = [("task", spec.task), *((f"source {source.model}: task", source.task) for source in spec.sources)]
     for place, task in own:
         if task is not None and tasks.takes_a_known_name(task):
-            yield f"{place}: {task.name} is the name of another task"
+            yield f"{place}: {task.name} is the name of a built-in task"
 
 
 def validated(content: Any, model: type[D], what: str) -> D:
-    """A document that a person wrote. Raises SpecError with every fault in it."""
+    """Validate the content of a YAML file. Raises SpecError with every fault in it."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -49,7 +49,7 @@ def validated(content: Any, model: type[D], what: str) -> D:
 
 
 def _checked(content: Any) -> tuple[ExperimentSpec | None, list[str]]:
-    """The experiment, or every fault: unknown keys hide other contradictions, so the rest is checked without them."""
+    """The experiment, or every fault. Unknown keys would hide other faults, so the rest is checked without them."""
     try:
         return ExperimentSpec.model_validate(content), []
     except ValidationError as error:
@@ -62,25 +62,25 @@ def _checked(content: Any) -> tuple[ExperimentSpec | None, list[str]]:
 def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
     for part in place[:-1]:
         content = content[part]
-    return content.pop(place[-1], None) is not None  # an alias of YAML may have had it removed elsewhere
+    return content.pop(place[-1], None) is not None  # may already be removed through a YAML alias
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """Plain values of a YAML file. Raises SpecError where it cannot be read, or gives a key twice."""
+    """Plain values of a YAML file. Raises SpecError if it cannot be read or a key appears twice."""
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         content = loader.get_single_data()
     except OSError as error:
         raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{what}: not readable as YAML: {error}") from error
+        raise SpecError(f"{what}: not valid YAML: {error}") from error
     if loader.repeated:
         raise SpecError(*(f"{what}: {fault}" for fault in loader.repeated))
     return content
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML that notices a key given twice, of which YAML would silently take the last."""
+    """Load plain YAML and record duplicate keys; PyYAML would silently keep the last value."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -91,6 +91,6 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if key.value in lines:
-                self.repeated.append(f"{key.value} is given twice, in lines {lines[key.value]} and {line}; keep one")
+                self.repeated.append(f"{key.value} appears twice, in lines {lines[key.value]} and {line}; keep one")
             lines[key.value] = line
         return super().construct_mapping(node, deep)

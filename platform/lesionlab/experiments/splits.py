@@ -1,7 +1,7 @@
-"""A Split in; who trains and who tests in each fold, out. Subsets and folds count from 1.
+"""Choose the training and test studies of each fold from a split. Subsets and folds count from 1.
 
-The rotation is the paper's (Wahlig et al. 2023, figure S3): train on k consecutive subsets, test on the next one, wrap
-around, until every subset was the test set.
+The rotation follows Wahlig et al. 2023, figure S3: train on k consecutive subsets, test on the next subset, wrap
+around until every subset has been the test set.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from lesionlab.errors import DatasetError
-from lesionlab.experiments.draw import draw_split
+from lesionlab.experiments.randomisation import draw_split
 from lesionlab.store.documents import create_named, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -22,8 +22,8 @@ Subset = tuple[ManifestEntry, ...]
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One turn of a design: the numbers of the subsets that are trained on, in order, and of those that are tested."""
+class FoldSubsets:
+    """The numbers of the subsets that one fold trains on, in order, and of those that it tests."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -31,58 +31,58 @@ class Turn:
 
 @dataclass(frozen=True)
 class Fold:
-    """One turn with its studies."""
+    """The studies that one fold trains on and tests."""
 
     train: Subset
     test: Subset
 
 
-def turn(target: Target, training_size: int, fold: int) -> Turn:
-    """Fold `fold` (from 1) of the design at this training size.
+def fold_subsets(target: Target, training_size: int, fold: int) -> FoldSubsets:
+    """The subsets of fold `fold` (from 1) at this training size.
 
-    Raises ValueError for a fold that does not exist, or a size that is no whole number of a rotation's subsets.
+    Raises ValueError if the fold does not exist, or if a rotation's training size is not a whole number of subsets.
     """
     count, size = target.fold_count, target.subset_size
     if not 1 <= fold <= count:
         raise ValueError(f"fold: wanted 1 to {count}, found {fold}")
     others = tuple(number for number in range(1, count + 1) if number != fold)
     if target.design == "train-on-one-site":
-        return Turn(train=(fold,), test=others)
+        return FoldSubsets(train=(fold,), test=others)
     if target.design != "rotation":
-        return Turn(train=others, test=(fold,))
+        return FoldSubsets(train=others, test=(fold,))
     if training_size % size or not size <= training_size <= size * (count - 1):
         raise ValueError(
             f"training_size: wanted a multiple of {size} up to {size * (count - 1)}, found {training_size}"
         )
-    return Turn(
+    return FoldSubsets(
         train=tuple((fold - 1 - back) % count + 1 for back in range(training_size // size, 0, -1)), test=(fold,)
     )
 
 
 def fold_of(subsets: Sequence[Subset], target: Target, training_size: int, fold: int) -> Fold:
-    """The studies of one turn.
+    """The studies of one fold.
 
-    A rotation trains on whole subsets. The other designs take one study of each training subset in turn, until there
-    are `training_size`, or all where there are fewer. Raises ValueError as `turn` does, and DatasetError where a
-    patient or an image would stand on both sides.
+    A rotation trains on whole subsets. The other designs take studies from the training subsets in turn, up to
+    `training_size` or until all are used. Raises ValueError as `fold_subsets` does, and DatasetError if a patient or
+    an image is in both training and test studies.
     """
-    numbers = turn(target, training_size, fold)
+    numbers = fold_subsets(target, training_size, fold)
     trained = [subsets[number - 1] for number in numbers.train]
     if target.design == "rotation":
         pool = list(chain.from_iterable(trained))
     else:
         pool = [entry for round_ in zip_longest(*trained) for entry in round_ if entry is not None]
-    turned = Fold(
+    chosen = Fold(
         train=tuple(pool[:training_size]),
         test=tuple(chain.from_iterable(subsets[number - 1] for number in numbers.test)),
     )
-    if faults := leaks(turned.train, turned.test):
+    if faults := leaks(chosen.train, chosen.test):
         raise DatasetError(*(f"fold {fold}: {fault}" for fault in faults))
-    return turned
+    return chosen
 
 
 def leaks(train: Iterable[ManifestEntry], test: Iterable[ManifestEntry]) -> list[str]:
-    """A fault for every tested study whose patient, or one of whose images, is trained on."""
+    """One fault for each test study whose patient or image is also in the training studies."""
     patients: dict[str, str] = {}
     images: dict[str, str] = {}
     for entry in train:
@@ -90,14 +90,14 @@ def leaks(train: Iterable[ManifestEntry], test: Iterable[ManifestEntry]) -> list
         images |= dict.fromkeys(entry.images, entry.study)
     faults = []
     for entry in test:
-        shared = {f"{patients[entry.patient]} of the same patient"} if entry.patient in patients else set()
-        shared |= {f"{images[image]} of the same image" for image in entry.images if image in images}
+        shared = {f"{patients[entry.patient]} (same patient)"} if entry.patient in patients else set()
+        shared |= {f"{images[image]} (same image)" for image in entry.images if image in images}
         faults += [f"{entry.study} is tested, but {other} is trained on" for other in sorted(shared)]
     return faults
 
 
 def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
-    """The split's subsets with all that the manifest knows. Raises DatasetError where it is of another manifest."""
+    """The split's subsets as manifest entries. Raises DatasetError if the split was drawn from another manifest."""
     if split.manifest != manifest.id:
         raise DatasetError(
             f"cohort {manifest.cohort}: the split was drawn from manifest {split.manifest}, found {manifest.id}; "
@@ -107,10 +107,10 @@ def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
     return tuple(tuple(entries[study] for study in subset) for subset in split.subsets)
 
 
-def kept_split(store: Store, manifest: Manifest, target: Target) -> Split:
-    """The split that the store keeps for this manifest and target; drawn and put there where it has none.
+def stored_split(store: Store, manifest: Manifest, target: Target) -> Split:
+    """The stored split of this manifest and target; drawn and stored on first use.
 
-    So a split outlives the code that drew it. Raises DatasetError as `draw_split` does.
+    A split therefore outlives the code that drew it. Raises DatasetError as `draw_split` does.
     """
     key = keys.SPLIT.build(cohort=manifest.cohort, digest=split_name(manifest.id, target))
     if not store.exists(key):

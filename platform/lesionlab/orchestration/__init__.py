@@ -1,4 +1,4 @@
-"""All of Ray: its session, a pool of tasks, sweeps of runs, groups of workers; and one run from spec to ledger."""
+"""Run work under Ray: sessions, pools of tasks, sweeps and worker groups; and execute one run from spec to ledger."""
 
 import os
 import secrets
@@ -6,22 +6,22 @@ import sys
 
 OWN_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A random token keeps other people of this machine out; without our own, Ray writes one that they can read.
+    # A random token keeps other users of this machine out; without it Ray writes one that they can read.
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     # Loopback only, for Ray and for the workers' exchange of gradients.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
-    # A training of seconds should not wait for a watch that ticks every 2 s, nor pay for watches that it cannot use.
+    # Short trainings should not wait for a health check every 2 s, nor pay for watchers that they cannot use.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
-"""Environment of a Ray session on this machine. Where RAY_ADDRESS names a cluster, that cluster's environment holds."""
+"""Environment of a Ray session on this machine. If RAY_ADDRESS names a cluster, the cluster's environment applies."""
 
-# Ray reads these when it is imported, so this package, which every module that imports Ray belongs to, sets them first.
+# Ray reads these variables on import. Every module that imports Ray is in this package, which sets them first.
 TOO_LATE = tuple(name for name in OWN_ENVIRONMENT if "ray" in sys.modules and name not in os.environ)
-"""What Ray, imported before this package, was not told; `ray_session` then refuses to start Ray on this machine."""
+"""Variables that Ray missed because it was imported first; `ray_session` then refuses to start Ray on this machine."""
 
 if "RAY_ADDRESS" not in os.environ and "ray" not in sys.modules:
     for _name, _value in OWN_ENVIRONMENT.items():

@@ -1,6 +1,6 @@
-"""One run from its RunSpec to its ledger entry: what every worker does, under Ray or in one plain process.
+"""Execute one run from its RunSpec to its ledger entry; each worker calls this, under Ray or in one plain process.
 
-Enters: the run, the store's URI, the node's cache folder. Leaves in the store: model, rows, predictions, ledger entry.
+It writes the model, result rows, predictions and the ledger entry to the store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lesionlab.errors import StoreError, TrainingError
-from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, share, store_prediction
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, store_prediction, worker_share
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.ledger import begin_run, close_run
 from lesionlab.experiments.provenance import ALL, code_version, run_libraries
@@ -33,19 +33,19 @@ from storage_schemas.runs import RunSpec
 from storage_schemas.versions import CURRENT, version_difference
 
 TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
-Judge = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
-"""Tests one study, which stands at this place of the test subset, from 1."""
+StudyTester = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
+"""Test one study; the last argument is its position in the test subset, from 1."""
 
 UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
 
 
-def task_of(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
-    """What a worker on another node needs to know, as plain strings."""
+def worker_task(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
+    """Describe the run for a worker on any node: run, store URI and cache folder as plain strings."""
     return {"run": run.canonical_json(), "store": store_uri, "cache": str(cache)}
 
 
 def run_cell(worker: Worker, task: dict[str, str]) -> None:
-    """Train (unless the cell is a default model or a rater), test, and declare complete."""
+    """Train (unless the arm is a default model or a rater), test, and write the ledger entry."""
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
     require_versions(run)
@@ -53,7 +53,7 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
 
     outcome = UNTRAINED
     if run.cell is not None and run.cell.arm == "rater":
-        judge = second_rater(run)
+        test_study = rater_tester(run)
     else:
         network, transfers = starting_network(run, store)
         if worker.rank == 0:
@@ -63,10 +63,10 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
             outcome = train(run, network, transfers, volumes, store, worker, cache)
             if worker.rank == 0:
                 store_model(run, network, store)
-        judge = model(run, network, worker)
+        test_study = network_tester(run, network, worker)
 
     started = time.monotonic()
-    tested = worker.gather(test_share(run, judge, store, worker, cache))
+    tested = worker.gather(tested_share(run, test_study, store, worker, cache))
     if worker.rank != 0:
         return
     store_rows(run, [study for part in tested for study in part], store)
@@ -96,62 +96,62 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
 
 
 def require_versions(run: RunSpec) -> None:
-    """Raise TrainingError where the run was planned for results of other versions than this code gives."""
+    """Raise TrainingError if the run was planned for other result versions than this code has."""
     if run.versions != CURRENT:
         raise TrainingError(f"run {run.run_id}: {version_difference(run.versions)}")
 
 
 def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorTransfer, ...]]:
-    """The network before training, and where each of its tensors comes from.
+    """The network before training, and its weight-transfer report.
 
-    Raises TransferError where a parent's weights are missing, altered, or none of them was used.
+    Raises TransferError if the parent's weights are missing or altered, or if none of them was used.
     """
     network = build_unet(run.architecture, channels=len(run.channels), seed=run.seed)
     if run.parent is None:
         return network, random_start(network)
     name = f"{run.parent.model.name}@{run.parent.model.version}"
-    # The weights are held to the sha256 that the run's id was made from, not to what the registry says today.
+    # Check the weights against the sha256 in the run's identity, not against the registry's current card.
     card = find_model(store, name).model_copy(update={"weights_sha256": run.parent.weights_sha256})
     return network, load_pretrained(network, card, model_weights(store, card), run.channels, run.parent.adaptation)
 
 
-def model(run: RunSpec, network: UNet, worker: Worker) -> Judge:
-    """Tests studies by what the network predicts."""
+def network_tester(run: RunSpec, network: UNet, worker: Worker) -> StudyTester:
+    """Test studies by the network's predictions."""
 
-    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
         return evaluate_study(run, network, volume, entry, position, worker.device)
 
-    return judge
+    return test_study
 
 
-def second_rater(run: RunSpec) -> Judge:
-    """Tests studies by the second rater's masks, as if a model had drawn them."""
+def rater_tester(run: RunSpec) -> StudyTester:
+    """Test studies by the second rater's masks, scored like a model's predictions."""
 
-    def judge(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
         if volume.second_label_ijk is None:
             raise StoreError(
-                f"{entry.study}: the manifest promises a second rater's mask, its volume {entry.volume} has none; "
+                f"{entry.study}: the manifest lists a second rater's mask, but its volume {entry.volume} has none; "
                 "preprocess the cohort again"
             )
         return evaluate_mask(run, volume.second_label_ijk, volume, entry, position, inference_s=0.0)
 
-    return judge
+    return test_study
 
 
-def test_share(run: RunSpec, judge: Judge, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
-    """Test this worker's share of the studies and store its predictions; every study is one worker's, once."""
+def tested_share(run: RunSpec, test_study: StudyTester, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
+    """Test this worker's share of the studies and store the predictions; each study is tested by one worker."""
     positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
     tested: list[TestedStudy] = []
-    for entry in share(run.test, worker.rank, worker.world_size):
+    for entry in worker_share(run.test, worker.rank, worker.world_size):
         volume = open_cached(store, entry, cache)
-        evaluation = judge(volume, entry, positions[entry.study])
+        evaluation = test_study(volume, entry, positions[entry.study])
         store_prediction(store, evaluation)
         tested.append((evaluation.row, evaluation.lesions))
     return tested
 
 
 def store_model(run: RunSpec, network: UNet, store: Store) -> None:
-    """Weights and, last, the card."""
+    """Store the weights and then the model card."""
     weights = weights_bytes(network)
     store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
     card = ModelCard(
@@ -172,7 +172,7 @@ def store_model(run: RunSpec, network: UNet, store: Store) -> None:
 
 
 def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
-    """One Parquet part of study rows and one of lesion rows; a default model in the making is tested on nothing."""
+    """Store one Parquet part of study rows and one of lesion rows; a pretraining run has none."""
     if run.cell is None:
         return
     ordered = sorted(tested, key=lambda study: study[0].position)

@@ -1,7 +1,7 @@
-"""Work for several workers in; done by a group of Ray Train workers on the session's machines, data-parallel, out.
+"""Train one run data-parallel on a group of Ray Train workers.
 
-Ray Train brings the workers together; which runs are done, and how far one is, the store alone says. So Ray's own state
-of a run is thrown away, and lost workers are replaced by a new group that goes on from the run's checkpoint.
+The store alone records which runs are done and how far a run has come. Ray's own state of a run is deleted, and lost
+workers are replaced by a new group that resumes from the run's checkpoint.
 """
 
 from __future__ import annotations
@@ -32,48 +32,48 @@ from storage_schemas import keys
 
 T = TypeVar("T")
 Work = Callable[[Worker, dict[str, str]], None]
-"""What every worker does with the task; it must be importable on the workers' machines."""
+"""The function that each worker calls; it must be importable on the workers' machines."""
 
 ATTEMPTS = 3
-"""How often a group of workers may be lost before a run is given up."""
+"""Worker groups started for one run; if the last one is lost too, the run fails."""
 
 
 @dataclass(frozen=True)
 class RayWorker:
-    """One of the workers of a Ray Train group; gloo between CPUs, NCCL between GPUs."""
+    """One worker of a Ray Train group; communicates by gloo between CPUs, NCCL between GPUs."""
 
     rank: int
     world_size: int
     device: torch.device
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """DistributedDataParallel. Raises TrainingError for batch normalisation over several CPU workers."""
+        """Wrap in DistributedDataParallel. Raises TrainingError for batch normalisation over several CPU workers."""
         if self.world_size > 1 and any(isinstance(module, nn.BatchNorm3d) for module in network.modules()):
             if self.device.type == "cpu":
                 raise TrainingError(
-                    f"batch normalisation over {self.world_size} CPU workers: each would normalise by its own share; "
-                    "use one worker, or normalise by instance or group"
+                    f"batch normalisation over {self.world_size} CPU workers: each would normalise its own share of "
+                    "the batch; use one worker, or instance or group normalisation"
                 )
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         parallel: nn.Module = ray.train.torch.prepare_model(network)
         return parallel
 
     def gather(self, value: T) -> list[T]:
-        """Every worker's value, by rank."""
+        """The values of all workers, by rank."""
         values: list[Any] = [None] * self.world_size
         torch.distributed.all_gather_object(values, value)
         return values
 
     def report(self, metrics: dict[str, float]) -> None:
-        """To the driver; rank 0's are the ones that are shown."""
+        """Report metrics to the driver, which shows those of rank 0."""
         ray.train.report(metrics)
 
 
 def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int, store_uri: str) -> None:
-    """Do `work(worker, task)` on each of `workers` workers (one GPU each where the session has any, else one CPU).
+    """Call `work(worker, task)` on each of `workers` workers (one GPU each if the session has GPUs, else one CPU).
 
-    `name` is the run's id. Within a Tune trial the reports of rank 0 go on to Tune. Raises what a worker raised where
-    that is a LesionlabError; TrainingError where the session is too small, or the workers were lost `ATTEMPTS` times.
+    `name` is the run's id. Inside a Tune trial, rank 0's reports are passed on to Tune. Re-raises a worker's
+    LesionlabError; raises TrainingError if the session is too small or workers were lost `ATTEMPTS` times.
     """
     room = capacity()
     if not room.cells(workers):
@@ -103,16 +103,16 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
             for failure in getattr(error, "worker_failures", {}).values():
                 if isinstance(cause := getattr(failure, "_base_exc", failure), LesionlabError):
                     raise cause from None
-            # The error itself would keep Ray's controller alive, and with it the CPUs that the next attempt needs.
+            # Keep only the text: the error would keep Ray's controller alive, and the CPUs that the next attempt needs.
             lost = str(error)
-    raise TrainingError(f"run {name}: given up after its workers were lost {ATTEMPTS} times; the last time: {lost}")
+    raise TrainingError(f"run {name}: failed after its workers were lost {ATTEMPTS} times; the last error: {lost}")
 
 
 @contextmanager
 def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
-    """Where Ray keeps its own state of one attempt, as arguments of RunConfig; nothing of it is left.
+    """RunConfig arguments that say where Ray keeps its state of one attempt; the state is deleted afterwards.
 
-    Each attempt has a name of its own: Ray takes a run of a known name for one that is finished, or half done.
+    Each attempt gets a new name, because Ray takes a run with a known name for finished or half done.
     """
     attempt, key = secrets.token_hex(8), keys.RUN_RAY.build(run_id=name)
     place = urlsplit(store_uri)
@@ -124,7 +124,7 @@ def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
             "storage_filesystem": _s3_filesystem(),
         }
     else:
-        raise StoreError(f"store {store_uri}: workers in other processes can only share file:// and s3:// stores")
+        raise StoreError(f"store {store_uri}: distributed workers can only share file:// and s3:// stores")
     try:
         yield {"name": attempt, **storage}
     finally:
@@ -132,7 +132,7 @@ def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _s3_filesystem() -> pyarrow.fs.S3FileSystem:
-    """From the AWS configuration that the store uses; left alone, pyarrow ignores AWS_ENDPOINT_URL_S3."""
+    """S3 access with the store's AWS configuration; by default pyarrow ignores AWS_ENDPOINT_URL_S3."""
     session = boto3.Session()
     credentials = session.get_credentials().get_frozen_credentials()
     endpoint = urlsplit(session.client("s3", region_name=session.region_name or "us-east-1").meta.endpoint_url)
@@ -147,7 +147,7 @@ def _s3_filesystem() -> pyarrow.fs.S3FileSystem:
 
 
 def _callbacks() -> list[Any]:
-    """Reports go on to Tune where there is a trial around this run."""
+    """Pass reports on to Tune if this run is inside a trial."""
     try:
         return [_Release(), TuneReportCallback()]  # type: ignore[no-untyped-call]
     except RuntimeError:
@@ -155,7 +155,7 @@ def _callbacks() -> list[Any]:
 
 
 class _Release(ControllerCallback, WorkerGroupCallback):
-    """Gives back the CPUs of a group that lost a worker while it was starting: Ray 2.60 keeps them to the job's end."""
+    """Free the CPUs of a group that lost a worker during start-up: Ray 2.60 would keep them until the job ends."""
 
     def after_worker_group_start(self, worker_group: Any) -> None:
         self._places = worker_group.get_worker_group_state().placement_group_handle
@@ -167,7 +167,7 @@ class _Release(ControllerCallback, WorkerGroupCallback):
 
 @contextmanager
 def _own_interrupt() -> Iterator[None]:
-    """Ray Train takes over Ctrl-C and never gives it back."""
+    """Restore the Ctrl-C handler, which Ray Train replaces for good."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

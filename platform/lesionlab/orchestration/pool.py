@@ -1,6 +1,6 @@
-"""A function and what it shall be done for in; its results as they come, each from a process of its own, out.
+"""Map a function over items in parallel worker processes; yield results as they finish.
 
-One thread and one CPU a task, on this machine or on the cluster that RAY_ADDRESS names.
+Each task has one thread and one CPU, on this machine or on the cluster at RAY_ADDRESS.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ATTEMPTS = 3
-"""How often the process of one task may die before the task is given up."""
+"""Attempts at one task; if its process dies each time, the task counts as lost."""
 
 ONE_THREAD = {
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""Of each worker, before anything is imported there: so many tasks as there are CPUs run side by side."""
+"""Environment of each worker process, set before any import: one task runs on each CPU."""
 
 
 def pool_map(
@@ -38,20 +38,20 @@ def pool_map(
     lost: Callable[[Item], Result],
     workers: int | None = None,
 ) -> Iterator[Result]:
-    """`work` of every item, as they get done; at most `workers` (None: as many as there is room for) at once.
+    """Yield `work(item)` for every item in order of completion, at most `workers` at once (None: as many as fit).
 
-    A task asks for one CPU and `memory_bytes`, and no task is handed out before there is room for it. One whose process
-    dies (killed for memory, machine gone) is done again, ATTEMPTS times in all; then `lost` says what stands in place
-    of its result. What `work` raises is raised here. Whoever stops asking for results ends the tasks that still run.
+    A task needs one CPU and `memory_bytes`; it is submitted only when they are free. A task whose process dies (out of
+    memory, machine lost) is repeated, up to ATTEMPTS times in all; then `lost(item)` replaces its result. Exceptions of
+    `work` are re-raised. Closing the iterator ends the running tasks.
 
-    Raises InputError where no machine has room for even one.
+    Raises InputError if no machine has room for a single task.
     """
     with ray_session(workers):
         room = min(free_places(memory_bytes), workers or len(items))
         task: Any = ray.remote(lambda item: work(item)).options(  # Ray takes functions only, no partial ones
             num_cpus=1,
             memory=memory_bytes,
-            # Ray's own count leaves out those killed for memory, which it starts again without end.
+            # Ray does not count tasks killed for memory and would restart them without end.
             max_retries=0,
             runtime_env={"env_vars": ONE_THREAD},
         )
@@ -75,22 +75,22 @@ def pool_map(
 
 
 def free_places(memory_bytes: int) -> int:
-    """How many tasks of one CPU and so much memory the open session holds at once. Raises InputError for none."""
+    """How many tasks of one CPU and `memory_bytes` fit into the open session. Raises InputError if none fits."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     machines = [node["Resources"] for node in nodes if node["Alive"]]
     places = sum(int(min(node.get("CPU", 0), node.get("memory", 0) // memory_bytes)) for node in machines)
     if not places:
         raise InputError(
-            f"wanted a machine with one CPU and {memory_bytes / 2**30:.1f} GiB of memory for each study, "
-            f"found {len(machines)} with less; use a larger one, or a coarser model grid"
+            f"wanted a machine with one CPU and {memory_bytes / 2**30:.1f} GiB of memory per study, "
+            f"found {len(machines)} with less; use a larger machine or a coarser model grid"
         )
     return places
 
 
 def worth_a_pool(tasks_s: float, workers: int) -> bool:
-    """Whether so many seconds of work are sooner done by a pool, which costs START_S first; RAY_ADDRESS asks for it."""
+    """Whether a pool saves more time than its start costs (START_S); always true if RAY_ADDRESS is set."""
     return "RAY_ADDRESS" in os.environ or tasks_s * (1 - 1 / workers) > START_S
 
 
 START_S = 15.0
-"""Of a pool on this machine: Ray itself (7 s), and one import of ANTs in each of the workers."""
+"""Start-up time of a pool on this machine: Ray (7 s) plus the import of ANTs in each worker."""

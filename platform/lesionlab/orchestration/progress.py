@@ -1,4 +1,4 @@
-"""How far a sweep is: cells done, failed, running and left, with the time that remains."""
+"""Track the progress of a sweep: cells done, failed, running and left, and the remaining time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 HEARTBEAT_S = 2.0
-"""Progress is reported at least this often, so that elapsed times move."""
+"""Maximum interval between progress reports, so that elapsed times advance."""
 
 
 @dataclass(frozen=True)
 class SweepCell:
-    """One run of a sweep: its id, the task that its work gets, and its cost relative to the others (for the clock)."""
+    """One run of a sweep: its id, the task for its worker, and its relative cost (to estimate the remaining time)."""
 
     name: str
     task: dict[str, str]
@@ -21,7 +21,7 @@ class SweepCell:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How a cell ended; `error` is None where all went well, and one message for people where not."""
+    """How a cell ended; `error` is None on success, otherwise one message."""
 
     name: str
     error: str | None = None
@@ -29,7 +29,7 @@ class CellOutcome:
 
 @dataclass(frozen=True)
 class RunningCell:
-    """Where a cell is: steps of how many, and the mean loss of the last epoch (None: the first is not over)."""
+    """Progress of a cell: steps done, steps in total, mean loss of the last epoch (None during the first)."""
 
     name: str
     step: int = 0
@@ -39,20 +39,20 @@ class RunningCell:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Where a sweep is."""
+    """Progress of a sweep."""
 
     done: int
     failed: int
     running: tuple[RunningCell, ...]
     left: int
-    """Cells that have not begun."""
+    """Cells that have not started."""
     elapsed_s: float
     remaining_s: float | None
-    """By the cost of what is done; None: nothing to go by yet."""
+    """Estimated from the cost of the finished work; None before any work is finished."""
 
 
 class Watch:
-    """Keeps the progress of a sweep from what is reported of its cells, and hands it on at each change."""
+    """Collect reports of the cells and call `on_change` with the sweep's progress."""
 
     def __init__(self, cells: Iterable[SweepCell], on_change: Callable[[SweepProgress], None]) -> None:
         self._costs = {cell.name: cell.cost for cell in cells}
@@ -63,17 +63,17 @@ class Watch:
         self.errors: dict[str, str] = {}
 
     def start(self, name: str) -> None:
-        """A cell began, or began again."""
+        """Record that a cell started, or started again."""
         self._running[name] = RunningCell(name)
         self._tell()
 
     def result(self, name: str, result: Mapping[str, float]) -> None:
-        """A cell reported `step`, `steps` and `loss`."""
+        """Record a cell's `step`, `steps` and `loss`."""
         self._running[name] = RunningCell(name, int(result["step"]), int(result["steps"]), result["loss"])
         self._tell()
 
     def end(self, name: str, error: str | None = None) -> None:
-        """A cell ended, well or with an error."""
+        """Record that a cell ended, successfully or with an error."""
         if error:
             self.errors.setdefault(name, error)
         self._running.pop(name, None)
@@ -81,7 +81,7 @@ class Watch:
         self._tell()
 
     def tick(self) -> None:
-        """Report again where the last report is older than HEARTBEAT_S."""
+        """Report again if the last report is older than HEARTBEAT_S."""
         if time.monotonic() - self._told > HEARTBEAT_S:
             self._tell()
 

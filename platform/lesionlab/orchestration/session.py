@@ -1,4 +1,4 @@
-"""Open a Ray session: on this machine, or on the cluster that RAY_ADDRESS names."""
+"""Open a Ray session on this machine or on the cluster at RAY_ADDRESS."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lesionlab.errors import TrainingError
 from lesionlab.orchestration import TOO_LATE
 
 DRIVER_RESOURCE = "driver"
-"""Custom resource of the nodes where the drivers of distributed runs belong; on a cluster: off the spot nodes."""
+"""Custom resource of the nodes that may host drivers of distributed runs; on a cluster, not the spot nodes."""
 
 _OBJECT_STORE_BYTES = 100 * 2**20
-"""Ray asks for a third of the memory by default; volumes never travel through it, so the least will do."""
+"""By default Ray reserves a third of the memory; volumes never pass through it, so the minimum is enough."""
 
 
 @contextmanager
 def ray_session(cpus: int | None = None) -> Iterator[None]:
-    """Ray, for as long as the block runs; a session that is open already is used and left open.
+    """Open a Ray session for the duration of the block; an open session is used and left open.
 
-    With RAY_ADDRESS it connects to that cluster. Without, it starts Ray on this machine for this process alone, with
-    `cpus` CPUs (None: all), and ends it with the block; it listens on loopback, behind a random token.
+    With RAY_ADDRESS it connects to that cluster. Otherwise it starts Ray on this machine for this process only, with
+    `cpus` CPUs (None: all), on loopback and behind a random token, and stops it after the block.
 
-    Raises TrainingError where Ray was imported before `lesionlab.orchestration`, which sets Ray's environment for that:
-    such a session would listen on every interface, without a token.
+    Raises TrainingError if Ray was imported before `lesionlab.orchestration`, which must set Ray's environment first:
+    the session would listen on every interface without a token.
     """
     if ray.is_initialized():
         yield
@@ -37,8 +37,8 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     elif TOO_LATE:
         raise TrainingError(
-            "Ray was imported before lesionlab.orchestration, so a session on this machine would be open to others "
-            f"(not set in time: {', '.join(TOO_LATE)}); import lesionlab.orchestration first, or set RAY_ADDRESS"
+            "Ray was imported before lesionlab.orchestration, so a session on this machine would be open to other "
+            f"users (not set in time: {', '.join(TOO_LATE)}); import lesionlab.orchestration first, or set RAY_ADDRESS"
         )
     else:
         ray.init(
@@ -46,7 +46,7 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
             num_cpus=cpus,
             resources={DRIVER_RESOURCE: 1000},
             object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=True,  # it serves the state API, without which placement groups leak
+            include_dashboard=True,  # serves the state API; without it placement groups leak
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
@@ -58,28 +58,28 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a session has to train on."""
+    """CPUs and GPUs of a session."""
 
     cpus: float
     gpus: float
     driver_resource: bool
 
     def worker(self) -> dict[str, float]:
-        """What one worker asks for."""
+        """Resources of one worker."""
         return {"CPU": 1, "GPU": 1} if self.gpus else {"CPU": 1}
 
     def driver(self) -> dict[str, float]:
-        """What the driver of a distributed run asks for: nearly nothing, or it would keep a worker from starting."""
+        """Resources of the driver of a distributed run: almost none, or it would keep a worker from starting."""
         return {DRIVER_RESOURCE: 1} if self.driver_resource else {"CPU": 0.01}
 
     def cells(self, workers: int) -> int:
-        """How many runs of so many workers fit in at once."""
+        """How many runs of `workers` workers fit at once."""
         free_cpus = self.cpus if self.driver_resource or workers == 1 else self.cpus * 0.99
         return int(min(free_cpus, self.gpus or free_cpus) // workers)
 
 
 def capacity() -> Capacity:
-    """Of the session that is open."""
+    """The capacity of the open session."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return Capacity(
         cpus=resources.get("CPU", 0), gpus=resources.get("GPU", 0), driver_resource=DRIVER_RESOURCE in resources

@@ -1,7 +1,7 @@
-"""Run the cells of an experiment as Ray Tune trials, with progress on the way.
+"""Run the cells of an experiment as Ray Tune trials and report progress.
 
-A cell of one worker is trained in the trial's own process, which the next cell takes over: that saves the start of five
-processes a cell. A cell of several workers is a Ray Train run of its own, and the trial is only its driver.
+A cell with one worker trains in the trial's own process, which the next cell reuses; this saves five process starts per
+cell. A cell with several workers is a Ray Train run, and the trial is only its driver.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from lesionlab.training.loop import SoloWorker
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Ctrl-C is ours: Tune would write its state and go on to the end of the sweep.
+    # We handle Ctrl-C: Tune would write its state and continue to the end of the sweep.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
 
 class TrialWorker(SoloWorker):
-    """The only worker of a cell, in the trial's own process."""
+    """The solo worker of a cell, in the trial's own process."""
 
     def report(self, metrics: dict[str, float]) -> None:
-        """To Tune."""
+        """Report metrics to Tune."""
         tune.report(metrics)
 
 
@@ -49,17 +49,17 @@ def run_sweep(
     store_uri: str,
     on_change: Callable[[SweepProgress], None] = lambda progress: None,
 ) -> tuple[CellOutcome, ...]:
-    """Do `work` for every cell, as many at once as the open Ray session has room for; outcomes in the order of `cells`.
+    """Call `work` for every cell, as many at once as fit into the open Ray session; return outcomes in cell order.
 
-    A cell that fails never stops the others; one whose process is lost begins again, and goes on from its checkpoint,
-    `ATTEMPTS` times in all. Raises TrainingError where there is no room for even one cell.
+    A failed cell never stops the others. A cell whose process is lost resumes from its checkpoint, up to `ATTEMPTS`
+    times in all. Raises TrainingError if not even one cell fits.
     """
     if not cells:
         return ()
     room = capacity()
     if not (at_once := room.cells(workers)):
         raise TrainingError(
-            f"sweep: wanted {workers} workers a cell, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
+            f"sweep: wanted {workers} workers per cell, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
             "use fewer workers or a larger cluster"
         )
 
@@ -68,17 +68,16 @@ def run_sweep(
             tune.report({"error": error})
 
     os.environ.update(_QUIET)
-    # Tune copies the AWS credentials into each trial's runtime_env, and Ray logs that in clear, for everyone to read.
-    # Only Ray's own settings are copied now; workers get credentials from the environment of their node. A later Ray
-    # without these names fails here, rather than log credentials again.
+    # Tune copies the AWS credentials into each trial's runtime_env, and Ray logs them in clear text, readable by all.
+    # Copy only Ray's own settings; workers get credentials from their node's environment. A later Ray without these
+    # names fails here instead of logging credentials again.
     class_cache.ENV_VARS_TO_PROPAGATE &= RAY_TRAIN_SETTINGS
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong stands in the outcomes
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors are in the outcomes
     by_name = {cell.name: cell for cell in cells}
     asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else room.driver()])
     watch = Watch(cells, on_change)
-    with tempfile.TemporaryDirectory(
-        prefix="lesionlab-sweep-"
-    ) as state:  # of no use later: the ledger knows what is done
+    # Tune's state is not needed afterwards: the ledger records what is done.
+    with tempfile.TemporaryDirectory(prefix="lesionlab-sweep-") as state:
         tune.Tuner(
             tune.with_resources(tune.with_parameters(trial, by_name=by_name), asks),
             param_space={"cell": tune.grid_search(list(by_name))},
@@ -94,7 +93,7 @@ def run_sweep(
 
 
 def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str) -> str | None:
-    """Run one cell; what went wrong, in words: our own errors as they are, a bug with its traceback."""
+    """Run one cell; return None or an error: the message of a LesionlabError, the traceback of any other exception."""
     try:
         if workers == 1:
             work(TrialWorker(), cell.task)
@@ -108,9 +107,9 @@ def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str) -> str | 
 
 
 class _TuneWatch(TrialProgressCallback):
-    """Hands on what Tune says of its trials, in the process that called `run_sweep`.
+    """Forward trial events to the watch, in the process that called `run_sweep`.
 
-    It stands in the place of Tune's own reporter, which would print a line of its own for each trial.
+    It replaces Tune's own reporter, which would print a line per trial.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -118,7 +117,7 @@ class _TuneWatch(TrialProgressCallback):
         self._watch = watch
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
-        return tune.Callback, ()  # Tune writes its callbacks to disk; whoever watches stays in this process
+        return tune.Callback, ()  # Tune pickles its callbacks to disk; the watch stays in this process
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._watch.start(trial.config["cell"])

@@ -75,7 +75,9 @@ def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
     sources, summaries = [], []
     for (arm, size), (direct, fine_tuned) in ISBI.items():
         name = f"{arm}-{size}"
-        sources.append(Source(model=name, trained_in=TrainedIn(experiment="flair", arm=arm, training_size=size, fold=1)))
+        sources.append(
+            Source(model=name, trained_in=TrainedIn(experiment="flair", arm=arm, training_size=size, fold=1))
+        )
         models = Condition("default", name, 0), Condition("fine-tuned", name, 17)
         for model, means in zip(models, (direct, fine_tuned), strict=True):
             by_metric = zip(("dice", "sensitivity", "ppv"), means, strict=True)

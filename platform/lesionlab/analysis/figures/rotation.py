@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
-from lesionlab.experiments.splits import turn
+from lesionlab.experiments.splits import fold_subsets
 from storage_schemas.experiments import ExperimentSpec
 
 Role = Literal["trained", "tested", "unused"]
@@ -114,7 +114,7 @@ def _draw(axes: Axes, panel: Panel, count: int) -> None:
 
 
 def _roles(spec: ExperimentSpec, size: int, fold: int) -> tuple[Role, ...]:
-    taken = turn(spec.target, size, fold)
+    taken = fold_subsets(spec.target, size, fold)
     return tuple(
         "trained" if number in taken.train else "tested" if number in taken.test else "unused"
         for number in range(1, spec.target.fold_count + 1)

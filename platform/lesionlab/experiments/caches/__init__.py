@@ -1,1 +1,1 @@
-"""Node-local caches: each folder is named by the identity of what it holds."""
+"""Node-local caches; each folder is named by the identity of its content."""

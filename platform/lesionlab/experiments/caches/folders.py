@@ -1,7 +1,7 @@
-"""Fill a folder once per node, whole or not at all, and map the arrays in it read-only.
+"""Fill a cache folder once per node, completely or not at all, and map its arrays read-only.
 
-A folder is named by the identity of its content, so a stale one is impossible. Any number of processes may ask for it
-at once: one fills it under a lock, the others wait. The cache may be deleted at any time when nothing runs.
+A folder is named by the identity of its content, so it is never stale. Several processes may open it at once: one fills
+it under a lock, the others wait. The cache may be deleted whenever nothing runs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 
 def open_or_fill(folder: Path, opened: Callable[[Path], T | None], fill: Callable[[Path], None]) -> T | None:
-    """What `opened` makes of the folder, filled first where that is None; None where it still is not whole.
+    """Open a folder with `opened`; if that gives None, fill the folder and open it again.
 
-    `fill` writes into an empty draft folder, which is synced and renamed. Raises OSError.
+    `fill` writes into an empty draft folder, which is synced and renamed. Returns None if the filled folder still does
+    not open. Raises OSError.
     """
     if (found := opened(folder)) is not None:
         return found
@@ -32,7 +33,7 @@ def open_or_fill(folder: Path, opened: Callable[[Path], T | None], fill: Callabl
         if (found := opened(folder)) is not None:  # another process may have filled it while this one waited
             return found
         draft = folder.with_suffix(".draft")
-        # Whatever lies at either place was left by a process that died; this one alone holds the lock.
+        # This process holds the lock, so anything at either path was left by a process that died.
         for stale in (draft, folder):
             shutil.rmtree(stale, ignore_errors=True)
         draft.mkdir()
@@ -47,13 +48,13 @@ def open_or_fill(folder: Path, opened: Callable[[Path], T | None], fill: Callabl
 
 
 def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """One file an array."""
+    """Save each array as one .npy file."""
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
 
 
 def map_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-    """The file's array, mapped read-only. Raises ValueError where it is cut short or holds something else."""
+    """Map the file's array read-only. Raises ValueError if it is truncated or has another dtype or shape."""
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.dtype != dtype or (shape is not None and array.shape != shape):
         raise ValueError(

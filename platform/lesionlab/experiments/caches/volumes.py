@@ -1,8 +1,8 @@
-"""Open a study volume as read-only memory maps of a folder on this node, copied from the store where it is not there.
+"""Open a study volume as read-only memory maps of a folder on this node; copy it from the store on first use.
 
 Training reads patches from the maps, never from the store: all processes of a node share them through the page cache.
-The folder is `<cache>/volumes/<digest>/{card.json,image.npy,label.npy,native_label.npy}`, with
-`second_label.npy` where the volume has one, filled once per node.
+The folder is `<cache>/volumes/<digest>/{card.json,image.npy,label.npy,native_label.npy}`, plus `second_label.npy` if
+there is a second rater's mask. It is filled once per node.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class CachedVolume:
     label_IJK: NDArray[np.uint8]
     native_label_ijk: NDArray[np.uint8]
     second_label_ijk: NDArray[np.uint8] | None
-    """Another rater's mask, where there is one."""
+    """The second rater's mask, if there is one."""
 
 
 def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume:
-    """The study volume of this entry, copied from the store to `cache` where it is not there, or not whole.
+    """The study volume of a manifest entry; copied from the store to `cache` if it is missing or incomplete there.
 
-    Any number of processes may ask at once: one copies, the others wait for it. Raises MissingObject where the store
-    does not have the volume, StoreError where the volume is not that of the entry, or the cache cannot be written.
+    Several processes may open it at once: one copies, the others wait. Raises MissingObject if the store lacks the
+    volume, StoreError if the volume belongs to another study or the cache cannot be written.
     """
     folder = cache / "volumes" / entry.volume
     try:
@@ -48,7 +48,7 @@ def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume
     except OSError as error:
         raise StoreError(
             f"{entry.study}: cannot be copied to the cache {folder.parent} ({error.strerror or error}); "
-            "free some space there, or name another cache folder"
+            "free some space there, or choose another cache folder"
         ) from error
     if volume is None:
         raise StoreError(
@@ -74,7 +74,7 @@ def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
 
 
 def _mapped(folder: Path) -> CachedVolume | None:
-    """The volume in this folder, or None where it is missing, unreadable, cut short, or not what its card says."""
+    """The volume in this folder, or None if it is missing, unreadable, truncated or does not match its card."""
     try:
         card = StudyVolumeCard.model_validate_json((folder / "card.json").read_bytes())
         model, native = card.model_grid.shape, card.native_grid.shape

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lesionlab.errors import DatasetError
-from lesionlab.experiments.draw import draw_split
+from lesionlab.experiments.randomisation import draw_split
 from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Split, Target
 from tests.experiments.drawn import cohort_of, entry, manifest

@@ -1,6 +1,6 @@
-"""A manifest and a Target in; the Split out: which study is in which subset, with every patient in one subset alone.
+"""Randomise the studies of a cohort to subsets; all studies of a patient go to the same subset.
 
-The same studies and the same Target give the same Split, in whatever order the studies come.
+The same studies and the same Target give the same Split; the order of the studies does not matter.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from storage_schemas.splits import Split, Target
 T = TypeVar("T")
 
 Patient = tuple[ManifestEntry, ...]
-"""All studies of one patient, by name."""
+"""All studies of one patient, sorted by name."""
 
 ATTEMPTS = 100
-"""Orders of the patients that are tried: where some have several studies, not every order fills all subsets."""
+"""Random patient orders to try: if patients have several studies each, some orders leave a subset incomplete."""
 
 
 def draw_split(manifest: Manifest, target: Target) -> Split:
-    """Share out the studies as the target's design wants it. What no subset has room for stays unused.
+    """Randomise the studies to subsets as the target's design requires; surplus studies stay unused.
 
-    Raises DatasetError, with every fault, where one image stands under two studies, where there are too few studies,
-    sites or patients, or where a patient would stand in two subsets.
+    Raises DatasetError with every fault: one image in two studies; too few studies, sites or patients; or a patient
+    who would belong to two subsets.
     """
     faults = shared_images(manifest.studies)
     patients = by_patient(manifest.studies)
@@ -40,17 +40,15 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
         subsets = [] if faults else _drawn(patients, target, rng)
         if not subsets and not faults:
             faults.append(
-                f"the studies of {len(patients)} patients could not be shared out into {target.subsets} subsets of "
-                f"{target.subset_size} with every patient in one of them; ask for other subsets, or add studies"
+                f"the studies of {len(patients)} patients cannot be split into {target.subsets} subsets of "
+                f"{target.subset_size} with each patient in one subset; change the subsets or add studies"
             )
     elif target.design == "leave-one-patient-out":
         if len(patients) != target.patients:
-            faults.append(
-                f"wanted {target.patients} patients, found {len(patients)}; put the right number into patients"
-            )
+            faults.append(f"wanted {target.patients} patients, found {len(patients)}; correct target.patients")
         subsets = [_shuffled(patient, rng) for patient in patients]
     else:
-        faults += _sites_are_apart(patients, target)
+        faults += _site_faults(patients, target)
         subsets = [
             _shuffled([entry for patient in patients for entry in patient if entry.site == site], rng)
             for site in target.sites
@@ -67,7 +65,7 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
 
 
 def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
-    """The studies of each patient; patients in the order of their first study's name."""
+    """The studies of each patient; patients sorted by the name of their first study."""
     found: dict[str, list[ManifestEntry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: entry.study):
         found[entry.patient].append(entry)
@@ -75,16 +73,16 @@ def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
 
 
 def shared_images(entries: Iterable[ManifestEntry]) -> list[str]:
-    """A fault for every two studies that share an image.
+    """One fault for each pair of studies that share an image.
 
-    Those of one patient may, unless they share all: of three visits two pairs are made, with the middle one in common.
+    Two studies of one patient may share some images, but not all: three visits make two pairs with a common visit.
     """
     seen: dict[Sha256, ManifestEntry] = {}
     faults = []
     for entry in entries:
         others = {seen[image].study: seen[image] for image in sorted(entry.images) if image in seen}
         faults += [
-            f"{study} and {entry.study} are the same image; keep one"
+            f"{study} and {entry.study} have the same image; keep one of them"
             for study, other in others.items()
             if other.patient != entry.patient or other.images == entry.images
         ]
@@ -103,23 +101,26 @@ def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:
     if target.second_rater_first and twice_masked < target.subset_size:
         yield (
             f"wanted {target.subset_size} studies with a second rater's mask for subset 1, found {twice_masked} "
-            "(of patients all of whose studies have one); add masks or set second_rater_first: false"
+            "(from patients with a second mask in every study); add masks or set second_rater_first: false"
         )
 
 
-def _sites_are_apart(patients: Sequence[Patient], target: Target) -> Iterable[str]:
+def _site_faults(patients: Sequence[Patient], target: Target) -> Iterable[str]:
     found = {entry.site for patient in patients for entry in patient}
     for site in target.sites:
         if site not in found:
-            yield f"site {site}: wanted its studies, found none; the sites are {', '.join(sorted(found))}"
+            yield f"site {site}: no studies found; the cohort's sites are {', '.join(sorted(found))}"
     for patient in patients:
         if len(several := sorted({entry.site for entry in patient} & set(target.sites))) > 1:
             names = ", ".join(entry.study for entry in patient)
-            yield f"patient {patient[0].patient} was scanned at {' and '.join(several)} ({names}); keep one site"
+            yield (
+                f"patient {patient[0].patient} was scanned at {' and '.join(several)} ({names}); "
+                "keep the studies of one site"
+            )
 
 
 def _drawn(patients: Sequence[Patient], target: Target, rng: np.random.Generator) -> list[list[ManifestEntry]]:
-    """Full subsets; none where no order that was tried fills them."""
+    """Complete subsets, or an empty list if none of the random orders fills them."""
     for _ in range(ATTEMPTS):
         order = [patients[place] for place in rng.permutation(len(patients))]
         if not target.second_rater_first:
@@ -135,30 +136,31 @@ def _drawn(patients: Sequence[Patient], target: Target, rng: np.random.Generator
 
 
 def _twice_masked_first(order: Sequence[Patient], target: Target) -> list[Patient]:
-    """Who may be in subset 1, in the order in which they are asked; stratified, those first who stand for all.
+    """Candidates for subset 1 in order of preference; if stratified, so that subset 1 represents the whole cohort.
 
-    All patients, like beside like, are cut into as many parts as subset 1 has patients; then each part gives one in
-    turn. Parts without a second mask are made up for by the others.
+    All patients are ranked by stratum and cut into as many parts as subset 1 has patients; candidates are then taken
+    from each part in turn. Other parts replace a part without candidates.
     """
-    asked = [patient for patient in order if _twice_masked(patient)]
+    candidates = [patient for patient in order if _twice_masked(patient)]
     if not target.stratify:
-        return asked
+        return candidates
     ranked = sorted(order, key=lambda patient: _stratum(patient, target))
     parts = max(1, round(target.subset_size * len(ranked) / sum(map(len, ranked))))
     part = {patient[0].study: place * parts // len(ranked) for place, patient in enumerate(ranked)}
-    given: Counter[int] = Counter()
-    turns: list[tuple[int, Patient]] = []
-    for patient in asked:
+    taken: Counter[int] = Counter()
+    rounds: list[tuple[int, Patient]] = []
+    for patient in candidates:
         own = part[patient[0].study]
-        turns.append((given[own], patient))
-        given[own] += 1
-    return [patient for _, patient in sorted(turns, key=lambda turn: turn[0])]
+        rounds.append((taken[own], patient))
+        taken[own] += 1
+    return [patient for _, patient in sorted(rounds, key=lambda entry: entry[0])]
 
 
 def _filled(
     order: Sequence[Patient], target: Target, count: int, rng: np.random.Generator
 ) -> list[list[ManifestEntry]]:
-    """`count` subsets, each patient in the first that has room; stratified, in the emptiest, like after like."""
+    """Fill `count` subsets: each patient goes to the first subset with room; if stratified, to the emptiest, by
+    stratum."""
     chosen: list[Patient] = []
     spare: list[Patient] = []
     room = count * target.subset_size
@@ -172,7 +174,7 @@ def _filled(
     for patient in (*chosen, *spare):
         open_to = [subset for subset in subsets if len(subset) + len(patient) <= target.subset_size]
         if target.stratify:
-            # Neighbours in a stratum go to different subsets, and chance says who goes where.
+            # Neighbours in a stratum go to different subsets, in random order.
             emptiest = min(map(len, open_to), default=0)
             open_to = _shuffled([subset for subset in open_to if len(subset) == emptiest], rng)
         if open_to:
@@ -181,7 +183,7 @@ def _filled(
 
 
 def _stratum(patient: Patient, target: Target) -> tuple[str | float, ...]:
-    """By site first, so that the patients of each site are dealt out by lesion load."""
+    """Sort key: site first, then mean lesion volume."""
     keys: Mapping[str, str | float] = {
         "site": patient[0].site,
         "lesion-load": sum(entry.lesion_volume_ml for entry in patient) / len(patient),

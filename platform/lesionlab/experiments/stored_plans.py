@@ -1,4 +1,4 @@
-"""Plans in the store: kept under their name when an experiment is swept; the last one is found by the experiment."""
+"""Store plans by experiment and digest; find the current plan of an experiment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage_schemas import keys
 from storage_schemas.experiments import Plan
 
 
-def keep_plan(store: Store, plan: Plan) -> None:
+def store_plan(store: Store, plan: Plan) -> None:
     """Store the plan and make it the experiment's current one."""
     name = plan.spec.name
     create_named(store, keys.PLAN.build(experiment=name, digest=plan.id), plan)
@@ -17,18 +17,18 @@ def keep_plan(store: Store, plan: Plan) -> None:
 
 
 def find_plan(store: Store, experiment: str) -> Plan | None:
-    """The plan that was swept last under this name, or None."""
+    """The plan of the experiment's last sweep, or None."""
     digest = read_pointer(store, keys.CURRENT_PLAN.build(experiment=experiment))
     return None if digest is None else read_document(store, keys.PLAN.build(experiment=experiment, digest=digest), Plan)
 
 
 def current_plan(store: Store, experiment: str) -> Plan:
-    """The plan that was swept last under this name. Raises InputError that lists the experiments that there are."""
+    """The plan of the experiment's last sweep. Raises InputError that lists the experiments in the store."""
     plan = find_plan(store, experiment)
     if plan is None:
         found = {fields["experiment"] for key in store.list("plans/") if (fields := keys.CURRENT_PLAN.parse(key))}
         raise InputError(
-            f"experiment {experiment}: no sweep in {store.uri}; there: {', '.join(sorted(found)) or 'none yet'}; "
-            "start with: lesionlab sweep EXPERIMENT"
+            f"experiment {experiment}: no sweep in {store.uri}; experiments there: "
+            f"{', '.join(sorted(found)) or 'none yet'}; start with: lesionlab sweep EXPERIMENT"
         )
     return plan

@@ -1,0 +1,72 @@
+"""Plan an experiment from what a store holds: cohorts, splits, source models and the stored plan."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from lesionlab.errors import SpecError
+from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.planning import make_plan
+from lesionlab.experiments.registry import champion, source_model
+from lesionlab.experiments.source_models import finished_run, source_card
+from lesionlab.experiments.splits import stored_split
+from lesionlab.experiments.stored_plans import find_plan
+from lesionlab.store.documents import read_document, read_pointer
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Digest, Slug
+from storage_schemas.experiments import ExperimentSpec, Plan
+from storage_schemas.runs import RunSpec
+from storage_schemas.versions import CURRENT, version_difference
+
+
+def plan_experiment(spec: ExperimentSpec, store: Store, *, replan: bool = False) -> Plan:
+    """The experiment's plan: the stored plan if spec, cohorts and source models are unchanged, otherwise a new plan.
+
+    A stored plan keeps its run ids, even if documents have gained fields since. Raises SpecError if the code's result
+    versions differ from the plan's and `replan` is false, and whatever `resolve_plan` raises.
+    """
+    stored = find_plan(store, spec.name)
+    if stored is None or stored.spec != spec or not _inputs_unchanged(stored, store):
+        return resolve_plan(spec, store)
+    if stored.versions == CURRENT:
+        return stored
+    if replan:
+        return resolve_plan(spec, store)
+    done = len(completed(store, (run.run_id for run in stored.runs)))
+    raise SpecError(
+        f"experiment {spec.name}: {version_difference(stored.versions)} ({done} of {len(stored.runs)} cells are "
+        "finished; to plan again: --replan)"
+    )
+
+
+def _inputs_unchanged(plan: Plan, store: Store) -> bool:
+    """Whether the spec's cohorts and source models are still the ones that the plan was made from."""
+    if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=plan.spec.target.cohort)) != plan.manifest:
+        return False
+    used = {(run.parent.model.name, run.parent.model.version) for run in plan.runs if run.parent}
+    return all(_is_current(store, plan.spec, name, version) for name, version in used)
+
+
+def _is_current(store: Store, spec: ExperimentSpec, model: Slug, version: Digest) -> bool:
+    source = next(source for source in spec.sources if source.model == model)
+    if source.cohort is not None:
+        made_by = read_document(store, keys.RUN_SPEC.build(run_id=version), RunSpec)
+        return read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=source.cohort)) == made_by.manifest
+    if source.trained_in is not None:
+        return finished_run(store, source.trained_in).run_id == version
+    return champion(store, model) == version
+
+
+def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
+    """Plan the experiment's runs from the cohorts, the split and the models that the store holds now.
+
+    Raises InputError if a cohort or a default model is missing, SpecError if one does not fit the spec.
+    """
+    manifest = current_manifest(store, spec.target.cohort)
+    parents = {
+        (source.model, depth): source_model(store, source_card(spec, source, depth, store))
+        for source, depth in product(spec.sources, spec.network_depths)
+    }
+    return make_plan(spec, manifest, stored_split(store, manifest, spec.target), parents)
