@@ -1,4 +1,4 @@
-"""A network whose answer is known, and a grid as scanners make them."""
+"""A network with a known answer, and a grid as scanners make it."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from storage_schemas.volumes import Grid
 
 
 class BrighterThanHalf(nn.Module):
-    """Lesion is what is brighter than 0.5; at 0.5 itself the probability is one half."""
+    """Voxels brighter than 0.5 are lesion; at 0.5 the probability is one half."""
 
     def forward(self, image_BCIJK: torch.Tensor) -> torch.Tensor:
         lesion_BIJK = 8 * (image_BCIJK[:, 0] - 0.5)
@@ -24,7 +24,7 @@ def brighter_than_half() -> nn.Module:
 
 @pytest.fixture
 def oblique_thick_slices() -> Grid:
-    """0.9 × 0.9 × 4 mm, stored left and down first, tilted by 20°."""
+    """0.9 × 0.9 × 4 mm, axes stored leftwards and downwards, tilted by 20°."""
     c, s = np.cos(np.deg2rad(20)), np.sin(np.deg2rad(20))
     affine = np.eye(4)
     affine[:3, :3] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ np.diag([-0.9, 0.9, -4.0])

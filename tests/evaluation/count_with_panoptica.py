@@ -1,4 +1,4 @@
-"""Masks of a BIDS dataset in; what panoptica counts on predictions of them out, as lines of `peer_counts.csv`.
+"""Count lesions with panoptica on perturbed masks of a BIDS dataset; print lines of `peer_counts.csv`.
 
 panoptica wants older numpy, pandas and rich than lesionlab, so it needs a Python of its own, which has nibabel too:
 `python tests/evaluation/count_with_panoptica.py …/ms-lesion-shapes`.
@@ -24,7 +24,7 @@ DEFINITIONS = {"one-to-one-iou": Metric.IOU, "one-to-one-dice": Metric.DSC}
 
 
 def count(reference: np.ndarray, prediction: np.ndarray, matcher: object) -> tuple[int, int, int, int]:
-    """Reference lesions, predicted lesions, those found and those true."""
+    """Reference lesions, predicted lesions, true-positive reference lesions, true-positive predicted lesions."""
     evaluator = Panoptica_Evaluator(
         expected_input=InputType.SEMANTIC,
         instance_approximator=ConnectedComponentsInstanceApproximator(),
@@ -37,7 +37,7 @@ def count(reference: np.ndarray, prediction: np.ndarray, matcher: object) -> tup
 
 
 def main(folder: Path) -> None:
-    """Every mask of the dataset, every prediction of it, every definition, by both ways of matching."""
+    """Count every mask of the dataset, every prediction of it and every definition with both matchers."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
     for path in sorted(folder.glob("sub-*/anat/*label-lesion_mask.nii.gz")):
         subject, mask = path.name.partition("_")[0], cropped(np.asarray(nib.load(path).dataobj))

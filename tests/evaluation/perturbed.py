@@ -1,4 +1,4 @@
-"""A real mask in; predictions of it that err in known ways, out. Numpy and scipy alone: other Pythons run it too."""
+"""Make predictions with known errors from a real mask. Needs only numpy and scipy, so other Pythons can run it."""
 
 # i j k voxel axes of the mask
 
@@ -19,6 +19,6 @@ PREDICTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def cropped(mask_ijk: np.ndarray) -> np.ndarray:
-    """The box around the lesions, with room for the errors."""
+    """The bounding box of the lesions, with a margin for the errors."""
     (box,) = ndimage.find_objects((mask_ijk > 0).astype(np.uint8))
     return np.pad(mask_ijk[box].astype(np.uint8), MARGIN_VOXELS)

@@ -1,4 +1,4 @@
-"""Lesions drawn by hand in; found, missed and spurious out, and what must never change the count."""
+"""Lesions drawn by hand are counted as true positive, missed or false positive; some changes must not alter a count."""
 
 from itertools import permutations
 
@@ -17,7 +17,7 @@ MM = np.eye(4)
 
 
 def draw(picture: str) -> np.ndarray:
-    """One slice as text, `#` lesion and `.` none, lines along the first axis."""
+    """One slice as text: `#` lesion, `.` background, lines along the first axis."""
     lines = picture.split()
     return np.array([[[mark == "#"] for mark in line] for line in lines], dtype=np.uint8)
 
@@ -26,7 +26,7 @@ def outcomes(result: Score) -> tuple[list[str], list[str]]:
     return [lesion.outcome for lesion in result.reference], [lesion.outcome for lesion in result.prediction]
 
 
-def test_lesions_are_found_missed_and_spurious():
+def test_lesions_are_true_positive_missed_and_false_positive():
     result = score(
         draw("""
             ##....#.
@@ -51,32 +51,32 @@ def test_lesions_are_found_missed_and_spurious():
     assert result.dice == 2 * 3 / (8 + 6)
 
 
-def test_two_predictions_on_one_lesion_are_both_true_and_it_is_found_once():
+def test_two_predictions_on_one_lesion_are_true_positives_and_the_lesion_counts_once():
     result = score(draw("#####"), draw("#...#"), MM, PAPER)
     assert outcomes(result) == (["true-positive"], ["true-positive", "true-positive"])
     assert (result.sensitivity, result.ppv) == (1.0, 1.0)
 
 
-def test_one_prediction_that_bridges_two_lesions_finds_both():
+def test_one_prediction_that_bridges_two_lesions_hits_both():
     result = score(draw("#...#"), draw("#####"), MM, PAPER)
     assert outcomes(result) == (["true-positive", "true-positive"], ["true-positive"])
     assert (result.sensitivity, result.ppv) == (1.0, 1.0)
 
 
-def test_a_neighbour_is_no_hit():
+def test_an_adjacent_prediction_is_not_a_hit():
     result = score(draw("##.."), draw("..##"), MM, PAPER)
     assert outcomes(result) == (["missed"], ["false-positive"])
 
 
 @pytest.mark.parametrize(("connectivity", "sensitivity", "ppv"), [(6, 1 / 2, 1.0), (18, 1.0, 1.0), (26, 1.0, 1.0)])
-def test_a_lesion_hanging_on_an_edge_is_its_own_lesion_only_for_faces(connectivity, sensitivity, ppv):
+def test_a_lesion_attached_by_an_edge_is_separate_only_under_6_connectivity(connectivity, sensitivity, ppv):
     reference, prediction = draw("#. .#"), draw("#. ..")
     result = score(reference, prediction, MM, MetricDefinition(connectivity=connectivity))
     assert (result.sensitivity, result.ppv) == (sensitivity, ppv)
 
 
 @pytest.mark.parametrize(("connectivity", "lesions", "found"), [(6, 2, 1), (18, 2, 1), (26, 1, 1)])
-def test_a_lesion_hanging_on_a_corner_is_the_same_lesion_only_for_26(connectivity, lesions, found):
+def test_a_lesion_attached_by_a_corner_is_the_same_lesion_only_under_26_connectivity(connectivity, lesions, found):
     reference = np.zeros((2, 2, 2), dtype=np.uint8)
     reference[0, 0, 0] = reference[1, 1, 1] = 1
     prediction = np.zeros_like(reference)
@@ -99,7 +99,7 @@ NOTHING, LESION, ELSEWHERE = draw("....."), draw(".##.."), draw("....#")
     ],
     ids=["both empty", "no reference lesion", "no predicted lesion", "no lesion in common", "the same lesion"],
 )
-def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, ppv, f1, dice):
+def test_a_ratio_with_denominator_0_is_undefined(reference, prediction, sensitivity, ppv, f1, dice):
     result = score(reference, prediction, MM, PAPER)
     assert (result.sensitivity, result.ppv, result.f1, result.dice) == (sensitivity, ppv, f1, dice)
 
@@ -108,7 +108,7 @@ def test_a_ratio_over_nothing_is_undefined(reference, prediction, sensitivity, p
     ("minimum_overlap", "outcome"),
     [(0.0, "true-positive"), (0.2, "true-positive"), (0.3, "true-positive"), (0.31, "missed"), (1.0, "missed")],
 )
-def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, outcome):
+def test_a_minimum_overlap_requires_that_fraction_of_the_lesion(minimum_overlap, outcome):
     result = score(
         draw("##########"),
         draw("...###...."),
@@ -119,14 +119,14 @@ def test_a_minimum_overlap_asks_for_that_part_of_the_lesion(minimum_overlap, out
     assert result.reference[0].overlap == 0.3
 
 
-def test_pieces_of_several_predictions_add_up_to_the_overlap():
+def test_overlaps_with_several_predictions_add_up():
     result = score(
         draw("##########"), draw("##..##...#"), MM, MetricDefinition(matching=AnyOverlap(minimum_overlap=0.5))
     )
     assert outcomes(result) == (["true-positive"], ["true-positive", "true-positive", "true-positive"])
 
 
-def test_below_the_minimum_volume_a_lesion_neither_hits_nor_is_hit():
+def test_a_lesion_below_the_minimum_volume_neither_hits_nor_is_hit():
     reference = draw("""
         ###...
         ......
@@ -149,7 +149,7 @@ def test_the_minimum_volume_is_in_millimetres_not_voxels():
     assert len(score(reference, reference, np.diag([1.5, 1.0, 4.0, 1.0]), six_mm3).reference) == 2
 
 
-def test_each_record_says_where_the_lesion_lies_and_how_large_it_is():
+def test_each_record_has_the_lesions_place_and_volume():
     affine = np.array([[-0.9, 0, 0, 80.0], [0, 0.9, 0, -100.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1]])
     result = score(draw("... .## ..."), draw("... ..# ..."), affine, PAPER)
     (lesion,) = result.reference
@@ -160,12 +160,12 @@ def test_each_record_says_where_the_lesion_lies_and_how_large_it_is():
     assert result.predicted_ml == pytest.approx(0.9 * 0.9 * 4 / 1000)
 
 
-def test_masks_of_two_grids_are_refused_and_both_are_named():
-    with pytest.raises(ImageError, match="reference has 4 × 5 × 6 voxels but prediction 4 × 5 × 7"):
+def test_masks_on_two_grids_are_refused_and_both_shapes_are_named():
+    with pytest.raises(ImageError, match=r"4 × 5 × 6 .* 4 × 5 × 7"):
         score(np.zeros((4, 5, 6)), np.zeros((4, 5, 7)), MM, PAPER)
 
 
-# --- what must not change, for any two masks ---
+# --- invariances, for any two masks ---
 
 definitions = st.builds(
     MetricDefinition,
@@ -183,7 +183,7 @@ definitions = st.builds(
 @st.composite
 def mask_pairs(draw_):
     shape = draw_(array_shapes(min_dims=3, max_dims=3, max_side=5))
-    # One voxel in three: there are several lesions, and they overlap.
+    # One voxel in three is lesion: there are several lesions, and they overlap.
     voxels = arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 1]))
     return draw_(voxels), draw_(voxels)
 
@@ -204,7 +204,7 @@ def places(result: Score) -> list[tuple[float, ...]]:
     return sorted(tuple(np.round(lesion.centroid_mm, 9)) for lesion in (*result.reference, *result.prediction))
 
 
-# Its numbers are eighths, so that centroids are exact enough to be compared one by one.
+# Affines in eighths keep centroids exact enough to compare one by one.
 OBLIQUE = np.array([[0.875, 0.125, 0.25, -80], [-0.125, 1.125, 0, -90], [0, 0.25, 2.5, -40], [0, 0, 0, 1]])
 
 
@@ -222,7 +222,7 @@ def test_flipping_the_head_changes_no_count_and_moves_no_lesion(axis, pair, defi
 
 @given(mask_pairs(), definitions)
 @pytest.mark.parametrize("order", list(permutations(range(3)))[1:], ids=str)
-def test_storing_the_axes_in_another_order_changes_no_count_and_moves_no_lesion(order, pair, definition):
+def test_permuting_the_axes_changes_no_count_and_moves_no_lesion(order, pair, definition):
     reference, prediction = pair
     affine = OBLIQUE[:, [*order, 3]]
     permuted = score(reference.transpose(order), prediction.transpose(order), affine, definition)
@@ -240,7 +240,7 @@ def test_other_mask_values_change_nothing(pair, definition, value, other):
 
 
 @given(mask_pairs(), definitions, st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 3))
-def test_more_air_around_the_head_changes_no_count(pair, definition, margins):
+def test_a_margin_of_air_changes_no_count(pair, definition, margins):
     padded = [np.pad(mask, margins) for mask in pair]
     assert counts(score(*padded, MM, definition)) == counts(score(*pair, MM, definition))
 
@@ -253,7 +253,7 @@ def test_swapping_reference_and_prediction_swaps_sensitivity_and_ppv(pair, defin
 
 
 @given(mask_pairs(), definitions)
-def test_partners_are_each_other_s_and_share_a_voxel(pair, definition):
+def test_matches_are_mutual_and_share_a_voxel(pair, definition):
     result = score(*pair, MM, definition)
     partners = {(lesion.lesion, lesion.matched) for lesion in result.reference if lesion.matched}
     assert partners == {(lesion.matched, lesion.lesion) for lesion in result.prediction if lesion.matched}

@@ -1,4 +1,4 @@
-"""Each rule by lesions drawn by hand, under each neighbourhood, and once more, slowly, by sets of voxels."""
+"""Each rule on lesions drawn by hand, under each connectivity, and against a slow implementation on sets of voxels."""
 
 from fractions import Fraction
 from itertools import permutations, product
@@ -16,17 +16,17 @@ MM = np.eye(4)
 
 
 def draw(*slices: str) -> np.ndarray:
-    """Slices as text, `#` lesion and `.` none: lines along the first axis, slices along the last."""
+    """Slices as text: `#` lesion, `.` background; lines along the first axis, slices along the last."""
     return np.stack([np.array([[mark == "#" for mark in line] for line in one.split()]) for one in slices], axis=2)
 
 
 def tally(result: Score) -> tuple[int, int, int, int]:
-    """Reference lesions, those found; predicted lesions, those true."""
+    """Reference lesions, true positives among them; predicted lesions, true positives among them."""
     predicted = len(result.prediction)
     return len(result.reference), result.true_positives, predicted, predicted - result.false_positives
 
 
-# Three pieces in a row: of 3 voxels, of 2 that hang on them by an edge, of 4 that hang on these by a corner;
+# Three pieces in a row: 3 voxels; 2 voxels attached to them by an edge; 4 voxels attached to those by a corner;
 # the prediction has the first piece, and a block of 8 that covers the last.
 REFERENCE = draw(
     """
@@ -53,70 +53,70 @@ PREDICTION = draw(
 @pytest.mark.parametrize(
     ("name", "connectivity", "counts"),
     [
-        # By faces: three reference lesions of 3, 2 and 4 voxels.
+        # 6-connected: three reference lesions of 3, 2 and 4 voxels.
         ("paper", 6, (3, 2, 2, 2)),
         ("paper", 18, (2, 2, 2, 2)),
         ("paper", 26, (1, 1, 2, 2)),
         ("isbi-2015", 6, (3, 2, 2, 2)),
         ("isbi-2015", 18, (2, 2, 2, 2)),
         ("isbi-2015", 26, (1, 1, 2, 2)),
-        # The lesions of 3 and of 2 voxels are too small; so is the predicted one.
+        # The lesions of 3 and 2 voxels are too small, and so is the predicted one.
         ("msseg-2", 6, (1, 1, 1, 1)),
         ("msseg-2", 18, (2, 1, 1, 1)),
-        # 3 of the 5 + 4 voxels are covered by a lesion that is dropped, 4 by one that lies half outside.
+        # 3 of the 5 + 4 voxels are covered by a removed lesion, 4 by a lesion that is half outside.
         ("msseg-2", 26, (1, 1, 1, 1)),
-        # IoU 3/3 and 4/8; by edges 3/5 and 4/8; by corners 3/9 at best.
+        # IoU 3/3 and 4/8; 18-connected 3/5 and 4/8; 26-connected 3/9 at best.
         ("one-to-one-iou", 6, (3, 2, 2, 2)),
         ("one-to-one-iou", 18, (2, 2, 2, 2)),
         ("one-to-one-iou", 26, (1, 0, 2, 0)),
-        # Dice 6/6 and 8/12; by edges 6/8 and 8/12; by corners 6/12 with the three, 8/17 with the block.
+        # Dice 6/6 and 8/12; 18-connected 6/8 and 8/12; 26-connected 6/12 with the three, 8/17 with the block.
         ("one-to-one-dice", 6, (3, 2, 2, 2)),
         ("one-to-one-dice", 18, (2, 2, 2, 2)),
         ("one-to-one-dice", 26, (1, 1, 2, 1)),
     ],
 )
-def test_a_drawn_case_under_every_definition_and_neighbourhood(name, connectivity, counts):
+def test_a_drawn_case_under_every_definition_and_connectivity(name, connectivity, counts):
     definition = DEFINITIONS[name].model_copy(update={"connectivity": connectivity})
     assert tally(score(REFERENCE, PREDICTION, MM, definition)) == counts
 
 
-# --- MSSEG-2: covered enough, and by lesions that lie mostly inside ---
+# --- MSSEG-2: covered enough, by lesions that are mostly inside ---
 
 
 @pytest.mark.parametrize(("voxels", "kept"), [(3, 0), (4, 1)])
-def test_msseg_2_drops_lesions_of_three_cubic_millimetres_and_keeps_larger_ones(voxels, kept):
+def test_msseg_2_removes_lesions_of_3_mm3_and_keeps_larger_ones(voxels, kept):
     mask = draw("#" * voxels + ".")
     assert tally(score(mask, mask, MM, DEFINITIONS["msseg-2"])) == (kept, kept, kept, kept)
 
 
 @pytest.mark.parametrize(("length", "found"), [(41, 0), (40, 0), (39, 1)])
-def test_msseg_2_finds_a_lesion_of_which_more_than_a_tenth_is_covered(length, found):
+def test_msseg_2_needs_more_than_a_tenth_of_a_lesion_covered(length, found):
     reference, prediction = draw("#" * length), draw("####" + "." * (length - 4))
     assert score(reference, prediction, MM, DEFINITIONS["msseg-2"]).true_positives == found
 
 
 @pytest.mark.parametrize(("outside", "outcome"), [(14, "true-positive"), (15, "missed")])
-def test_msseg_2_does_not_find_a_lesion_by_one_that_lies_more_than_seven_tenths_outside(outside, outcome):
-    """6 of the prediction's voxels lie inside: 14 of 20 outside are just allowed."""
+def test_msseg_2_rejects_a_cover_with_more_than_seven_tenths_outside(outside, outcome):
+    """6 of the prediction's voxels are inside; 14 of 20 outside are still allowed."""
     reference, prediction = draw("#" * 6 + "." * outside), draw("#" * (6 + outside))
     (lesion,) = score(reference, prediction, MM, DEFINITIONS["msseg-2"]).reference
     assert (lesion.outcome, lesion.overlap) == (outcome, 1.0)
 
 
-def test_msseg_2_counts_what_lies_in_another_lesion_as_inside():
+def test_msseg_2_counts_voxels_in_another_lesion_as_inside():
     assert tally(score(draw("######.######"), draw("#" * 13), MM, DEFINITIONS["msseg-2"])) == (2, 2, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("inside", "outcome"),
     [
-        # Of 20 covered voxels the good one covers 13: 65 %, so the bad one is not asked any more.
+        # The good one covers 13 of 20 covered voxels, 65 %, so the bad one is not considered.
         (13, "true-positive"),
-        # 12 of 19 are 63 %: the bad one counts, and spoils it.
+        # 12 of 19 are 63 %: the bad one is considered and fails.
         (12, "missed"),
     ],
 )
-def test_msseg_2_asks_the_largest_covers_until_they_make_up_65_percent(inside, outcome):
+def test_msseg_2_considers_the_largest_covers_until_they_make_up_65_percent(inside, outcome):
     reference = draw("#" * (inside + 1 + 7) + "." * 20)
     prediction = draw("#" * inside + "." + "#" * 7 + "#" * 20)
     (lesion,) = score(reference, prediction, MM, DEFINITIONS["msseg-2"]).reference
@@ -146,39 +146,39 @@ def test_msseg_2_drops_small_lesions_from_counts_but_not_from_dice_and_volumes()
 
 
 @pytest.mark.parametrize("name", ["one-to-one-iou", "one-to-one-dice"])
-def test_of_two_predictions_on_one_lesion_the_better_is_its_partner(name):
+def test_of_two_predictions_on_one_lesion_the_better_one_matches(name):
     result = score(draw("##########"), draw("##.#######"), MM, DEFINITIONS[name])
     assert tally(result) == (1, 1, 2, 1)
     assert [lesion.matched for lesion in result.reference] == [2]
     assert [lesion.matched for lesion in result.prediction] == [None, 1]
 
 
-def test_a_prediction_that_bridges_two_lesions_is_the_partner_of_the_larger():
+def test_a_prediction_that_bridges_two_lesions_matches_the_larger_one():
     result = score(draw("##.#######"), draw("##########"), MM, DEFINITIONS["one-to-one-iou"])
     assert [(lesion.outcome, lesion.matched) for lesion in result.reference] == [("missed", None), ("true-positive", 1)]
 
 
 @pytest.mark.parametrize(("measure", "at_it"), [("iou", 0.5), ("dice", 2 / 3)])
-def test_a_pair_at_just_the_threshold_is_one(measure, at_it):
+def test_a_pair_exactly_at_the_threshold_matches(measure, at_it):
     reference, prediction = draw("####"), draw("##..")
     for threshold, found in [(at_it, 1), (at_it + 0.01, 0)]:
         definition = MetricDefinition(matching=OneToOne(measure=measure, threshold=threshold))
         assert score(reference, prediction, MM, definition).true_positives == found
 
 
-def test_the_greatest_sum_counts_not_the_best_single_pair():
-    """First lesion and second prediction are the best pair (5/12), but 4/10 and 1/7 are more together."""
+def test_the_greatest_sum_decides_not_the_best_single_pair():
+    """First lesion and second prediction are the best pair (5/12), but 4/10 and 1/7 have the greater sum."""
     reference, prediction = draw("##########.#"), draw("####.#######")
     tenth = MetricDefinition(matching=OneToOne(threshold=0.1))
     result = score(reference, prediction, MM, tenth)
     assert [lesion.matched for lesion in result.reference] == [1, 2]
 
 
-# --- once more, slowly ---
+# --- slow reference implementation ---
 
 
 def components(mask: np.ndarray, connectivity: int) -> list[frozenset[tuple[int, ...]]]:
-    """By flood fill."""
+    """Connected components by flood fill."""
     most_axes = {6: 1, 18: 2, 26: 3}[connectivity]
     steps = [step for step in product((-1, 0, 1), repeat=3) if 0 < sum(map(abs, step)) <= most_axes]
     left, lesions = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}, []
@@ -200,7 +200,7 @@ def any_overlap_by_sets(lesion, others, own, rule):
 
 
 def mostly_inside_by_sets(lesion, others, own, rule):
-    """Whether the covers can be taken, larger before smaller, so that each one asked lies inside enough."""
+    """Whether the covers, taken from large to small, are each sufficiently inside."""
     touching = [other for other in others if other & lesion]
     cover = sum(len(other & lesion) for other in touching)
     if Fraction(cover, len(lesion)) <= Fraction(str(rule.covered_above)):
@@ -222,7 +222,7 @@ def mostly_inside_by_sets(lesion, others, own, rule):
 
 
 def pairs_by_trying(reference, prediction, rule):
-    """The greatest sum of the measure, and of these the most pairs, over all ways to match."""
+    """The greatest sum of the measure over all matchings, and the most pairs at that sum."""
 
     def measure(one, other) -> Fraction:
         both = len(one & other)
@@ -242,7 +242,7 @@ def pairs_by_trying(reference, prediction, rule):
     return best(reference, prediction)[1]
 
 
-# One voxel in four: there are several lesions, and they overlap.
+# One voxel in four is lesion: there are several lesions, and they overlap.
 voxels = arrays(np.uint8, (5, 4, 3), elements=st.sampled_from([0, 0, 0, 1]))
 neighbourhoods = st.sampled_from([6, 18, 26])
 volumes = st.sampled_from([(0.0, False), (2.0, False), (2.0, True)])
@@ -269,7 +269,7 @@ def lesions_of(mask, definition):
         ),
     ),
 )
-def test_sets_of_voxels_agree_on_every_lesion(reference, prediction, connectivity, volume, rule):
+def test_the_slow_implementation_agrees_on_every_lesion(reference, prediction, connectivity, volume, rule):
     definition = MetricDefinition(
         connectivity=connectivity, minimum_volume_mm3=volume[0], drop_at_minimum=volume[1], matching=rule
     )
@@ -294,7 +294,7 @@ def test_sets_of_voxels_agree_on_every_lesion(reference, prediction, connectivit
     volumes,
     st.builds(OneToOne, measure=st.sampled_from(["iou", "dice"]), threshold=st.sampled_from([0.0, 0.1, 0.25, 0.5])),
 )
-def test_trying_all_ways_to_match_gives_as_many_pairs(reference, prediction, connectivity, volume, rule):
+def test_trying_all_matchings_gives_as_many_pairs(reference, prediction, connectivity, volume, rule):
     definition = MetricDefinition(
         connectivity=connectivity, minimum_volume_mm3=volume[0], drop_at_minimum=volume[1], matching=rule
     )

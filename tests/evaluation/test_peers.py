@@ -1,6 +1,6 @@
-"""Real masks and predictions of them that err in known ways in; the counts of the programs that others use, out.
+"""Our counts on real masks, and on predictions with known errors, equal those of other programs.
 
-`peer_counts.csv` holds what they counted: panoptica through `count_with_panoptica.py`; animaSegPerfAnalyzer by its own
+`peer_counts.csv` holds their counts: panoptica through `count_with_panoptica.py`; animaSegPerfAnalyzer by its own
 rule (getTruePositiveLesions of the commit named, compiled alone) on overlap tables of face-connected lesions > 3 mm³.
 """
 
@@ -36,14 +36,14 @@ def test_the_same_definition_counts_the_same_as_the_peer(real_data: Path, subjec
     assert theirs == {key: ours[key[1:]] for key in theirs}
 
 
-def test_every_kind_of_error_was_counted_by_every_peer() -> None:
+def test_every_peer_counted_every_kind_of_error() -> None:
     kinds = {(peer, definition) for peer, definition, *_ in COUNTED}
     assert {definition for _, definition in kinds} == {"one-to-one-iou", "one-to-one-dice", "msseg-2"}
     assert len(COUNTED) == len(kinds) * len(SUBJECTS) * len(PREDICTIONS)
 
 
 @pytest.mark.slow
-def test_panoptica_counts_today_what_it_counted_then(real_data: Path) -> None:
+def test_the_installed_panoptica_gives_the_recorded_counts(real_data: Path) -> None:
     python = os.environ.get("LESIONLAB_PANOPTICA_PYTHON")
     if python is None:
         pytest.skip("LESIONLAB_PANOPTICA_PYTHON names no Python with panoptica and nibabel")

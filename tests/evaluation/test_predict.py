@@ -1,4 +1,4 @@
-"""A network that thresholds intensity, so that its answer is known: it must come back to the scanner's grid."""
+"""A network that thresholds intensity has a known answer, which must come back on the native grid."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def millimetre_grid(*shape: int) -> Grid:
     return grid_of(shape, np.eye(4))
 
 
-def test_where_native_and_model_grid_are_one_the_mask_is_plain_thresholding(brighter_than_half):
+def test_if_native_and_model_grid_are_equal_the_mask_is_the_thresholded_image(brighter_than_half):
     image_IJK = np.random.default_rng(0).normal(size=(20, 24, 18)).astype(np.float16)
     grid = millimetre_grid(*image_IJK.shape)
     prediction = predict_native(brighter_than_half, image_IJK[np.newaxis], grid, grid, INFERENCE, PATCH_VOXELS, CPU)
@@ -39,7 +39,7 @@ def test_a_voxel_at_the_threshold_is_lesion(threshold, lesion, brighter_than_hal
     assert prediction.mask_ijk.all() == prediction.mask_ijk.any() == lesion
 
 
-def test_lesions_on_oblique_thick_slices_are_found_on_exactly_those_slices(brighter_than_half, oblique_thick_slices):
+def test_lesions_on_oblique_thick_slices_are_predicted_on_those_slices_only(brighter_than_half, oblique_thick_slices):
     native = oblique_thick_slices
     reference_ijk = np.zeros(native.shape, dtype=np.uint8)
     reference_ijk[5:9, 6:11, 2:4] = reference_ijk[20:26, 30:34, 5:8] = reference_ijk[36:41, 12:18, 8:10] = 1
@@ -55,7 +55,7 @@ def test_lesions_on_oblique_thick_slices_are_found_on_exactly_those_slices(brigh
         assert found.centroid_mm == pytest.approx(drawn.centroid_mm, abs=0.5)
 
 
-def test_beyond_the_model_grid_nothing_is_predicted(brighter_than_half):
+def test_nothing_is_predicted_outside_the_model_grid(brighter_than_half):
     native, study = millimetre_grid(16, 16, 40), millimetre_grid(16, 16, 16)
     image_CIJK = np.ones((1, *study.shape), dtype=np.float32)
     prediction = predict_native(brighter_than_half, image_CIJK, study, native, INFERENCE, PATCH_VOXELS, CPU)

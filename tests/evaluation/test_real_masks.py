@@ -1,4 +1,4 @@
-"""Consensus masks of real MS patients in; the published lesion counts, and full marks for a mask against itself."""
+"""Consensus masks of real MS patients give the published lesion counts, and a perfect score against themselves."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def mask_of(real_data: Path, subject: str) -> Volume:
 @pytest.mark.parametrize(
     ("subject", "lesions_of"), [("cs07", {6: 49, 18: 38, 26: 37}), ("cs19", {6: 140, 18: 102, 26: 98})]
 )
-def test_the_published_counts_are_those_of_26_neighbours(real_data, subject, lesions_of):
+def test_the_published_counts_are_those_of_26_connectivity(real_data, subject, lesions_of):
     """The data set says 37 and 98 lesions."""
     mask = mask_of(real_data, subject)
     found = {neighbours: label_lesions(mask.voxels, neighbours).count for neighbours in (6, 18, 26)}
@@ -36,7 +36,7 @@ def test_a_real_mask_scored_against_itself_is_perfect(real_data, subject):
     assert {lesion.overlap for lesion in result.reference} == {1.0}
 
 
-def test_a_real_mask_moved_by_two_voxels_keeps_its_largest_lesion_and_loses_its_smallest(real_data):
+def test_a_real_mask_shifted_by_two_voxels_hits_its_largest_lesion_and_misses_its_smallest(real_data):
     mask = mask_of(real_data, "cs07")
     result = score(mask.voxels, np.roll(mask.voxels, 2, axis=2), mask.affine, MetricDefinition())
     largest = max(result.reference, key=lambda lesion: lesion.volume_mm3)

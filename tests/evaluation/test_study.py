@@ -1,4 +1,4 @@
-"""A stored study with three drawn lesions in; its rows and its stored prediction out."""
+"""A stored study with drawn lesions gets the right rows and a stored prediction."""
 
 import nibabel as nib
 import numpy as np
@@ -72,7 +72,7 @@ def store():
 
 @pytest.fixture
 def volume(store, tmp_path, oblique_thick_slices):
-    """Two reference lesions, one of them too dim for the network; and a bright spot that is none."""
+    """Two reference lesions, one of them too dim for the network, and a bright spot that is not a lesion."""
     native = oblique_thick_slices
     image_ijk, reference_ijk = np.zeros(native.shape, np.float32), np.zeros(native.shape, np.uint8)
     image_ijk[FOUND], image_ijk[MISSED], image_ijk[SPURIOUS] = BRIGHT, DIM, BRIGHT
@@ -118,14 +118,14 @@ def test_the_study_row_counts_what_was_drawn(evaluation):
     assert row.predicted_ml == pytest.approx(np.count_nonzero(evaluation.mask_ijk) * 0.9 * 0.9 * 4 / 1000)
 
 
-def test_every_row_says_which_cell_which_study_and_by_which_definition(evaluation):
+def test_every_row_names_its_cell_study_and_definition(evaluation):
     for row in (evaluation.row, *evaluation.lesions):
         assert RUN.columns().model_dump().items() <= row.model_dump().items()
         assert (row.study, row.patient, row.site, row.position) == ("sub-07_ses-01", "07", "ljubljana", 4)
         assert row.definition == RUN.metric.label()
 
 
-def test_every_lesion_of_both_masks_has_a_row_with_its_place_in_the_world(evaluation, oblique_thick_slices):
+def test_every_lesion_of_both_masks_has_a_row_with_its_world_coordinates(evaluation, oblique_thick_slices):
     assert [(row.side, row.lesion, row.outcome) for row in evaluation.lesions] == [
         ("reference", 1, "true-positive"),
         ("reference", 2, "missed"),
@@ -139,14 +139,14 @@ def test_every_lesion_of_both_masks_has_a_row_with_its_place_in_the_world(evalua
         assert (row.x_mm, row.y_mm, row.z_mm) == pytest.approx(tuple(centre_mm), abs=0.5)
 
 
-def test_the_run_s_own_definition_counts(volume, brighter_than_half):
+def test_a_study_is_scored_by_the_runs_definition(volume, brighter_than_half):
     strict = RUN.model_copy(update={"metric": MetricDefinition(name="strict", minimum_volume_mm3=200.0)})
     row = evaluate_study(strict, brighter_than_half, volume, ENTRY, position=1, device=CPU).row
     assert row.reference_lesions == 1
     assert row.definition.startswith("strict@")
 
 
-def test_another_rater_s_mask_is_scored_as_if_a_model_had_drawn_it(volume):
+def test_another_raters_mask_is_scored_like_a_models(volume):
     mask_ijk = np.zeros_like(volume.native_label_ijk)
     mask_ijk[MISSED] = 1
     evaluation = evaluate_mask(RUN, mask_ijk, volume, ENTRY, position=2, inference_s=0.0)
@@ -157,7 +157,7 @@ def test_another_rater_s_mask_is_scored_as_if_a_model_had_drawn_it(volume):
     assert evaluation.mask_ijk is mask_ijk
 
 
-def test_partners_of_a_one_to_one_definition_stand_in_the_rows(volume, brighter_than_half):
+def test_matches_of_a_one_to_one_definition_are_in_the_rows(volume, brighter_than_half):
     one_to_one = RUN.model_copy(update={"metric": DEFINITIONS["one-to-one-dice"]})
     lesions = evaluate_study(one_to_one, brighter_than_half, volume, ENTRY, position=1, device=CPU).lesions
     assert [(row.side, row.lesion, row.matched) for row in lesions] == [
@@ -168,12 +168,12 @@ def test_partners_of_a_one_to_one_definition_stand_in_the_rows(volume, brighter_
     ]
 
 
-def test_a_default_model_in_the_making_is_tested_on_nothing(volume, brighter_than_half):
-    with pytest.raises(ValueError, match="makes a default model and has no rows"):
+def test_a_pretraining_run_has_no_rows(volume, brighter_than_half):
+    with pytest.raises(ValueError, match=RUN.run_id):
         evaluate_study(RUN.model_copy(update={"cell": None}), brighter_than_half, volume, ENTRY, 1, CPU)
 
 
-def test_a_stored_prediction_comes_back_as_it_was(store, evaluation, oblique_thick_slices):
+def test_a_stored_prediction_is_read_back_unchanged(store, evaluation, oblique_thick_slices):
     store_prediction(store, evaluation)
     back = read_prediction(store, RUN.run_id, ENTRY.study)
     np.testing.assert_array_equal(back.mask_ijk, evaluation.mask_ijk)
@@ -187,12 +187,12 @@ def test_a_resumed_run_may_store_its_prediction_again(store, evaluation):
     np.testing.assert_array_equal(read_prediction(store, RUN.run_id, ENTRY.study).mask_ijk, evaluation.mask_ijk)
 
 
-def test_a_prediction_that_was_not_stored_is_named(store):
-    with pytest.raises(MissingObject, match=f"sub-07_ses-01: run {RUN.run_id} stored no prediction"):
+def test_a_missing_prediction_is_named(store):
+    with pytest.raises(MissingObject, match=f"sub-07_ses-01: run {RUN.run_id}"):
         read_prediction(store, RUN.run_id, "sub-07_ses-01")
 
 
-def test_an_exported_prediction_lies_on_the_scan(evaluation, tmp_path, oblique_thick_slices):
+def test_an_exported_prediction_is_on_the_grid_of_the_scan(evaluation, tmp_path, oblique_thick_slices):
     export_prediction(tmp_path / "mask.nii.gz", evaluation.mask_ijk, evaluation.native_grid)
     back = read_mask(tmp_path / "mask.nii.gz")
     np.testing.assert_array_equal(back.voxels, evaluation.mask_ijk)
@@ -200,7 +200,7 @@ def test_an_exported_prediction_lies_on_the_scan(evaluation, tmp_path, oblique_t
 
 
 @given(studies=st.integers(0, 40), world_size=st.integers(1, 9))
-def test_over_all_workers_every_study_is_tested_exactly_once(studies, world_size):
+def test_every_study_is_tested_by_exactly_one_worker(studies, world_size):
     entries = [ENTRY.model_copy(update={"study": f"sub-{n}"}) for n in range(studies)]
     shares = [worker_share(entries, rank, world_size) for rank in range(world_size)]
     assert sorted(entry.study for part in shares for entry in part) == sorted(entry.study for entry in entries)

@@ -1,4 +1,4 @@
-"""A process of its own that asks the cache for a volume."""
+"""Open a cached volume in a separate process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.store.processes import meet
 
 
 def ask(uri: str, entry: str, cache: str, name: int, processes: int) -> int:
-    """The inode of the image file that this process got, when all have asked at once."""
+    """The inode of the image file that this process opened, when all processes open it at once."""
     store = open_store(uri)
     meet(store, name, processes)
     volume = open_cached(store, ManifestEntry.model_validate_json(entry), Path(cache))

@@ -1,4 +1,4 @@
-"""Manifests drawn by number: no voxels are needed to plan a study."""
+"""Manifests made of numbers: planning needs no voxels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def entry(
     second_rater: bool = False,
     further: tuple[int, ...] = (),
 ) -> ManifestEntry:
-    """Study `number`; its patient and its image are its own unless said otherwise."""
+    """Study `number`, by default with a patient and an image of its own."""
     return ManifestEntry(
         study=f"sub-{number:04d}",
         patient=patient or f"p{number}",
@@ -35,5 +35,5 @@ def manifest(*entries: ManifestEntry, cohort: str = "ms", task: Task = TASKS["fl
 
 
 def cohort_of(count: int, **changes: object) -> Manifest:
-    """So many studies of as many patients."""
+    """`count` studies of as many patients."""
     return manifest(*(entry(number) for number in range(count))).changed(**changes)

@@ -1,4 +1,4 @@
-"""Which code made a result: every changed source is another version, and one process knows one version."""
+"""Any changed source file changes the code version; a process keeps the version that it started with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lesionlab.experiments.provenance import code_version
 
 
 @pytest.mark.parametrize(("room", "source"), [("drawn_rules", "rules.py"), ("drawn_pages", "templates/page.html.j2")])
-def test_a_changed_source_is_another_version_for_the_next_process(tmp_path, monkeypatch, room, source):
+def test_a_changed_source_changes_the_version_for_the_next_process(tmp_path, monkeypatch, room, source):
     path = tmp_path / room / source
     path.parent.mkdir(parents=True)
     (tmp_path / room / "__init__.py").write_text("")

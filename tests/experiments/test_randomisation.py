@@ -1,4 +1,4 @@
-"""Subsets are full, alike where they are to be, the same every time, and no patient stands in two of them."""
+"""Subsets are complete, balanced if stratified, reproducible, and no patient is in two of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def target(**changes: Any) -> Target:
 
 
 def patients_of(cohort: Manifest, split: Split) -> list[set[str]]:
-    """Who is in each subset."""
+    """The patients in each subset."""
     patient = {entry.study: entry.patient for entry in cohort.studies}
     return [{patient[study] for study in subset} for subset in split.subsets]
 
@@ -47,7 +47,7 @@ def test_every_study_is_in_at_most_one_subset_and_all_subsets_are_full(
     second_masks=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_a_patient_with_several_studies_is_in_one_subset_alone(
+def test_a_patient_with_several_studies_is_in_one_subset_only(
     visits: list[int], subsets: int, size: int, stratify: tuple[str, ...], second_masks: bool, seed: int
 ) -> None:
     of_patient = [patient for patient, count in enumerate(visits) for _ in range(count)]
@@ -67,14 +67,14 @@ def test_a_patient_with_several_studies_is_in_one_subset_alone(
     assert set(found.values()) == {1}
 
 
-def test_patients_with_one_study_fill_what_larger_ones_leave() -> None:
+def test_patients_with_one_study_fill_the_gaps_of_patients_with_three() -> None:
     cohort = manifest(*(entry(number, patient=f"p{number // 3}" if number < 9 else None) for number in range(12)))
     members = patients_of(cohort, draw_split(cohort, target()))
     assert sorted(len(patients) for patients in members) == [2, 2, 2]
 
 
 @given(seed=st.integers(0, 99), order=st.randoms(use_true_random=False))
-def test_the_split_depends_on_the_studies_and_the_seed_and_not_on_their_order(seed: int, order: Any) -> None:
+def test_the_split_depends_on_the_studies_and_the_seed_but_not_on_their_order(seed: int, order: Any) -> None:
     forward = cohort_of(12)
     shuffled = list(forward.studies)
     order.shuffle(shuffled)
@@ -84,7 +84,7 @@ def test_the_split_depends_on_the_studies_and_the_seed_and_not_on_their_order(se
 
 
 @given(seed=st.integers(0, 99))
-def test_by_lesion_load_each_subset_has_one_of_every_so_many_alike(seed: int) -> None:
+def test_stratified_by_lesion_load_each_subset_has_one_study_of_each_quarter(seed: int) -> None:
     cohort = manifest(*(entry(number, load_ml=float(number)) for number in range(12)))
     split = draw_split(cohort, target(stratify=["lesion-load"], split_seed=seed))
     for subset in split.subsets:
@@ -92,7 +92,7 @@ def test_by_lesion_load_each_subset_has_one_of_every_so_many_alike(seed: int) ->
 
 
 @given(sites=st.lists(st.sampled_from("abc"), min_size=24, max_size=24), seed=st.integers(0, 9))
-def test_by_site_each_subset_has_nearly_as_many_of_a_site(sites: list[str], seed: int) -> None:
+def test_stratified_by_site_the_subsets_have_nearly_equal_numbers_of_each_site(sites: list[str], seed: int) -> None:
     cohort = manifest(*(entry(number, site=site) for number, site in enumerate(sites)))
     split = draw_split(cohort, target(subsets=4, subset_size=6, stratify=["site"], split_seed=seed))
     site_of = {entry.study: entry.site for entry in cohort.studies}
@@ -107,7 +107,7 @@ def test_by_site_each_subset_has_nearly_as_many_of_a_site(sites: list[str], seed
     second_masks=st.sampled_from(["none", "every other", "all"]),
     seed=st.integers(0, 99),
 )
-def test_by_site_and_lesion_load_every_subset_has_its_share_of_whatever_part_of_a_site(
+def test_stratified_by_site_and_lesion_load_every_subset_represents_each_range_of_loads(
     order: list[int], sites: list[str], second_masks: str, seed: int
 ) -> None:
     loads = dict(enumerate(order))
@@ -118,18 +118,18 @@ def test_by_site_and_lesion_load_every_subset_has_its_share_of_whatever_part_of_
     split = draw_split(cohort, target(subsets=4, subset_size=6, **asked))
     for subset in split.subsets:
         taken = [f"sub-{number:04d}" in subset for number in ranked]
-        # Of the first so many, by site and in each site by load, every subset has a quarter, to within two.
+        # Ranked by site and load, every subset has a quarter of the first n studies, to within two.
         assert all(abs(sum(taken[:first]) - first / 4) < 2 for first in range(25))
 
 
 @given(seed=st.integers(0, 99))
-def test_where_all_second_masks_are_of_one_site_subset_one_has_its_loads_from_low_to_high(seed: int) -> None:
+def test_if_all_second_masks_are_from_one_site_subset_1_covers_its_range_of_loads(seed: int) -> None:
     cohort = manifest(
         *(entry(n, site="ab"[n % 2], load_ml=float(n), second_rater=n % 2 == 0) for n in range(24)),
     )
     asked = {"stratify": ["site", "lesion-load"], "second_rater_first": True, "split_seed": seed}
     first, *_ = draw_split(cohort, target(subsets=4, subset_size=6, **asked)).subsets
-    # Three parts of four patients each: two of each part.
+    # Three parts of four candidates: two of each part.
     assert [sum(int(study[-4:]) // 8 == part for study in first) for part in range(3)] == [2, 2, 2]
 
 
@@ -140,7 +140,7 @@ STRATIFIED = ([[5, 6, 10, 4], [7, 8, 2, 13], [0, 3, 11, 9]], [1, 12])
 @pytest.mark.parametrize(
     ("stratify", "drawn"), [((), BY_CHANCE), (("site", "lesion-load"), STRATIFIED)], ids=["chance", "stratified"]
 )
-def test_a_split_comes_out_as_it_always_has(
+def test_the_split_is_the_same_in_every_release(
     stratify: tuple[str, ...], drawn: tuple[list[list[int]], list[int]]
 ) -> None:
     cohort = manifest(
@@ -158,55 +158,55 @@ def test_a_split_comes_out_as_it_always_has(
 
 
 @given(seed=st.integers(0, 99))
-def test_subset_one_can_be_drawn_from_what_a_second_rater_masked(seed: int) -> None:
+def test_subset_1_can_be_drawn_from_studies_with_a_second_mask(seed: int) -> None:
     cohort = manifest(*(entry(number, second_rater=number % 2 == 0) for number in range(12)))
     split = draw_split(cohort, target(second_rater_first=True, split_seed=seed))
     assert all(int(study[-4:]) % 2 == 0 for study in split.subsets[0])
     assert [len(subset) for subset in split.subsets] == [4, 4, 4]
 
 
-def test_too_few_studies_too_few_second_masks_and_a_shared_image_are_reported_at_once() -> None:
+def test_too_few_studies_too_few_second_masks_and_a_shared_image_are_reported_together() -> None:
     faulty = manifest(entry(1), entry(2), entry(3), entry(4, image=3))
     with pytest.raises(DatasetError) as caught:
         draw_split(faulty, target(second_rater_first=True))
     message = str(caught.value)
-    assert "sub-0003 and sub-0004 are the same image" in message
+    assert "sub-0003 and sub-0004" in message
     assert "wanted 12 studies (3 subsets of 4), found 4" in message
     assert "wanted 4 studies with a second rater's mask for subset 1, found 0" in message
 
 
-def test_two_pairs_of_one_patient_may_share_the_middle_visit_and_no_others_may() -> None:
+def test_only_two_pairs_of_one_patient_may_share_a_visit() -> None:
     pairs = (entry(1, patient="p1", image=10, further=(11,)), entry(2, patient="p1", image=11, further=(12,)))
     of_others = (entry(3, image=20, further=(21,)), entry(4, image=22, further=(23,)))
     split = draw_split(manifest(*pairs, *of_others), target(subsets=2, subset_size=2))
     assert {"sub-0001", "sub-0002"} in [set(subset) for subset in split.subsets]
     stranger = entry(5, image=30, further=(12,))
-    with pytest.raises(DatasetError, match="sub-0002 and sub-0005 are the same image"):
+    with pytest.raises(DatasetError, match="sub-0002 and sub-0005"):
         draw_split(manifest(*pairs, *of_others, stranger), target(subsets=2, subset_size=2))
 
 
-def test_patients_that_fit_no_subsets_are_refused() -> None:
+def test_patients_that_cannot_fill_the_subsets_are_refused() -> None:
     pairs = manifest(*(entry(number, patient=f"p{number // 2}") for number in range(6)))
-    with pytest.raises(DatasetError, match="could not be shared out into 2 subsets of 3"):
+    with pytest.raises(DatasetError, match=r"3 patients .* 2 subsets of 3"):
         draw_split(pairs, target(subsets=2, subset_size=3))
 
 
 BY_SITE = {"design": "leave-one-site-out", "sites": ["a", "b"]}
 
 
-def test_subsets_by_site_are_the_sites_in_the_order_of_the_study_file() -> None:
+def test_subsets_by_site_follow_the_order_of_the_experiment_file() -> None:
     cohort = manifest(*(entry(number, site="cab"[number % 3]) for number in range(9)))
     split = draw_split(cohort, target(**BY_SITE))
     assert [sorted(int(study[-4:]) % 3 for study in subset) for subset in split.subsets] == [[1, 1, 1], [2, 2, 2]]
     assert len(split.unused) == 3
 
 
-def test_a_patient_scanned_at_two_sites_and_a_site_without_studies_are_refused_at_once() -> None:
+def test_a_patient_scanned_at_two_sites_and_a_site_without_studies_are_reported_together() -> None:
     cohort = manifest(entry(1, patient="p1", site="a"), entry(2, patient="p1", site="b"))
     with pytest.raises(DatasetError) as caught:
         draw_split(cohort, target(design="train-on-one-site", sites=["a", "b", "c"]))
     assert "patient p1 was scanned at a and b (sub-0001, sub-0002)" in str(caught.value)
-    assert "site c: wanted its studies, found none; the sites are a, b" in str(caught.value)
+    assert "site c: no studies found" in str(caught.value)
 
 
 def test_subsets_by_patient_are_the_patients() -> None:

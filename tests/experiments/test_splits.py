@@ -1,4 +1,4 @@
-"""The rotation is the paper's; nothing leaks from training to test; a split that was drawn is kept."""
+"""The rotation follows the paper; nothing leaks from training to testing; a stored split is reused."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def test_the_rotation_is_the_one_of_figure_s3() -> None:
     assert fold_subsets(PAPER, 50, fold=6) == FoldSubsets(train=(1, 2, 3, 4, 5), test=(6,))
 
 
-def test_sites_are_left_out_or_trained_on_alone() -> None:
+def test_one_site_is_left_out_or_trained_on_alone() -> None:
     assert fold_subsets(by_site("leave-one-site-out"), 4, fold=2) == FoldSubsets(train=(1, 3), test=(2,))
     assert fold_subsets(by_site("train-on-one-site"), 4, fold=2) == FoldSubsets(train=(2,), test=(1, 3))
 
 
 @pytest.mark.parametrize(("size", "fold"), [(10, 0), (10, 7), (15, 1), (60, 1), (0, 1)])
-def test_a_fold_or_size_that_does_not_exist_is_an_error(size: int, fold: int) -> None:
+def test_a_fold_or_training_size_that_does_not_exist_is_an_error(size: int, fold: int) -> None:
     with pytest.raises(ValueError, match="wanted"):
         fold_subsets(PAPER, size, fold)
 
 
 @given(count=st.integers(2, 6), size=st.integers(1, 4), seed=st.integers(0, 9), data=st.data())
-def test_no_study_patient_or_image_stands_on_both_sides_of_a_fold(
+def test_no_study_patient_or_image_is_in_both_training_and_test_studies(
     count: int, size: int, seed: int, data: st.DataObject
 ) -> None:
     target = Target(cohort="ms", subsets=count, subset_size=2 * size, split_seed=seed)
     cohort = manifest(*(entry(number, patient=f"p{number // 2}") for number in range(count * 2 * size)))
-    turns = data.draw(st.integers(1, count - 1))
-    fold = fold_of(subsets(cohort, target), target, turns * 2 * size, data.draw(st.integers(1, count)))
-    assert len(fold.train) == turns * 2 * size
+    trained = data.draw(st.integers(1, count - 1))
+    fold = fold_of(subsets(cohort, target), target, trained * 2 * size, data.draw(st.integers(1, count)))
+    assert len(fold.train) == trained * 2 * size
     assert len(fold.test) == 2 * size
     for side in ("study", "patient", "image_sha256"):
         assert not {getattr(e, side) for e in fold.train} & {getattr(e, side) for e in fold.test}
@@ -73,7 +73,7 @@ def test_no_study_patient_or_image_stands_on_both_sides_of_a_fold(
 @given(
     design=st.sampled_from(["leave-one-site-out", "train-on-one-site"]), size=st.integers(1, 20), seed=st.integers(0, 9)
 )
-def test_no_patient_stands_on_both_sides_of_a_fold_by_site(design: str, size: int, seed: int) -> None:
+def test_in_designs_by_site_no_patient_is_in_both_training_and_test_studies(design: str, size: int, seed: int) -> None:
     target = by_site(design, split_seed=seed)
     drawn = subsets(three_sites(), target)
     for number in (1, 2, 3):
@@ -84,7 +84,9 @@ def test_no_patient_stands_on_both_sides_of_a_fold_by_site(design: str, size: in
 
 
 @given(smaller=st.integers(1, 9), more=st.integers(1, 9))
-def test_a_larger_training_set_holds_the_smaller_one_and_takes_from_all_sites_in_turn(smaller: int, more: int) -> None:
+def test_a_larger_training_set_contains_the_smaller_one_and_takes_from_all_sites_in_turn(
+    smaller: int, more: int
+) -> None:
     target = by_site("leave-one-site-out")
     drawn = subsets(three_sites(), target)
     small, large = (fold_of(drawn, target, size, 1).train for size in (smaller, smaller + more))
@@ -94,36 +96,36 @@ def test_a_larger_training_set_holds_the_smaller_one_and_takes_from_all_sites_in
 
 
 @pytest.mark.parametrize("size", [10, 20, 30, 40, 50])
-def test_all_folds_together_test_every_study_once(size: int) -> None:
+def test_over_all_folds_every_study_is_tested_once(size: int) -> None:
     drawn = subsets(cohort_of(60), PAPER)
     tested = [study.study for fold in range(1, 7) for study in fold_of(drawn, PAPER, size, fold).test]
     assert len(tested) == len(set(tested)) == 60
 
 
-def test_a_patient_and_an_image_on_both_sides_are_named_at_once() -> None:
+def test_a_leaking_patient_and_a_leaking_image_are_reported_together() -> None:
     train = (entry(1, patient="anna"), entry(2))
     test = (entry(3, patient="anna"), entry(4, image=2), entry(5, further=(1,)), entry(6))
     assert leaks(train, test) == [
-        "sub-0003 is tested, but sub-0001 of the same patient is trained on",
-        "sub-0004 is tested, but sub-0002 of the same image is trained on",
-        "sub-0005 is tested, but sub-0001 of the same image is trained on",
+        "sub-0003 is tested, but sub-0001 (same patient) is trained on",
+        "sub-0004 is tested, but sub-0002 (same image) is trained on",
+        "sub-0005 is tested, but sub-0001 (same image) is trained on",
     ]
     with pytest.raises(DatasetError, match="fold 2: sub-0003 is tested"):
         fold_of((train, test), Target(cohort="ms", subsets=2, subset_size=2), 2, fold=2)
 
 
-def test_a_split_is_drawn_once_and_used_from_the_store() -> None:
+def test_a_split_is_drawn_once_and_then_read_from_the_store() -> None:
     store, cohort = open_store("memory://"), cohort_of(60)
     drawn = stored_split(store, cohort, PAPER)
     assert stored_split(store, cohort, PAPER) == drawn
-    # As if another version of the code had drawn it: what is kept counts.
+    # As if another version of the code had drawn it: the stored split is used.
     other = drawn.model_copy(update={"subsets": drawn.subsets[::-1]})
     write_document(store, SPLIT.build(cohort="ms", digest=drawn.id), other)
     assert stored_split(store, cohort, PAPER) == other
     assert (other.id, other.subsets == drawn.subsets) == (drawn.id, False)
 
 
-def test_other_studies_or_another_seed_are_another_split() -> None:
+def test_other_studies_or_another_seed_give_another_split() -> None:
     store = open_store("memory://")
     for cohort, seed in ((cohort_of(60), 0), (cohort_of(61), 0), (cohort_of(60), 1)):
         stored_split(store, cohort, Target(cohort="ms", split_seed=seed))
@@ -131,5 +133,5 @@ def test_other_studies_or_another_seed_are_another_split() -> None:
 
 
 def test_a_split_of_another_manifest_is_refused() -> None:
-    with pytest.raises(DatasetError, match="the split was drawn from manifest"):
+    with pytest.raises(DatasetError, match=cohort_of(60).id):
         subsets_of(draw_split(cohort_of(60), PAPER), cohort_of(61))

@@ -1,4 +1,4 @@
-"""What all tests of orchestration need: torch as it was before, and one Ray session."""
+"""Fixtures of all orchestration tests: torch settings restored, one Ray session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.training.conftest import _torch_as_it_was as _torch_as_it_was
 
 @pytest.fixture(scope="session")
 def ray_of_two_cpus():
-    """One Ray session for all tests that need one; work drawn in the tests travels to its workers by value."""
+    """One Ray session for all tests that need one; functions of the tests are pickled by value."""
     from ray import cloudpickle
 
     from lesionlab.orchestration.session import ray_session

@@ -21,7 +21,7 @@ from tests.training.drawn import taken_over
 
 
 def train_here(worker, task):
-    """Train the drawn run on a cache of this node's own; each rank leaves its node, rank 0 the weights."""
+    """Train the drawn run with a cache of this node; store each rank's node id and rank 0's weights."""
     studies, run = drawn_run()
     network, store = build_unet(run.architecture, 1, run.seed), open_store(task["store"])
     node = ray.get_runtime_context().get_node_id()

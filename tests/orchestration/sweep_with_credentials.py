@@ -1,4 +1,4 @@
-"""A cell of a sweep, in a Ray session of its own, whose workers say which credentials they see.
+"""Run one cell of a sweep in a new Ray session; its workers write digests of the credentials that they see.
 
 `python sweep_with_credentials.py STORE_URI FOLDER WORKERS NAME...`: a digest of each named variable goes into FOLDER.
 """
@@ -15,7 +15,7 @@ from lesionlab.orchestration.sweep import SweepCell, run_sweep
 
 
 def tell_credentials(worker, task):
-    """Digests, not the credentials themselves: those may be written nowhere."""
+    """Write digests: the credentials themselves must not be written anywhere."""
     seen = [sha256(os.environ.get(name, "").encode()).hexdigest() for name in task["names"].split()]
     Path(task["folder"], f"rank-{worker.rank}").write_text(" ".join(seen))
 

@@ -1,4 +1,4 @@
-"""One run from its spec to the ledger: what must be there before it counts as done, and what it must not start from."""
+"""A run counts as done only when all its output is stored, and never starts from altered weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def stored(store: Store, study: DrawnStudy) -> DrawnStudy:
-    """The study, with its volume in the store; native space is the model grid."""
+    """Store the study's volume; the native grid is the model grid."""
     key = keys.STUDY_VOLUME.build(site=study.entry.site, study=study.entry.study, digest=study.entry.volume)
     arrays = {"image": study.image_CIJK, "label": study.label_IJK, "native_label": study.label_IJK}
     write_group(store, key, arrays, {ATTRIBUTE: study.card.stored_form()})
@@ -46,7 +46,7 @@ def stored(store: Store, study: DrawnStudy) -> DrawnStudy:
 
 
 def tested_run(store: Store, **training: object) -> RunSpec:
-    """Trains on one drawn study and tests another."""
+    """A run that trains on one drawn study and tests another."""
     seen, unseen = stored(store, draw_study(1)), stored(store, draw_study(2))
     return make_run([seen], epochs=1, **training).changed(
         test=(unseen.entry,), cell=DE_NOVO, inference=InferenceConfig(step_voxels=16)
@@ -57,7 +57,7 @@ def do(run: RunSpec, store: Store, tmp_path: Path) -> None:
     run_cell(CPU, worker_task(run, store.uri, tmp_path / "cache"))
 
 
-def test_the_ledger_says_what_a_run_did_and_what_made_it(store: Store, tmp_path: Path) -> None:
+def test_the_ledger_records_what_a_run_did_and_what_made_it(store: Store, tmp_path: Path) -> None:
     run = tested_run(store)
     do(run, store, tmp_path)
     entry = ledger_entries(store, [run.run_id])[run.run_id]
@@ -70,7 +70,7 @@ def test_the_ledger_says_what_a_run_did_and_what_made_it(store: Store, tmp_path:
 
 
 @pytest.mark.parametrize("lost", ["studies/part-", "lesions/part-", "studies.parquet", "model/card.json", "run.json"])
-def test_a_run_whose_results_were_not_all_written_is_not_done(
+def test_a_run_with_missing_results_is_not_done(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     run, put = tested_run(store), FileStore.put
@@ -90,7 +90,7 @@ def test_a_run_whose_results_were_not_all_written_is_not_done(
     assert entry.attempts == 2
 
 
-def test_training_on_a_cpu_is_deterministic_whatever_torch_was_told_before(store: Store, tmp_path: Path) -> None:
+def test_cpu_training_is_deterministic_whatever_torch_settings_were_made_before(store: Store, tmp_path: Path) -> None:
     torch.use_deterministic_algorithms(False)
     seen: list[bool] = []
 
@@ -103,7 +103,7 @@ def test_training_on_a_cpu_is_deterministic_whatever_torch_was_told_before(store
     assert seen == [True]
 
 
-def test_a_parent_whose_registry_entry_was_replaced_is_refused_by_the_runs_own_sha256(store: Store) -> None:
+def test_a_parent_with_a_replaced_registry_entry_is_refused_by_the_runs_sha256(store: Store) -> None:
     run = tested_run(store)
     name = ModelName(name="glioma", version="a" * 16)
     weights = weights_bytes(build_unet(run.architecture, channels=1, seed=1))
@@ -112,7 +112,7 @@ def test_a_parent_whose_registry_entry_was_replaced_is_refused_by_the_runs_own_s
     network, transfers = starting_network(child, store)
     assert weights_bytes(network) == weights
     assert {row.origin for row in transfers} == {"source"}
-    # Other weights under the same name and version, with a card that vouches for them.
+    # Other weights under the same name and version, with a matching card.
     register(store, run, name, weights_bytes(build_unet(run.architecture, channels=1, seed=2)))
     with pytest.raises(TransferError, match="weights were altered"):
         starting_network(child, store)
@@ -137,7 +137,7 @@ def register(store: Store, run: RunSpec, name: ModelName, weights: bytes) -> Non
     write_document(store, keys.MODEL_CARD.build(**place), card)
 
 
-def test_a_run_that_was_planned_for_other_results_is_not_executed_by_this_code(store: Store, tmp_path: Path) -> None:
+def test_a_run_planned_with_other_result_versions_is_not_executed(store: Store, tmp_path: Path) -> None:
     run = tested_run(store)
     older = run.changed(versions=CURRENT.model_copy(update={"training": CURRENT.training + 1}))
     with pytest.raises(TrainingError, match=rf"training {CURRENT.training + 1} \(this code has {CURRENT.training}\)"):
@@ -145,7 +145,7 @@ def test_a_run_that_was_planned_for_other_results_is_not_executed_by_this_code(s
     assert store.list("runs/") == []
 
 
-def test_another_experiment_takes_over_a_finished_run_under_its_own_names(store: Store, tmp_path: Path) -> None:
+def test_another_experiment_reuses_a_finished_run_under_its_own_names(store: Store, tmp_path: Path) -> None:
     run = tested_run(store)
     do(run, store, tmp_path)
     theirs = run.changed(experiment="theirs", metric=run.metric.model_copy(update={"name": "own"}))
@@ -168,7 +168,7 @@ def test_publishing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     assert {key: store.get(key) for key in store.list("results/")} == before
 
 
-def test_a_run_goes_on_with_another_number_of_workers(
+def test_a_run_resumes_with_another_number_of_workers(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tested_run(store, batch_size=2)

@@ -1,4 +1,4 @@
-"""Credentials reach the workers of a sweep, and no file that Ray leaves behind."""
+"""Credentials reach the workers of a sweep but no file written by Ray."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @pytest.fixture
 def ray_folder() -> Iterator[Path]:
-    """Ray's sockets lie in it, and their paths end at 107 characters: pytest's own folders are too long."""
+    """A short path for Ray's sockets, whose paths are limited to 107 characters: pytest's folders are too long."""
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
         yield Path(folder)
 
@@ -28,12 +28,12 @@ def ray_folder() -> Iterator[Path]:
         pytest.param("s3_store_uri", 2, marks=[pytest.mark.slow, pytest.mark.s3]),
     ],
 )
-def test_every_worker_has_the_credentials_and_no_file_of_ray_holds_them(
+def test_every_worker_gets_the_credentials_and_no_file_of_ray_contains_them(
     store: str, workers: int, request: pytest.FixtureRequest, ray_folder: Path, tmp_path: Path
 ) -> None:
     store_uri = request.getfixturevalue(store)
     names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN"]
-    # The S3 server has credentials of its own, and knows no session tokens.
+    # The S3 server has its own credentials and does not support session tokens.
     names += [] if store == "s3_store_uri" else ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
     planted = {name: os.environ.get(name, secrets.token_hex(32)) for name in names}
     script = Path(__file__).with_name("sweep_with_credentials.py")

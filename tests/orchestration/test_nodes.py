@@ -1,4 +1,4 @@
-"""A data-parallel run over several Ray nodes without a shared cache gives what one worker gives."""
+"""A data-parallel run on several Ray nodes without a shared cache gives the weights of one worker."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def test_two_nodes_train_to_the_weights_of_one_worker(tmp_path: Path) -> None:
     train(run, network, taken_over(network), studies, open_store("memory://"), SoloWorker(), tmp_path / "own")
     over_nodes = load(store.get("weights"))
     for name, tensor in network.state_dict().items():
-        # The workers add up their shares in another order: rounding, and what Adam makes of it.
+        # The workers sum their shares in another order; Adam amplifies the rounding.
         assert (over_nodes[name] - tensor.cpu()).abs().max() < 1e-4

@@ -1,4 +1,4 @@
-"""A Ray session on one machine keeps to itself, and ends what it began."""
+"""A Ray session on one machine is private, and it stops only what it started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lesionlab.orchestration.session import Capacity, capacity, ray_session
 
 
 @pytest.mark.usefixtures("ray_of_two_cpus")
-def test_a_session_listens_on_loopback_only_behind_a_token_of_its_own():
+def test_a_session_listens_on_loopback_only_behind_its_own_token():
     (node,) = ray.nodes()
     assert node["NodeManagerAddress"] == "127.0.0.1"
     assert os.environ["RAY_AUTH_MODE"] == "token"
@@ -33,13 +33,13 @@ def test_an_open_session_is_used_and_left_open():
     [
         (Capacity(cpus=2, gpus=0, driver_resource=True), 1, 2),
         (Capacity(cpus=2, gpus=0, driver_resource=True), 2, 1),
-        (Capacity(cpus=2, gpus=0, driver_resource=False), 2, 0),  # the driver takes a little of what two workers need
+        (Capacity(cpus=2, gpus=0, driver_resource=False), 2, 0),  # the driver takes part of a CPU that two workers need
         (Capacity(cpus=64, gpus=8, driver_resource=False), 4, 2),
         (Capacity(cpus=4, gpus=8, driver_resource=True), 1, 4),
         (Capacity(cpus=1, gpus=0, driver_resource=True), 2, 0),
     ],
 )
-def test_the_scarcest_resource_says_how_many_cells_run_at_once(room, workers, cells):
+def test_the_scarcest_resource_limits_how_many_cells_run_at_once(room, workers, cells):
     assert room.cells(workers) == cells
 
 
@@ -57,6 +57,6 @@ else:
 """
 
 
-def test_a_session_is_refused_where_ray_was_imported_before_its_environment_was_set() -> None:
+def test_a_session_is_refused_if_ray_was_imported_before_its_environment_was_set() -> None:
     without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
     subprocess.run([sys.executable, "-c", LATE], check=True, env=without_ray)

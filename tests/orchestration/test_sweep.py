@@ -1,4 +1,4 @@
-"""A sweep runs every cell, says where it is, and one failed cell stops no other."""
+"""A sweep runs every cell and reports progress; a failed cell does not stop the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
 
 
 def count_to_three(worker, task):
-    """Three epochs; what `task` says may go wrong."""
+    """Three epochs, with the faults that `task` names."""
     for epoch in range(1, 4):
         worker.report({"epoch": epoch, "step": 4 * epoch, "steps": 12, "loss": 1 / epoch, "seconds": 0.1})
         if "refuse" in task:
@@ -38,7 +38,7 @@ def cells_of(store_uri, **faults):
     return [SweepCell(name, {"name": name, "store": store_uri} | faults.get(f"cell_{name}", {})) for name in names]
 
 
-def test_failed_cells_stop_no_other_and_say_why(file_store_uri, tmp_path):
+def test_failed_cells_do_not_stop_the_others_and_report_their_error(file_store_uri, tmp_path):
     cells = cells_of(
         file_store_uri, cell_0a={"refuse": ""}, cell_1b={"bug": ""}, cell_2c={"die": str(tmp_path / "died")}
     )
@@ -61,11 +61,11 @@ def test_failed_cells_stop_no_other_and_say_why(file_store_uri, tmp_path):
     assert {(cell.step, cell.loss) for p in told for cell in p.running if cell.name == "3d"} >= {(4, 1.0), (12, 1 / 3)}
 
 
-def test_a_sweep_of_nothing_is_done(file_store_uri):
+def test_an_empty_sweep_is_done(file_store_uri):
     assert run_sweep(count_to_three, [], workers=1, store_uri=file_store_uri) == ()
 
 
-def test_whoever_watches_may_hold_what_cannot_be_pickled(file_store_uri):
+def test_a_watcher_need_not_be_picklable(file_store_uri):
     with Path(os.devnull).open("w") as screen:
         (outcome,) = run_sweep(
             count_to_three,
@@ -78,7 +78,7 @@ def test_whoever_watches_may_hold_what_cannot_be_pickled(file_store_uri):
 
 
 @pytest.mark.slow
-def test_cells_of_two_workers_are_runs_of_their_own(file_store_uri):
+def test_cells_with_two_workers_are_separate_ray_train_runs(file_store_uri):
     told = []
     cells = cells_of(file_store_uri, cell_1b={"refuse": ""})[:2]
     fine, refused = run_sweep(count_to_three, cells, workers=2, store_uri=file_store_uri, on_change=told.append)

@@ -45,7 +45,7 @@ def begin_run(store: Store, run_id: Digest) -> int:
 
 
 def close_run(store: Store, entry: LedgerEntry) -> None:
-    """Mark a run as complete. If another worker has finished the same run, keep that entry: equal ids, equal results."""
+    """Mark a run as complete. If another worker has finished it already, keep that entry: equal ids, equal results."""
     try:
         create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
     except ObjectExists:

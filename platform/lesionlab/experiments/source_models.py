@@ -1,4 +1,4 @@
-"""Find the model that each source of an experiment names: pretrained here, trained by another experiment, registered."""
+"""Find the model that each source of an experiment names: pretrained, taken from another experiment, or registered."""
 
 from __future__ import annotations
 
