@@ -62,7 +62,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.orchestration.progress import SweepProgress as SweepProgress
     from lesionlab.preprocessing.channels import PreparedImages as PreparedImages
     from lesionlab.preprocessing.channels import prepare_images as prepare_images
-    from lesionlab.store.objects import Store as Store
+    from lesionlab.store.base import Store as Store
     from lesionlab.store.objects import open_store as open_store
     from storage_schemas.base import Document as Document
     from storage_schemas.base import Named as Named
@@ -134,7 +134,8 @@ _HOMES = {
     "lesionlab.orchestration.execution": ("execute",),
     "lesionlab.orchestration.progress": ("RunningCell", "SweepProgress"),
     "lesionlab.preprocessing.channels": ("PreparedImages", "prepare_images"),
-    "lesionlab.store.objects": ("Store", "open_store"),
+    "lesionlab.store.base": ("Store",),
+    "lesionlab.store.objects": ("open_store",),
     "storage_schemas.base": ("Document", "Named", "Pointer"),
     "storage_schemas.definitions": ("MetricDefinition", "definition_named"),
     "storage_schemas.experiments": ("ExperimentSpec", "Plan"),
