@@ -1,4 +1,4 @@
-"""Copy the rows of finished runs into an experiment's results, under the experiment's own names.
+"""Copy the rows of finished runs into an experiment's results, under the experiment's own names; read them back.
 
 Experiments share runs. The rows of each run are stored once under `runs/<run_id>/`; the analysis reads one Parquet part
 per run under `results/<experiment>/`.
@@ -7,12 +7,18 @@ per run under `results/<experiment>/`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
+from storage_schemas.base import Document
+from storage_schemas.experiments import Plan
+from storage_schemas.keys import KeyPattern
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
+
+Row = TypeVar("Row", bound=Document)
 
 
 def publish(store: Store, run: RunSpec) -> None:
@@ -38,6 +44,30 @@ def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
     for run in missing:
         publish(store, run)
     return len(missing)
+
+
+def study_rows(store: Store, plan: Plan) -> list[StudyRow]:
+    """Read the study rows of the plan's finished runs: in the plan's order, then by place in the test subset.
+
+    Runs without results yet are skipped. Raises StoreError if the rows cannot be read.
+    """
+    rows = _published_rows(store, plan, keys.STUDY_ROWS, StudyRow)
+    return [row for own in rows for row in sorted(own, key=lambda row: row.position)]
+
+
+def lesion_rows(store: Store, plan: Plan) -> list[LesionRow]:
+    """Read the lesion rows of the plan's finished runs, in the plan's order.
+
+    Runs without results yet are skipped. Raises StoreError if the rows cannot be read.
+    """
+    return [row for own in _published_rows(store, plan, keys.LESION_ROWS, LesionRow) for row in own]
+
+
+def _published_rows(store: Store, plan: Plan, pattern: KeyPattern, row_type: type[Row]) -> Iterable[list[Row]]:
+    for run in plan.runs:
+        if run.cell and store.exists(_published(run)):
+            part = pattern.build(experiment=plan.spec.name, run_id=run.run_id)
+            yield read_rows(store, [part], row_type)
 
 
 def _published(run: RunSpec) -> str:

@@ -1,0 +1,171 @@
+"""The public API: the names that a notebook or another program may rely on.
+
+These names keep their meaning and their parameters; every other name may change in any release. Datasets enter through
+the commands alone, because `lesionlab preprocess` runs the privacy gate before anything reaches the store.
+
+A name is imported when it is first used, so reading an experiment file loads neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for Python
+    from lesionlab.analysis.experiment_analysis import Analysis as Analysis
+    from lesionlab.analysis.experiment_analysis import analyse as analyse
+    from lesionlab.analysis.report import ReportResult as ReportResult
+    from lesionlab.analysis.report import write_report as write_report
+    from lesionlab.analysis.statistics.conditions import Condition as Condition
+    from lesionlab.analysis.statistics.summary import Summary as Summary
+    from lesionlab.errors import AccessDenied as AccessDenied
+    from lesionlab.errors import Conflict as Conflict
+    from lesionlab.errors import DatasetError as DatasetError
+    from lesionlab.errors import ImageError as ImageError
+    from lesionlab.errors import InputError as InputError
+    from lesionlab.errors import LesionlabError as LesionlabError
+    from lesionlab.errors import MissingObject as MissingObject
+    from lesionlab.errors import ObjectExists as ObjectExists
+    from lesionlab.errors import SpecError as SpecError
+    from lesionlab.errors import StoreError as StoreError
+    from lesionlab.errors import StoreUnreachable as StoreUnreachable
+    from lesionlab.errors import StudyRefused as StudyRefused
+    from lesionlab.errors import TrainingError as TrainingError
+    from lesionlab.errors import TransferError as TransferError
+    from lesionlab.evaluation.lesionwise import Score as Score
+    from lesionlab.evaluation.lesionwise import ScoredLesion as ScoredLesion
+    from lesionlab.evaluation.lesionwise import score as score
+    from lesionlab.evaluation.predict import NativePrediction as NativePrediction
+    from lesionlab.evaluation.predict import predict_native as predict_native
+    from lesionlab.evaluation.registered_network import registered_network as registered_network
+    from lesionlab.evaluation.study import StoredPrediction as StoredPrediction
+    from lesionlab.evaluation.study import read_prediction as read_prediction
+    from lesionlab.experiments.cells import cells as cells
+    from lesionlab.experiments.kept_plans import current_plan as current_plan
+    from lesionlab.experiments.kept_plans import keep_plan as keep_plan
+    from lesionlab.experiments.ledger import completed as completed
+    from lesionlab.experiments.ledger import ledger_entries as ledger_entries
+    from lesionlab.experiments.publishing import lesion_rows as lesion_rows
+    from lesionlab.experiments.publishing import study_rows as study_rows
+    from lesionlab.experiments.registry import find_model as find_model
+    from lesionlab.experiments.registry import models as models
+    from lesionlab.experiments.registry import register as register
+    from lesionlab.experiments.resolving import manifest_of as manifest_of
+    from lesionlab.experiments.resolving import plan_experiment as plan_experiment
+    from lesionlab.experiments.spec_files import read_spec as read_spec
+    from lesionlab.imaging.volume import Volume as Volume
+    from lesionlab.imaging.volume import read_mask as read_mask
+    from lesionlab.imaging.volume import read_volume as read_volume
+    from lesionlab.imaging.volume import write_volume as write_volume
+    from lesionlab.orchestration.execution import execute as execute
+    from lesionlab.orchestration.progress import RunningCell as RunningCell
+    from lesionlab.orchestration.progress import SweepProgress as SweepProgress
+    from lesionlab.preprocessing.channels import PreparedImages as PreparedImages
+    from lesionlab.preprocessing.channels import prepare_images as prepare_images
+    from lesionlab.store.base import Store as Store
+    from lesionlab.store.objects import open_store as open_store
+    from storage_schemas.base import Document as Document
+    from storage_schemas.base import Named as Named
+    from storage_schemas.base import Pointer as Pointer
+    from storage_schemas.definitions import MetricDefinition as MetricDefinition
+    from storage_schemas.definitions import definition_named as definition_named
+    from storage_schemas.experiments import ExperimentSpec as ExperimentSpec
+    from storage_schemas.experiments import Plan as Plan
+    from storage_schemas.facts import StudyFacts as StudyFacts
+    from storage_schemas.identity import identity as identity
+    from storage_schemas.identity import identity_digest as identity_digest
+    from storage_schemas.identity import identity_json as identity_json
+    from storage_schemas.manifests import Manifest as Manifest
+    from storage_schemas.manifests import ManifestEntry as ManifestEntry
+    from storage_schemas.models import Architecture as Architecture
+    from storage_schemas.models import InferenceConfig as InferenceConfig
+    from storage_schemas.models import ModelCard as ModelCard
+    from storage_schemas.models import TensorTransfer as TensorTransfer
+    from storage_schemas.results import Attempts as Attempts
+    from storage_schemas.results import EffectRow as EffectRow
+    from storage_schemas.results import LedgerEntry as LedgerEntry
+    from storage_schemas.results import LesionRow as LesionRow
+    from storage_schemas.results import StudyRow as StudyRow
+    from storage_schemas.runs import Cell as Cell
+    from storage_schemas.runs import RunSpec as RunSpec
+    from storage_schemas.runs import TrainingConfig as TrainingConfig
+    from storage_schemas.splits import Split as Split
+    from storage_schemas.tasks import Task as Task
+    from storage_schemas.verdicts import StudyVerdict as StudyVerdict
+    from storage_schemas.verdicts import VerdictRow as VerdictRow
+    from storage_schemas.versions import ResultVersions as ResultVersions
+    from storage_schemas.volumes import Grid as Grid
+    from storage_schemas.volumes import PredictionCard as PredictionCard
+    from storage_schemas.volumes import StudyVolumeCard as StudyVolumeCard
+
+_HOMES = {
+    "lesionlab.analysis.experiment_analysis": ("Analysis", "analyse"),
+    "lesionlab.analysis.report": ("ReportResult", "write_report"),
+    "lesionlab.analysis.statistics.conditions": ("Condition",),
+    "lesionlab.analysis.statistics.summary": ("Summary",),
+    "lesionlab.errors": (
+        "AccessDenied",
+        "Conflict",
+        "DatasetError",
+        "ImageError",
+        "InputError",
+        "LesionlabError",
+        "MissingObject",
+        "ObjectExists",
+        "SpecError",
+        "StoreError",
+        "StoreUnreachable",
+        "StudyRefused",
+        "TrainingError",
+        "TransferError",
+    ),
+    "lesionlab.evaluation.lesionwise": ("Score", "ScoredLesion", "score"),
+    "lesionlab.evaluation.predict": ("NativePrediction", "predict_native"),
+    "lesionlab.evaluation.registered_network": ("registered_network",),
+    "lesionlab.evaluation.study": ("StoredPrediction", "read_prediction"),
+    "lesionlab.experiments.cells": ("cells",),
+    "lesionlab.experiments.kept_plans": ("current_plan", "keep_plan"),
+    "lesionlab.experiments.ledger": ("completed", "ledger_entries"),
+    "lesionlab.experiments.publishing": ("lesion_rows", "study_rows"),
+    "lesionlab.experiments.registry": ("find_model", "models", "register"),
+    "lesionlab.experiments.resolving": ("manifest_of", "plan_experiment"),
+    "lesionlab.experiments.spec_files": ("read_spec",),
+    "lesionlab.imaging.volume": ("Volume", "read_mask", "read_volume", "write_volume"),
+    "lesionlab.orchestration.execution": ("execute",),
+    "lesionlab.orchestration.progress": ("RunningCell", "SweepProgress"),
+    "lesionlab.preprocessing.channels": ("PreparedImages", "prepare_images"),
+    "lesionlab.store.base": ("Store",),
+    "lesionlab.store.objects": ("open_store",),
+    "storage_schemas.base": ("Document", "Named", "Pointer"),
+    "storage_schemas.definitions": ("MetricDefinition", "definition_named"),
+    "storage_schemas.experiments": ("ExperimentSpec", "Plan"),
+    "storage_schemas.facts": ("StudyFacts",),
+    "storage_schemas.identity": ("identity", "identity_digest", "identity_json"),
+    "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
+    "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
+    "storage_schemas.results": ("Attempts", "EffectRow", "LedgerEntry", "LesionRow", "StudyRow"),
+    "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
+    "storage_schemas.splits": ("Split",),
+    "storage_schemas.tasks": ("Task",),
+    "storage_schemas.verdicts": ("StudyVerdict", "VerdictRow"),
+    "storage_schemas.versions": ("ResultVersions",),
+    "storage_schemas.volumes": ("Grid", "PredictionCard", "StudyVolumeCard"),
+}
+"""Every public name, by the module that defines it."""
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use. Raises AttributeError for any other name."""
+    if name not in _HOME:
+        raise AttributeError(f"lesionlab.api has no name {name!r}; its names are {', '.join(__all__)}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
