@@ -42,6 +42,30 @@ def drawn(
     return observations
 
 
+def hidden_gains() -> list[Observation]:
+    """Patients who gain from one arm by an SD of 0.05, in an experiment where searches over SDs ended at 0."""
+    rng = np.random.default_rng(103)
+    own, gains = rng.normal(0.5, 0.15, 16), rng.normal(0, 0.05, (16, 2))
+    observations = []
+    for fold, size in product(range(4), (4, 8, 12)):
+        shared, luck = rng.normal(0, 0.03), rng.normal(0, 0.03, 2)
+        for arm, place in product((0, 1), range(4)):
+            patient, trained = 4 * fold + place, f"{fold}-{size}"
+            value = own[patient] + gains[patient, arm] + shared + luck[arm] + rng.normal(0, 0.08)
+            observations.append(
+                Observation(value, arm == 1, size, f"{patient:02d}", trained, f"{trained}-{arm}", "north")
+            )
+    return observations
+
+
+def test_gains_of_patients_that_no_search_may_miss_are_in_the_interval():
+    """Dense REML: SD 0.047, interval −0.049 to +0.049. A search over SDs stops at 0, and its interval at ±0.035."""
+    fitted = fit_mixed(hidden_gains())
+    arm = fitted.terms[0]
+    assert fitted.sd["patient_fine_tuned"] == pytest.approx(0.047, abs=0.001)
+    assert (arm.low, arm.high) == pytest.approx((-0.0492, 0.0489), abs=2e-4)
+
+
 def test_a_planted_effect_of_arm_and_size_lies_in_its_interval():
     fitted = fit_mixed(drawn(np.random.default_rng(1), fine_tuned=0.05, doubling=0.03))
     arm, doubling, interaction = fitted.terms
