@@ -37,8 +37,9 @@ def test_deviance_and_estimates_are_those_of_the_textbook(sd, lost, zero):
     ratios[:2] *= not zero
     design = design_of(drawn.fixed, list(drawn.effects.values()))
     deviance, means, covariance = by_the_textbook(drawn, ratios)
-    assert evaluate(design, summed(design, drawn.values), ratios).deviance == pytest.approx(deviance, abs=1e-8)
-    found = estimates(design, drawn.values, ratios)
+    point = evaluate(design, summed(design, drawn.values), ratios)
+    assert point.deviance == pytest.approx(deviance, abs=1e-8)
+    found = estimates(design, point)
     assert found[0] == pytest.approx(means, abs=1e-9)
     assert found[1] == pytest.approx(covariance, abs=1e-9)
 

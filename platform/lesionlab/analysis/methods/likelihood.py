@@ -53,7 +53,8 @@ class Design:
     @property
     def spare(self) -> int:
         """Values beyond the fixed effects."""
-        return self.fixed_NF.shape[0] - self.fixed_NF.shape[1]
+        values, effects = self.fixed_NF.shape
+        return int(values - effects)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Point:
     """−2 log restricted likelihood, but for what all fits of these values with these fixed effects share."""
     gradient_K: Array
     """Slope of the deviance over each variance ratio."""
+    factor_GG: Array
+    """L with LL' = [X y]' V⁻¹ [X y]; G is F and, last, the values."""
 
 
 def design_of(fixed_NF: Array, indicators_NQ: Sequence[Array]) -> Design:
@@ -109,74 +112,86 @@ def evaluate(design: Design, values: Values, ratio_K: Array) -> Point:
     Raises numpy.linalg.LinAlgError where the fixed and random effects leave no residual.
     """
     scale_Q = np.sqrt(ratio_K)[design.effect_Q]
-    border = len(design.border_NA.T)
-    reduced_YY = np.empty((border + 1, border + 1))
-    reduced_YY[:border, :border] = design.crossed_AA
-    reduced_YY[:border, border] = reduced_YY[border, :border] = values.border_A
-    reduced_YY[border, border] = values.square
-
-    # First every block: what is left of border and values once the block's levels are taken out of them.
-    log_volume = 0.0
-    level_parts, trace_parts, rows_parts = [], [], []
-    for block, sums_B in zip(design.blocks, values.by_block, strict=True):
-        lower_BB, half, whole = _eliminated(block, sums_B, scale_Q[block.level_B])
-        size = len(sums_B)
-        half_BB, half_BY = half[:, :size], half[:, size:]
-        reduced_YY -= half_BY.T @ half_BY
-        log_volume += 2 * float(np.log(lower_BB.diagonal()).sum())
-        level_parts.append(block.level_B)
-        trace_parts.append(block.crossed_BB.diagonal() - np.einsum("ij,ij->j", half_BB, half_BB))
-        rows_parts.append(whole[:, size:] - half_BB.T @ half_BY)
-    edge = len(design.level_E)
-    level_parts.append(design.level_E)
-    trace_parts.append(reduced_YY.diagonal()[:edge].copy())
-    rows_parts.append(reduced_YY[:edge].copy())
-    level_Q, trace_Q, rows_QY = (np.concatenate(parts) for parts in (level_parts, trace_parts, rows_parts))
-
-    # Then the border: its levels, the fixed effects and, last, the values.
+    left = _without_blocks(design, values, scale_Q)
+    edge, border = len(design.level_E), design.border_NA.shape[1]
     scale_A = np.ones(border)
     scale_A[:edge] = scale_Q[design.level_E]
-    reduced_YY[:border] *= scale_A[:, None]
-    reduced_YY[:, :border] *= scale_A
-    reduced_YY.flat[: edge * (border + 2) : border + 2] += 1
-    lower_YY = np.linalg.cholesky(reduced_YY)
+    scale_Y = np.append(scale_A, 1.0)
+    inner_YY = scale_Y[:, None] * left.products_YY * scale_Y
+    inner_YY.flat[: edge * (border + 2) : border + 2] += 1
+    lower_YY: Array = np.linalg.cholesky(inner_YY)
+
     # The last pivot is the root of y'Py; those of the fixed effects give |X'V⁻¹X|.
-    pivot_Y = lower_YY.diagonal()
-    deviance = log_volume + 2 * np.log(pivot_Y[:border]).sum() + 2 * design.spare * np.log(pivot_Y[border])
+    pivot_Y = np.diagonal(lower_YY)
+    logs_Y = 2 * np.log(pivot_Y)
+    deviance = left.log_volume + float(logs_Y[:border].sum() + design.spare * logs_Y[border])
 
     # ∂/∂ratio_k is trace(Z_k' P Z_k) − spare · |Z_k' P y|² / y'Py.
-    shadow_AQ = linalg.blas.dtrsm(1.0, lower_YY[:border, :border], (rows_QY[:, :border] * scale_A).T, lower=1)
-    trace_Q = trace_Q - np.einsum("ij,ij->j", shadow_AQ, shadow_AQ)
-    residual_Q = rows_QY[:, border] - lower_YY[border, :border] @ shadow_AQ
+    shadow_AQ = _solved(lower_YY[:border, :border], (left.rows_QY[:, :border] * scale_A).T)
+    trace_Q = left.trace_Q - np.einsum("ij,ij->j", shadow_AQ, shadow_AQ)
+    residual_Q = left.rows_QY[:, border] - lower_YY[border, :border] @ shadow_AQ
     slope_Q = trace_Q - design.spare * (residual_Q / pivot_Y[border]) ** 2
-    gradient_K = np.bincount(design.effect_Q[level_Q], slope_Q, design.effects)
-    return Point(float(deviance), gradient_K)
+    gradient_K = np.zeros(design.effects)
+    np.add.at(gradient_K, design.effect_Q[left.level_Q], slope_Q)
+    return Point(deviance, gradient_K, lower_YY[edge:, edge:])
 
 
-def estimates(design: Design, values_N: Array, ratio_K: Array) -> tuple[Array, Array, float]:
-    """At these ratios: the fixed effects, (X'V⁻¹X)⁻¹, and the residual variance."""
-    weighted_NF, weighted_N = inverse_times(design, ratio_K, design.fixed_NF), inverse_times(design, ratio_K, values_N)
-    shape_FF = np.linalg.inv(design.fixed_NF.T @ weighted_NF)
-    estimates_F = shape_FF @ (weighted_NF.T @ values_N)
-    rest = float(values_N @ weighted_N - estimates_F @ (weighted_NF.T @ values_N))
-    return estimates_F, shape_FF, max(rest, 0.0) / design.spare
+def estimates(design: Design, point: Point) -> tuple[Array, Array, float]:
+    """At this point: the fixed effects, (X'V⁻¹X)⁻¹, and the residual variance."""
+    inverse_FF = np.linalg.inv(point.factor_GG[:-1, :-1])
+    return point.factor_GG[-1, :-1] @ inverse_FF, inverse_FF.T @ inverse_FF, point.factor_GG[-1, -1] ** 2 / design.spare
 
 
-def inverse_times(design: Design, ratio_K: Array, columns_N: Array) -> Array:
-    """V⁻¹ × columns."""
-    scaled_NQ = design.levels_NQ * np.sqrt(ratio_K)[design.effect_Q]
-    inner_QQ = scaled_NQ.T @ scaled_NQ
-    inner_QQ[np.diag_indices_from(inner_QQ)] += 1
-    return columns_N - scaled_NQ @ linalg.solve(inner_QQ, scaled_NQ.T @ columns_N, assume_a="pos")
+@dataclass(frozen=True)
+class _Left:
+    """What is left once the blocks' levels are taken out: W⁻¹ is V⁻¹ without the border's levels."""
+
+    log_volume: float
+    """log |W|."""
+    products_YY: Array
+    """Y' W⁻¹ Y."""
+    level_Q: Places
+    """The order of the levels in what follows."""
+    trace_Q: Array
+    """Diagonal of Z' W⁻¹ Z."""
+    rows_QY: Array
+    """Z' W⁻¹ Y."""
 
 
-def _eliminated(block: Block, sums_B: Array, scale_B: Array) -> tuple[Array, Array, Array]:
-    """L with LL' = I + S Z'Z S; L⁻¹ S Z'[Z, border, y]; and Z'[Z, border, y] itself."""
-    inner_BB = scale_B[:, None] * block.crossed_BB * scale_B
-    inner_BB.flat[:: len(scale_B) + 1] += 1
-    lower_BB = linalg.cholesky(inner_BB, lower=True, check_finite=False)
-    whole = np.concatenate([block.crossed_BB, block.border_BA, sums_B[:, None]], axis=1)
-    return lower_BB, linalg.blas.dtrsm(1.0, lower_BB, scale_B[:, None] * whole, lower=1), whole
+def _without_blocks(design: Design, values: Values, scale_Q: Array) -> _Left:
+    border = design.border_NA.shape[1]
+    products_YY = np.empty((border + 1, border + 1))
+    products_YY[:border, :border] = design.crossed_AA
+    products_YY[:border, border] = products_YY[border, :border] = values.border_A
+    products_YY[border, border] = values.square
+    log_volume = 0.0
+    traces, rows = [], []
+    for block, sums_B in zip(design.blocks, values.by_block, strict=True):
+        size, scale_B = len(sums_B), scale_Q[block.level_B]
+        inner_BB = scale_B[:, None] * block.crossed_BB * scale_B
+        inner_BB.flat[:: size + 1] += 1
+        lower_BB = linalg.cholesky(inner_BB, lower=True, check_finite=False)
+        whole = np.concatenate([block.crossed_BB, block.border_BA, sums_B[:, None]], axis=1)
+        half = _solved(lower_BB, scale_B[:, None] * whole)
+        half_BB, half_BY = half[:, :size], half[:, size:]
+        products_YY -= half_BY.T @ half_BY
+        log_volume += 2 * float(np.log(np.diagonal(lower_BB)).sum())
+        traces.append(np.diagonal(block.crossed_BB) - np.einsum("ij,ij->j", half_BB, half_BB))
+        rows.append(whole[:, size:] - half_BB.T @ half_BY)
+    edge = len(design.level_E)
+    return _Left(
+        log_volume,
+        products_YY,
+        np.concatenate([*(block.level_B for block in design.blocks), design.level_E]),
+        np.concatenate([*traces, np.diagonal(products_YY)[:edge]]),
+        np.concatenate([*rows, products_YY[:edge]]),
+    )
+
+
+def _solved(lower: Array, right: Array) -> Array:
+    """L⁻¹ × right."""
+    solved: Array = linalg.blas.dtrsm(1.0, lower, right, lower=1)
+    return solved
 
 
 def _border(crossed_QQ: Array, effect_Q: Places, fixed: int) -> tuple[Places, list[Places]]:
@@ -188,13 +203,17 @@ def _border(crossed_QQ: Array, effect_Q: Places, fixed: int) -> tuple[Places, li
     for taken in range(len(count_K) + 1):
         in_border_Q = np.isin(effect_Q, few_first[:taken])
         inner, edge = np.flatnonzero(~in_border_Q), np.flatnonzero(in_border_Q)
-        parts, part_Q = 0, np.zeros(0, dtype=np.intp)
-        if len(inner):
-            tied = crossed_QQ[np.ix_(inner, inner)] > 0
-            parts, part_Q = sparse.csgraph.connected_components(tied, directed=False)
-        size_P, width = np.bincount(part_Q, minlength=parts).astype(float), len(edge) + fixed + 1
+        part_Q = _parts(crossed_QQ[np.ix_(inner, inner)] > 0)
+        size_P, width = np.bincount(part_Q).astype(float), len(edge) + fixed + 1
         cost = float((size_P**2 * (size_P + width) + size_P * width**2 + _BLOCK_COST).sum()) + width**3
         if cheapest is None or cost < cheapest[0]:
-            cheapest = cost, edge, [inner[part_Q == part] for part in range(parts)]
+            cheapest = cost, edge, [inner[part_Q == part] for part in range(len(size_P))]
     assert cheapest is not None, "there is at least one effect"
     return cheapest[1], cheapest[2]
+
+
+def _parts(tied_QQ: NDArray[np.bool_]) -> Places:
+    """By level the number of the connected part that it belongs to."""
+    if not len(tied_QQ):
+        return np.zeros(0, dtype=np.intp)
+    return np.asarray(sparse.csgraph.connected_components(tied_QQ, directed=False)[1], dtype=np.intp)

@@ -26,8 +26,6 @@ _MOST_SHARE = 1 - 1e-6
 _STARTS = (0.2, 0.8, 0.003)
 """Shares that the search begins with, all effects alike."""
 
-_PRECISION = {"ftol": 1e-12, "gtol": 1e-6, "maxiter": 500}
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -70,13 +68,13 @@ def fit_design(design: Design, values_N: Array, guess: Sequence[float] | None = 
             jac=True,
             method="L-BFGS-B",
             bounds=[(0.0, _MOST_SHARE)] * design.effects,
-            options=_PRECISION,
+            options={"ftol": 1e-12, "gtol": 1e-6},
         )
         for start_K in _starts(design.effects, guess)
     )
     best = min(ends, key=lambda end: float(end.fun))
     ratio_K = best.x / (1 - best.x)
-    estimates_F, shape_FF, variance = estimates(design, values_N, ratio_K)
+    estimates_F, shape_FF, variance = estimates(design, evaluate(design, values, ratio_K))
     sd = float(np.sqrt(variance))
     return Fit(estimates_F, variance * shape_FF, np.sqrt(ratio_K) * sd, sd, float(best.fun))
 
