@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
-from lesionlab.analysis.methods.mixed import Observation, fit_mixed, shown_sd
+from lesionlab.analysis.methods.intervals import Covers
+from lesionlab.analysis.methods.mixed import Observation, fit_mixed
+from tests.analysis.drawn_effects import drawn
 
-SIZES = (10, 20, 40)
-FOLDS, PER_FOLD = 6, 10
 
-
-def drawn(
-    rng: np.random.Generator,
-    fine_tuned: float = 0.0,
-    doubling: float = 0.0,
-    patient_sd: float = 0.15,
-    set_sd: float = 0.04,
-    patient_fine_tuned_sd: float = 0.0,
-    network_sd: float = 0.0,
-    folds: int = FOLDS,
-    sizes: tuple[int, ...] = SIZES,
-) -> list[Observation]:
-    """The paper's rotation: every patient under both arms at each size, folds that each share training sets."""
-    patients = rng.normal(0.5, patient_sd, folds * PER_FOLD)
-    gains = rng.normal(0, patient_fine_tuned_sd, (folds * PER_FOLD, 2))
+def hidden_gains() -> list[Observation]:
+    """Patients who gain from one arm by an SD of 0.05, in an experiment where searches over SDs ended at 0."""
+    rng = np.random.default_rng(103)
+    own, gains = rng.normal(0.5, 0.15, 16), rng.normal(0, 0.05, (16, 2))
     observations = []
-    for fold, size in product(range(folds), sizes):
-        shared = rng.normal(0, set_sd)
-        luck = rng.normal(0, network_sd, 2)
-        for arm, place in product((False, True), range(PER_FOLD)):
-            patient = fold * PER_FOLD + place
-            own = patients[patient] + gains[patient, int(arm)] + luck[int(arm)]
-            value = own + shared + fine_tuned * arm + doubling * np.log2(size / 20) + rng.normal(0, 0.08)
-            trained = f"{fold}-{size}"
-            site = f"s{patient % 4}"
-            observations.append(Observation(value, arm, size, f"{patient:03d}", trained, f"{trained}-{arm}", site))
+    for fold, size in product(range(4), (4, 8, 12)):
+        shared, luck = rng.normal(0, 0.03), rng.normal(0, 0.03, 2)
+        for arm, place in product((0, 1), range(4)):
+            patient, trained = 4 * fold + place, f"{fold}-{size}"
+            value = own[patient] + gains[patient, arm] + shared + luck[arm] + rng.normal(0, 0.08)
+            observations.append(
+                Observation(value, arm == 1, size, f"{patient:02d}", trained, f"{trained}-{arm}", "north")
+            )
     return observations
+
+
+def test_gains_of_patients_that_no_search_may_miss_are_in_the_interval():
+    """Dense REML: SD 0.047, interval −0.049 to +0.049. A search over SDs stops at 0, and its interval at ±0.035."""
+    fitted = fit_mixed(hidden_gains())
+    arm = fitted.terms[0]
+    assert fitted.sd["patient_fine_tuned"] == pytest.approx(0.047, abs=0.001)
+    assert (arm.low, arm.high) == pytest.approx((-0.0492, 0.0489), abs=2e-4)
 
 
 def test_a_planted_effect_of_arm_and_size_lies_in_its_interval():
@@ -87,20 +81,6 @@ def test_the_term_of_the_arm_is_wrong_in_5_of_100_studies(design):
     assert wrong(300, **design) <= 0.08
 
 
-def test_only_an_sd_that_is_shown_is_taken_for_one():
-    observations = drawn(np.random.default_rng(9), set_sd=0.0, network_sd=0.06)
-    sd = shown_sd(observations)
-    assert set(sd) == {"patient", "network", "residual"}
-    assert sd["network"] == pytest.approx(0.06, rel=0.4)
-
-
-def test_a_curve_that_is_no_straight_line_is_not_taken_for_the_luck_of_training():
-    bent = [
-        replace(o, value=o.value + 0.1 * (o.training_size == 20)) for o in drawn(np.random.default_rng(9), set_sd=0.0)
-    ]
-    assert set(shown_sd(bent)) == {"patient", "residual"}
-
-
 def test_few_training_sets_leave_few_degrees_of_freedom():
     few, many = (fit_mixed(drawn(np.random.default_rng(3), folds=folds, sizes=(10, 20))) for folds in (3, 6))
     assert (few.degrees, many.degrees) == (3 * 2 - 2, 6 * 2 - 2)
@@ -113,6 +93,11 @@ def test_one_network_of_each_kind_cannot_tell_the_luck_of_training_and_the_note_
     assert {"training_set", "network"}.isdisjoint(alone.sd)
     assert "network (4)" in alone.note
     assert "the limits hold for these very networks" in alone.note
+
+
+def test_a_model_says_what_its_interval_covers():
+    assert fit_mixed(drawn(np.random.default_rng(4))).covers == Covers.INDEPENDENT_NETWORKS
+    assert fit_mixed(drawn(np.random.default_rng(4), folds=1, sizes=(10, 20))).covers == Covers.THESE_NETWORKS
 
 
 def test_with_one_arm_a_network_and_its_training_set_are_one_and_the_same():
@@ -156,11 +141,6 @@ def test_what_cannot_be_fitted_has_no_terms_and_says_why(observations, why):
     fitted = fit_mixed(observations)
     assert fitted.terms == ()
     assert why in fitted.note
-
-
-@pytest.mark.parametrize("values", [[], [0.5] * 18], ids=["nothing", "constant"])
-def test_of_values_without_variance_no_sd_is_shown(values):
-    assert shown_sd([Observation(v, p % 2 > 0, 10, str(p // 2), "1", "1", "a") for p, v in enumerate(values)]) == {}
 
 
 def test_too_few_sites_are_left_out_and_named():

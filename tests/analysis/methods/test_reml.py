@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from scipy import optimize
 from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from lesionlab.analysis.methods.likelihood import design_of, evaluate, summed
 from lesionlab.analysis.methods.reml import fit_reml
+from tests.analysis.drawn_effects import Drawn, indicators, rotation
+
+EFFECTS = ("patient", "patient_fine_tuned", "training_set", "network", "site", "subset_fine_tuned")
 
 
-def indicators(levels: np.ndarray) -> np.ndarray:
-    return (levels[:, None] == np.unique(levels)[None, :]).astype(float)
+def faint(seed: int) -> Drawn:
+    """An experiment whose variances are small or 0: folds, sizes and the effects of the model differ by seed."""
+    rng = np.random.default_rng(seed)
+    folds, per_fold, turns = [(3, 4, (1, 2)), (4, 4, (1, 2, 3)), (6, 4, (1, 3, 5)), (6, 6, (1, 3))][seed % 4]
+    sd = {name: float(rng.uniform(0, 0.06) * (rng.random() < 0.75)) for name in EFFECTS[: 4 + seed % 3]}
+    sd["patient"] = float(rng.choice([0.0, 0.05, 0.2]))
+    return rotation(rng, sd | {"residual": 0.1}, folds, per_fold, turns, lost=0.1 * (seed % 5 == 0))
+
+
+def best_of_many_starts(drawn: Drawn, starts: int) -> float:
+    """The least deviance that searches from all over find, with some variances begun at 0."""
+    rng = np.random.default_rng(0)
+    design = design_of(drawn.fixed, list(drawn.effects.values()))
+    values = summed(design, drawn.values)
+
+    def deviance(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        point = evaluate(design, values, np.expm1(logs))
+        return point.deviance, point.gradient_K * np.exp(logs)
+
+    found = []
+    for _ in range(starts):
+        start = rng.uniform(0, 1.5, design.effects) * (rng.random(design.effects) < 0.7)
+        end = optimize.minimize(deviance, start, jac=True, method="L-BFGS-B", bounds=[(0, 12)] * design.effects)
+        found.append(float(end.fun))
+    return min(found)
 
 
 def test_of_equal_groups_the_fit_is_the_one_of_the_analysis_of_variance():
@@ -60,6 +91,63 @@ def test_where_the_search_begins_does_not_matter():
     sets = [indicators(rows), indicators(columns)]
     several, near = (fit_reml(values, np.ones((200, 1)), sets, guess) for guess in (None, [2.0, 1.4]))
     assert near.sd_K == pytest.approx(several.sd_K, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_start_finds_a_better_fit(seed):
+    drawn = faint(seed)
+    fit = fit_reml(drawn.values, drawn.fixed, list(drawn.effects.values()))
+    assert fit.deviance <= best_of_many_starts(drawn, 6) + 1e-6
+
+
+@pytest.mark.slow
+def test_over_hundreds_of_experiments_no_start_finds_a_better_fit():
+    worse = []
+    for seed in range(100, 500):
+        drawn = faint(seed)
+        effects = list(drawn.effects.values())
+        best = best_of_many_starts(drawn, 12)
+        for guess in (None, np.full(len(effects), 0.3)):
+            worse.append(fit_reml(drawn.values, drawn.fixed, effects, guess).deviance - best)
+    assert max(worse) <= 1e-6
+
+
+@pytest.mark.parametrize("zeros", ["all", "some"])
+def test_a_search_that_begins_at_zero_leaves_it(zeros):
+    sd = {"patient": 0.1, "network": 0.05, "residual": 0.05}
+    drawn = rotation(np.random.default_rng(5), sd, folds=6, per_fold=5, turns=(1, 3))
+    effects = list(drawn.effects.values())
+    guess = [0.0, 0.0] if zeros == "all" else [2.0, 0.0]
+    from_zero, several = (fit_reml(drawn.values, drawn.fixed, effects, start) for start in (guess, None))
+    assert several.sd_K == pytest.approx([0.1, 0.05], rel=0.4)
+    assert from_zero.sd_K == pytest.approx(several.sd_K, rel=1e-3)
+
+
+def by_statsmodels(drawn: Drawn):
+    """The same fit by statsmodels' MixedLM; None where it does not converge."""
+    names = [[[str(level) for level in range(matrix.shape[1])]] for matrix in drawn.effects.values()]
+    spec = VCSpec(list(drawn.effects), names, [[matrix] for matrix in drawn.effects.values()])
+    model = MixedLM(drawn.values, drawn.fixed, groups=np.ones(len(drawn.values)), exog_vc=spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = model.fit(reml=True)
+    return found if found.converged else None
+
+
+def test_small_variances_agree_with_statsmodels_where_that_converges():
+    compared = 0
+    for seed in range(10):
+        sd = {"patient": 0.15, "patient_fine_tuned": 0.06, "network": 0.05, "residual": 0.08}
+        drawn = rotation(np.random.default_rng(seed), sd, folds=4, per_fold=4, turns=(1, 3))
+        other = by_statsmodels(drawn)
+        if other is None or min(other.vcomp) < 1e-5:
+            continue
+        fit = fit_reml(drawn.values, drawn.fixed, list(drawn.effects.values()))
+        assert fit.estimates_F == pytest.approx(other.fe_params, abs=1e-4)
+        assert np.sqrt(np.diag(fit.covariance_FF)) == pytest.approx(other.bse_fe, rel=1e-2)
+        assert fit.sd_K == pytest.approx(np.sqrt(other.vcomp), rel=2e-2)
+        compared += 1
+    assert compared >= 5
 
 
 @pytest.mark.parametrize("columns", [[1, 1], [1, 2]], ids=["the same twice", "a multiple"])

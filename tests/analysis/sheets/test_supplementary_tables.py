@@ -41,4 +41,4 @@ def test_limits_say_what_they_are_over(sheets):
 
 
 def test_a_rate_says_on_how_many_simulated_studies_it_rests(sheets):
-    assert set(column(sheets["ours-null"], "Simulated studies")) == {"50", "1"}
+    assert set(column(sheets["ours-null"], "Simulated studies")) == {"50", "10"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.methods.mixed import fit_mixed
-from lesionlab.analysis.methods.student import ALPHA, paired_t
+from lesionlab.analysis.methods.student import paired_t
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
 from lesionlab.analysis.statistics.budget import SLOPE
 from lesionlab.analysis.statistics.comparisons import compare
@@ -96,13 +96,13 @@ def test_undefined_values_are_left_out_of_the_simulated_studies_too():
     assert (len(worst.design.tested), len(excluded.design.tested)) == (len(rows), len(rows) - 20)
 
 
-@pytest.mark.parametrize("studies", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_alarms_are_rare_where_all_that_the_papers_tests_take_for_granted_holds(studies):
     """Nothing is shared but patients, and the curve is no straight line."""
     alarms = 0
     for seed in range(studies):
-        tests = supplementary_of(drawn_rows(seed, EQUAL), Options(null_repetitions=1000)).null
-        alarms += any(rate.low > ALPHA for test in tests for rate in test.rates)
+        tests = supplementary_of(drawn_rows(seed, EQUAL), Options(null_repetitions=500)).null
+        alarms += any(rate.alarming for test in tests for rate in test.rates)
     assert alarms <= studies / 10
 
 

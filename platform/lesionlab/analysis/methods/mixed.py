@@ -4,48 +4,25 @@ The paper's tests take the test studies of a model for independent. They are not
 model, and all studies of a fold are tested by one network, whose training set other networks share; and one patient
 may gain from an arm what another loses. So patients, patients by arm, training sets, networks and sites are random
 effects here (crossed); the arm, the training size (per doubling) and their interaction are fixed.
+
+The networks of different folds are taken for independent draws here. In a rotation they are not: see `overlap`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
-from lesionlab.analysis.methods.intervals import Array, t_limit
-from lesionlab.analysis.methods.reml import fit_reml
+from lesionlab.analysis.methods.intervals import Array, Covers, t_limit
+from lesionlab.analysis.methods.likelihood import Design, design_of
+from lesionlab.analysis.methods.random_effects import indicators_of
+from lesionlab.analysis.methods.reml import Fit, fit_design
 
-GROUPINGS: tuple[tuple[str, ...], ...] = (
-    ("patient",),
-    ("patient", "fine_tuned"),
-    ("training_set",),
-    ("network",),
-    ("site",),
-)
-"""Columns whose values together make a level."""
-
-NAMES = {
-    "patient": "patient",
-    "patient_fine_tuned": "patient × arm",
-    "training_set": "training set",
-    "network": "network",
-    "site": "site",
-    "residual": "residual",
-}
-"""How people call what each adds to the spread."""
-
-_NO_VARIANCE = "fewer than two different values: no variance to explain"
-
-SHOWN = float(stats.chi2.ppf(0.98, 1))
-"""Twice the log likelihood that a random effect must be worth to be shown at 1 %: at its bound the ratio is 0 half of
-the time (Self and Liang 1987)."""
-
-LEAST_SPARE = 2
-"""Levels that a random effect must have beyond what the fixed effects already explain, or its variance is unknown."""
+NO_VARIANCE = "fewer than two different values: no variance to explain"
 
 
 @dataclass(frozen=True)
@@ -62,6 +39,8 @@ class Observation:
     network: str
     """One training; all that it tests share what is its own."""
     site: str
+    subsets: tuple[int, ...] = ()
+    """Numbers of the subsets of studies that the network trained on; empty where they are not known."""
 
 
 @dataclass(frozen=True)
@@ -86,35 +65,39 @@ class MixedModel:
     degrees: int = 0
     """Degrees of freedom of the terms."""
     note: str = ""
+    covers: Covers = Covers.THESE_NETWORKS
+    """What the interval of the arm's term is an interval for."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """All of a model but the values."""
 
-    fixed: pd.DataFrame
-    indicators: dict[str, Array]
-    """By random effect, values × levels."""
+    terms: tuple[str, ...]
+    """The fixed effects, the mean first."""
+    effects: tuple[str, ...]
+    """The random effects; keys of NAMES."""
+    design: Design
     degrees: int
     note: str
+    covers: Covers
 
-    def fit(self, values_N: Array, guess: Sequence[float] | None = None) -> MixedModel:
-        """The model of these values. `guess`: as fit_reml's."""
+    def fit(self, values_N: Array, guess: Mapping[str, float] | None = None) -> MixedModel:
+        """The model of these values. `guess`: SDs by random effect, and `residual`, near which the search begins."""
         if np.ptp(values_N) < 1e-9:
-            return MixedModel((), {}, len(values_N), note=_NO_VARIANCE)
+            return MixedModel((), {}, len(values_N), note=NO_VARIANCE)
         try:
-            fitted = fit_reml(values_N, self.fixed.to_numpy(), list(self.indicators.values()), guess)
+            fitted = fit_design(self.design, values_N, ratios(self.effects, guess))
         except np.linalg.LinAlgError:
             why = "the values leave nothing to chance: no variance to test against"
             return MixedModel((), {}, len(values_N), note=why)
         errors_F = np.sqrt(np.diag(fitted.covariance_FF))
         terms = tuple(
             _term(name, float(estimate), float(error), self.degrees)
-            for name, estimate, error in zip(self.fixed.columns, fitted.estimates_F, errors_F, strict=True)
+            for name, estimate, error in zip(self.terms, fitted.estimates_F, errors_F, strict=True)
             if name != "mean"
         )
-        sd = {name: float(value) for name, value in zip(self.indicators, fitted.sd_K, strict=True)}
-        return MixedModel(terms, sd | {"residual": fitted.residual_sd}, len(values_N), self.degrees, self.note)
+        return MixedModel(terms, sds(self.effects, fitted), len(values_N), self.degrees, self.note, self.covers)
 
 
 def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
@@ -122,96 +105,59 @@ def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
 
     The arm's effect is the one at the mean log2 size. With one size, or one arm, the terms that need two are left out.
     Random effects that the data cannot tell apart are left out and named in the note. Never raises for lack of data.
+
+    The degrees of freedom are conservative where the networks of different folds are independent, and only there; see
+    `overlap`.
     """
-    if len(observations) < 2:
-        return MixedModel((), {}, len(observations), note=_NO_VARIANCE)
-    framed = frame(observations)
-    if isinstance(framed, str):
-        return MixedModel((), {}, len(observations), note=framed)
-    return framed.fit(np.array([observation.value for observation in observations]))
+    return fitted(observations, frame(observations) if len(observations) > 1 else NO_VARIANCE)
 
 
 def frame(observations: Sequence[Observation]) -> Frame | str:
     """The model of these observations without their values; where there is none, why."""
     table = pd.DataFrame([vars(observation) for observation in observations])
-    fixed = _fixed_effects(table)
+    fixed = fixed_effects(table)
     if fixed.shape[1] < 2:
         return "one arm at one training size: nothing to compare"
-    indicators, omitted = _indicators(table, fixed.to_numpy())
+    indicators, omitted = indicators_of(table, fixed.to_numpy())
     if not indicators:
         return "no patient, training set, network or site with repeated values: use the plain tests"
     note = f"not as random effects, since these data cannot tell them: {', '.join(omitted)}" if omitted else ""
     of_training = {"training_set", "network"} & set(indicators)
     if not of_training:
         note += "; the limits hold for these very networks"
-    # Conservative: arms are compared within training sets and patients, sizes between training sets, and a straight
-    # line over the sizes takes two of them.
+    # Arms are compared within training sets and patients, sizes between training sets, and a straight line over the
+    # sizes takes two of them.
     counts = [table["patient"].nunique(), *([table["training_set"].nunique()] if of_training else [])]
-    return Frame(fixed, indicators, max(1, min(counts) - 1 - int(table["training_size"].nunique() > 1)), note)
+    degrees = max(1, min(counts) - 1 - int(table["training_size"].nunique() > 1))
+    covers = Covers.INDEPENDENT_NETWORKS if of_training else Covers.THESE_NETWORKS
+    return framed_by(fixed, indicators, degrees, note, covers)
 
 
-def shown_sd(observations: Sequence[Observation]) -> dict[str, float]:
-    """SD by random effect, of those alone that are shown to add anything, and `residual`; empty where there is none.
+def fitted(observations: Sequence[Observation], framed: Frame | str) -> MixedModel:
+    if isinstance(framed, str):
+        return MixedModel((), {}, len(observations), note=framed)
+    return framed.fit(np.array([observation.value for observation in observations]))
 
-    Every arm and size has a mean of its own here, so that a curve that is no straight line over log2 N is not taken for
-    the chance of training. Effects are dropped one by one, the least needed first, by the restricted likelihood ratio
-    at 1 % (SHOWN): an SD that is 0 is estimated as more than 0 half of the time.
-    """
-    values_N = np.array([observation.value for observation in observations], dtype=np.float64)
-    if len(values_N) < 2 or np.ptp(values_N) < 1e-9:
-        return {}
-    table = pd.DataFrame([vars(observation) for observation in observations])
-    fixed_NF = pd.get_dummies(table.groupby(["fine_tuned", "training_size"]).ngroup(), dtype=float).to_numpy()
-    kept, _ = _indicators(table, fixed_NF)
-    if not kept:
-        return {}
+
+def framed_by(
+    fixed: pd.DataFrame, indicators: Mapping[str, Array], degrees: int, note: str, covers: Covers
+) -> Frame | str:
     try:
-        fitted = fit_reml(values_N, fixed_NF, list(kept.values()))
+        design = design_of(fixed.to_numpy(), list(indicators.values()))
     except np.linalg.LinAlgError:
-        return {}
-    while len(kept) > 1:
-        guess = dict(zip(kept, np.maximum(fitted.sd_K / fitted.residual_sd, 0.05).tolist(), strict=True))
-        fewer = {}
-        for name in kept:
-            rest = [other for other in kept if other != name]
-            fewer[name] = fit_reml(
-                values_N, fixed_NF, [kept[other] for other in rest], [guess[other] for other in rest]
-            )
-        least = min(fewer, key=lambda name: fewer[name].deviance)
-        if fewer[least].deviance - fitted.deviance > SHOWN:
-            break
-        fitted = fewer[least]
-        del kept[least]
-    return dict(zip(kept, fitted.sd_K.tolist(), strict=True)) | {"residual": fitted.residual_sd}
+        return "fewer values than the model has fixed effects"
+    return Frame(tuple(fixed.columns), tuple(indicators), design, degrees, note, covers)
 
 
-def _indicators(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array], list[str]]:
-    """By random effect its 0/1 matrix; and in words those that these data cannot tell."""
-    levels = {"_".join(columns): table.groupby(list(columns)).ngroup().to_numpy() for columns in GROUPINGS}
-    if table["fine_tuned"].nunique() < 2:
-        del levels["patient_fine_tuned"]
-    used: list[str] = []
-    for name, levels_N in levels.items():
-        if _is_known(levels_N, fixed_NF, [levels[other] for other in used]):
-            used.append(name)
-    omitted = [f"{NAMES[name]} ({len(set(levels[name]))})" for name in levels if name not in used]
-    return {name: pd.get_dummies(levels[name], dtype=float).to_numpy() for name in used}, omitted
+def sds(effects: Sequence[str], fitted: Fit) -> dict[str, float]:
+    return dict(zip(effects, fitted.sd_K.tolist(), strict=True)) | {"residual": fitted.residual_sd}
 
 
-def _is_known(levels_N: NDArray[np.integer], fixed_NF: Array, others_N: Sequence[NDArray[np.integer]]) -> bool:
-    """Whether the values can tell what this grouping adds: several values to a level, more levels than the fixed
-    effects explain, and another grouping than those before."""
-    count = len(set(levels_N))
-    if count == len(levels_N) or any(
-        count == len(set(other_N)) == len(set(zip(levels_N, other_N, strict=True))) for other_N in others_N
-    ):
-        return False
-    within_NF = fixed_NF - pd.DataFrame(fixed_NF).groupby(levels_N).transform("mean").to_numpy()
-    between = fixed_NF.shape[1] - np.linalg.matrix_rank(within_NF, tol=1e-8)
-    return bool(count - between >= LEAST_SPARE)
+def ratios(effects: Sequence[str], sd: Mapping[str, float] | None) -> list[float] | None:
+    return None if sd is None else [sd.get(name, 0.0) / sd["residual"] for name in effects]
 
 
-def _fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
+def fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
     doublings = np.log2(table["training_size"].to_numpy(dtype=float))
     doublings -= doublings.mean()
     fine_tuned = table["fine_tuned"].to_numpy(dtype=float)

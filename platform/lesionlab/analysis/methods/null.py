@@ -3,13 +3,17 @@ there, out.
 
 A test at 5 % may be wrong in 5 % of studies where nothing is to be found. It is wrong more often where it takes values
 for independent that are not: the studies of a fold are tested by one network, and every study is tested by many. Here
-the very tests of a study are drawn again and again without any effect of arm or size.
+the very tests of an experiment are drawn again and again without any effect of arm or size.
+
+How much patients, networks and the rest add is itself an estimate, from few folds. So the rates are asked at the SDs
+that were found, and at others that may as well have been found (parametric bootstrap): their interval holds both.
 """
 
-# R simulated studies, N tests (rows), L labels
+# R simulated experiments, N tests (rows), L labels
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,17 +21,25 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array, moves_of, origins_of, t_limit, unit_of
 from lesionlab.analysis.methods.mixed import Frame, Observation, frame
+from lesionlab.analysis.methods.overlap import memberships
 from lesionlab.analysis.methods.student import ALPHA
 
-MIXED_EVERY = 50
-"""The mixed model is asked in one of so many simulated studies: it costs a thousand times what the others do."""
+REFIT_EVERY = 5
+"""For so many simulated experiments there is one other set of SDs, and one experiment that is put to the mixed model:
+a fit costs as much as the other methods of a thousand experiments."""
+
+AGAIN = 2
+"""Under each other set of SDs one in so many of the experiments is asked again."""
 
 SURE = 0.999
-"""Of the limits of a rate. Many rates are looked at, and an alarm should not be chance."""
+"""Of the interval of a rate. Many rates are looked at, and an alarm should not be chance."""
+
+LEAST_REPETITIONS = 100
+"""Fewer raise no alarm: of 50 experiments, a method that is wrong in 5 % is wrong in 5 or more every tenth time."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ class UnderTest:
     patient: str
     position: int
     site: str
+    subsets: tuple[int, ...] = ()
+    """Numbers of the subsets of studies that the network trained on."""
 
     @property
     def training_set(self) -> Hashable:
@@ -61,6 +75,8 @@ class NullDesign:
     tested: tuple[UnderTest, ...]
     sd: Mapping[str, float]
     """What each random effect adds, of the metric, as a mixed model finds it; what is absent adds nothing."""
+    refitted: tuple[Mapping[str, float], ...] = ()
+    """SDs that a mixed model finds in tables drawn with `sd`: how surely it is known (parametric bootstrap)."""
 
     @cached_property
     def largest(self) -> int:
@@ -77,33 +93,83 @@ class NullRate:
 
     method: str
     rate: float
+    """At the SDs that were found; the mixed model's: over all that may have been."""
     low: float
     high: float
-    """Limits of the rate at SURE (Wilson)."""
+    """Interval of the rate at SURE: holds that experiments are few, and that the SDs are estimates."""
     repetitions: int
+
+    @property
+    def alarming(self) -> bool:
+        """Whether the method is shown to be wrong too often here."""
+        return self.repetitions >= LEAST_REPETITIONS and self.low > ALPHA
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """So many of these experiments came out significant."""
+
+    found: int
+    of: int
 
 
 def null_rates(design: NullDesign, repetitions: int, rng: np.random.Generator) -> tuple[NullRate, ...]:
     """The type-I error of every method that the design allows for, without correction for several comparisons.
 
-    Each is asked once a simulated study: at the largest training size, or, the ANOVA and the mixed model, over all.
+    Each is asked once a simulated experiment: at the largest training size, or, the ANOVA and the mixed model, over
+    all. All SDs use the same draws, so that rates differ by the SDs alone.
     """
-    return rates_in(design, draw_null(design, repetitions, rng))
+    units = _unit_draws(design, repetitions, rng)
+    counted: dict[str, list[_Wrong]] = defaultdict(list)
+
+    def ask(values_RN: Array) -> None:
+        for name, wrong_R in found_by(design, values_RN).items():
+            counted[name].append(_Wrong(int(wrong_R.sum()), len(wrong_R)))
+
+    ask(_scaled(units, design.sd))
+    few = {name: draws_RN[: -(-repetitions // AGAIN)] for name, draws_RN in units.items()}
+    drawn: list[tuple[Mapping[str, float], Array]] = []
+    for number, sd in enumerate(design.refitted):
+        values_RN = _scaled(few, sd)
+        ask(values_RN)
+        drawn.append((sd, values_RN[number % len(values_RN)]))
+    by_mixed_model = _mixed(
+        design, drawn or [(design.sd, values_N) for values_N in _scaled(units, design.sd)[::REFIT_EVERY]]
+    )
+    if by_mixed_model is not None:
+        counted[MIXED_MODEL].append(by_mixed_model)
+    return tuple(_rate(name, by_sd) for name, by_sd in counted.items())
 
 
-def rates_in(design: NullDesign, values_RN: Array) -> tuple[NullRate, ...]:
-    """How often each method finds an effect in these studies; methods that the design does not allow for are absent."""
-    found = {name: wrong(design, values_RN) for name, wrong in _METHODS.items()}
-    return tuple(_rate(name, wrong_R) for name, wrong_R in found.items() if wrong_R is not None)
+def refits_of(repetitions: int) -> int:
+    """How many sets of SDs a null test with so many repetitions asks for."""
+    return -(-repetitions // REFIT_EVERY)
 
 
 def draw_null(design: NullDesign, repetitions: int, rng: np.random.Generator) -> Array:
-    """Values (R, N) of studies in which neither arm nor size matters."""
-    values_RN = rng.normal(0, design.sd["residual"], (repetitions, len(design.tested)))
+    """Values (R, N) of experiments in which neither arm nor size matters."""
+    return _scaled(_unit_draws(design, repetitions, rng), design.sd)
+
+
+def _unit_draws(design: NullDesign, repetitions: int, rng: np.random.Generator) -> dict[str, Array]:
+    """By effect what it adds to each value (R, N) where its SD is 1."""
+    used = {name for sd in (design.sd, *design.refitted) for name, value in sd.items() if value}
+    draws = {"residual": rng.normal(0, 1, (repetitions, len(design.tested)))}
     for name, label_of in _SHARED.items():
-        if design.sd.get(name):
+        if name in used:
             level_N, levels = _numbered([label_of(test) for test in design.tested])
-            values_RN += rng.normal(0, design.sd[name], (repetitions, levels))[:, level_N]
+            draws[name] = rng.normal(0, 1, (repetitions, levels))[:, level_N]
+    if "subset_fine_tuned" in used:
+        weights_NL = memberships([(test.arm, test.subsets) for test in design.tested])
+        draws["subset_fine_tuned"] = rng.normal(0, 1, (repetitions, weights_NL.shape[1])) @ weights_NL.T
+    return draws
+
+
+def _scaled(units: Mapping[str, Array], sd: Mapping[str, float]) -> Array:
+    values_RN = units["residual"] * sd["residual"]
+    for name, draws_RN in units.items():
+        if name != "residual" and sd.get(name):
+            values_RN += draws_RN * sd[name]
     return values_RN
 
 
@@ -148,31 +214,34 @@ def _unpaired(unit: Literal["position", "study"]) -> Callable[[NullDesign, Array
 
 
 def _anova(design: NullDesign, values_RN: Array) -> NDArray[np.bool_] | None:
-    """As student.repeated_measures, of all simulated studies at once."""
+    """As student.repeated_measures, of all simulated experiments at once."""
     models = sorted({(test.arm, test.training_size) for test in design.tested if test.arm != "default"})
     by_model = [_means(design, values_RN, "study", *model) for model in models]
     everywhere = sorted(set.intersection(*(set(studies) for studies, _ in by_model)))
     if len(models) < 2 or len(everywhere) < 2:
         return None
-    values_RSM = np.stack([v_RL[:, [s.index(study) for study in everywhere]] for s, v_RL in by_model], axis=2)
-    model_RM, study_RS = values_RSM.mean(axis=1), values_RSM.mean(axis=2)
+    values_MRS = [values_RL[:, [s.index(study) for study in everywhere]] for s, values_RL in by_model]
+    model_RM = np.stack([values_RS.mean(axis=1) for values_RS in values_MRS], axis=1)
+    study_RS = np.sum(values_MRS, axis=0) / len(models)
+    # Sums of squares about the grand mean, which is taken out first: so little is lost in their differences.
     mean_R = model_RM.mean(axis=1)
-    residual_RSM = values_RSM - model_RM[:, None, :] - study_RS[:, :, None] + mean_R[:, None, None]
+    total_R = np.sum([((values_RS - mean_R[:, None]) ** 2).sum(axis=1) for values_RS in values_MRS], axis=0)
+    of_models_R = len(everywhere) * ((model_RM - mean_R[:, None]) ** 2).sum(axis=1)
+    of_studies_R = len(models) * ((study_RS - mean_R[:, None]) ** 2).sum(axis=1)
     between = len(models) - 1
     within = between * (len(everywhere) - 1)
-    explained_R = len(everywhere) * ((model_RM - mean_R[:, None]) ** 2).sum(axis=1)
-    f_R = (explained_R / between) / ((residual_RSM**2).sum(axis=(1, 2)) / within)
+    f_R = (of_models_R / between) / ((total_R - of_models_R - of_studies_R) / within)
     return np.asarray(stats.f.sf(f_R, between, within) <= ALPHA)
 
 
-def _mixed(design: NullDesign, values_RN: Array) -> NDArray[np.bool_] | None:
+def _mixed(design: NullDesign, drawn: Sequence[tuple[Mapping[str, float], Array]]) -> _Wrong | None:
+    """The mixed model, asked in each of these experiments; the search begins at the SDs that it was drawn with."""
     trained = [place for place, test in enumerate(design.tested) if test.arm != "default"]
     framed = frame([_observation(design.tested[place]) for place in trained])
     if not isinstance(framed, Frame):
         return None
-    guess = [max(design.sd.get(name, 0.0) / design.sd["residual"], 0.05) for name in framed.indicators]
-    fits = [framed.fit(values_N[trained], guess) for values_N in values_RN[::MIXED_EVERY]]
-    return np.array([bool(fit.terms) and fit.terms[0].p <= ALPHA for fit in fits])
+    fits = [framed.fit(values_N[trained], sd) for sd, values_N in drawn]
+    return _Wrong(sum(bool(fit.terms) and fit.terms[0].p <= ALPHA for fit in fits), len(fits))
 
 
 _METHODS: dict[str, Callable[[NullDesign, Array], NDArray[np.bool_] | None]] = {
@@ -181,8 +250,16 @@ _METHODS: dict[str, Callable[[NullDesign, Array], NDArray[np.bool_] | None]] = {
     "unpaired t against default, fold-averaged": _unpaired("position"),
     "unpaired t against default, per-study": _unpaired("study"),
     "repeated-measures ANOVA, all trained models": _anova,
-    "mixed model, fine-tuned − de novo": _mixed,
 }
+
+MIXED_MODEL = "mixed model, fine-tuned − de novo"
+
+
+def found_by(design: NullDesign, values_RN: Array) -> dict[str, NDArray[np.bool_]]:
+    """By method in which of these experiments it finds an effect; methods that the design does not allow for, and the
+    mixed model, are absent."""
+    found = {name: wrong(design, values_RN) for name, wrong in _METHODS.items()}
+    return {name: wrong_R for name, wrong_R in found.items() if wrong_R is not None}
 
 
 def _differences(design: NullDesign, values_RN: Array) -> tuple[list[str], Array]:
@@ -204,6 +281,8 @@ def _means(
     ]
     kept = [place for place, label in enumerate(label_N) if label is not None]
     level_N, count = _numbered([label_N[place] for place in kept])
+    if count == len(kept):
+        return list(filter(None, label_N)), values_RN[:, kept]
     member_NL = (level_N[:, None] == np.arange(count)).astype(np.float64)
     return list(dict.fromkeys(filter(None, label_N))), values_RN[:, kept] @ (member_NL / member_NL.sum(axis=0))
 
@@ -222,12 +301,17 @@ def _observation(test: UnderTest) -> Observation:
         patient=test.patient,
         training_set=str(test.training_set),
         network=str(test.network),
-        # A site adds the same under every model, as its patients do: left out, so that folds are solved apart.
-        site="any",
+        site=test.site,
     )
 
 
-def _rate(method: str, wrong_R: NDArray[np.bool_]) -> NullRate:
-    found, of = int(wrong_R.sum()), len(wrong_R)
-    limits = stats.binomtest(found, of).proportion_ci(SURE, method="wilson")
-    return NullRate(method, found / of, float(limits.low), float(limits.high), of)
+def _rate(method: str, by_sd: Sequence[_Wrong]) -> NullRate:
+    """The rate of the first, with the interval of all: one set of SDs drawn by chance, then Jeffreys' posterior."""
+    found_B, of_B = np.array([one.found for one in by_sd]), np.array([one.of for one in by_sd])
+    posterior = stats.beta(found_B + 0.5, of_B - found_B + 0.5)
+
+    def limit(part: float) -> float:
+        return float(optimize.brentq(lambda rate: np.mean(posterior.cdf(rate)) - part, 0.0, 1.0))
+
+    first = by_sd[0]
+    return NullRate(method, first.found / first.of, limit((1 - SURE) / 2), limit((1 + SURE) / 2), first.of)

@@ -1,10 +1,14 @@
 """A design with crossed random effects in; its restricted-likelihood fit out.
 
-y = X β + Σ Z_k u_k + e, with u_k ~ N(0, sd_k²) and e ~ N(0, sd²). statsmodels fits this model too, but with crossed
-effects it does not converge where an effect is (almost) zero, which is what a study hopes for; here zero is a bound.
+y = X β + Σ Z_k u_k + e, with u_k ~ N(0, sd_k²) and e ~ N(0, sd²). A row of Z_k is 0 but for the level that the value
+belongs to; or it has weights, where a value belongs to several levels (multi-membership). statsmodels fits this model
+too, but with crossed effects it does not converge where an effect is (almost) zero; here zero is a bound.
+
+The search is over variances, never over SDs: at an SD of 0 the slope of the likelihood over the SD is 0 whatever the
+data say, so a search that touches that bound stays there.
 """
 
-# N values, F fixed effects, Q levels of all random effects together, K random effects
+# N values, F fixed effects, Q levels of one random effect, K random effects
 
 from __future__ import annotations
 
@@ -12,13 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import linalg, optimize, sparse
+from scipy import optimize
 
-Array = NDArray[np.float64]
+from lesionlab.analysis.methods.likelihood import Array, Design, design_of, estimates, evaluate, summed
 
-_MOST_RATIO = 1e3
-"""Bound of sd_k / sd: beyond it there is no residual left to speak of."""
+_MOST_SHARE = 1 - 1e-6
+"""Bound of sd_k² / (sd_k² + sd²): beyond it there is no residual left to speak of."""
+
+_STARTS = (0.2, 0.8, 0.003)
+"""Shares that the search begins with, all effects alike."""
 
 
 @dataclass(frozen=True)
@@ -36,58 +42,45 @@ class Fit:
 def fit_reml(
     values_N: Array, fixed_NF: Array, indicators_NQ: Sequence[Array], guess: Sequence[float] | None = None
 ) -> Fit:
-    """Fit by REML (Patterson and Thompson 1971); `indicators_NQ` has one 0/1 matrix for each random effect.
+    """Fit by REML (Patterson and Thompson 1971); `indicators_NQ` has one 0/1 or weight matrix for each random effect.
 
-    The search begins at `guess`, the ratios sd_k / sd, none of them 0 (there the slope is 0, and no search leaves);
-    without a guess it begins at several, and the best end is taken.
-    The same input gives the same bits. Raises numpy.linalg.LinAlgError where the fixed effects are collinear or
-    there are no more values than fixed effects.
+    The same input gives the same bits. Raises numpy.linalg.LinAlgError where the fixed effects are collinear, there
+    are no more values than fixed effects, or the effects explain the values without rest.
     """
-    spare = len(values_N) - fixed_NF.shape[1]
-    if spare < 1 or np.linalg.matrix_rank(fixed_NF) < fixed_NF.shape[1]:
-        raise np.linalg.LinAlgError("wanted independent fixed effects and more values than effects")
-    all_NQ = np.hstack(indicators_NQ)
-    effect_Q = np.repeat(np.arange(len(indicators_NQ)), [matrix.shape[1] for matrix in indicators_NQ])
-    both = np.column_stack([fixed_NF, values_N])
-    crossed_QQ, projected, plain = all_NQ.T @ all_NQ, all_NQ.T @ both, both.T @ both
+    return fit_design(design_of(fixed_NF, indicators_NQ), values_N, guess)
 
-    # Levels that never meet, such as those of different folds, are solved apart: the same sum, far less work.
-    parts, part_Q = sparse.csgraph.connected_components(crossed_QQ > 0, directed=False)
-    blocks = [np.flatnonzero(part_Q == part) for part in range(parts)]
-    pieces = [(effect_Q[own], crossed_QQ[np.ix_(own, own)], projected[own]) for own in blocks]
 
-    def whitened(ratio_K: Array) -> tuple[Array, float]:
-        """[X y]' V⁻¹ [X y] and log |V| for V = I + Σ ratio_k² Z_k Z_k', by Woodbury: no matrix is larger than Q."""
-        products, log_volume = plain.copy(), 0.0
-        for effect_B, crossed_BB, projected_B in pieces:
-            scale_B = ratio_K[effect_B]
-            inner_BB = scale_B[:, None] * crossed_BB * scale_B
-            inner_BB[np.diag_indices(len(scale_B))] += 1
-            lower_BB = linalg.cholesky(inner_BB, lower=True, check_finite=False)
-            half = linalg.solve_triangular(lower_BB, scale_B[:, None] * projected_B, lower=True, check_finite=False)
-            products -= half.T @ half
-            log_volume += 2 * float(np.log(np.diag(lower_BB)).sum())
-        return products, log_volume
+def fit_design(design: Design, values_N: Array, guess: Sequence[float] | None = None) -> Fit:
+    """As fit_reml, of a design that was set up before.
 
-    def deviance(ratio_K: Array) -> float:
-        products, log_volume = whitened(ratio_K)
-        factor = linalg.cholesky(products, lower=True)
-        # The last pivot is the root of the residual sum of squares, the others give |X' V⁻¹ X|.
-        pivots = np.log(np.diag(factor))
-        return float(log_volume + 2 * pivots[:-1].sum() + 2 * spare * pivots[-1])
+    The search begins at `guess`, the ratios sd_k / sd; without a guess at several places, and the best end is taken.
+    """
+    values = summed(design, values_N)
 
-    count = len(indicators_NQ)
-    starts = [np.full(count, ratio) for ratio in (0.5, 2.0, 0.05)] if guess is None else [np.asarray(guess)]
-    best = min(
-        (
-            optimize.minimize(deviance, start, method="L-BFGS-B", bounds=[(0.0, _MOST_RATIO)] * count)
-            for start in starts
-        ),
-        key=lambda found: float(found.fun),
+    def deviance(share_K: Array) -> tuple[float, Array]:
+        point = evaluate(design, values, share_K / (1 - share_K))
+        return point.deviance, point.gradient_K / (1 - share_K) ** 2
+
+    ends = (
+        optimize.minimize(
+            deviance,
+            start_K,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, _MOST_SHARE)] * design.effects,
+            options={"ftol": 1e-12, "gtol": 1e-6},
+        )
+        for start_K in _starts(design.effects, guess)
     )
-    products, _ = whitened(best.x)
-    precision_FF, right_F = products[:-1, :-1], products[:-1, -1]
-    estimates_F = np.asarray(np.linalg.solve(precision_FF, right_F), dtype=np.float64)
-    variance = max(float(products[-1, -1] - right_F @ estimates_F), 0.0) / spare
+    best = min(ends, key=lambda end: float(end.fun))
+    ratio_K = best.x / (1 - best.x)
+    estimates_F, shape_FF, variance = estimates(design, evaluate(design, values, ratio_K))
     sd = float(np.sqrt(variance))
-    return Fit(estimates_F, variance * np.linalg.inv(precision_FF), best.x * sd, sd, float(best.fun))
+    return Fit(estimates_F, variance * shape_FF, np.sqrt(ratio_K) * sd, sd, float(best.fun))
+
+
+def _starts(effects: int, guess: Sequence[float] | None) -> list[Array]:
+    if guess is None:
+        return [np.full(effects, share) for share in _STARTS]
+    ratio_K = np.square(np.asarray(guess, dtype=np.float64))
+    return [np.minimum(ratio_K / (1 + ratio_K), _MOST_SHARE)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lesionlab.analysis.methods.intervals import Interval
-from lesionlab.analysis.methods.mixed import NAMES
+from lesionlab.analysis.methods.random_effects import NAMES
 from lesionlab.analysis.sheets.numbers import fixed, or_dash, probability, signed
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns, compact
 from lesionlab.analysis.statistics.changes import Change
@@ -109,8 +109,8 @@ def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
         heads=4,
         notes=(
             "Random effects: patient, patient × arm, training set, network and site, where these data can tell them "
-            "apart; SD is what each adds to the spread. Student's t; the degrees of freedom are conservative: training "
-            "sets (or patients, if fewer) less 1, or 2 with several training sizes.",
+            "apart; SD is what each adds to the spread. Student's t; degrees of freedom: training sets (or patients, "
+            "if fewer) less 1, or 2 with several training sizes. That training sets overlap is not in the limits.",
         ),
         sortable=True,
     )
@@ -153,8 +153,8 @@ def null_sheet(tests: Sequence[NullTest]) -> Sheet:
         tuple(lines),
         heads=4,
         notes=(
-            "The study's own tests are simulated without an effect; a method at 5 % should be wrong in 5 % of them. Of "
-            "the mixed model's SDs, those are put in that are shown to add anything (likelihood ratio, 1 %).",
+            "The study's own tests are simulated without an effect; a method at 5 % should be wrong in 5 % of them. "
+            "They are drawn with all SDs of the mixed model; the interval also holds that these SDs are estimates.",
         ),
         sortable=True,
     )

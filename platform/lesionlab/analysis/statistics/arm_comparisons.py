@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.methods.mixed import Observation
+from lesionlab.analysis.methods.overlap import rotation_subsets
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, value_of
 from lesionlab.analysis.statistics.rows import Row
@@ -52,6 +53,7 @@ def observations(
 ) -> list[Observation]:
     """Every defined value of every network of the comparison, in an order that does not depend on that of the rows."""
     rows = [row for condition in arm_comparison.conditions for row in by_condition.get(condition, ())]
+    subsets_of = rotation_subsets((row.fold, row.training_size, row.study) for row in rows)
     found = []
     for row in sorted(rows, key=lambda row: (row.training_size, row.arm, row.fold, row.seed, row.study)):
         value = value_of(row, metric, undefined)
@@ -66,6 +68,7 @@ def observations(
                     training_set=trained_on,
                     network=f"{row.arm}-{trained_on}-{row.seed}",
                     site=row.site,
+                    subsets=subsets_of.get((row.fold, row.training_size), ()),
                 )
             )
     return found

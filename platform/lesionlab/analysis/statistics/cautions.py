@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS
-from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.statistics.budget import budget_caution
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.conditions import Condition, Metric
@@ -113,7 +112,7 @@ def _of_methods(supplementary: Supplementary) -> Iterable[str]:
     yield from _otherwise("By Welch's test in place of the pooled one", supplementary.welch)
     for test in supplementary.null:
         for rate in test.rates:
-            if rate.low > ALPHA:
+            if rate.alarming:
                 stratum = f", {test.stratum}" if test.stratum else ""
                 yield (
                     f"{_WHY_UNDEFINED[test.metric][0]}{stratum}: at the variances found here, "

@@ -1,7 +1,8 @@
 """One arm_comparison in; how often each method finds an effect where there is none, out.
 
-The study's own tests are simulated (who was tested under which model, in which fold, with which seed, where the
-metric is defined), without an effect of arm or size and with those variances that are shown.
+The experiment's own tests are simulated (who was tested under which model, in which fold, with which seed, where the
+metric is defined), without an effect of arm or size, and with all variances of the mixed model: as they were found,
+and as they may have been found (parametric bootstrap).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Literal, cast
 
 import numpy as np
 
-from lesionlab.analysis.methods.mixed import shown_sd
-from lesionlab.analysis.methods.null import NullDesign, NullRate, UnderTest, null_rates
+from lesionlab.analysis.methods.null import NullDesign, NullRate, UnderTest, null_rates, refits_of
+from lesionlab.analysis.methods.spread import spread
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, observations
 from lesionlab.analysis.statistics.conditions import Condition, Metric, value_of
 from lesionlab.analysis.statistics.rows import Row
@@ -49,11 +50,12 @@ def null_test(
     defaults = [c for c in by_condition if (c.arm, c.source, c.depth) == ("default", source, depth)]
     rows = [row for condition in (*arm_comparison.conditions, *defaults) for row in by_condition.get(condition, ())]
     tested = {_tested(row) for row in rows if value_of(row, metric, undefined) is not None}
-    sd = shown_sd(observations(by_condition, arm_comparison, metric, undefined))
-    if not sd:
+    rng = np.random.default_rng(seed)
+    found = spread(observations(by_condition, arm_comparison, metric, undefined), refits_of(repetitions), rng)
+    if found is None:
         return NullTest(*about, None, (), "null test not run: the variances are not known")
-    design = NullDesign(tuple(sorted(tested, key=str)), sd)
-    return NullTest(*about, design, null_rates(design, repetitions, np.random.default_rng(seed)))
+    design = NullDesign(tuple(sorted(tested, key=str)), found.sd, found.refitted)
+    return NullTest(*about, design, null_rates(design, repetitions, rng))
 
 
 def _tested(row: Row) -> UnderTest:
