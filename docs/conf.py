@@ -49,7 +49,9 @@ def _with_default(app: Any, what: str, name: str, value: Any, options: Any, line
     kind = getattr(api, name.split(".")[-2], None) if what == "attribute" else None
     field = getattr(kind, "model_fields", {}).get(name.split(".")[-1])
     if field is not None and not field.is_required() and field.default_factory is None:
-        default = field.default.model_dump(exclude_unset=True) if isinstance(field.default, BaseModel) else field.default
+        default = (
+            field.default.model_dump(exclude_unset=True) if isinstance(field.default, BaseModel) else field.default
+        )
         lines += ["", f"Default: `{default!r}`."]
 
 

@@ -41,18 +41,18 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.evaluation.study import StoredPrediction as StoredPrediction
     from lesionlab.evaluation.study import read_prediction as read_prediction
     from lesionlab.experiments.cells import cells as cells
-    from lesionlab.experiments.kept_plans import current_plan as current_plan
-    from lesionlab.experiments.kept_plans import keep_plan as keep_plan
     from lesionlab.experiments.ledger import completed as completed
     from lesionlab.experiments.ledger import ledger_entries as ledger_entries
+    from lesionlab.experiments.manifests import current_manifest as current_manifest
     from lesionlab.experiments.publishing import lesion_rows as lesion_rows
     from lesionlab.experiments.publishing import study_rows as study_rows
     from lesionlab.experiments.registry import find_model as find_model
     from lesionlab.experiments.registry import models as models
     from lesionlab.experiments.registry import register as register
-    from lesionlab.experiments.resolving import manifest_of as manifest_of
-    from lesionlab.experiments.resolving import plan_experiment as plan_experiment
     from lesionlab.experiments.spec_files import read_spec as read_spec
+    from lesionlab.experiments.store_planning import plan_experiment as plan_experiment
+    from lesionlab.experiments.stored_plans import current_plan as current_plan
+    from lesionlab.experiments.stored_plans import store_plan as store_plan
     from lesionlab.imaging.volume import Volume as Volume
     from lesionlab.imaging.volume import read_mask as read_mask
     from lesionlab.imaging.volume import read_volume as read_volume
@@ -124,11 +124,12 @@ _HOMES = {
     "lesionlab.evaluation.registered_network": ("registered_network",),
     "lesionlab.evaluation.study": ("StoredPrediction", "read_prediction"),
     "lesionlab.experiments.cells": ("cells",),
-    "lesionlab.experiments.kept_plans": ("current_plan", "keep_plan"),
+    "lesionlab.experiments.stored_plans": ("current_plan", "store_plan"),
     "lesionlab.experiments.ledger": ("completed", "ledger_entries"),
     "lesionlab.experiments.publishing": ("lesion_rows", "study_rows"),
     "lesionlab.experiments.registry": ("find_model", "models", "register"),
-    "lesionlab.experiments.resolving": ("manifest_of", "plan_experiment"),
+    "lesionlab.experiments.manifests": ("current_manifest",),
+    "lesionlab.experiments.store_planning": ("plan_experiment",),
     "lesionlab.experiments.spec_files": ("read_spec",),
     "lesionlab.imaging.volume": ("Volume", "read_mask", "read_volume", "write_volume"),
     "lesionlab.orchestration.execution": ("execute",),

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from lesionlab.experiments.kept_plans import current_plan
 from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 

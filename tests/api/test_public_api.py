@@ -1,4 +1,4 @@
-"""The public API is exactly what lesionlab.api lists, it is documented and typed, and a release keeps what it promised."""
+"""The public API is exactly what lesionlab.api lists: documented, typed, and kept by the next release."""
 
 from __future__ import annotations
 
