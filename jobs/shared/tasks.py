@@ -19,5 +19,5 @@ def load_task(name: str) -> Task:
             raise SpecError(f"task: {error}; give a YAML file for a task in full") from error
     written = validated(read_yaml(path, f"task {path}"), Task, f"task {path}")
     if takes_a_known_name(written):
-        raise SpecError(f"task {path}: {written.name} is the name of another task; give it a name of its own")
+        raise SpecError(f"task {path}: {written.name} is the name of a built-in task; use another name")
     return written

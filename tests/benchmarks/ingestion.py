@@ -36,6 +36,7 @@ from lesionlab.store.documents import read_card
 from lesionlab.store.objects import open_store
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
 
@@ -59,7 +60,7 @@ class Measured:
 
 def platform(dataset: Path, folder: Path, spacing_mm: float, workers: int | None) -> Measured:
     """The platform: one thread a study, studies side by side as Ray tasks."""
-    recipe = recipe_of("flair-new", spacing_mm, scrub=False)
+    recipe = recipe_of(TASKS["flair-new"], spacing_mm, scrub=False)
     peaks_kib: list[int] = []
     pool = partial(
         pool_map,

@@ -146,14 +146,14 @@ def without(*keys: str) -> dict[str, Any]:
 
 FAULTY: dict[str, tuple[Any, str]] = {
     "unknown role": (TASK | {"native": "t1"}, "task flair-t2-edema: uses t1, but reads flair, t2"),
-    "known name": (TASK | {"name": "flair-single"}, "flair-single is the name of another task; give it a name of its"),
-    "no label": (without("label"), "label: is missing"),
-    "no name": (without("name"), "name: is missing"),
+    "known name": (TASK | {"name": "flair-single"}, "flair-single is the name of a built-in task; use another name"),
+    "no label": (without("label"), "label: missing"),
+    "no name": (without("name"), "name: missing"),
     "suffix": (
         TASK | {"inputs": [{"role": "flair", "suffix": "FLAIR.nii"}]},
         "inputs.0.suffix: wanted letters and digits, as file names have them in BIDS; found 'FLAIR.nii'",
     ),
-    "misspelt key": (TASK | {"chanels": []}, "chanels: is not known; did you mean channels?"),
+    "misspelt key": (TASK | {"chanels": []}, "chanels: unknown key; did you mean channels?"),
     "a list": ([TASK], "wanted keys with values"),
 }
 

@@ -19,6 +19,7 @@ from lesionlab.orchestration.pool import pool_map
 from lesionlab.preprocessing.cohort import Each, preprocess_cohort
 from lesionlab.preprocessing.ingest import lost
 from lesionlab.store.objects import Store, open_store
+from storage_schemas.tasks import TASKS
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 
@@ -112,7 +113,7 @@ def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Les
 def test_studies_in_parallel_leave_the_same_bytes_as_one_after_the_other(tmp_path: Path) -> None:
     dataset = draw_dataset(tmp_path / "bids", *TEN)
     image_path(dataset, "sub-03").write_bytes(image_path(dataset, "sub-03").read_bytes()[:200])
-    recipe = recipe_of("flair-single", 1.0, scrub=False)
+    recipe = recipe_of(TASKS["flair-single"], 1.0, scrub=False)
     ways: dict[str, Each] = {
         "parallel": partial(pool_map, memory_bytes=2**30, lost=lost, workers=2),
         "plain": map,
