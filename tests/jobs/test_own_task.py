@@ -15,8 +15,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
+from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.registry import find_model
-from lesionlab.experiments.resolving import manifest_of
 from lesionlab.imaging.volume import write_volume
 from lesionlab.store.objects import open_store
 from storage_schemas.tasks import TASKS, Task
@@ -98,7 +98,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_file_and_the_experiment_mean_one_task_and_documents_hold_it_whole(finished: Path) -> None:
     store, wanted = open_store((finished / "store").as_uri()), Task.model_validate(TASK)
-    assert manifest_of(store, "ours").task == manifest_of(store, "theirs").task == wanted
+    assert current_manifest(store, "ours").task == current_manifest(store, "theirs").task == wanted
     card = find_model(store, "theirs")
     assert (card.task, card.channels) == (wanted, ("flair", "t2"))
 
