@@ -1,1 +1,1 @@
-"""The front door: one module a command; `python -m jobs.<command>` and `lesionlab <command>` are the same."""
+"""Commands, one module each; `lesionlab <command>` and `python -m jobs.<command>` are the same."""

@@ -1,4 +1,4 @@
-"""The rows of a study, or of a table that was made elsewhere, in; statistics, tables, figures and one report, out."""
+"""Analyse an experiment, or a table of results from elsewhere: statistics, tables, figures and one report."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.command_line import StoreOption, connect, console, plain_name, run_alone
-from jobs.shared.report_folder import make_folder, save_files
+from jobs.shared.console import console
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.options import StoreOption, connect, plain_name
+from jobs.shared.report_folder import make_folder, save_report
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
-from lesionlab.analysis.report import PAGE, ReportResult, write_report
+from lesionlab.analysis.report import write_report
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.stored_plans import current_plan
-from lesionlab.store.objects import Store
 
 
-def save_report(store: Store, result: ReportResult, out: Path) -> Path:
-    """Copy a report with its tables and figures out of the store; returns the page to open."""
-    root = result.key.removesuffix(PAGE)
-    save_files({key.removeprefix(root): store.get(key) for key in store.list(root)}, out)
-    return out / PAGE
-
-
-def analyse_experiment(study: str, uri: str, out: Path | None, null_repetitions: int) -> None:
-    """Analyse a study that was swept, and write its report into the store."""
+def analyse_experiment(experiment: str, uri: str, out: Path | None, null_repetitions: int) -> None:
+    """Analyse an experiment that was swept and write its report to the store."""
     place = connect(uri)
-    result = write_report(place, current_plan(place, study), null_repetitions)
+    result = write_report(place, current_plan(place, experiment), null_repetitions)
     console.print(result.table_text)
     console.print(result.answer)
     console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}")
@@ -34,43 +28,44 @@ def analyse_experiment(study: str, uri: str, out: Path | None, null_repetitions:
 
 def analyse(
     store: StoreOption,
-    study: Annotated[
+    experiment: Annotated[
         str | None,
-        typer.Argument(metavar="STUDY", callback=plain_name, help="Name of a study that was swept, such as demo."),
+        typer.Argument(
+            metavar="EXPERIMENT", callback=plain_name, help="Name of an experiment in the store, e.g. demo."
+        ),
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Analyse this table (CSV) in place of a study; its columns stand above."),
+        typer.Option(metavar="FILE", help="Analyse this table (CSV) instead; its columns are described above."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also copy report, tables and figures to this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Also save report, tables and figures to this folder.")
     ] = None,
     unit: UnitOption = None,
     undefined: UndefinedOption = "exclude",
     target: Annotated[
         str | None,
-        typer.Option(metavar="METRIC=MEAN", help="With --rows: what the arms are to reach, such as sensitivity=0.63."),
+        typer.Option(metavar="METRIC=MEAN", help="With --rows: target mean of the arms, e.g. sensitivity=0.63."),
     ] = None,
     annotation_minutes: Annotated[
-        float | None, typer.Option(help="With --rows: a person's minutes for one study, to count hours saved.")
+        float | None, typer.Option(help="With --rows: minutes to annotate one study, to estimate hours saved.")
     ] = None,
     null_repetitions: Annotated[
         int,
-        typer.Option(min=0, help="Simulated studies without an effect, to see how often each method finds one."),
+        typer.Option(min=0, help="Simulated experiments without an effect, to estimate false-positive rates."),
     ] = NULL_REPETITIONS,
 ) -> None:
-    """Compare the arms of a study and write the report; or analyse a table of results that were made elsewhere.
+    """Compare the arms of an experiment and write the report; or analyse a table of results from elsewhere.
 
     Example: lesionlab analyse demo --out ./demo-report
 
     Example: lesionlab analyse --rows results.csv --out ./results
 
-    The table has one line for each study that a model was tested on. Columns, in any order: study, patient, site,
+    The table has one line per tested study and model. Required columns, in any order: study, patient, site,
     arm (fine-tuned or FT, de-novo or DN, default, rater or Grader 2), training_size, fold (from 1), sensitivity, ppv
-    (from 0 to 1, empty where undefined); and, where there are several of them, source (the default model), seed,
-    depth, learning_rate, budget, freezing, train_site; and dice. Of a rotation, position: the place in the test subset,
-    from 1 in each fold, drawn by chance. With it the unpaired tests average each position over the folds, as in the
-    paper; without it they count studies.
+    (0 to 1, empty if undefined). Optional: dice, source (default model), seed, depth, learning_rate, budget, freezing,
+    train_site; and for a rotation position (place in the randomised test subset, from 1 in each fold). With position,
+    the unpaired tests average each position over the folds, as in the paper; without it they count studies.
 
     First lines of such a table:
 
@@ -82,18 +77,20 @@ def analyse(
 
     sub-01,p01,north,DN,10,1,0.48,
     """
-    if (study is None) == (rows is None):
-        raise typer.BadParameter("wanted the name of a study, or a table: --rows FILE")
+    if (experiment is None) == (rows is None):
+        raise typer.BadParameter("wanted either the name of an experiment or a table: --rows FILE")
     if out is not None:
         make_folder(out, rows)
     if rows is not None:
         options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
         analyse_table(rows, unit, options, out)
-    elif study is not None:
+    elif experiment is not None:
         if target or annotation_minutes is not None or unit or undefined != "exclude":
-            raise typer.BadParameter("what a study declares in its file is not said here; these options go with --rows")
-        analyse_experiment(study, store, out, null_repetitions)
+            raise typer.BadParameter(
+                "--target, --annotation-minutes, --unit and --undefined go with --rows; the experiment file sets them"
+            )
+        analyse_experiment(experiment, store, out, null_repetitions)
 
 
 if __name__ == "__main__":
-    run_alone(analyse)
+    run_as_module(analyse)

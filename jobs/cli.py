@@ -1,6 +1,6 @@
-"""The `lesionlab` command: the jobs, for people, in the order of the flow.
+"""The `lesionlab` command; lists its commands in the order of the workflow.
 
-A job is imported when it is asked for: `lesionlab score` waits neither for torch nor for Ray.
+A command is imported only when it is called, so `lesionlab score` does not wait for torch or Ray.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from jobs.shared.command_line import command
+from jobs.shared.entry_points import with_error_messages
 
 PANELS = {
     "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "runs", "analyse", "rescore"),
@@ -20,51 +20,51 @@ PANELS = {
     "Models": ("models", "evaluate", "predict"),
     "Masks": ("score",),
 }
-"""Each is a module of this package, with a function of the same name."""
+"""Help panels and their commands. Each command is a module of this package with a function of the same name."""
 
-PANEL_OF = {job: panel for panel, jobs in PANELS.items() for job in jobs}
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
 
-class Jobs(TyperGroup):
-    """The jobs by name."""
+class Commands(TyperGroup):
+    """The commands by name."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All of them, in the order of the panels."""
+        """All commands, in the order of the panels."""
         return list(PANEL_OF)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The one job; where there is none of this name, all are looked up, so that a similar name can be offered."""
-        for job in (cmd_name,) if cmd_name in PANEL_OF else PANEL_OF:
-            if job not in self.commands:
-                self.add_command(_loaded(job), job)
+        """Load one command; for an unknown name load all, so that a similar name can be suggested."""
+        for name in (cmd_name,) if cmd_name in PANEL_OF else PANEL_OF:
+            if name not in self.commands:
+                self.add_command(_loaded(name), name)
         return super().get_command(ctx, cmd_name)
 
 
-def _loaded(job: str) -> Any:
+def _loaded(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
-    function = getattr(import_module(f"jobs.{job}"), job)
-    alone.command(rich_help_panel=PANEL_OF[job])(command(function))
+    function = getattr(import_module(f"jobs.{name}"), name)
+    alone.command(rich_help_panel=PANEL_OF[name])(with_error_messages(function))
     return typer.main.get_command(alone)
 
 
 app = typer.Typer(
-    cls=Jobs,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="How many labelled MS studies does a site need, and does starting from a model of another pathology help?\n\n"
-    "The stages, in the order of the flow: simulate (or bring your own data), verify, preprocess, plan, pretrain, "
-    "sweep, analyse. `run` does them all; `demo` does them on simulated patients. `score` compares any two masks.",
+    "Workflow: simulate (or use your own data), verify, preprocess, plan, pretrain, sweep, analyse. `run` does all of "
+    "these, `demo` does them on simulated patients. `score` compares any two masks.",
 )
 
 
 @app.callback()
-def _all_jobs() -> None:
-    """Typer makes a group of jobs only where something is registered; its help is the one above."""
+def _all_commands() -> None:
+    """Typer makes a command group only if something is registered; the help text is given above."""
 
 
 def main() -> None:
-    """Entry point of the installed command."""
+    """Entry point of the installed `lesionlab` command."""
     app()
 
 

@@ -1,22 +1,24 @@
-"""What is registered: every model and version, the champion marked."""
+"""List the registered models."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
-from jobs.shared.command_line import StoreOption, connect, console, run_alone
+from jobs.shared.console import console
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.options import StoreOption, connect
 from lesionlab.experiments.registry import champion
 from lesionlab.experiments.registry import models as registered
 
 
 def models(store: StoreOption) -> None:
-    """List the registered models; the version that a bare name means is marked.
+    """List the registered models; a name without a version means its champion.
 
     Example: lesionlab models
     """
     place = connect(store)
     table = Table(title=f"models in {store}", title_justify="left")
-    for column in ("model", "version", "champion", "task", "spacing mm", "depth", "trained on", "from"):
+    for column in ("model", "version", "champion", "task", "spacing, mm", "depth", "trained on", "started from"):
         table.add_column(column)
     for card in registered(place):
         table.add_row(
@@ -33,4 +35,4 @@ def models(store: StoreOption) -> None:
 
 
 if __name__ == "__main__":
-    run_alone(models)
+    run_as_module(models)

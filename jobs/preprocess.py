@@ -1,4 +1,4 @@
-"""A dataset of scans in; study volumes, a manifest and two tables in the store, out."""
+"""Check a dataset and store its study volumes, manifest and tables."""
 
 from __future__ import annotations
 
@@ -6,55 +6,24 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.command_line import PlainOption, StoreOption, connect, console, notes, plain_name, run_alone
-from jobs.shared.intake import (
+from jobs.shared.cohorts import preprocess_dataset
+from jobs.shared.console import console
+from jobs.shared.dataset_options import (
     DatasetArgument,
-    ExcludeFaultyOption,
     HashIdsOption,
     ScrubOption,
     SiteOption,
     SpacingOption,
     TaskOption,
     WorkersOption,
-    admit,
-    recipe_of,
-    shared_out,
 )
-from jobs.shared.progress import steps
+from jobs.shared.dataset_screening import open_screened
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.options import ExcludeFaultyOption, PlainOption, StoreOption, connect, plain_name
 from jobs.shared.tasks import load_task
-from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, tally
-from lesionlab.preprocessing.costs import study_cost
-from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.cohort import plan_cohort, tally
 from lesionlab.preprocessing.ingest import Recipe
-from lesionlab.store.objects import Store
-from storage_schemas.base import Slug
 from storage_schemas.keys import FACTS, VERDICTS
-
-
-def preprocess_dataset(
-    store: Store,
-    dataset: Dataset,
-    recipe: Recipe,
-    cohort: Slug,
-    *,
-    exclude_faulty: bool,
-    plain: bool,
-    workers: int | None = None,
-) -> Ingested:
-    """Bring one dataset through the door, with progress on standard error; exclusions are named there too."""
-    with steps(f"preprocessing {cohort}") as step:
-        ingested = preprocess_cohort(
-            store,
-            dataset,
-            recipe,
-            cohort=cohort,
-            exclude_faulty=exclude_faulty,
-            each=shared_out(dataset, study_cost(recipe.task, recipe.spacing_mm), workers, plain=plain),
-            progress=step,
-        )
-    for exclusion in ingested.manifest.excluded:
-        notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow")
-    return ingested
 
 
 def preprocess(
@@ -69,18 +38,18 @@ def preprocess(
     exclude_faulty: ExcludeFaultyOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")] = False,
 ) -> None:
-    """Check a dataset and write its study volumes, its manifest, and tables of verdicts and facts.
+    """Check a dataset and write study volumes, a manifest, and tables of verdicts and facts to the store.
 
-    Studies run side by side, on this machine or on the cluster of RAY_ADDRESS. Run it again after a stop, or after
-    files were corrected: it does what is missing.
+    Studies are preprocessed in parallel, on this machine or on the cluster at RAY_ADDRESS. Safe to re-run, also after
+    files were corrected: finished studies are skipped.
 
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect(store)
-    recipe = recipe_of(load_task(task), spacing, scrub=scrub)
-    dataset = admit(path, recipe, site, hash_ids=hash_ids)
+    recipe = Recipe(load_task(task), spacing, scrub)
+    dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):
             console.print(line)
@@ -95,9 +64,8 @@ def preprocess(
         f"{tally(ingested.verdicts)}: {VERDICTS.build(cohort=cohort, digest=digest)}",
         f"facts of the studies: {FACTS.build(cohort=cohort, digest=digest)}",
         sep="\n",
-        markup=False,
     )
 
 
 if __name__ == "__main__":
-    run_alone(preprocess)
+    run_as_module(preprocess)

@@ -1,55 +1,39 @@
-"""A study file in; every cell of its design trained and tested, with rows and predictions in the store, out."""
+"""Train and test every cell of an experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.shared.command_line import (
+from jobs.shared.console import console
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.experiment_files import load_spec
+from jobs.shared.options import (
     CacheOption,
     PlainOption,
     ReplanOption,
+    SavePredictionsOption,
     SpecArgument,
     StoreOption,
     connect,
-    console,
-    notes,
-    run_alone,
 )
-from jobs.shared.execution import execute_with_progress
-from jobs.shared.specs import load_spec
-from lesionlab.evaluation.study import export_prediction, read_prediction
+from jobs.shared.stages import export_plan, sweep_experiment
 from lesionlab.experiments.cells import trainings
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.store_planning import plan_experiment
-from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.store.objects import Store
-from storage_schemas.experiments import ExperimentSpec, Plan
-from storage_schemas.runs import RunSpec
+from storage_schemas.experiments import ExperimentSpec
 
 
-def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, replan: bool = False) -> Plan:
-    """Run what the ledger lacks of a study. Raises TrainingError that names the cells that failed."""
-    plan = plan_experiment(spec, store, replan=replan)
-    store_plan(store, plan)
-    execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
-    return plan
-
-
-def export_predictions(runs: Iterable[RunSpec], store: Store, folder: Path) -> int:
-    """Write every stored prediction of these runs as NIfTI in native space; returns how many."""
-    written = 0
-    for run in runs:
-        for entry in run.test:
-            prediction = read_prediction(store, run.run_id, entry.study)
-            path = folder / run.run_id / f"{entry.study}_label-lesion_mask.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            export_prediction(path, prediction.mask_ijk, prediction.card.native_grid)
-            written += 1
-    return written
+def show_cells(experiment: ExperimentSpec, store: Store, *, replan: bool) -> None:
+    """Print which cells are done."""
+    plan = plan_experiment(experiment, store, replan=replan)
+    done = completed(store, (run.run_id for run in plan.runs))
+    for run in plan.runs:
+        state = "done" if run.run_id in done else "to do"
+        console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")
+    console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(experiment)} trainings in all")
 
 
 def sweep(
@@ -58,31 +42,23 @@ def sweep(
     cache: CacheOption,
     plain: PlainOption = False,
     replan: ReplanOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which are done, run nothing.")] = False,
-    save_predictions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write every predicted mask there as NIfTI, in native space.")
-    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which are done; run nothing.")] = False,
+    save_predictions: SavePredictionsOption = None,
 ) -> None:
-    """Train and test every cell of a study; run it again after a stop and it does what is missing.
+    """Train and test every cell of an experiment.
+
+    Safe to re-run: completed runs are skipped.
 
     Example: lesionlab sweep demo
     """
-    study, place = load_spec(spec), connect(store)
+    experiment, place = load_spec(spec), connect(store)
     if dry_run:
-        plan = plan_experiment(study, place, replan=replan)
-        done = completed(place, (run.run_id for run in plan.runs))
-        for run in plan.runs:
-            state = "done" if run.run_id in done else "to do"
-            console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")
-        console.print(f"{len(done)} of {len(plan.runs)} cells done; {trainings(study)} trainings in all")
+        show_cells(experiment, place, replan=replan)
         return
-    plan = sweep_experiment(study, place, cache, plain=plain, replan=replan)
-    if save_predictions:
-        notes.print(
-            f"{export_predictions(plan.runs, place, save_predictions)} masks in {save_predictions}", markup=False
-        )
-    console.print(f"{len(plan.runs)} cells done; now: lesionlab analyse {study.name}")
+    plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan)
+    export_plan(plan, place, save_predictions)
+    console.print(f"{len(plan.runs)} cells done; next: lesionlab analyse {experiment.name}")
 
 
 if __name__ == "__main__":
-    run_alone(sweep)
+    run_as_module(sweep)

@@ -1,1 +1,1 @@
-"""What several commands share: options, progress, error printing, files, and the output of scores."""
+"""Shared parts of the commands: options, stages, progress, error messages, input and output files."""

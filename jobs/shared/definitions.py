@@ -1,4 +1,4 @@
-"""A name or a YAML file in; the MetricDefinition that it means out. And the known ones, in words."""
+"""Load a metric definition by name or from a YAML file; describe definitions in words."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from jobs.shared.command_line import console
+from jobs.shared.console import console
 from lesionlab.errors import SpecError
 from lesionlab.experiments.spec_files import read_yaml, validated
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named, takes_a_known_name
 
 
 def load_definition(name: str) -> MetricDefinition:
-    """By name, by `name@digest`, or from a YAML file, whose name it takes where it has none itself.
+    """Load a definition by name, by `name@digest` or from a YAML file; without a name it is named after the file.
 
     Raises SpecError with every fault.
     """
@@ -30,24 +30,22 @@ def load_definition(name: str) -> MetricDefinition:
         content = {"name": re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")[:63]} | content
     written = validated(content, MetricDefinition, f"definition {path}")
     if takes_a_known_name(written):
-        raise SpecError(
-            f"definition {path}: {written.name} is the name of another definition; give it a name of its own"
-        )
+        raise SpecError(f"definition {path}: {written.name} is the name of a built-in definition; use another name")
     return written
 
 
-def told(definition: MetricDefinition) -> str:
-    """`definition paper (version 58d0…): 26-neighbourhood; any shared voxel`."""
+def described(definition: MetricDefinition) -> str:
+    """Name, version and rules: `definition paper (version 58d0…): 26-neighbourhood; any shared voxel`."""
     return f"definition {definition.name} (version {definition.version()}): {in_words(definition)}"
 
 
 def in_words(definition: MetricDefinition) -> str:
-    """`6-neighbourhood, over 3 mm³; …`: what counts as a lesion, and what as a hit."""
+    """What counts as a lesion and as a hit: `6-neighbourhood, over 3 mm³; …`."""
     return f"{definition.lesion_in_words()}; {definition.hit_in_words()}"
 
 
 def show_definitions(asked: bool) -> None:
-    """Callback of `--definitions`: print the named ones and stop."""
+    """Callback of `--definitions`: print the built-in definitions and exit."""
     if not asked:
         return
     table = Table(title="definitions", title_justify="left")

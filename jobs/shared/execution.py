@@ -1,11 +1,11 @@
-"""Execute runs with a status line: how many are done, how long it took, and where each running one is."""
+"""Execute runs and show a status line: runs done, elapsed time, progress of each running run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.shared.command_line import notes
+from jobs.shared.console import notes
 from jobs.shared.progress import Line, minutes
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
@@ -15,11 +15,11 @@ from lesionlab.store.objects import Store
 from storage_schemas.runs import RunSpec
 
 LOG_EVERY_S = 30
-"""A log file gets a status line this often, and at each change."""
+"""In a log file, the status line is repeated at this interval and at each change."""
 
 
 def execute_with_progress(runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str) -> None:
-    """Execute the runs that the ledger lacks. Raises TrainingError that names every run that failed."""
+    """Execute the runs that are not complete. Raises TrainingError that names every failed run."""
     done = completed(store, (run.run_id for run in runs))
     notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(runs) - len(done)} to do")
     titles = {run.run_id: run_title(run) for run in runs}
@@ -36,7 +36,7 @@ def execute_with_progress(runs: Sequence[RunSpec], store: Store, cache: Path, *,
 
 
 def status(progress: SweepProgress, titles: dict[str, str], what: str) -> str:
-    """One status line: counts, clock, and where each running cell is."""
+    """One status line: counts, elapsed and remaining time, progress of each running cell."""
     total = progress.done + progress.failed + len(progress.running) + progress.left
     counts = f"{what}: {progress.done}/{total} done, {len(progress.running)} running, {progress.left} left"
     failed = f", {progress.failed} FAILED" if progress.failed else ""

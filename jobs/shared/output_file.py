@@ -1,4 +1,4 @@
-"""Write a file that a person named: whole, and never over an input of the command."""
+"""Write an output file completely or not at all, and never over an input."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from lesionlab.errors import InputError
 
 
 def refuse_inputs(option: str, path: Path, inputs: Iterable[Path]) -> None:
-    """Before anything is computed. Raises InputError where the file is one of the inputs, whatever it is called."""
+    """Call before computing. Raises InputError if the file is one of the inputs, also under another name."""
     for one in inputs:
         if is_same_file(path, one):
-            raise InputError(f"{option} {path}: is the input {one}, which is never overwritten; choose another name")
+            raise InputError(
+                f"{option} {path}: this is the input {one}, which is never overwritten; choose another name"
+            )
 
 
 def refuse_existing(option: str, path: Path) -> None:
-    """Before anything is computed. Raises InputError where something is there already."""
+    """Call before computing. Raises InputError if the path exists."""
     if path.exists():
-        raise InputError(f"{option} {path}: exists already; choose another name, or replace it with --force")
+        raise InputError(f"{option} {path}: already exists; choose another name, or overwrite it with --force")
 
 
 def save_output(option: str, path: Path, data: bytes) -> None:
-    """Write it whole, or leave what was there. Raises InputError where it cannot be written."""
+    """Write the file completely or leave it unchanged. Raises InputError if it cannot be written."""
     try:
         write_atomically(path, data)
     except OSError as error:
-        raise InputError(f"{option} {path}: cannot be written ({error.strerror}); choose another place") from error
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror}); choose another path") from error
 
 
 def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
-    """A heading and one line each; None is an empty cell."""
+    """A header and one line per mapping; None becomes an empty cell."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
@@ -43,8 +45,8 @@ def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> s
 
 
 def is_same_file(path: Path, other: Path) -> bool:
-    """By the identity of the file, not by its name; a file that is not there is no other's."""
+    """Whether both paths are the same existing file, also through links."""
     try:
         return os.path.samefile(path, other)
-    except (OSError, ValueError):  # ValueError: no file name at all, as a cell of a table may hold
+    except (OSError, ValueError):  # ValueError: not a valid path, as a table cell may contain
         return False

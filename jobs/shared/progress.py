@@ -1,4 +1,4 @@
-"""Progress for people: one line that rewrites itself on a terminal, one line a change in a log file."""
+"""Show progress: one line that is rewritten on a terminal, one line per change in a log file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from jobs.shared.command_line import notes
+from jobs.shared.console import notes
 
 TICK_S = 1.0
-"""So often the clock moves while nothing else happens."""
+"""Interval at which the clock advances while nothing else changes."""
 
 
 def minutes(seconds: float) -> str:
-    """`1:05`, `12:40`, `3:02:09`."""
+    """Format a duration: `1:05`, `12:40`, `3:02:09`."""
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 class Line:
-    """The status line; `say` replaces it, `close` leaves the last one standing."""
+    """A status line: `say` replaces its text, `close` ends it."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._event: object = None
 
     def say(self, text: str, *, event: object) -> None:
-        """Show `text`. A log file gets a line only where the `event` is another than the one before, not each tick."""
+        """Show `text`. In a log file, write it only if `event` differs from the previous one."""
         if self._terminal:
             width = shutil.get_terminal_size().columns
             sys.stderr.write(f"\r\x1b[2K{text[: width - 1]}")
@@ -47,7 +47,7 @@ class Line:
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields `step(done, total, name)` for work that goes one by one, with the time that is left; the clock ticks."""
+    """Yield `step(done, total, name)`, which shows the progress and the remaining time of step-by-step work."""
     line, start = Line(), time.monotonic()
     ended, one_at_a_time = threading.Event(), threading.Lock()
     at = (0, 0, "")
@@ -82,7 +82,7 @@ def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def stage(title: str) -> Iterator[None]:
-    """A titled stage of a long command, with the time that it took."""
+    """Print the title of a stage of a long command, and how long it took."""
     notes.print(f"\n{title}", style="bold")
     start = time.monotonic()
     yield

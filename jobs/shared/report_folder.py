@@ -1,4 +1,4 @@
-"""The files of a report in; a folder that holds them, and nothing of an earlier report, out."""
+"""Save a report to a folder and remove the files of an earlier report there."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from hashlib import sha256
 from pathlib import Path
 
 from jobs.shared.output_file import is_same_file, save_output
+from lesionlab.analysis.report import PAGE, ReportResult
 from lesionlab.errors import InputError
+from lesionlab.store.objects import Store
 
 SUMS = "SHA256SUMS"
-"""What was written and its digests, as `sha256sum --check` reads it."""
+"""Lists the written files with their digests, in the format of `sha256sum --check`."""
 
 
 def make_folder(folder: Path, rows: Path | None = None) -> None:
-    """Before anything is computed for it. Raises InputError where there can be no such folder, or where the table that
-    is to be analysed lies where the report's own tables go."""
+    """Create the folder before computing. Raises InputError if it cannot be created, or if the table to analyse is in
+    the folder of the report's own tables."""
     if rows is not None and is_same_file(rows.resolve().parent, folder / "tables"):
         raise InputError(f"--out {folder}: its tables would overwrite the input {rows}; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder}: wanted a folder ({error.strerror}); choose another place") from error
+        raise InputError(f"--out {folder}: wanted a folder ({error.strerror}); choose another path") from error
+
+
+def save_report(store: Store, result: ReportResult, folder: Path) -> Path:
+    """Copy a report with its tables and figures from the store to the folder; return the page to open."""
+    root = result.key.removesuffix(PAGE)
+    save_files({key.removeprefix(root): store.get(key) for key in store.list(root)}, folder)
+    return folder / PAGE
 
 
 def save_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write them, by name. What an earlier report left there goes, and only that: a file that its list names and that
-    was not changed since. All else in the folder stays as it is."""
-    for path in _left_by_another(files, folder):
+    """Write the files by name. Of an earlier report, remove the files that its list names and that are unchanged;
+    leave all other files in the folder."""
+    for path in _stale_files(files, folder):
         path.unlink()
     sums = "".join(f"{sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items()))
     for name, data in {**files, SUMS: sums.encode()}.items():
@@ -36,7 +45,7 @@ def save_files(files: Mapping[str, bytes], folder: Path) -> None:
         save_output("--out", path, data)
 
 
-def _left_by_another(files: Mapping[str, bytes], folder: Path) -> Iterable[Path]:
+def _stale_files(files: Mapping[str, bytes], folder: Path) -> Iterable[Path]:
     listed = folder / SUMS
     for line in listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed.is_file() else ():
         digest, _, name = line.partition("  ")

@@ -1,4 +1,4 @@
-"""A study's rows and lesions by several definitions in; what changes, on the screen and as sheets, out."""
+"""Compare an experiment under several metric definitions; print and tabulate what changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from jobs.shared.command_line import console
+from jobs.shared.console import console
 from jobs.shared.definitions import in_words
 from lesionlab.analysis.sheets.rescored import comparisons_sheet, conclusions_sheet, rescored_volumes_sheet
 from lesionlab.analysis.sheets.sheet import Sheet
@@ -29,21 +29,21 @@ Rows = Sequence[StudyRow]
 
 @dataclass(frozen=True)
 class Scored:
-    """A study by one definition."""
+    """An experiment scored by one definition."""
 
     found: Statistics
     lesions: Mapping[Condition, Sequence[LesionRow]]
 
 
-def judged(plan: Plan, rows: Rows) -> Statistics:
-    """Every number of the study, as its report has them; without the simulated null test."""
+def experiment_statistics(plan: Plan, rows: Rows) -> Statistics:
+    """All statistics of the experiment's report, without the simulated null test."""
     cells = [run.cell for run in plan.runs if run.cell]
     options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions=0)
     return statistics(rows, cells, plan.spec.unit_of_analysis, options)
 
 
 def compared_sheets(before: Scored, now: Scored, models: Sequence[Condition], about: str) -> dict[str, Sheet]:
-    """Comparisons, conclusions, and for these models sensitivity by volume; all of them, changed or not."""
+    """Comparisons, conclusions and, for these models, sensitivity by lesion volume; changed or not."""
     own, other = (
         sensitivity_by_volume({model: scored.lesions[model] for model in models if model in scored.lesions})
         for scored in (before, now)
@@ -56,14 +56,14 @@ def compared_sheets(before: Scored, now: Scored, models: Sequence[Condition], ab
 
 
 def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
-    """Print sensitivity and PPV of every condition by every definition, the study's own first."""
-    table = Table(title="mean ± standard error over the tested studies", title_justify="left")
+    """Print sensitivity and PPV of every condition by every definition, the experiment's own first."""
+    table = Table(title="mean ± standard error over test studies", title_justify="left")
     for column in ("model", "definition", "sensitivity", "PPV"):
         table.add_column(column, justify="left" if column in ("model", "definition") else "right")
     for condition in planned_conditions(plan):
-        for number, (label, judged) in enumerate(rows.items(), start=1):
+        for number, (label, scored) in enumerate(rows.items(), start=1):
             means = {
-                summary.metric: mean_se(summary) for summary in summarise(judged, [condition], plan.spec.undefined)
+                summary.metric: mean_se(summary) for summary in summarise(scored, [condition], plan.spec.undefined)
             }
             who = condition.title() if number == 1 else ""
             name = label.partition("@")[0]
@@ -72,8 +72,8 @@ def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
 
 
 def show_challenge_scores(plan: Plan, rows: Rows) -> None:
-    """Print the ISBI 2015 score of every condition, with its parts; all over the studies that the condition tested."""
-    table = Table(title="ISBI 2015 score, not scaled to its raters", title_justify="left")
+    """Print the ISBI 2015 score of every condition and its parts, over the studies that the condition tested."""
+    table = Table(title="ISBI 2015 score, not rescaled to its raters", title_justify="left")
     table.add_column("model")
     for column in ("DSC", "PPV voxelwise", "LFPR", "LTPR", "Corr", "score"):
         table.add_column(column, justify="right")
@@ -84,11 +84,13 @@ def show_challenge_scores(plan: Plan, rows: Rows) -> None:
     console.print(table)
 
 
-def show_changes(before: Scored, now: Scored, by: MetricDefinition, own: MetricDefinition) -> None:
-    """Print which comparisons and which conclusions are others by this definition than by the study's own."""
+def show_changes(before: Scored, now: Scored, by: MetricDefinition) -> None:
+    """Print which comparisons and conclusions differ from the experiment's own definition."""
     console.print(f"\n{by.label()}: {in_words(by)}")
     changed = changes(before.found.effects, now.found.effects)
-    console.print(f"{len(changed)} of {len(before.found.effects)} comparisons end otherwise than by {own.name}")
+    console.print(
+        f"{len(changed)} of {len(before.found.effects)} comparisons change direction or significance under {by.name}"
+    )
     if changed:
         table = Table()
         for column in ("metric", "comparison", "N", "difference, p before", "now", "what changes"):
@@ -97,12 +99,14 @@ def show_changes(before: Scored, now: Scored, by: MetricDefinition, own: MetricD
             effect = change.before
             who = effect.comparison + (f", {effect.stratum}" if effect.stratum else "")
             size = "" if effect.training_size is None else str(effect.training_size)
-            told = (found_text(effect), found_text(change.after), "; ".join(change.what))
-            table.add_row(effect.metric, who, size, *told)
+            cells = (found_text(effect), found_text(change.after), "; ".join(change.what))
+            table.add_row(effect.metric, who, size, *cells)
         console.print(table)
     every = conclusions(before.found, now.found)
     others = [one for one in every if one.what]
-    console.print(f"{len(others)} of {len(every)} verdicts, training sizes that reach the aim, and savings change")
+    console.print(
+        f"{len(others)} of {len(every)} conclusions (verdicts, training sizes that reach the target, savings) change"
+    )
     for one in others:
         stratum = f"{one.stratum}: " if one.stratum else ""
         console.print(f"  {stratum}{one.about}: {one.what}")
@@ -110,11 +114,11 @@ def show_changes(before: Scored, now: Scored, by: MetricDefinition, own: MetricD
 
 
 def planned_conditions(plan: Plan) -> Sequence[Condition]:
-    """What the study compares, in the paper's order."""
+    """The conditions that the experiment compares, in the paper's order."""
     return conditions(run.cell for run in plan.runs if run.cell)
 
 
 def found_text(effect: EffectRow) -> str:
-    """`+0.12, p 0.003*`."""
+    """Difference and p value: `+0.12, p 0.003*`."""
     difference = "" if effect.difference is None else f"{effect.difference:+.2f}, "
     return f"{difference}p {p_text(effect)}"

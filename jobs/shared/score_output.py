@@ -1,4 +1,4 @@
-"""A Score in; what is told of it out: a table for people, JSON for programs, CSV of its lesions."""
+"""Print a score as tables or JSON; save its lesions as CSV."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.table import Table
 
-from jobs.shared.command_line import console
-from jobs.shared.definitions import told
+from jobs.shared.console import console
+from jobs.shared.definitions import described
 from jobs.shared.output_file import save_output
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion
@@ -20,13 +20,13 @@ from storage_schemas.definitions import DEFINITIONS, MetricDefinition, OneToOne
 from storage_schemas.lesion_sizes import SizeClass, detection_by_size
 
 LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap")
-"""As in the LesionRows of a study; `matched` follows where the definition matches one to one."""
+"""As in LesionRow; a one-to-one definition adds `matched`."""
 
 VALUES = {
-    "reference_lesions": "lesions in the reference",
+    "reference_lesions": "reference lesions",
     "true_positives": "  true positives",
     "missed": "  missed",
-    "predicted_lesions": "lesions predicted",
+    "predicted_lesions": "predicted lesions",
     "false_positives": "  false positives",
     "sensitivity": "sensitivity, lesionwise",
     "ppv": "PPV, lesionwise",
@@ -37,11 +37,11 @@ VALUES = {
     "predicted_ml": "predicted volume, ml",
     "isbi_score_without_corr": "ISBI 2015 score without Corr",
 }
-"""What is told of two masks, in this order, and how people call it."""
+"""The printed values, in this order, with their titles."""
 
 
 def summary(result: Score, definition: MetricDefinition) -> dict[str, float | None]:
-    """Counts and ratios by name; None where a ratio is undefined. The ISBI score only by the ISBI definition."""
+    """Counts and ratios by name; None if undefined. The ISBI score is included for the ISBI definition only."""
     lesions = len(result.reference), len(result.prediction)
     values = {
         "reference_lesions": lesions[0],
@@ -63,7 +63,7 @@ def summary(result: Score, definition: MetricDefinition) -> dict[str, float | No
 
 
 def as_json(result: Score, definition: MetricDefinition) -> str:
-    """Everything but the single lesions, with the whole definition."""
+    """Counts, ratios, detection by size and the full definition; without the single lesions."""
     sides = {"reference": result.reference, "prediction": result.prediction}
     document: dict[str, Any] = {
         "definition": {"label": definition.label(), **definition.model_dump(mode="json")},
@@ -77,8 +77,8 @@ def as_json(result: Score, definition: MetricDefinition) -> str:
 
 
 def show(result: Score, definition: MetricDefinition) -> None:
-    """Print the counts and ratios, then detection by size; what is undefined is a dash."""
-    console.print(told(definition))
+    """Print counts and ratios, then detection by size; a dash means undefined."""
+    console.print(described(definition))
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -86,17 +86,19 @@ def show(result: Score, definition: MetricDefinition) -> None:
         table.add_row(VALUES[name], str(value) if isinstance(value, int) else _number(value))
     console.print(table)
     sizes = Table(title="by lesion volume", title_justify="left")
-    for column in ("mm³", "lesions", "found", "sensitivity", "predicted", "true", "PPV"):
+    for column in ("mm³", "lesions", "detected", "sensitivity", "predicted", "true", "PPV"):
         sizes.add_column(column, justify="right")
     rows = zip(detection_by_size(result.reference), detection_by_size(result.prediction), strict=True)
-    for drawn, predicted in rows:
-        sizes.add_row(drawn.title(), *_cells(drawn), *_cells(predicted), end_section=drawn.up_to_mm3 is None)
+    for reference, predicted in rows:
+        sizes.add_row(
+            reference.title(), *_cells(reference), *_cells(predicted), end_section=reference.up_to_mm3 is None
+        )
     console.print(sizes)
-    console.print("–: nothing to divide by")
+    console.print("–: undefined (the denominator is 0)")
 
 
 def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
-    """One line a lesion of either mask. Raises InputError where the file cannot be written."""
+    """Save one line per lesion of either mask. Raises InputError if the file cannot be written."""
     columns = (*LESION_COLUMNS, "matched") if isinstance(definition.matching, OneToOne) else LESION_COLUMNS
     sheet = io.StringIO()
     lines = csv.writer(sheet, lineterminator="\n")
@@ -107,7 +109,7 @@ def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> No
 
 
 def _line(side: str, lesion: ScoredLesion) -> tuple[object, ...]:
-    # A grid is known in float32: further digits are noise. Adding 0 turns -0.0 into 0.0.
+    # Affines are stored as float32, so further digits are noise. Adding 0 turns -0.0 into 0.0.
     numbers = (round(value, 6) + 0 for value in (lesion.volume_mm3, *lesion.centroid_mm, lesion.overlap))
     return side, lesion.lesion, lesion.outcome, *numbers, lesion.matched
 

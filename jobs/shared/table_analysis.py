@@ -1,4 +1,4 @@
-"""A table of results that were made elsewhere in; the same statistics, report and answer out. No store, no study."""
+"""Analyse a table of results from elsewhere: the same statistics, report and answer, without a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 from pydantic import ValidationError
 
-from jobs.shared.command_line import console
+from jobs.shared.console import console
 from jobs.shared.report_folder import save_files
 from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.sheets.screen import as_text
@@ -23,18 +23,18 @@ from storage_schemas.experiments import Goal, Undefined
 UnitOption = Annotated[
     Unit | None,
     typer.Option(
-        show_default="fold-averaged where the table is a rotation with the column position, else per-study",
-        help="With --rows: what the unpaired tests count: studies, or (the paper's) positions in the test subset, each "
-        "averaged over the folds.",
+        show_default="fold-averaged for a rotation with the column position, else per-study",
+        help="With --rows: unit of the unpaired tests: studies, or positions in the test subset averaged over the "
+        "folds (as in the paper).",
     ),
 ]
 UndefinedOption = Annotated[
-    Undefined, typer.Option(help="With --rows: leave undefined values out, or count them as 0 (worst).")
+    Undefined, typer.Option(help="With --rows: exclude undefined values, or count them as 0 (worst).")
 ]
 
 
 def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
-    """Print tables and answer, and write the report into the folder. Raises InputError with all faults."""
+    """Print tables and answer; save the report if a folder is given. Raises InputError with all faults."""
     table = read_table(rows)
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
     console.print(as_text(found.tables))
@@ -45,7 +45,7 @@ def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | N
 
 
 def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None:
-    """The goal that two options declare; None without them. Raises InputError that names each that cannot be meant."""
+    """The goal set by two options, or None. Raises InputError that names each invalid option."""
     metric, _, mean = (target or "sensitivity=").partition("=")
     if target is None and annotation_minutes is None:
         return None

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.analyse import save_report
-from jobs.shared.report_folder import save_files
+from jobs.shared.report_folder import save_files, save_report
 from lesionlab.analysis.report import table_report
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.external import read_table, unit_of

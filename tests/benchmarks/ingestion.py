@@ -23,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.shared.intake import admit, recipe_of
+from jobs.shared.dataset_screening import open_screened
 from lesionlab.imaging.agreement import edge_correlation
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.orchestration.pool import ONE_THREAD, pool_map
 from lesionlab.preprocessing.cohort import Work, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import StudyFiles
-from lesionlab.preprocessing.ingest import StudyOutcome, lost
+from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, lost
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import open_store
@@ -60,7 +60,7 @@ class Measured:
 
 def platform(dataset: Path, folder: Path, spacing_mm: float, workers: int | None) -> Measured:
     """The platform: one thread a study, studies side by side as Ray tasks."""
-    recipe = recipe_of(TASKS["flair-new"], spacing_mm, scrub=False)
+    recipe = Recipe(TASKS["flair-new"], spacing_mm, scrub=False)
     peaks_kib: list[int] = []
     pool = partial(
         pool_map,
@@ -77,7 +77,7 @@ def platform(dataset: Path, folder: Path, spacing_mm: float, workers: int | None
     store = open_store((folder / "store").as_uri())
     start = time.perf_counter()
     manifest = preprocess_cohort(
-        store, admit(dataset, recipe, None, hash_ids=False), recipe, cohort="bench", each=each
+        store, open_screened(dataset, recipe, None, hash_ids=False), recipe, cohort="bench", each=each
     ).manifest
     seconds = time.perf_counter() - start
     volumes = [

@@ -11,9 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.pretrain import pretrain_sources
-from jobs.shared.datasets import bring_in, dataset_of
-from jobs.sweep import sweep_experiment
+from jobs.shared.cohorts import dataset_of, preprocess_for
+from jobs.shared.stages import pretrain_sources, sweep_experiment
 from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
@@ -104,7 +103,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         bids = dataset_of(name, plan, folder)
         if name == "arms-ms":
             read_twice(bids, studies=2)
-        bring_in(spec(), name, bids, store, exclude_faulty=False, plain=True)
+        preprocess_for(spec(), name, bids, store, exclude_faulty=False, plain=True)
     return store
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.shared.specs import load_spec
+from jobs.shared.experiment_files import load_spec
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.splits import stored_split
 from lesionlab.simulation.cohort import simulate_cohort

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from jobs.shared.specs import load_spec
+from jobs.shared.experiment_files import load_spec
 from lesionlab.experiments.cells import cells, trainings
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.randomisation import draw_split

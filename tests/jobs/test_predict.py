@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.predict import by_role, role_and_path
+from jobs.shared.image_arguments import images_by_role, role_and_path
 from lesionlab.errors import InputError
 from lesionlab.imaging.volume import Volume, write_volume
 from lesionlab.model.unet import build_unet
@@ -105,14 +105,16 @@ def test_images_without_their_role_are_refused_with_the_roles_that_are_wanted(
 def test_every_fault_of_the_roles_is_told_at_once(roles: list[str], faults: list[str]) -> None:
     image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
     with pytest.raises(InputError) as refusal:
-        by_role([(role, image) for role in roles], TASKS["flair-new"])
+        images_by_role([(role, image) for role in roles], TASKS["flair-new"])
     assert len(refusal.value.args) == len(faults)
     assert all(told.startswith(fault) for told, fault in zip(refusal.value.args, faults, strict=True))
 
 
 def test_a_single_image_needs_no_role_but_may_have_it() -> None:
     image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
-    assert by_role([("", image)], TASKS["flair-single"]) == by_role([("flair", image)], TASKS["flair-single"])
+    assert images_by_role([("", image)], TASKS["flair-single"]) == images_by_role(
+        [("flair", image)], TASKS["flair-single"]
+    )
 
 
 def test_a_file_whose_name_holds_an_equals_sign_is_still_a_file(tmp_path: Path) -> None:

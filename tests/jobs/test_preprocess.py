@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.shared.intake import admit, recipe_of
+from jobs.shared.dataset_screening import open_screened
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.orchestration.pool import pool_map
 from lesionlab.preprocessing.cohort import Each, preprocess_cohort
-from lesionlab.preprocessing.ingest import lost
+from lesionlab.preprocessing.ingest import Recipe, lost
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.tasks import TASKS
 from tests.jobs.conftest import Lesionlab
@@ -113,13 +113,13 @@ def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Les
 def test_studies_in_parallel_leave_the_same_bytes_as_one_after_the_other(tmp_path: Path) -> None:
     dataset = draw_dataset(tmp_path / "bids", *TEN)
     image_path(dataset, "sub-03").write_bytes(image_path(dataset, "sub-03").read_bytes()[:200])
-    recipe = recipe_of(TASKS["flair-single"], 1.0, scrub=False)
+    recipe = Recipe(TASKS["flair-single"], 1.0, scrub=False)
     ways: dict[str, Each] = {
         "parallel": partial(pool_map, memory_bytes=2**30, lost=lost, workers=2),
         "plain": map,
     }
     for name, each in ways.items():
         store = open_store((tmp_path / name).as_uri())
-        studies = admit(dataset, recipe, None, hash_ids=False)
+        studies = open_screened(dataset, recipe, None, hash_ids=False)
         preprocess_cohort(store, studies, recipe, cohort="ms", exclude_faulty=True, each=each)
     assert contents((tmp_path / "parallel").as_uri()) == contents((tmp_path / "plain").as_uri())

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from jobs.shared.specs import SPECS, load_spec
+from jobs.shared.experiment_files import SPECS, load_spec
 from lesionlab.errors import SpecError
 from storage_schemas.experiments import ExperimentSpec
 from tests.jobs.conftest import Lesionlab

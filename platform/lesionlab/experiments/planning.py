@@ -12,9 +12,10 @@ from lesionlab.experiments.cells import cells
 from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.models import Adaptation, ModelName
+from storage_schemas.models import Adaptation, ModelCard, ModelName
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
 from storage_schemas.splits import Split
 from storage_schemas.tasks import Task, same_task, told_apart
@@ -56,6 +57,38 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
         inference=spec.inference,
         metric=spec.metric,
         seed=spec.seeds[0],
+        versions=CURRENT,
+    )
+
+
+def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
+    """The run that tests a registered model on every study of a cohort, without training.
+
+    Raises SpecError if the model is for another task or spacing than the cohort.
+    """
+    if not same_task(card.task, manifest.task) or card.spacing_mm != manifest.spacing_mm:
+        wanted, found = told_apart(card.task, manifest.task)
+        raise SpecError(
+            f"model {card.name}@{card.version} is for {wanted} at {card.spacing_mm} mm, "
+            f"but cohort {manifest.cohort} was preprocessed for {found} at {manifest.spacing_mm} mm; "
+            "preprocess the cohort for the model"
+        )
+    return RunSpec.named(
+        experiment=f"evaluate-{card.name}",
+        task=card.task,
+        channels=card.channels,
+        spacing_mm=card.spacing_mm,
+        cell=Cell(arm="default", source=card.name, training_size=0, fold=1, seed=0, depth=card.architecture.depth),
+        cohort=manifest.cohort,
+        manifest=manifest.id,
+        train=(),
+        test=manifest.studies,
+        parent=Parent(model=ModelName(name=card.name, version=card.version), weights_sha256=card.weights_sha256),
+        architecture=card.architecture,
+        training=TrainingConfig(patch_voxels=card.patch_voxels),
+        inference=card.inference,
+        metric=MetricDefinition(),
+        seed=0,
         versions=CURRENT,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.shared.specs import load_spec
+from jobs.shared.experiment_files import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from storage_schemas.experiments import ExperimentSpec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jobs.shared.specs import load_spec
+from jobs.shared.experiment_files import load_spec
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import METRICS
 from lesionlab.experiments.cells import cells as enumerate_cells

@@ -1,0 +1,107 @@
+"""Find or simulate the datasets of an experiment's cohorts, and preprocess them into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from jobs.shared.console import notes
+from jobs.shared.dataset_screening import open_screened, study_map
+from jobs.shared.progress import steps
+from lesionlab.errors import SpecError
+from lesionlab.preprocessing.cohort import Ingested, preprocess_cohort
+from lesionlab.preprocessing.costs import study_cost
+from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.ingest import Recipe
+from lesionlab.simulation.cohort import simulate_cohort
+from lesionlab.store.documents import read_pointer
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Slug
+from storage_schemas.cohorts import CohortPlan
+from storage_schemas.experiments import ExperimentSpec
+
+
+def cohort_origins(
+    spec: ExperimentSpec, bids: Sequence[str], wanted: Collection[Slug] | None = None
+) -> dict[Slug, Path | CohortPlan]:
+    """Where each wanted cohort (None: all) comes from: its `NAME=PATH` option, otherwise its simulation.
+
+    Raises SpecError with all faults: an option names no cohort or no dataset, or a wanted cohort has neither.
+    """
+    faults: list[str] = []
+    names = spec.cohorts if wanted is None else wanted
+    origins: dict[Slug, Path | CohortPlan] = {
+        name: plan for name in names if (plan := spec.cohorts[name].simulate) is not None
+    }
+    for option in bids:
+        name, _, path = option.partition("=")
+        if name not in spec.cohorts:
+            faults.append(f"--bids {option}: wanted NAME=PATH with NAME one of {', '.join(spec.cohorts)}")
+        elif not Path(path).exists():
+            faults.append(f"--bids {option}: no such folder: {path!r}")
+        origins[name] = Path(path)
+    faults += [
+        f"cohort {name}: experiment {spec.name} needs a dataset; give --bids {name}=PATH"
+        for name in names
+        if name not in origins
+    ]
+    if faults:
+        raise SpecError(*faults)
+    return origins
+
+
+def dataset_of(cohort: Slug, origin: Path | CohortPlan, work: Path) -> Path:
+    """The dataset of a cohort: the given one, or a simulated one in `work`, simulated once per plan."""
+    if isinstance(origin, Path):
+        return origin
+    out = work / "bids" / f"{cohort}-{origin.digest()}"
+    if not out.exists():
+        with steps(f"simulating {cohort}") as step:
+            simulate_cohort(origin, out, step)
+    return out
+
+
+def preprocess_dataset(
+    store: Store,
+    dataset: Dataset,
+    recipe: Recipe,
+    cohort: Slug,
+    *,
+    exclude_faulty: bool,
+    plain: bool,
+    workers: int | None = None,
+) -> Ingested:
+    """Preprocess a dataset into the store; show progress and exclusions on standard error."""
+    with steps(f"preprocessing {cohort}") as step:
+        ingested = preprocess_cohort(
+            store,
+            dataset,
+            recipe,
+            cohort=cohort,
+            exclude_faulty=exclude_faulty,
+            each=study_map(dataset, study_cost(recipe.task, recipe.spacing_mm), workers, plain=plain),
+            progress=step,
+        )
+    for exclusion in ingested.manifest.excluded:
+        notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow")
+    return ingested
+
+
+def preprocess_for(
+    spec: ExperimentSpec, cohort: Slug, path: Path, store: Store, *, exclude_faulty: bool, plain: bool
+) -> None:
+    """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
+    recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, scrub=False)
+    dataset = open_screened(path, recipe, None, hash_ids=False)
+    preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain)
+
+
+def preprocess_sources(
+    spec: ExperimentSpec, store: Store, work: Path, bids: Sequence[str], *, exclude_faulty: bool, plain: bool
+) -> None:
+    """Preprocess the source cohorts given in `bids`, and simulate those that the store lacks if the spec says how."""
+    cohorts = dict.fromkeys(source.cohort for source in spec.sources if source.cohort)
+    lacking = [name for name in cohorts if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=name)) is None]
+    for name, origin in cohort_origins(spec, bids, lacking).items():
+        preprocess_for(spec, name, dataset_of(name, origin, work), store, exclude_faulty=exclude_faulty, plain=plain)

@@ -1,0 +1,47 @@
+"""Arguments and options of the commands that read a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.shared.options import plain_name
+from lesionlab.preprocessing.layouts.recognise import LAYOUTS
+from lesionlab.preprocessing.privacy import SALT_VARIABLE
+from storage_schemas.tasks import TASKS
+
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET", help=f"Folder or table of scans: {', '.join(layout.name for layout in LAYOUTS)}."
+    ),
+]
+TaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help=f"Images to read and lesions to find: {', '.join(TASKS)}, or a YAML file that describes your own task.",
+    ),
+]
+SpacingOption = Annotated[
+    float, typer.Option(min=0.5, max=5.0, metavar="MM", help="Isotropic voxel size of the model grid, mm.")
+]
+SiteOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", callback=plain_name, help="Site of every study whose site the dataset does not give."),
+]
+ScrubOption = Annotated[
+    bool, typer.Option("--scrub", help="Drop identifiers and report them; by default such studies are refused.")
+]
+HashIdsOption = Annotated[
+    bool,
+    typer.Option("--hash-ids", help=f"Replace patient and study names by hashes, with the salt in {SALT_VARIABLE}."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Studies in parallel; by default as many as CPUs and memory allow."
+    ),
+]

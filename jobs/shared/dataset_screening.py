@@ -1,0 +1,59 @@
+"""Open a dataset, screen it for identifying information, and choose how to map over its studies."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from jobs.shared.console import notes
+from lesionlab.errors import DatasetError
+from lesionlab.orchestration.pool import pool_map, worth_a_pool
+from lesionlab.preprocessing.cohort import Each
+from lesionlab.preprocessing.costs import StudyCost
+from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.ingest import Recipe, lost
+from lesionlab.preprocessing.layouts.recognise import open_dataset
+from lesionlab.preprocessing.layouts.tabular import read_table
+from lesionlab.preprocessing.privacy import (
+    id_salt,
+    pseudonymised,
+    refuse_identifying_names,
+    screen_dataset,
+    scrubbed,
+)
+from storage_schemas.base import Slug
+
+
+def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:
+    """Find the studies of a dataset; studies with identifying names are listed among the faulty ones.
+
+    Raises DatasetError if the dataset's tables contain identifiers. With `recipe.scrub` they are only reported and
+    never stored.
+    """
+    findings = screen_dataset(path) if path.exists() else []
+    if not recipe.scrub and (faults := [finding.text() for finding in findings if not finding.repaired]):
+        raise DatasetError(*faults)
+    for finding in scrubbed(findings):
+        notes.print(finding.text(), style="yellow")
+    dataset = open_dataset(path, recipe.task, site)
+    return refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+
+
+def input_files(path: Path) -> list[Path]:
+    """All files in a dataset's folder; for a table: the table, the files that it names and their JSON sidecars.
+
+    Files that a table names need not exist.
+    """
+    if path.is_dir():
+        return [file for file in path.rglob("*") if file.is_file()]
+    named = [path.parent / cell for _, cells in read_table(path).rows for cell in cells if cell]
+    return [path, *named, *(Path(str(file).removesuffix(".gz").removesuffix(".nii") + ".json") for file in named)]
+
+
+def study_map(dataset: Dataset, cost: StudyCost, workers: int | None, *, plain: bool) -> Each:
+    """The function that maps over the studies: parallel Ray tasks if they save time, otherwise `map`."""
+    at_once = max(min(workers or os.cpu_count() or 1, len(dataset.studies)), 1)
+    if plain or not worth_a_pool(cost.seconds * len(dataset.studies), at_once):
+        return map
+    return partial(pool_map, memory_bytes=cost.memory_bytes, lost=lost, workers=workers)

@@ -1,0 +1,119 @@
+"""Print the design of an experiment; draw its rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from jobs.shared.console import console
+from jobs.shared.output_file import save_output
+from lesionlab.analysis.figures import rotation
+from lesionlab.analysis.figures.drawing import as_png, as_svg
+from lesionlab.errors import InputError
+from lesionlab.experiments.cells import cells, trainings
+from storage_schemas.experiments import ExperimentSpec, TrainedIn
+from storage_schemas.results import Arm
+from storage_schemas.runs import Budget, Cell, Freezing
+
+_ARMS: dict[Arm, str] = {"default": "untrained", "rater": "rater", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
+
+
+def show_design(spec: ExperimentSpec) -> None:
+    """Print the settings that all models share, one line per model with its own settings, the training and test subsets
+    of each fold, and the number of trainings."""
+    models: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells(spec):
+        models.setdefault((_name(spec, cell), *_settings(spec, cell).values()), []).append(cell)
+    titles = ("model", *_settings(spec, cells(spec)[0]))
+    shared = {place: arms for place in range(1, len(titles)) if (arms := _sharing(models, place))}
+    shown = [place for place in range(len(titles)) if place not in shared and any(model[place] for model in models)]
+
+    console.print(f"{spec.name}: {spec.title}")
+    console.print(f"training sizes: {', '.join(map(str, spec.training_sizes))}")
+    if len(spec.seeds) > 1:
+        console.print(f"seeds: {', '.join(map(str, spec.seeds))}; each training is repeated {len(spec.seeds)} times")
+    for place, arms in shared.items():
+        value = next(model[place] for model in models if model[place])
+        console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})")
+    rows = [(*(model[place] for place in shown), *_counts(spec, turns)) for model, turns in models.items()]
+    console.print(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
+    for source in spec.sources:
+        if source.trained_in:
+            console.print(f"{source.model}: {_origin_text(source.trained_in)}")
+    console.print(rotation.as_text(spec, console.width))
+    if to_train := [source.model for source in spec.sources if source.cohort]:
+        depths = f" at depths {', '.join(map(str, spec.network_depths))}" if len(spec.network_depths) > 1 else ""
+        console.print(f"default models to pretrain if not yet registered: {', '.join(to_train)}{depths}")
+    console.print(f"{trainings(spec)} trainings")
+
+
+def _name(spec: ExperimentSpec, cell: Cell) -> str:
+    """The model's name; a source that another experiment trained is not called a default model."""
+    trained = {source.model for source in spec.sources if source.trained_in}
+    return f"{cell.source} as it is" if cell.arm == "default" and cell.source in trained else cell.model()
+
+
+def _origin_text(there: TrainedIn) -> str:
+    """`de novo in wahlig2023-flair-single, training size 10, fold 1`."""
+    given = {name: getattr(there, name) for name in TrainedIn.model_fields if name not in ("experiment", "arm")}
+    parts = [
+        f"{name.replace('_', ' ')} {value.text() if isinstance(value, Budget | Freezing) else value}"
+        for name, value in given.items()
+        if value is not None
+    ]
+    return ", ".join([f"{_ARMS[there.arm]} in {there.experiment}", *parts])
+
+
+def _settings(spec: ExperimentSpec, cell: Cell) -> dict[str, str]:
+    """The settings, apart from training size, in which the models may differ; by column title."""
+    several_depths = len(spec.network_depths) > 1 and cell.arm != "rater"
+    thawed = "none" if spec.freezings and cell.arm == "fine-tuned" else ""
+    return {
+        "depth": str(cell.depth) if several_depths else "",
+        "learning rate": f"{cell.learning_rate:g}" if cell.learning_rate else "",
+        "budget": cell.budget.text() if cell.budget else "",
+        "freezing": cell.freezing.text() if cell.freezing else thawed,
+        "trained on": cell.train_site or "",
+    }
+
+
+def _sharing(models: Mapping[tuple[str, ...], Sequence[Cell]], place: int) -> list[str]:
+    """The arms with this setting if all their models have the same value, otherwise none."""
+    values: dict[str, set[str]] = {}
+    for model, turns in models.items():
+        values.setdefault(_ARMS[turns[0].arm], set()).add(model[place])
+    having = [arm for arm, found in values.items() if found != {""}]
+    return having if len(set.union(*values.values()) - {""}) == 1 and all(len(values[a]) == 1 for a in having) else []
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose last two columns are numbers; words are never broken, even on a narrow screen."""
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for place, title in enumerate(titles):
+        words = [word for text in (title, *(row[place] for row in rows)) for word in text.split()]
+        table.add_column(
+            title, justify="right" if place >= len(titles) - 2 else "left", min_width=max(map(len, words), default=1)
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _counts(spec: ExperimentSpec, turns: Sequence[Cell]) -> tuple[str, str]:
+    """Number of test studies of each of these models, and number of their trainings."""
+    # In the other designs a subset is a site or a patient; its number of studies depends on the data.
+    rotates, folds = spec.target.design == "rotation", {cell.fold for cell in turns}
+    trained = [cell for cell in turns if cell.training_size]
+    return str(len(folds) * spec.target.subset_size) if rotates else "–", str(len(trained)) if trained else "–"
+
+
+def save_rotation(spec: ExperimentSpec, path: Path) -> None:
+    """Draw the rotation into a .svg or .png file. Raises InputError for another ending or an unwritable path."""
+    if path.suffix not in {".svg", ".png"}:
+        raise InputError(f"--figure {path}: wanted a file name that ends in .svg or .png")
+    picture = rotation.figure(spec)
+    drawn = as_svg(picture, f"rotation-{spec.name}") if path.suffix == ".svg" else as_png(picture)
+    save_output("--figure", path, drawn)

@@ -1,0 +1,40 @@
+"""Run a command: turn errors that a user can fix into one message each and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from jobs.shared.console import notes
+from lesionlab.errors import LesionlabError
+
+
+def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except LesionlabError as error:
+            for fault in error.args:
+                notes.print(f"error: {fault}", style="bold red")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            notes.print("stopped; finished work is kept: run the same command again to continue")
+            raise typer.Exit(130) from interrupt
+
+    return run
+
+
+def run_as_module(function: Callable[..., Any]) -> None:
+    """Entry point of `python -m jobs.<command>`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(with_error_messages(function))
+    sys.argv[0] = f"python -m jobs.{Path(sys.argv[0]).stem}"
+    app()

@@ -1,0 +1,85 @@
+"""Read a reference and a predicted mask from files, on one grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lesionlab.errors import ImageError, InputError
+from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
+from lesionlab.imaging.resample import reoriented
+from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_mask, read_volume
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask file, or a label or probability map together with what counts as lesion in it."""
+
+    path: Path
+    options: str
+    """The options that say what counts as lesion, for error messages."""
+    label: int | None = None
+    threshold: float | None = None
+
+    def read(self) -> Volume:
+        """The mask as uint8, 0 and 1. Raises ImageError with every fault."""
+        if not self.path.is_file():
+            raise ImageError(f"{self.path}: no such file; check the path", code="missing-file")
+        if self.threshold is not None:
+            image = read_volume(self.path)
+            return Volume((image.voxels >= self.threshold).astype(np.uint8), image.affine)
+        return self._mask() if self.label is None else self._labelled(self.label)
+
+    def _mask(self) -> Volume:
+        try:
+            return read_mask(self.path)
+        except ImageError as error:
+            if error.code != "mask-not-binary":
+                raise
+            raise ImageError(*(f"{fault}, or use {self.options}" for fault in error.args)) from error
+
+    def _labelled(self, label: int) -> Volume:
+        image = read_volume(self.path)
+        labels = np.rint(image.voxels)
+        between = image.voxels[np.abs(image.voxels - labels) > MASK_ROUNDING]
+        if between.size:
+            raise ImageError(f"{self.path}: wanted integer labels, found the value {between[0]:g}; give a label map")
+        return Volume((labels == label).astype(np.uint8), image.affine)
+
+
+def read_both(reference: MaskFile, prediction: MaskFile) -> tuple[Volume, Volume]:
+    """Both masks on the reference's grid. Raises InputError with every fault of both files."""
+    masks: list[Volume] = []
+    faults: list[str] = []
+    for file in (reference, prediction):
+        try:
+            masks.append(file.read())
+        except ImageError as error:
+            faults.extend(error.args)
+    if faults:
+        raise InputError(*faults)
+    reference_mask, predicted_mask = masks
+    return reference_mask, on_one_grid(reference_mask, predicted_mask, prediction.path)
+
+
+def on_one_grid(reference: Volume, prediction: Volume, name: Path) -> Volume:
+    """The prediction with its axes in the reference's order. Raises InputError if the grids differ."""
+    placed = reoriented(prediction, reference.grid)
+    where = ""
+    if placed.voxels.shape == reference.voxels.shape:
+        gap_mm = corner_gap_mm(placed.affine, reference.affine, reference.grid.shape)
+        if gap_mm <= SAME_PLACE_MM:
+            return placed
+        where = f" in another place, with corners up to {gap_mm:.2g} mm away"
+    raise InputError(
+        f"{name}: its grid is {_grid(prediction)}, that of the reference {_grid(reference)}{where}; "
+        "resample the prediction to the reference's grid, "
+        "for example with nilearn.image.resample_to_img(…, interpolation='nearest')"
+    )
+
+
+def _grid(volume: Volume) -> str:
+    shape = " × ".join(map(str, volume.voxels.shape))
+    return f"{shape} voxels of {' × '.join(f'{mm:.4g}' for mm in volume.spacing_mm)} mm"

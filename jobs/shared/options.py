@@ -1,0 +1,99 @@
+"""Arguments and options that several commands share, and the store that they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.base import Slug
+
+_SLUG = TypeAdapter(Slug)
+
+
+def plain_name(value: str | None) -> str | None:
+    """Callback of arguments that become part of an object key. Raises BadParameter if the value is not a plain name."""
+    try:
+        return None if value is None else _SLUG.validate_python(value)
+    except ValidationError as error:
+        raise typer.BadParameter(f"wanted lower-case letters, digits, '.', '_' or '-'; found {value!r}") from error
+
+
+SpecArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="Experiment file (YAML), or the name of a built-in experiment such as demo; "
+        "jobs/specs/example.yaml explains every key.",
+    ),
+]
+ExperimentNameArgument = Annotated[
+    str,
+    typer.Argument(metavar="EXPERIMENT", callback=plain_name, help="Name of an experiment in the store, such as demo."),
+]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="LESIONLAB_STORE",
+        metavar="URI",
+        help="Store of volumes, models and results: file:///path or s3://bucket/prefix "
+        "(endpoint and credentials as for any AWS tool).",
+        default_factory=lambda: f"file://{Path.cwd() / '.lesionlab' / 'store'}",
+        show_default="file://./.lesionlab/store",
+    ),
+]
+CacheOption = Annotated[
+    Path,
+    typer.Option(
+        "--cache",
+        envvar="LESIONLAB_CACHE",
+        metavar="DIR",
+        help="Local folder for copies of the training volumes; may be deleted whenever nothing runs.",
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lesionlab",
+        show_default="~/.cache/lesionlab",
+    ),
+]
+WorkOption = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for simulated datasets and the report.",
+        default_factory=lambda: Path.cwd() / ".lesionlab",
+        show_default="./.lesionlab",
+    ),
+]
+BidsOption = Annotated[
+    list[str] | None,
+    typer.Option("--bids", metavar="NAME=PATH", help="Dataset of one cohort of the experiment; repeat for each."),
+]
+ExcludeFaultyOption = Annotated[
+    bool, typer.Option("--exclude-faulty", help="Exclude studies that fail quality control, and list them.")
+]
+SavePredictionsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Also save every predicted mask to this folder, as NIfTI in native space."),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Registered model: NAME (its champion version) or NAME@VERSION."),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", help="Run in one process on one device, without Ray (for debugging or a single GPU)."),
+]
+ReplanOption = Annotated[
+    bool,
+    typer.Option("--replan", help="Plan again if this version gives other results than the one that made the plan."),
+]
+
+
+def connect(uri: str) -> Store:
+    """Open the store and check that it answers. Raises StoreError that says what to do if it does not."""
+    store = open_store(uri)
+    store.check()
+    return store

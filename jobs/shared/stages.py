@@ -1,0 +1,90 @@
+"""The stages of an experiment, each as one function with progress: pretrain, sweep, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+
+from jobs.shared.cohorts import dataset_of, preprocess_for
+from jobs.shared.console import console, notes
+from jobs.shared.execution import execute_with_progress
+from jobs.shared.progress import stage
+from jobs.shared.report_folder import save_report
+from lesionlab.analysis.report import write_report
+from lesionlab.evaluation.study import export_predictions
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.planning import pretraining
+from lesionlab.experiments.registry import register
+from lesionlab.experiments.source_models import finished_run
+from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.store.objects import Store
+from storage_schemas.base import Slug
+from storage_schemas.cohorts import CohortPlan
+from storage_schemas.experiments import ExperimentSpec, Plan
+from storage_schemas.models import ModelCard
+
+
+def pretrain_sources(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool) -> tuple[ModelCard, ...]:
+    """Train and register every source model of an experiment at each of its depths; completed trainings are reused.
+
+    The champion of a name is the model of the experiment's main depth. Raises TrainingError if a training failed,
+    SpecError if a cohort does not fit or the experiment named by `trained_in` has not trained the model.
+    """
+    trained = [
+        (depth, pretraining(spec, source, depth, current_manifest(store, source.cohort)))
+        for source, depth in product(spec.sources, spec.network_depths)
+        if source.cohort is not None
+    ]
+    taken = [(s.model, finished_run(store, s.trained_in)) for s in spec.sources if s.trained_in is not None]
+    execute_with_progress([run for _, run in trained], store, cache, plain=plain, what="default models")
+    return (
+        *(register(store, run.run_id, champion=depth == spec.main_depth) for depth, run in trained),
+        *(register(store, run.run_id, model) for model, run in taken),
+    )
+
+
+def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, replan: bool = False) -> Plan:
+    """Execute every run of an experiment that is not complete. Raises TrainingError that names the failed cells."""
+    plan = plan_experiment(spec, store, replan=replan)
+    store_plan(store, plan)
+    execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
+    return plan
+
+
+def export_plan(plan: Plan, store: Store, folder: Path | None) -> None:
+    """Export all predicted masks of a plan, if a folder is given."""
+    if folder:
+        notes.print(f"{export_predictions(store, plan.runs, folder)} masks in {folder}")
+
+
+def run_experiment(
+    spec: ExperimentSpec,
+    store: Store,
+    cache: Path,
+    work: Path,
+    *,
+    origins: Mapping[Slug, Path | CohortPlan],
+    plain: bool,
+    exclude_faulty: bool = False,
+    save_predictions: Path | None = None,
+    replan: bool = False,
+) -> None:
+    """Run every stage of an experiment from its datasets to the report; print the answer last."""
+    with stage("1/5 cohorts"):
+        datasets = {name: dataset_of(name, origin, work) for name, origin in origins.items()}
+    with stage("2/5 preprocessing: BIDS to study volumes"):
+        for name, path in datasets.items():
+            preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain)
+    with stage("3/5 pretraining: default models of other pathologies"):
+        pretrain_sources(spec, store, cache, plain=plain)
+    with stage("4/5 sweep: arms × training sizes × folds"):
+        plan = sweep_experiment(spec, store, cache, plain=plain, replan=replan)
+        export_plan(plan, store, save_predictions)
+    with stage("5/5 statistics and report"):
+        result = write_report(store, plan)
+        page = save_report(store, result, work / "reports" / spec.name)
+    console.print(result.table_text)
+    console.print(result.answer)
+    console.print(f"report: {page}")
