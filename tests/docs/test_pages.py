@@ -82,6 +82,14 @@ def test_lines_that_a_recipe_changes_are_in_the_files_that_it_names(page: Path) 
         assert [line for line in kept if line not in lines] == []
 
 
+def test_code_that_is_quoted_as_it_stands_is_in_the_files_that_the_page_names() -> None:
+    for page in (DOCS / "recipes" / "axis.md", DOCS / "identity.md"):
+        files = [ROOT / code for code in inline_code(page) if code.endswith(".py") and (ROOT / code).is_file()]
+        lines = {line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()}
+        quoted = [line.strip() for block in blocks(page, "python") for line in block.splitlines()]
+        assert [line for line in quoted if line not in lines] == []
+
+
 def test_the_index_leads_to_every_page() -> None:
     listed = set(re.findall(r"^[\w/-]+$", (DOCS / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {name_of(page).removesuffix(".md") for page in PAGES} - {"index"} <= listed
