@@ -11,6 +11,7 @@ from jobs.shared.command_line import StoreOption, connect, console, plain_name, 
 from jobs.shared.report_folder import make_folder, save_files
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
 from lesionlab.analysis.report import PAGE, ReportResult, write_report
+from lesionlab.analysis.statistics.external import OPTIONAL
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store
@@ -40,7 +41,11 @@ def analyse(
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Analyse this table (CSV) in place of a study; its columns stand above."),
+        typer.Option(
+            metavar="FILE",
+            help="Analyse this table (CSV) in place of a study; its columns stand above. "
+            f"Optional columns: {', '.join(OPTIONAL)}.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also copy report, tables and figures to this folder.")
@@ -67,10 +72,10 @@ def analyse(
 
     The table has one line for each study that a model was tested on. Columns, in any order: study, patient, site,
     arm (fine-tuned or FT, de-novo or DN, default, rater or Grader 2), training_size, fold (from 1), sensitivity, ppv
-    (from 0 to 1, empty where undefined); and, where there are several of them, source (the default model), seed,
-    depth, learning_rate, budget, freezing, train_site; and dice. Of a rotation, position: the place in the test subset,
-    from 1 in each fold, drawn by chance. With it the unpaired tests average each position over the folds, as in the
-    paper; without it they count studies.
+    (from 0 to 1, empty where undefined). Optional ones, listed below under --rows, say what else the models differ in,
+    such as source (the default model) or budget (`30 epochs`, `2000 steps`). Of a rotation, position: the place in the
+    test subset, from 1 in each fold, drawn by chance. With it the unpaired tests average each position over the folds,
+    as in the paper; without it they count studies.
 
     First lines of such a table:
 

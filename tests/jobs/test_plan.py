@@ -70,7 +70,7 @@ def test_models_that_an_ms_study_trained_are_not_called_default_models(narrow: L
     output = narrow("plan", "wahlig2023-isbi").output
     assert "default model" not in output
     assert "flair-single-dn-10 as it is" in output
-    assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, fold 1, depth 4\n" in output
+    assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, depth 4, fold 1\n" in output
     assert max(map(len, output.splitlines()[1:])) <= 100
 
 
