@@ -25,6 +25,9 @@ rater: the second human rater's masks, scored as if a model had drawn them."""
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
 
+Loss = Literal["cross-entropy", "dice-cross-entropy"]
+"""dice-cross-entropy: their sum with soft Dice over the batch, as in nnU-Net (Isensee et al. 2021)."""
+
 Role = Literal["model", "method", "method or stratum", "stratum", "turn"]
 """How the models of an experiment that differ on an axis are compared.
 
@@ -136,6 +139,11 @@ class TrainingAxes(Document):
         Axis("Freezing", "method", absent="nothing frozen", listed="freezings", fine_tuned_only=True),
     ] = None
     """Null where nothing is frozen, too."""
+    loss: Annotated[
+        Loss | None,
+        Axis("Loss", "stratum", phrase="{} loss", absent="the training's own loss", listed="losses"),
+        Neutral(None),
+    ] = None
 
     def values(self) -> dict[str, Any]:
         """Its value on each axis that it has."""

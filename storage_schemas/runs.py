@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.axes import Axes, Freezing, axes_of
+from storage_schemas.axes import Axes, Freezing, Loss, axes_of
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
@@ -58,6 +58,7 @@ class TrainingConfig(Document):
     freezing: Freezing | None = None
     """Only where weights were taken over from a source; a de novo training ignores it."""
     precision: Precision = "fp32"
+    loss: Annotated[Loss, Neutral("cross-entropy")] = "cross-entropy"
     workers: Annotated[int, Field(ge=1), Aside()] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
 
