@@ -13,6 +13,7 @@ from jobs.shared.options import StoreOption, connect, plain_name
 from jobs.shared.report_folder import make_folder, save_report
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
 from lesionlab.analysis.report import write_report
+from lesionlab.analysis.statistics.external import OPTIONAL
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.stored_plans import current_plan
 
@@ -36,7 +37,11 @@ def analyse(
     ] = None,
     rows: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Analyse this table (CSV) instead; its columns are described above."),
+        typer.Option(
+            metavar="FILE",
+            help="Analyse this table (CSV) instead; its columns are described above. "
+            f"Optional columns: {', '.join(OPTIONAL)}.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also save report, tables and figures to this folder.")
@@ -63,9 +68,10 @@ def analyse(
 
     The table has one line per tested study and model. Required columns, in any order: study, patient, site,
     arm (fine-tuned or FT, de-novo or DN, default, rater or Grader 2), training_size, fold (from 1), sensitivity, ppv
-    (0 to 1, empty if undefined). Optional: dice, source (default model), seed, depth, learning_rate, budget, freezing,
-    train_site; and for a rotation position (place in the randomised test subset, from 1 in each fold). With position,
-    the unpaired tests average each position over the folds, as in the paper; without it they count studies.
+    (0 to 1, empty if undefined). Optional columns, listed under --rows, hold what else distinguishes the models, such as
+    source (default model) or budget (`30 epochs`, `2000 steps`). For a rotation, position is the place in the
+    randomised test subset, from 1 in each fold: with it, the unpaired tests average each position over the folds, as in
+    the paper; without it they count studies.
 
     First lines of such a table:
 

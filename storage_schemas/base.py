@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """A name that a person gives: lower case, fit for an object key, a file name and a Kubernetes label."""
@@ -22,6 +23,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 StudyId = Annotated[str, StringConstraints(pattern=r"^sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?$")]
 """One study in BIDS entities: `sub-012_ses-01`, or `sub-012` where the dataset has no sessions."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Document(BaseModel):
@@ -117,6 +120,24 @@ def _from_the_future(kind: type[Document], found: str) -> SchemaError:
     )
 
 
+class OneText(Document, ABC):
+    """A small document that also has one text: a column of a table holds the text, and reading gives the document."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """The one text of this value."""
+
+    @classmethod
+    @abstractmethod
+    def fields_of(cls, text: str) -> dict[str, Any]:
+        """The fields that the text says. Raises ValueError where it is not the text of such a value."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: Any) -> Any:
+        return cls.fields_of(value) if isinstance(value, str) else value
+
+
 class Pointer(Document):
     """A small movable object (`current.json`, `champion.json`) that names an immutable one."""
 
@@ -131,3 +152,8 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> Digest:
     """First 16 hexadecimal digits of the sha256 of the canonical JSON of plain values."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def as_columns(row: Document) -> dict[str, Any]:
+    """The row as plain values by column: a document that has one text is that text."""
+    return {name: value.text() if isinstance(value, OneText) else value for name, value in row}

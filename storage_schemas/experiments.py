@@ -5,23 +5,21 @@ An axis of the design is a list of values: `depths: [3, 4, 5]`. An axis that is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from storage_schemas.base import Digest, Document, Named, Slug
+from storage_schemas.axes import AXES, Budget, Freezing, Loss, TrainedArm, TrainingAxes, axes_in
+from storage_schemas.base import Digest, Document, Fraction, Named, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
-from storage_schemas.results import Fraction
-from storage_schemas.runs import Budget, Cell, Freezing, RunSpec, TrainingConfig
+from storage_schemas.runs import Cell, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
 from storage_schemas.tasks import Task, TaskNamedOrFull, same_task, told_apart
 from storage_schemas.versions import ResultVersions
-
-TrainedArm = Literal["fine-tuned", "de-novo"]
 
 TestedOn = Literal["first-subset", "all-subsets", "nothing"]
 """What models that are not trained on the target are tested on; the paper: subset 1."""
@@ -32,11 +30,8 @@ Undefined = Literal["exclude", "worst"]
 Unit = Literal["fold-averaged", "per-study"]
 """What an unpaired test counts: positions in the test subset, each averaged over the folds, or studies."""
 
-Variant = tuple[float | None, Budget | None, Freezing | None]
-"""Learning rate, budget and freezing of one training; None: as ExperimentSpec.training says."""
 
-
-class TrainedIn(Document):
+class TrainedIn(TrainingAxes):
     """Which model of another experiment: the one cell of its last plan that has all these values."""
 
     experiment: Slug
@@ -46,14 +41,14 @@ class TrainedIn(Document):
     source: Slug | None = None
     seed: int | None = None
     depth: int | None = None
-    learning_rate: float | None = None
-    budget: Budget | None = None
-    freezing: Freezing | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The values that are given, by axis."""
+        return {name: value for name in AXES if (value := getattr(self, name, None)) is not None}
 
     def means(self, cell: Cell) -> bool:
         """Whether the cell has all the values that are given here."""
-        given = [name for name in TrainedIn.model_fields if name != "experiment" and getattr(self, name) is not None]
-        return all(getattr(cell, name) == getattr(self, name) for name in given)
+        return all(getattr(cell, name) == value for name, value in self.given().items())
 
 
 class Source(Document):
@@ -132,6 +127,8 @@ class ExperimentSpec(Document):
     """Empty: the training's."""
     freezings: tuple[Freezing | None, ...] = ()
     """Of fine-tuned networks; null in the list: nothing frozen. Empty: the training's."""
+    losses: tuple[Loss, ...] = ()
+    """Empty: the training's."""
     architecture: Architecture = Architecture()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
@@ -175,21 +172,34 @@ class ExperimentSpec(Document):
         """What the studies of a cohort are prepared for."""
         return next((s.task for s in self.sources if s.cohort == cohort and s.task), self.task)
 
-    def variants(self, arm: TrainedArm) -> tuple[Variant, ...]:
-        """Every learning rate × budget × freezing of an arm."""
-        freezings = self.freezings if arm == "fine-tuned" else ()
-        return tuple(product(self.learning_rates.get(arm) or (None,), self.budgets or (None,), freezings or (None,)))
+    def variants(self, arm: TrainedArm) -> tuple[TrainingAxes, ...]:
+        """Every way in which an arm is trained: each value of an axis with each value of the others."""
+        chosen = {name: self._listed(name, arm) or (None,) for name in axes_in(TrainingAxes)}
+        return tuple(TrainingAxes(**dict(zip(chosen, values, strict=True))) for values in product(*chosen.values()))
 
-    def training_of(self, arm: TrainedArm, variant: Variant) -> TrainingConfig:
+    def training_of(self, arm: TrainedArm, axes: TrainingAxes) -> TrainingConfig:
         """One training, in full. Raises ValueError where its parts contradict each other."""
-        learning_rate, budget, freezing = variant
-        changes = self.training.model_dump()
-        changes["freezing"] = None if arm == "de-novo" else freezing or self.training.freezing
-        if learning_rate is not None:
-            changes["learning_rate"] = learning_rate
-        if budget is not None:
-            changes |= {"steps": budget.steps} | ({"epochs": budget.epochs} if budget.epochs else {})
-        return TrainingConfig.model_validate(changes)
+        changes = axes.as_training()
+        if arm == "de-novo":
+            changes |= {name: None for name in axes_in(TrainingAxes) if AXES[name].fine_tuned_only}
+        return TrainingConfig.model_validate(self.training.model_dump() | changes)
+
+    def lists(self) -> dict[str, tuple[Any, ...]]:
+        """The values of every axis that the study lists, by the name of the list; `learning_rates of de-novo`."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for name in filter(None, (axis.listed for axis in AXES.values())):
+            values = getattr(self, name)
+            found |= (
+                {f"{name} of {arm}": own for arm, own in values.items()} if isinstance(values, dict) else {name: values}
+            )
+        return found
+
+    def _listed(self, name: str, arm: TrainedArm) -> tuple[Any, ...]:
+        """The values of an axis of training that an arm is trained with; empty: as `training` says."""
+        if AXES[name].fine_tuned_only and arm == "de-novo":
+            return ()
+        values = getattr(self, AXES[name].listed)
+        return tuple(values.get(arm, ()) if isinstance(values, dict) else values)
 
     def _sizes_and_folds(self) -> Iterable[str]:
         size, most = self.target.subset_size, self.target.subset_size * (self.target.subsets - 1)
@@ -208,16 +218,7 @@ class ExperimentSpec(Document):
                 yield f"folds: wanted 1 to {self.target.fold_count}, found {fold}"
 
     def _repeats(self) -> Iterable[str]:
-        axes: dict[str, Sequence[Hashable]] = {
-            "training_sizes": self.training_sizes,
-            "seeds": self.seeds,
-            "folds": self.folds,
-            "depths": self.depths,
-            "budgets": self.budgets,
-            "freezings": self.freezings,
-            **{f"learning_rates of {arm}": rates for arm, rates in self.learning_rates.items()},
-        }
-        for name, values in axes.items():
+        for name, values in self.lists().items():
             if len(set(values)) < len(values):
                 yield f"{name}: found one twice in {list(values)}"
         models = [source.model for source in self.sources]
@@ -284,9 +285,9 @@ class ExperimentSpec(Document):
                 )
         arms: tuple[TrainedArm, ...] = ("fine-tuned", "de-novo")
         for arm in arms:
-            for variant in self.variants(arm):
+            for axes in self.variants(arm):
                 try:
-                    training = self.training_of(arm, variant)
+                    training = self.training_of(arm, axes)
                 except ValidationError as error:
                     yield from (f"{arm} training: {fault['msg']}" for fault in error.errors())
                 else:

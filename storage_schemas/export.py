@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from inspect import getdoc
 from pathlib import Path
 
-from storage_schemas.base import Document, Pointer
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
+
+from storage_schemas.base import Document, OneText, Pointer
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
@@ -22,10 +26,26 @@ from storage_schemas.volumes import PredictionCard, StudyVolumeCard
 
 FOLDER = Path(__file__).parent / "json"
 
-EXPORTED: tuple[type[Document], ...] = (
+DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(StudyRow, LesionRow, LedgerEntry, Attempts, EffectRow, TensorTransfer, StudyVerdict, VerdictRow, StudyFacts),
+    *(LedgerEntry, Attempts, StudyVerdict),
 )
+"""What lies in the store as JSON."""
+
+ROWS: tuple[type[Document], ...] = (StudyRow, LesionRow, EffectRow, TensorTransfer, VerdictRow, StudyFacts)
+"""What lies in the store as rows of Parquet."""
+
+EXPORTED = (*DOCUMENTS, *ROWS)
+
+
+class RowSchema(GenerateJsonSchema):
+    """Of a row: a document that has one text is that text in its column."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        """Called for the row and for each document in it."""
+        if issubclass(schema["cls"], OneText):
+            return {"type": "string", "title": schema["cls"].__name__, "description": getdoc(schema["cls"].text)}
+        return super().model_schema(schema)
 
 
 def schema_files() -> dict[str, str]:
@@ -37,7 +57,8 @@ def schema_files() -> dict[str, str]:
 
 
 def _schema_text(model: type[Document]) -> str:
-    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    generator = RowSchema if model in ROWS else GenerateJsonSchema
+    return json.dumps(model.model_json_schema(schema_generator=generator), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:

@@ -9,45 +9,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage_schemas.base import Digest, Document, Slug, StudyId
-
-Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
-"""de-novo: de_novo weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
-rater: the second human rater's masks, scored as if a model had drawn them."""
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from storage_schemas.axes import Axes
+from storage_schemas.base import Digest, Document, Fraction, Slug, StudyId
 
 
-class CellColumns(Document):
-    """The columns that say which cell of the design a row belongs to."""
+class RunColumns(Document):
+    """Which run a row belongs to."""
 
     experiment: Slug
     """The ExperimentSpec's name: the scientific study, not the MRI study."""
     run_id: Digest
     task: Slug
     """Its name; what it is stands in the manifest and in the model's card."""
-    arm: Arm
-    source: Slug | None
-    """Default model that it started from; null for de novo."""
-    training_size: Annotated[int, Field(ge=0)]
-    """Target studies to train on, as the design asks; 0 for the default model and the rater."""
+
+
+class CellColumns(Axes, RunColumns):
+    """The columns that say which cell of the design a row belongs to; each axis as in the cell itself."""
+
     trained_on: Annotated[int, Field(ge=0)]
     """Target studies trained on; fewer than asked only where a fold of a site or patient design has no more."""
-    fold: Annotated[int, Field(ge=1)]
-    """Turn of the design, from 1: the subset that was tested; of train-on-one-site the one that was trained on."""
-    seed: int
-    depth: int
-    """Down-sampling blocks of the network; of a rater's rows the study's own."""
-    learning_rate: float | None = None
-    """Where the study varies it; null: as its ExperimentSpec says."""
-    budget: str | None = None
-    """`30 epochs` or `2000 steps`, where the study varies it."""
-    freezing: str | None = None
-    """`encoder frozen for 5 epochs`, where the study varies it; null: nothing frozen, or as its ExperimentSpec says."""
-    train_site: Slug | None = None
-    """The one site that was trained on, where the design is train-on-one-site."""
-    test_site: Slug | None = None
-    """The one site that was tested, where the subsets are sites and not the ones trained on."""
 
 
 class StudyColumns(CellColumns):

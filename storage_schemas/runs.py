@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from storage_schemas.axes import Axes, Freezing, Loss, axes_of
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName, Precision
-from storage_schemas.results import Arm, CellColumns
+from storage_schemas.results import CellColumns
 from storage_schemas.tasks import Task
 from storage_schemas.versions import ResultVersions
 
@@ -29,40 +30,6 @@ class Elastic(Document):
     """Distance of the control points that are moved independently."""
     sd_mm: Annotated[float, Field(ge=0)] = 3.0
     """Standard deviation of each control point's displacement along each axis."""
-
-
-class Freezing(Document):
-    """Weights of the source that a fine-tuning leaves as they are for a while.
-
-    Only what was taken over as it is: tensors that were adapted or start fresh learn from the first step. Batch
-    normalisation whose weights are frozen also keeps, and normalises by, the source's statistics.
-    """
-
-    part: Literal["encoder", "all-but-head"]
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    """Frozen for so many epochs; None: to the end."""
-
-    def text(self) -> str:
-        """`encoder frozen for 5 epochs`, `all but the head frozen`."""
-        part = {"encoder": "encoder", "all-but-head": "all but the head"}[self.part]
-        return f"{part} frozen" + (f" for {_count(self.epochs, 'epoch')}" if self.epochs else "")
-
-
-class Budget(Document):
-    """How long a training lasts: so many epochs, or so many optimiser steps whatever its training size."""
-
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    steps: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Budget:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("wanted either epochs or steps")
-        return self
-
-    def text(self) -> str:
-        """`30 epochs`, `2000 steps`."""
-        return _count(self.epochs, "epoch") if self.epochs else _count(self.steps or 0, "step")
 
 
 class TrainingConfig(Document):
@@ -91,6 +58,7 @@ class TrainingConfig(Document):
     freezing: Freezing | None = None
     """Only where weights were taken over from a source; a de novo training ignores it."""
     precision: Precision = "fp32"
+    loss: Annotated[Loss, Neutral("cross-entropy")] = "cross-entropy"
     workers: Annotated[int, Field(ge=1), Aside()] = 1
     """Data-parallel workers; they share out each batch, so their number changes rounding only."""
 
@@ -125,24 +93,8 @@ class TrainingConfig(Document):
         return self
 
 
-class Cell(Document):
+class Cell(Axes):
     """One cell of the design: what varies between the runs of one study; None: as the ExperimentSpec says for all."""
-
-    arm: Arm
-    source: Annotated[Slug | None, Aside()]
-    """The name of the default model; its weights decide the result."""
-    training_size: Annotated[int, Field(ge=0)]
-    fold: Annotated[int, Field(ge=1)]
-    seed: int
-    depth: Annotated[int, Field(ge=1)] = 4
-    """Of the network; the paper's 4 goes without saying."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    budget: Budget | None = None
-    freezing: Freezing | None = None
-    train_site: Slug | None = None
-    """The one site that is trained on, where the design is train-on-one-site."""
-    test_site: Slug | None = None
-    """The one site that is tested, where the subsets are sites and not the ones trained on."""
 
     def model(self) -> str:
         """How people call its arm: `fine-tuned from glioma`."""
@@ -158,17 +110,19 @@ class Cell(Document):
         parts = [self.model()]
         if self.training_size:
             parts.append("1 study" if self.training_size == 1 else f"{self.training_size} studies")
-        if self.depth != 4 and self.arm != "rater":
-            parts.append(f"depth {self.depth}")
-        if self.learning_rate is not None:
-            parts.append(f"learning rate {self.learning_rate:g}")
-        parts += [axis.text() for axis in (self.budget, self.freezing) if axis is not None]
-        if self.train_site:
-            parts.append(f"trained on {self.train_site}")
+        if self.arm != "rater":
+            parts += [axis.words(getattr(self, name)) for name, axis in _BESIDE.items() if self._tells(name)]
         parts.append(f"fold {self.fold}" + (f" (tested on {self.test_site})" if self.test_site else ""))
         if self.seed:
             parts.append(f"seed {self.seed}")
         return ", ".join(parts)
+
+    def _tells(self, name: str) -> bool:
+        """Whether it has a value that does not go without saying."""
+        return bool(getattr(self, name) != Cell.model_fields[name].default)
+
+
+_BESIDE = axes_of("stratum", "method or stratum", "method")
 
 
 class Parent(Document):
@@ -256,20 +210,6 @@ class RunSpec(Named):
             experiment=self.experiment,
             run_id=self.run_id,
             task=self.task.name,
-            arm=self.cell.arm,
-            source=self.cell.source,
-            training_size=self.cell.training_size,
             trained_on=len(self.train),
-            fold=self.cell.fold,
-            seed=self.cell.seed,
-            depth=self.architecture.depth,
-            learning_rate=self.cell.learning_rate,
-            budget=self.cell.budget.text() if self.cell.budget else None,
-            freezing=self.cell.freezing.text() if self.cell.freezing else None,
-            train_site=self.cell.train_site,
-            test_site=self.cell.test_site,
+            **self.cell.values(),
         )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"1 {thing}" if number == 1 else f"{number} {thing}s"

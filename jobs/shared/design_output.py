@@ -14,9 +14,9 @@ from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.errors import InputError
 from lesionlab.experiments.cells import cells, trainings
+from storage_schemas.axes import AXES, Arm, axes_of, text_of
 from storage_schemas.experiments import ExperimentSpec, TrainedIn
-from storage_schemas.results import Arm
-from storage_schemas.runs import Budget, Cell, Freezing
+from storage_schemas.runs import Cell
 
 _ARMS: dict[Arm, str] = {"default": "untrained", "rater": "rater", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
 
@@ -25,9 +25,10 @@ def show_design(spec: ExperimentSpec) -> None:
     """Print the settings that all models share, one line per model with its own settings, the training and test subsets
     of each fold, and the number of trainings."""
     models: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells(spec):
-        models.setdefault((_name(spec, cell), *_settings(spec, cell).values()), []).append(cell)
-    titles = ("model", *_settings(spec, cells(spec)[0]))
+    settings = _settings(cells(spec))
+    for cell, own in settings.items():
+        models.setdefault((_name(spec, cell), *own.values()), []).append(cell)
+    titles = ("model", *next(iter(settings.values())))
     shared = {place: arms for place in range(1, len(titles)) if (arms := _sharing(models, place))}
     shown = [place for place in range(len(titles)) if place not in shared and any(model[place] for model in models)]
 
@@ -58,26 +59,30 @@ def _name(spec: ExperimentSpec, cell: Cell) -> str:
 
 def _origin_text(there: TrainedIn) -> str:
     """`de novo in wahlig2023-flair-single, training size 10, fold 1`."""
-    given = {name: getattr(there, name) for name in TrainedIn.model_fields if name not in ("experiment", "arm")}
-    parts = [
-        f"{name.replace('_', ' ')} {value.text() if isinstance(value, Budget | Freezing) else value}"
-        for name, value in given.items()
-        if value is not None
-    ]
+    given = there.given()
+    parts = [f"{AXES[name].title.lower()} {text_of(value)}" for name, value in given.items() if name != "arm"]
     return ", ".join([f"{_ARMS[there.arm]} in {there.experiment}", *parts])
 
 
-def _settings(spec: ExperimentSpec, cell: Cell) -> dict[str, str]:
-    """The settings, apart from training size, in which the models may differ; by column title."""
-    several_depths = len(spec.network_depths) > 1 and cell.arm != "rater"
-    thawed = "none" if spec.freezings and cell.arm == "fine-tuned" else ""
-    return {
-        "depth": str(cell.depth) if several_depths else "",
-        "learning rate": f"{cell.learning_rate:g}" if cell.learning_rate else "",
-        "budget": cell.budget.text() if cell.budget else "",
-        "freezing": cell.freezing.text() if cell.freezing else thawed,
-        "trained on": cell.train_site or "",
+def _settings(planned: Sequence[Cell]) -> dict[Cell, dict[str, str]]:
+    """The settings, apart from training size, in which the models may differ; by cell and column title."""
+    axes = axes_of("stratum", "method or stratum", "method")
+    chosen = {(cell.arm, name): set[object]() for cell in planned for name in axes}
+    for cell in planned:
+        for name in axes:
+            chosen[cell.arm, name].add(getattr(cell, name))
+    networks = {
+        name: set[object]().union(*(own for (arm, axis), own in chosen.items() if axis == name and arm != "rater"))
+        for name in axes
     }
+
+    def text(cell: Cell, name: str) -> str:
+        always = Cell.model_fields[name].default is not None
+        if cell.arm == "rater" or (always and len(networks[name]) == 1):
+            return ""
+        return text_of(getattr(cell, name)) or ("none" if chosen[cell.arm, name] != {None} else "")
+
+    return {cell: {axis.title.lower(): text(cell, name) for name, axis in axes.items()} for cell in planned}
 
 
 def _sharing(models: Mapping[tuple[str, ...], Sequence[Cell]], place: int) -> list[str]:

@@ -13,7 +13,10 @@ from storage_schemas.results import EffectRow
 
 # Each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))
-OTHER = {"default": Condition("default", "mixed", 0), "grader2": Condition("rater", None, 0)}
+OTHER = {
+    "default": Condition(arm="default", source="mixed", training_size=0),
+    "grader2": Condition(arm="rater", source=None, training_size=0),
+}
 SOURCE = {"Default": "mixed", "FT": "mixed", "DN": None, "Grader 2": None}
 ARM = {"Default": "default", "FT": "fine-tuned", "DN": "de-novo", "Grader 2": "rater"}
 
@@ -23,8 +26,8 @@ def printed_table(name: str) -> PerformanceTable:
     lines = [line for line in PRINTED if line["table"] == name]
     means, effects = {}, []
     for line in lines:
-        model = Condition(ARM[line["model"]], SOURCE[line["model"]], int(line["studies"] or 0))
-        other = OTHER.get(line["against"], Condition("de-novo", None, model.training_size))
+        model = Condition(arm=ARM[line["model"]], source=SOURCE[line["model"]], training_size=int(line["studies"] or 0))
+        other = OTHER.get(line["against"], Condition(arm="de-novo", source=None, training_size=model.training_size))
         means[model, line["metric"]] = float(line["mean"]), float(line["se"])
         means[other, line["metric"]] = float(line["other_mean"]), float(line["other_se"])
         effects.append(

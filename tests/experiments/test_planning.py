@@ -13,10 +13,11 @@ from lesionlab.experiments.cells import cells, trainings
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
+from storage_schemas.axes import Freezing
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelCard, ModelName
-from storage_schemas.runs import Freezing, Parent, RunSpec, TrainingConfig
+from storage_schemas.runs import Parent, RunSpec, TrainingConfig
 from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import cohort_of, entry, manifest
 

@@ -66,11 +66,21 @@ def test_what_all_share_is_said_once_and_has_no_column(narrow: Lesionlab, tmp_pa
     ]
 
 
+def test_losses_are_a_column_like_any_other_axis(narrow: Lesionlab, tmp_path: Path) -> None:
+    file = tmp_path / "losses.yaml"
+    file.write_text("\n".join([*EVERY_AXIS.splitlines()[:8], "losses: [cross-entropy, dice-cross-entropy]", ""]))
+    lines = table_of(narrow("plan", file).output)
+    assert [line.split()[-3:] for line in lines if line.startswith(" de novo")] == [
+        ["cross-entropy", "60", "30"],
+        ["dice-cross-entropy", "60", "30"],
+    ]
+
+
 def test_models_that_an_ms_study_trained_are_not_called_default_models(narrow: Lesionlab) -> None:
     output = narrow("plan", "wahlig2023-isbi").output
     assert "default model" not in output
     assert "flair-single-dn-10 as it is" in output
-    assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, fold 1, depth 4\n" in output
+    assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, depth 4, fold 1\n" in output
     assert max(map(len, output.splitlines()[1:])) <= 100
 
 

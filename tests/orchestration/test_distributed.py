@@ -18,7 +18,7 @@ from lesionlab.model.weights import weights_bytes
 from lesionlab.orchestration.distributed import run_distributed
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
-from storage_schemas.runs import Freezing
+from storage_schemas.axes import Freezing
 from tests.training.drawn import draw_study, make_run, taken_over
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

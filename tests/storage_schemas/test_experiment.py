@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from storage_schemas.axes import Budget, Freezing
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.runs import (
-    Budget,
     Cell,
-    Freezing,
     RunSpec,
     TrainingConfig,
 )
@@ -173,7 +172,7 @@ def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) 
         "fold 2 (tested on north), seed 1"
     )
     columns = run.model_copy(update={"cell": cell}).columns()
-    assert (columns.learning_rate, columns.budget, columns.freezing) == (1e-5, "2000 steps", cell.freezing.text())
+    assert (columns.learning_rate, columns.budget, columns.freezing) == (1e-5, cell.budget, cell.freezing)
     assert (columns.test_site, columns.train_site) == ("north", None)
     assert (columns.training_size, columns.trained_on) == (10, len(run.train))
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import pytest
 
+from storage_schemas.axes import Budget, Freezing
 from storage_schemas.base import Document
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelName
-from storage_schemas.runs import Budget, Cell, Elastic, Freezing, Parent, RunSpec, TrainingConfig
+from storage_schemas.runs import Cell, Elastic, Parent, RunSpec, TrainingConfig
 from storage_schemas.versions import CURRENT
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from storage_schemas.axes import Freezing
 from storage_schemas.identity import identity
 from storage_schemas.models import ChannelOrigin
-from storage_schemas.runs import Freezing, TrainingConfig
+from storage_schemas.runs import TrainingConfig
 
 
 def test_every_contradiction_of_a_training_is_reported_at_once() -> None:

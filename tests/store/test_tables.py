@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 from lesionlab.errors import StoreError
 from lesionlab.store.objects import open_store
 from lesionlab.store.tables import read_rows, write_rows
-from storage_schemas.base import Document
+from storage_schemas.axes import Budget, Freezing
+from storage_schemas.base import Document, as_columns
 from storage_schemas.facts import StudyFacts
 from storage_schemas.models import TensorTransfer
 from storage_schemas.results import EffectRow, LesionRow, StudyRow
@@ -36,6 +37,8 @@ NAMED = {
     "study": st.sampled_from(["sub-1", "sub-012_ses-01"]),
     **dict.fromkeys(("site", "train_site", "test_site"), st.sampled_from(["a", "site-b"])),
     "source": st.sampled_from(["glioma", "nan", "none"]),
+    "budget": st.sampled_from([Budget(epochs=1), Budget(epochs=30), Budget(steps=2000)]),
+    "freezing": st.builds(Freezing, epochs=st.none() | st.integers(1, 50)),
 }
 
 
@@ -72,7 +75,7 @@ def test_rows_come_back_equal_and_others_read_the_same(row_type: type[Document],
     write_rows(store, KEY, rows, row_type)
     assert read_rows(store, [KEY], row_type) == rows
 
-    plain = [row.model_dump() for row in rows]
+    plain = [as_columns(row) for row in rows]
     parquet = store.get(KEY)
     table = pq.read_table(io.BytesIO(parquet))
     assert table.to_pylist() == plain
@@ -99,6 +102,33 @@ def test_only_columns_that_may_be_null_are_nullable() -> None:
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
     axes = ["learning_rate", "budget", "freezing", "train_site", "test_site"]
     assert [field.name for field in schema if field.nullable] == ["source", *axes, "sensitivity", "ppv", "dice"]
+
+
+class OldRow(Document):
+    """A column of text, as rows had it before budgets were values."""
+
+    budget: str | None
+
+
+class NewRow(Document):
+    """The same column as a value, and one that came later."""
+
+    budget: Budget | None
+    freezing: Freezing | None = None
+
+
+def test_rows_of_older_code_are_read_as_values_and_lack_nothing() -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [OldRow(budget="30 epochs"), OldRow(budget="2000 steps"), OldRow(budget=None)], OldRow)
+    values = [Budget(epochs=30), Budget(steps=2000), None]
+    assert read_rows(store, [KEY], NewRow) == [NewRow(budget=value) for value in values]
+
+
+def test_a_text_that_is_no_value_is_refused_with_its_column() -> None:
+    store = open_store("memory://")
+    write_rows(store, KEY, [OldRow(budget="for long")], OldRow)
+    with pytest.raises(StoreError, match=rf"{KEY} does not hold NewRow rows: budget: .*found 'for long'"):
+        read_rows(store, [KEY], NewRow)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

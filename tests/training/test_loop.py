@@ -26,7 +26,7 @@ from lesionlab.training.checkpoint import Progress, save_checkpoint
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
 from lesionlab.training.optimizers import build_optimizer
 from storage_schemas import keys
-from storage_schemas.runs import Freezing
+from storage_schemas.axes import Freezing
 from tests.training.drawn import draw_study, interrupted_run, make_run, taken_over
 
 CPU = SoloWorker(torch.device("cpu"))

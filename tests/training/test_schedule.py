@@ -11,8 +11,9 @@ from lesionlab.model.parts import PartedNetwork, Place
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.training.schedule import Length, frozen_in, learning_rate, length_of
+from storage_schemas.axes import Freezing
 from storage_schemas.models import Architecture
-from storage_schemas.runs import Freezing, TrainingConfig
+from storage_schemas.runs import TrainingConfig
 from tests.training.drawn import draw_study, make_run, taken_over
 
 NETWORK = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0)

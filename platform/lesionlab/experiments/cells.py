@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
+from storage_schemas.axes import Arm, TrainedArm
 from storage_schemas.base import Slug
-from storage_schemas.experiments import ExperimentSpec, TestedOn, TrainedArm
-from storage_schemas.results import Arm
+from storage_schemas.experiments import ExperimentSpec, TestedOn
 from storage_schemas.runs import Cell, RunSpec
 
 
@@ -62,14 +62,12 @@ def _trained(spec: ExperimentSpec) -> list[Cell]:
             fold=fold,
             seed=seed,
             depth=depth,
-            learning_rate=learning_rate,
-            budget=budget,
-            freezing=freezing,
+            **trained.values(),
             train_site=spec.target.sites[fold - 1] if by_site else None,
             test_site=None if by_site else _site_of_subset(spec, fold),
         )
         for depth, size, (arm, source) in product(spec.network_depths, spec.training_sizes, _starting_points(spec))
-        for (learning_rate, budget, freezing), fold, seed in product(spec.variants(arm), spec.fold_numbers, spec.seeds)
+        for trained, fold, seed in product(spec.variants(arm), spec.fold_numbers, spec.seeds)
     ]
 
 

@@ -152,7 +152,7 @@ def _parent(spec: ExperimentSpec, cell: Cell, parents: Parents) -> Parent | None
 
 def _training(spec: ExperimentSpec, cell: Cell, parents: Parents) -> TrainingConfig:
     if cell.arm in ("fine-tuned", "de-novo"):
-        return spec.training_of(cell.arm, (cell.learning_rate, cell.budget, cell.freezing))
+        return spec.training_of(cell.arm, cell)
     if cell.source is None:
         return spec.training
     # Inference windows have the size of the patches that the network was trained on.

@@ -1,7 +1,8 @@
 """Rows (the pydantic models of storage_schemas.results) in; one Parquet object out, and back.
 
 fastparquet is known to this module alone. A column may hold null where its row type says so, and only there; null
-stays null. The same rows give the same bytes.
+stays null. A document that has one text is that text in its column, and itself again when read. The same rows give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from lesionlab.errors import StoreError
 from lesionlab.store.base import Store
-from storage_schemas.base import Document
+from storage_schemas.base import Document, OneText, as_columns
 
 Row = TypeVar("Row", bound=Document)
 
@@ -31,7 +32,7 @@ def write_rows(store: Store, key: str, rows: Sequence[Row], row_type: type[Row])
 
     Raises StoreError where a number is not finite: what is undefined is null.
     """
-    records = [row.model_dump() for row in rows]
+    records = [as_columns(row) for row in rows]
     for record in records:
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -81,6 +82,8 @@ def _plain_type(annotation: Any) -> tuple[type, bool]:
     if origin in (Union, UnionType) and len(arguments) == 2 and NoneType in arguments:
         inner = next(argument for argument in arguments if argument is not NoneType)
         return _plain_type(inner)[0], True
+    if isinstance(annotation, type) and issubclass(annotation, OneText):
+        return str, False
     if annotation in _DTYPES:
         return annotation, False
     raise TypeError(f"a column holds int, float, bool or str, or one of these or null; found {annotation}")

@@ -21,13 +21,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from lesionlab.errors import TrainingError
 from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
+from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
 from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of
@@ -200,7 +200,7 @@ def train_epoch(
     for step, batch in zip(length_of(run).steps_of(epoch), cut, strict=False):
         image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
         with arithmetic(worker.device, run.training.precision):
-            loss = cross_entropy(parallel(image_BCIJK), label_BIJK)
+            loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
         if not math.isfinite(value := loss.item()):
             raise TrainingError(
                 f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "

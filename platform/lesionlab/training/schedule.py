@@ -12,8 +12,9 @@ from math import ceil
 from torch import nn
 
 from lesionlab.model.parts import Part, PartedNetwork
+from storage_schemas.axes import Freezing
 from storage_schemas.models import TensorTransfer
-from storage_schemas.runs import Freezing, RunSpec, TrainingConfig
+from storage_schemas.runs import RunSpec, TrainingConfig
 
 _PARTS: dict[str, tuple[Part, ...]] = {"encoder": ("encoder",), "all-but-head": ("encoder", "decoder")}
 """What a Freezing's part means."""

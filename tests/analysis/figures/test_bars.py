@@ -40,8 +40,8 @@ def heights(figure, panel):
 
 @pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True)])
 def test_each_way_of_training_de_novo_has_the_bracket_of_its_own_test(shown):
-    fine_tuned = Condition("fine-tuned", "glioma", 10)
-    ways = [Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3)]
+    fine_tuned = Condition(arm="fine-tuned", source="glioma", training_size=10)
+    ways = [Condition(arm="de-novo", source=None, training_size=10, learning_rate=rate) for rate in (1e-4, 1e-3)]
     summaries = [Summary(model, metric, 0.9, 0.1, 8, 0) for model in (fine_tuned, *ways) for metric in METRICS]
     effects = [
         paired(versus(fine_tuned, way), 0.001 if significant else 0.5, significant=significant)

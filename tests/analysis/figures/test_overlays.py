@@ -17,9 +17,12 @@ from tests.analysis.figures.grey import APART, luminance
 
 SOURCES, RATES = ("mixed-flair", "metastases"), (1e-5, 1e-4)
 MODELS = [
-    *(Condition("default", source, 0) for source in SOURCES),
-    Condition("de-novo", None, 50),
-    *(Condition("fine-tuned", source, 50, learning_rate=rate) for source, rate in product(SOURCES, RATES)),
+    *(Condition(arm="default", source=source, training_size=0) for source in SOURCES),
+    Condition(arm="de-novo", source=None, training_size=50),
+    *(
+        Condition(arm="fine-tuned", source=source, training_size=50, learning_rate=rate)
+        for source, rate in product(SOURCES, RATES)
+    ),
 ]
 
 

@@ -11,13 +11,18 @@ from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.volumes import ByVolume, Sensitivity
 from tests.analysis.figures.grey import told_apart
 
-DE_NOVO = Condition("de-novo", None, 8)
+DE_NOVO = Condition(arm="de-novo", source=None, training_size=8)
 SEVERAL = {
-    "sources": [Condition("fine-tuned", source, 8) for source in ("glioma", "mets", "stroke")],
-    "learning rates": [Condition("fine-tuned", "glioma", 8, learning_rate=rate) for rate in (1e-5, 1e-4)],
-    "freezing": [Condition("fine-tuned", "glioma", 8, freezing=words) for words in (None, "encoder frozen")],
+    "sources": [Condition(arm="fine-tuned", source=source, training_size=8) for source in ("glioma", "mets", "stroke")],
+    "learning rates": [
+        Condition(arm="fine-tuned", source="glioma", training_size=8, learning_rate=rate) for rate in (1e-5, 1e-4)
+    ],
+    "freezing": [
+        Condition(arm="fine-tuned", source="glioma", training_size=8, freezing=words)
+        for words in (None, "encoder frozen")
+    ],
     "both arms at several rates": [
-        Condition(arm, source, 8, learning_rate=rate)
+        Condition(arm=arm, source=source, training_size=8, learning_rate=rate)
         for rate in (1e-5, 1e-4)
         for arm, source in (("fine-tuned", "glioma"), ("de-novo", None))
     ],
@@ -38,12 +43,20 @@ def test_several_ways_of_training_are_told_apart_without_colour(models):
 
 
 def test_three_models_of_each_arm_are_told_apart_without_colour():
-    models = [Condition(arm, f"{n}", 8) for n in range(3) for arm in ("fine-tuned", "de-novo", "default")]
+    models = [
+        Condition(arm=arm, source=f"{n}", training_size=8)
+        for n in range(3)
+        for arm in ("fine-tuned", "de-novo", "default")
+    ]
     assert told_apart([Patch(**look.patch) for look in looks(models).values()])
 
 
 def test_the_first_of_each_arm_looks_as_in_every_figure_and_the_same_at_all_sizes():
-    models = [Condition("fine-tuned", source, size) for size in (4, 8) for source in ("glioma", "mets")]
+    models = [
+        Condition(arm="fine-tuned", source=source, training_size=size)
+        for size in (4, 8)
+        for source in ("glioma", "mets")
+    ]
     found = looks([DE_NOVO, *models])
     first, further = (found[model] for model in models[:2])
     assert (first.fill, first.hatch) == (FILL["fine-tuned"], HATCH["fine-tuned"])

@@ -39,7 +39,10 @@ def pages(drawn_store, plan, rows, lesions):
 
 
 def test_both_methods_at_the_largest_size_are_shown(plan, rows):
-    assert models_on_pages(plan, rows) == (Condition("fine-tuned", "drawn-glioma", 8), Condition("de-novo", None, 8))
+    assert models_on_pages(plan, rows) == (
+        Condition(arm="fine-tuned", source="drawn-glioma", training_size=8),
+        Condition(arm="de-novo", source=None, training_size=8),
+    )
 
 
 def test_before_the_largest_size_has_results_the_largest_that_has_is_shown(plan, rows):

@@ -69,7 +69,7 @@ def test_every_comparison_is_a_line_without_columns_that_say_nothing(rows, cells
 
 
 def test_lesions_are_counted_by_volume_on_both_sides(rows):
-    model = Condition("fine-tuned", "drawn-glioma", 8)
+    model = Condition(arm="fine-tuned", source="drawn-glioma", training_size=8)
     # Missed: one of 80 mm³; spurious: one of 128 mm³.
     sheet = volumes_sheet({model: draw_lesions(rows[0])}, "")
     by_volume = {row[2]: row[3:] for row in sheet.rows}

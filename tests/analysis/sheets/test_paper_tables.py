@@ -78,7 +78,10 @@ def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
         sources.append(
             Source(model=name, trained_in=TrainedIn(experiment="flair", arm=arm, training_size=size, fold=1))
         )
-        models = Condition("default", name, 0), Condition("fine-tuned", name, 17)
+        models = (
+            Condition(arm="default", source=name, training_size=0),
+            Condition(arm="fine-tuned", source=name, training_size=17),
+        )
         for model, means in zip(models, (direct, fine_tuned), strict=True):
             by_metric = zip(("dice", "sensitivity", "ppv"), means, strict=True)
             summaries += [Summary(model, metric, mean, None, 21, 0) for metric, mean in by_metric]
@@ -106,7 +109,10 @@ def test_a_source_that_no_study_trained_keeps_its_name():
 
 def test_an_undefined_value_shows_how_many_are_left():
     (table,) = performance_tables(
-        [Summary(Condition("de-novo", None, 10), metric, 0.5, 0.1, 8, 2) for metric in METRICS],
+        [
+            Summary(Condition(arm="de-novo", source=None, training_size=10), metric, 0.5, 0.1, 8, 2)
+            for metric in METRICS
+        ],
         [],
         "fold-averaged",
     )
@@ -116,8 +122,13 @@ def test_an_undefined_value_shows_how_many_are_left():
 
 
 def test_models_that_differ_in_freezing_or_rate_say_so():
-    frozen = Condition("fine-tuned", "glioma", 10, freezing="encoder frozen", learning_rate=1e-5)
-    free, de_novo = Condition("fine-tuned", "glioma", 10, learning_rate=1e-4), Condition("de-novo", None, 10)
+    frozen = Condition(
+        arm="fine-tuned", source="glioma", training_size=10, freezing="encoder frozen", learning_rate=1e-5
+    )
+    free, de_novo = (
+        Condition(arm="fine-tuned", source="glioma", training_size=10, learning_rate=1e-4),
+        Condition(arm="de-novo", source=None, training_size=10),
+    )
     assert method_name(frozen, [frozen, free, de_novo]) == "FT, learning rate 1e-05, encoder frozen"
     assert method_name(free, [frozen, free, de_novo]) == "FT, learning rate 0.0001, nothing frozen"
     assert method_name(frozen, [frozen, de_novo]) == "FT"
@@ -168,8 +179,8 @@ def test_the_only_depth_of_a_study_has_the_main_table(rows, spec):
 
 def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name():
     """Fine-tuned sensitivity differs from the one de novo, not from the other."""
-    fine_tuned = Condition("fine-tuned", "glioma", 10)
-    slow, fast = (Condition("de-novo", None, 10, learning_rate=rate) for rate in (1e-4, 1e-3))
+    fine_tuned = Condition(arm="fine-tuned", source="glioma", training_size=10)
+    slow, fast = (Condition(arm="de-novo", source=None, training_size=10, learning_rate=rate) for rate in (1e-4, 1e-3))
     summaries = [Summary(model, metric, 0.5, 0.1, 8, 0) for model in (fine_tuned, slow, fast) for metric in METRICS]
     effects = [
         paired(versus(fine_tuned, slow), 0.001, significant=True),
@@ -192,9 +203,9 @@ def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name()
 @pytest.mark.parametrize("depth", [3, 5])
 def test_the_default_stands_before_the_rater_whose_rows_say_another_depth(depth):
     models = [
-        Condition("rater", None, 0),
-        Condition("default", "mixed", 0, depth),
-        Condition("de-novo", None, 10, depth),
+        Condition(arm="rater", source=None, training_size=0),
+        Condition(arm="default", source="mixed", training_size=0, depth=depth),
+        Condition(arm="de-novo", source=None, training_size=10, depth=depth),
     ]
     (table,) = performance_tables(
         [Summary(model, metric, 0.5, 0.1, 8, 0) for model in models for metric in METRICS],

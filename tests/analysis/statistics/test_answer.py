@@ -11,6 +11,7 @@ from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
+from storage_schemas.axes import Budget
 from storage_schemas.experiments import Goal
 from storage_schemas.runs import TrainingConfig
 from tests.analysis.drawn_rows import drawn_rows
@@ -294,7 +295,7 @@ def test_a_method_that_is_wrong_too_often_is_named(rows, cells):
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
-        ("30 epochs", "not run. Larger training sets here also mean more optimiser steps"),
+        (Budget(epochs=30), "not run. Larger training sets here also mean more optimiser steps"),
         (None, "does not say how long"),
     ],
 )
@@ -305,7 +306,7 @@ def test_without_a_budget_control_the_answer_says_what_stays_open(rows, budget, 
 
 
 def test_equal_steps_at_every_size_leave_nothing_open(rows, cells):
-    trained = [row.model_copy(update={"budget": "2000 steps"}) for row in rows]
+    trained = [row.model_copy(update={"budget": Budget(steps=2000)}) for row in rows]
     assert not any(line.startswith("Budget control") for line in answer_to(trained, trained).cautions)
     trainings = {condition_of(cell): TrainingConfig(steps=2000) for cell in cells}
     assert not any(line.startswith("Budget control") for line in answer_to(rows, cells, trainings=trainings).cautions)

@@ -7,7 +7,7 @@ import pytest
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import summarise
 
-DE_NOVO = Condition("de-novo", None, 4)
+DE_NOVO = Condition(arm="de-novo", source=None, training_size=4)
 
 
 def test_mean_and_standard_error_by_hand(table_of):

@@ -176,7 +176,7 @@ def budgets(by_epochs: float, by_steps: float):
 )
 def test_the_budget_control_tells_data_from_steps(by_epochs, by_steps, said):
     control = next(c for c in supplementary_of(budgets(by_epochs, by_steps)).budget if c.metric == "sensitivity")
-    assert [(slope.budget, slope.equal_steps) for slope in control.slopes] == [
+    assert [(slope.budget.text(), slope.equal_steps) for slope in control.slopes] == [
         ("30 epochs", False),
         ("2000 steps", True),
     ]

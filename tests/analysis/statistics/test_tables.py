@@ -114,7 +114,7 @@ def test_p_values_are_written_as_in_the_paper(effects, p, significant, wanted):
     ("mean", "se", "wanted"), [(0.551, 0.0204, "0.55 ± 0.02"), (0.5, None, "0.50"), (None, None, "–")]
 )
 def test_means_are_written_as_in_the_paper(mean, se, wanted):
-    assert mean_se(Summary(Condition("de-novo", None, 4), "ppv", mean, se, 3, 0)) == wanted
+    assert mean_se(Summary(Condition(arm="de-novo", source=None, training_size=4), "ppv", mean, se, 3, 0)) == wanted
 
 
 def test_the_screen_shows_every_line_within_its_width(tables):

@@ -10,7 +10,10 @@ from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from storage_schemas.results import LesionRow
 
-FINE_TUNED, DE_NOVO = Condition("fine-tuned", "glioma", 8), Condition("de-novo", None, 8)
+FINE_TUNED, DE_NOVO = (
+    Condition(arm="fine-tuned", source="glioma", training_size=8),
+    Condition(arm="de-novo", source=None, training_size=8),
+)
 SMALL, LARGE = 2.0, 60.0
 
 

@@ -15,7 +15,7 @@ from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, ne
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, variant
-from storage_schemas.results import Arm
+from storage_schemas.axes import Arm
 
 GROUP_WIDTH = 0.76
 WIDEST_BAR = 0.38

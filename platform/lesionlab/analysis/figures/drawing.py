@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lesionlab.analysis.statistics.conditions import Condition
-from storage_schemas.results import Arm
+from storage_schemas.axes import Arm
 
 TEXT_POINTS = 9
 PNG_DOTS_PER_INCH = 200
@@ -60,13 +60,13 @@ def looks(models: Iterable[Condition]) -> dict[Condition, Look]:
     found: dict[Condition, Look] = {}
     of_arm: Counter[Arm] = Counter()
     chosen = list(models)
-    for way in dict.fromkeys(replace(model, training_size=0) for model in chosen):
+    for way in dict.fromkeys(model.way for model in chosen):
         number, arm = of_arm[way.arm], way.arm
         further = len(found) - len(of_arm)
         hatch = _FURTHER_HATCHES[further % len(_FURTHER_HATCHES)] if number else HATCH[arm]
         found[way] = Look(_paler(FILL[arm], _PALER**number), hatch, HATCH_INK[arm])
         of_arm[arm] += 1
-    return {model: found[replace(model, training_size=0)] for model in chosen}
+    return {model: found[model.way] for model in chosen}
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

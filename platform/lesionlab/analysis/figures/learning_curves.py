@@ -20,7 +20,7 @@ from lesionlab.analysis.figures.drawing import (
 )
 from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.statistics.learning import ArmCurve, Learning
-from storage_schemas.results import Arm
+from storage_schemas.axes import Arm
 
 AXIS_TITLES: dict[Metric, str] = {
     "sensitivity": "Lesionwise sensitivity (fraction)",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from storage_schemas.axes import text_of
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Split
@@ -63,12 +64,10 @@ def _settings(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
 
 
 def _axes(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
-    """What the study varies beside arm, size and fold; empty where it does not."""
-    yield "depths", ", ".join(map(str, spec.depths))
-    yield "learning_rates", "; ".join(f"{arm}: {', '.join(map(str, r))}" for arm, r in spec.learning_rates.items())
-    yield "budgets", ", ".join(budget.text() for budget in spec.budgets)
-    yield "freezings", ", ".join(freezing.text() if freezing else "none" for freezing in spec.freezings)
-    yield "seeds", ", ".join(map(str, spec.seeds))
+    """The lists of values that the study gives beside sizes and folds; empty where it gives none."""
+    for name, values in spec.lists().items():
+        if name not in ("training_sizes", "folds"):
+            yield name, ", ".join(text_of(value) or "none" for value in values)
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.analysis.sheets.numbers import fixed, or_dash, probability, signed
-from lesionlab.analysis.sheets.sheet import Column, Sheet, columns, compact
+from lesionlab.analysis.sheets.sheet import NONE, Column, Sheet, columns, compact
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, condition_of, method, rows_by_condition
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.tables import mean_se
+from storage_schemas.axes import axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.lesion_sizes import detection_by_size
 from storage_schemas.results import EffectRow, LesionRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
-
-_AXES = {
-    "depth": "Depth",
-    "learning_rate": "Learning rate",
-    "budget": "Budget",
-    "freezing": "Freezing",
-    "train_site": "Trained on",
-}
-"""What a study may vary beside arm, size, fold and seed."""
 
 
 def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
@@ -38,7 +30,7 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
         tuple(
             (
                 *(row.study, row.site, method(row.arm, row.source), str(row.training_size)),
-                *(or_dash(getattr(row, axis)) for axis in axes),
+                *(text_of(getattr(row, axis)) or NONE for axis in axes),
                 *(str(number) for number in (row.fold, row.seed)),
                 *(
                     str(count)
@@ -106,7 +98,7 @@ def sites_sheet(rows: Sequence[Row], models: Sequence[Condition], title: str, un
             lines.append(
                 (
                     *(site, method(model.arm, model.source), str(model.training_size)),
-                    *(or_dash(getattr(model, axis)) for axis in axes),
+                    *(text_of(getattr(model, axis)) or NONE for axis in axes),
                     str(len({row.study for row in tested[model]})),
                     *map(mean_se, summaries),
                 )
@@ -134,7 +126,7 @@ def volumes_sheet(lesions: Mapping[Condition, Sequence[LesionRow]], title: str) 
             lines.append(
                 (
                     *(method(model.arm, model.source), str(model.training_size)),
-                    *(or_dash(getattr(model, axis)) for axis in axes),
+                    *(text_of(getattr(model, axis)) or NONE for axis in axes),
                     reference.title(),
                     *(str(reference.lesions), str(reference.hits), fixed(reference.share, 2)),
                     *(str(prediction.lesions), str(prediction.hits), fixed(prediction.share, 2)),
@@ -175,14 +167,17 @@ def hashes_sheet(hashes: Iterable[tuple[str, str, str]], title: str) -> Sheet:
 
 
 def varying_axes(models: Sequence[Condition]) -> dict[str, str]:
-    """Attribute and title of every further axis on which the models differ; untrained ones have but a depth."""
-    trained = [model for model in models if model.trained]
+    """Name and title of every axis, beside arm, source and size, on which the models differ.
+
+    Untrained models count where they have a value: default models have a depth. A rater is no network.
+    """
     networks = [model for model in models if model.arm != "rater"]
-    return {
-        axis: title
-        for axis, title in _AXES.items()
-        if len({getattr(model, axis) for model in (networks if axis == "depth" else trained)}) > 1
-    }
+    found = {}
+    for name, axis in axes_of("stratum", "method or stratum", "method").items():
+        values = [(model.trained, getattr(model, name)) for model in networks]
+        if len({value for trained, value in values if trained or value is not None}) > 1:
+            found[name] = axis.title
+    return found
 
 
 _VERDICTS = {"quarantined": "excluded", "repaired": "repaired", "pass": "passed"}

@@ -9,8 +9,8 @@ from lesionlab.analysis.sheets.key import Comparison, comparisons, key_of
 from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns
 from lesionlab.analysis.statistics.conditions import Condition, Metric
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, mean_se, method_name, p_text, short_name
+from storage_schemas.axes import Arm
 from storage_schemas.experiments import ExperimentSpec, Source
-from storage_schemas.results import Arm
 from storage_schemas.tasks import Task
 
 PAPER = "Wahlig et al. 2023"

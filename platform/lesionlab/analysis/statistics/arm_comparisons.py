@@ -75,9 +75,9 @@ def observations(
 
 
 def _by_model(trained: Sequence[Condition], arm: str) -> list[tuple[Condition, ...]]:
-    """The conditions of an arm, by its ways of training (source, learning rate, freezing); each over its sizes."""
+    """The conditions of an arm, by its ways of training (source and method); each over its sizes."""
     ways = defaultdict(list)
     for condition in trained:
         if condition.arm == arm:
-            ways[condition.source, condition.learning_rate, condition.freezing].append(condition)
+            ways[condition.way].append(condition)
     return [tuple(sorted(way, key=lambda condition: condition.training_size)) for way in ways.values()]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lesionlab.analysis.methods.mixed import MixedModel, Term
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition, Metric
+from storage_schemas.axes import Budget
 from storage_schemas.runs import TrainingConfig
 
 NOT_RUN = (
@@ -32,9 +33,13 @@ SLOPE = "doubling of the training size"
 class Slope:
     """What one doubling of the training size adds under one budget; no term where the model could not be fitted."""
 
-    budget: str
-    equal_steps: bool
+    budget: Budget
     term: Term | None
+
+    @property
+    def equal_steps(self) -> bool:
+        """Whether every training size had the same optimiser steps."""
+        return self.budget.steps is not None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class BudgetControl:
 
     def text(self) -> str:
         """`sensitivity per doubling of N: +0.050 [0.031, 0.069] under 30 epochs, … ; …`."""
-        told = ", ".join(f"{_shown(slope.term)} under {slope.budget}" for slope in self.slopes)
+        told = ", ".join(f"{_shown(slope.term)} under {slope.budget.text()}" for slope in self.slopes)
         return f"{self.metric} per doubling of N, {self.comparison}, depth {self.depth}: {told}; {self._conclusion()}."
 
     def _conclusion(self) -> str:
@@ -70,13 +75,13 @@ def budget_controls(models: Sequence[tuple[ArmComparison, Metric, MixedModel]]) 
     for arm_comparison, metric, model in models:
         budget = arm_comparison.conditions[0].budget
         if budget is not None:
-            alike[_Alike.of(arm_comparison, metric)].append(Slope(budget, "step" in budget, _slope_of(model)))
+            alike[_Alike.of(arm_comparison, metric)].append(Slope(budget, _slope_of(model)))
     return tuple(
         BudgetControl(
             same.metric,
             same.comparison,
             same.conditions[0].depth,
-            tuple(sorted(slopes, key=lambda slope: (slope.equal_steps, slope.budget))),
+            tuple(sorted(slopes, key=lambda slope: (slope.equal_steps, slope.budget.text()))),
         )
         for same, slopes in alike.items()
         if {slope.equal_steps for slope in slopes} == {True, False}
@@ -93,7 +98,7 @@ def _has_equal_steps(model: Condition, training: TrainingConfig | None) -> bool 
     """Whether this model's budget is in steps; None where nothing says so."""
     if training is not None:
         return training.steps is not None
-    return None if model.budget is None else "step" in model.budget
+    return None if model.budget is None else model.budget.steps is not None
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class _Alike:
         return cls(
             metric,
             arm_comparison.name,
-            tuple(replace(condition, budget=None) for condition in arm_comparison.conditions),
+            tuple(condition.model_copy(update={"budget": None}) for condition in arm_comparison.conditions),
         )
 
 

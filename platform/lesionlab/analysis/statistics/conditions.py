@@ -10,33 +10,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.axes import AXES, Arm, ModelAxes, axes_of, text_of
 from storage_schemas.experiments import Undefined
-from storage_schemas.results import Arm
-from storage_schemas.runs import Budget, Cell, Freezing
+from storage_schemas.runs import Cell
 
 Metric = Literal["sensitivity", "ppv", "dice"]
 METRICS: tuple[Metric, ...] = ("sensitivity", "ppv", "dice")
 
 R = TypeVar("R", bound=Row)
 
+_Stratum = dict[str, Any]
+"""What the compared models share, by axis."""
+
 _TABLE_ORDER: tuple[Arm, ...] = ("default", "rater", "fine-tuned", "de-novo")
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(ModelAxes):
     """One arm (and its source) at one training size; 0 studies for the default model and the second rater."""
-
-    arm: Arm
-    source: str | None
-    training_size: int
-    depth: int = 4
-    learning_rate: float | None = None
-    budget: str | None = None
-    freezing: str | None = None
-    train_site: str | None = None
 
     @property
     def trained(self) -> bool:
@@ -46,8 +39,14 @@ class Condition:
     @property
     def model(self) -> str:
         """The method without its size: `fine-tuned from glioma at learning rate 1e-05`, `default model glioma`."""
-        rate = "" if self.learning_rate is None else f" at learning rate {self.learning_rate:g}"
-        return method(self.arm, self.source) + rate + (f", {self.freezing}" if self.freezing else "")
+        chosen = ((axis, getattr(self, name)) for name, axis in _METHOD.items())
+        told = (axis.joint + axis.words(value) for axis, value in chosen if value is not None)
+        return method(self.arm, self.source) + "".join(told)
+
+    @property
+    def way(self) -> Condition:
+        """The same at no size: equal for all sizes of one way of training."""
+        return self.model_copy(update={"training_size": 0})
 
     def title(self) -> str:
         """How people call this condition within its stratum: `fine-tuned from glioma, 10 studies`."""
@@ -94,17 +93,7 @@ def method(arm: Arm, source: str | None) -> str:
 
 def condition_of(cell: Cell | Row) -> Condition:
     """Which condition a planned cell or a result row belongs to."""
-    budget, freezing = cell.budget, cell.freezing
-    return Condition(
-        arm=cell.arm,
-        source=cell.source,
-        training_size=cell.training_size,
-        depth=cell.depth,
-        learning_rate=cell.learning_rate,
-        budget=budget.text() if isinstance(budget, Budget) else budget,
-        freezing=freezing.text() if isinstance(freezing, Freezing) else freezing,
-        train_site=cell.train_site,
-    )
+    return cell.only(Condition)
 
 
 def conditions(cells: Iterable[Cell | Row]) -> tuple[Condition, ...]:
@@ -121,25 +110,25 @@ def places(cells: Iterable[Cell | Row]) -> frozenset[Place]:
 def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
     """The conditions that may be compared with each other, one group a stratum.
 
-    Depth, budget and the site that was trained on are always shared. The learning rate is where both arms were trained
-    at the same several ones; otherwise it is the arm's own choice, as freezing always is. A default model belongs to
-    every stratum of its depth, a rater to all.
+    An axis of the role "stratum" is always shared. One of the role "method or stratum" is where both arms were trained
+    with the same several values; otherwise it is the arm's own choice. A default model belongs to every stratum that
+    has its values (of depth), a rater to all.
     """
     every = _ordered(set(planned))
     trained = [condition for condition in every if condition.trained]
-    by_rate = _rates_are_shared(trained)
-
-    def stratum(condition: Condition) -> _Stratum:
-        rate = condition.learning_rate if by_rate else None
-        return _Stratum(condition.depth, condition.budget, rate, condition.train_site)
+    axes = _stratifying(trained)
 
     def belongs(condition: Condition, to: _Stratum) -> bool:
+        own = _stratum(condition, axes)
         if condition.trained:
-            return stratum(condition) == to
-        return condition.arm == "rater" or condition.depth == to.depth
+            return own == to
+        return condition.arm == "rater" or all(own[name] in (None, to[name]) for name in axes)
 
-    found = list(dict.fromkeys(stratum(condition) for condition in trained or every))
-    return tuple(Group(to.words(found), _in_table([c for c in every if belongs(c, to)])) for to in found)
+    found: list[_Stratum] = []
+    for condition in trained or every:
+        if (stratum := _stratum(condition, axes)) not in found:
+            found.append(stratum)
+    return tuple(Group(_words(to, found), _in_table([c for c in every if belongs(c, to)])) for to in found)
 
 
 def rows_of(condition: Condition, rows: Iterable[R]) -> list[R]:
@@ -192,29 +181,32 @@ def mean_of_defined(values: Iterable[float | None]) -> float | None:
     return fmean(kept) if kept else None
 
 
-@dataclass(frozen=True)
-class _Stratum:
-    depth: int
-    budget: str | None
-    learning_rate: float | None
-    train_site: str | None
-
-    def words(self, among: Sequence[_Stratum]) -> str:
-        """What tells it from the others."""
-        told = (
-            ({to.depth for to in among}, f"depth {self.depth}"),
-            ({to.budget for to in among}, self.budget or "the training's own budget"),
-            ({to.learning_rate for to in among}, f"learning rate {self.learning_rate or 0:g}"),
-            ({to.train_site for to in among}, f"trained on {self.train_site}"),
-        )
-        return ", ".join(words for found, words in told if len(found) > 1)
+def _stratum(condition: Condition, axes: Iterable[str]) -> _Stratum:
+    return {name: getattr(condition, name) for name in axes}
 
 
-def _rates_are_shared(trained: Sequence[Condition]) -> bool:
-    rates: dict[Arm, set[float | None]] = defaultdict(set)
+def _words(stratum: _Stratum, among: Sequence[_Stratum]) -> str:
+    """What tells it from the others."""
+    return ", ".join(
+        AXES[name].words(value) for name, value in stratum.items() if any(other[name] != value for other in among)
+    )
+
+
+def _stratifying(trained: Sequence[Condition]) -> list[str]:
+    """The axes whose values are strata, in their order."""
+    return [
+        name
+        for name, axis in axes_of("stratum", "method or stratum").items()
+        if axis.role == "stratum" or _is_shared(name, trained)
+    ]
+
+
+def _is_shared(name: str, trained: Sequence[Condition]) -> bool:
+    """Whether both arms, or the only one, were trained with the same several values of this axis."""
+    values: dict[Arm, set[object]] = defaultdict(set)
     for condition in trained:
-        rates[condition.arm].add(condition.learning_rate)
-    first, *others = rates.values() or ({None},)
+        values[condition.arm].add(getattr(condition, name))
+    first, *others = values.values() or ({None},)
     return len(first) > 1 and all(other == first for other in others)
 
 
@@ -224,13 +216,18 @@ def _in_table(together: Iterable[Condition]) -> tuple[Condition, ...]:
 
 
 def _ordered(found: Iterable[Condition]) -> tuple[Condition, ...]:
-    return tuple(
-        sorted(
-            found,
-            key=lambda c: (
-                (c.depth, c.train_site or "", c.budget or ""),
-                (c.training_size, _TABLE_ORDER.index(c.arm), c.source or ""),
-                (c.learning_rate or 0.0, c.freezing or ""),
-            ),
-        )
-    )
+    def place(condition: Condition) -> tuple[object, ...]:
+        model = (condition.training_size, _TABLE_ORDER.index(condition.arm), condition.source or "")
+        strata, method = ([_sortable(getattr(condition, name)) for name in axes] for axes in (_STRATUM, _METHOD))
+        return strata, model, method
+
+    return tuple(sorted(found, key=place))
+
+
+def _sortable(value: object) -> tuple[float, str]:
+    """Numbers by size, all else by its text; no value comes first."""
+    return (value, "") if isinstance(value, int | float) else (0.0, text_of(value))
+
+
+_METHOD = axes_of("method", "method or stratum")
+_STRATUM = axes_of("stratum")

@@ -29,8 +29,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import condition_of
 from lesionlab.errors import InputError
-from storage_schemas.base import Document, Sha256
-from storage_schemas.results import Arm, Fraction
+from storage_schemas.axes import Arm, Axes
+from storage_schemas.base import Fraction, Sha256
 
 ARMS: dict[str, Arm] = {
     "fine-tuned": "fine-tuned",
@@ -65,7 +65,7 @@ def _word(text: str) -> str:
 Name = Annotated[str, AfterValidator(_word)]
 
 
-class TableRow(Document):
+class TableRow(Axes):
     """One line; fields as in StudyRow. What has a default here may be absent from the table."""
 
     study: Name
@@ -73,21 +73,17 @@ class TableRow(Document):
     site: Name
     arm: Annotated[Arm, BeforeValidator(_arm)]
     training_size: Annotated[int, Field(ge=0)] = 0
-    fold: Annotated[int, Field(ge=1)]
     sensitivity: Fraction | None = None
     ppv: Fraction | None = None
     source: str | None = None
     """Default model; needed only where there are several."""
     seed: int = 0
-    depth: Annotated[int, Field(ge=1)] = 4
     dice: Fraction | None = None
     position: Annotated[int, Field(ge=1)] = 1
     """Place in the test subset; what a study is called says nothing about it, so without it no test rests on places."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    budget: str | None = None
-    freezing: str | None = None
     train_site: str | None = None
     """Only where networks were trained on one site each."""
+    test_site: str | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> TableRow:
@@ -100,6 +96,7 @@ class TableRow(Document):
 
 
 REQUIRED = ("study", "patient", "site", "arm", "training_size", "fold", "sensitivity", "ppv")
+OPTIONAL = tuple(name for name in TableRow.model_fields if name not in REQUIRED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class Table:
     sha256: Sha256
     """Of the file."""
     columns: tuple[str, ...]
-    """Those that were read, in the order of TableRow."""
+    """Those that were read: the required ones, then the others."""
     rows: tuple[TableRow, ...]
 
 
@@ -124,7 +121,7 @@ def read_table(path: Path) -> Table:
     records = _records(path, data)
     faults: list[str] = []
     lines = [(number, row) for number, record in records if (row := _row(number, record, faults)) is not None]
-    columns = tuple(name for name in TableRow.model_fields if name in records[0][1])
+    columns = tuple(name for name in (*REQUIRED, *OPTIONAL) if name in records[0][1])
     faults += [*_twice(lines), *_two_owners(lines), *(_two_at_one_place(lines) if "position" in columns else ())]
     if faults:
         raise InputError(*(f"{path}, {fault}" for fault in faults))
@@ -201,9 +198,9 @@ def _header_faults(names: Sequence[str]) -> Iterable[str]:
         yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"line 1: column {name!r} is there {names.count(name)} times"
-    optional = [name for name in TableRow.model_fields if name not in names and name not in REQUIRED]
+    absent = [name for name in OPTIONAL if name not in names]
     for name in names:
-        meant = get_close_matches(name, optional, n=1, cutoff=0.8)
+        meant = get_close_matches(name, absent, n=1, cutoff=0.8)
         if meant and name not in TableRow.model_fields:
             yield f"line 1: column {name!r} is not known; if {meant[0]!r} is meant, call it that"
 

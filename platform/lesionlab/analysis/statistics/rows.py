@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from storage_schemas.results import Arm
+from storage_schemas.axes import Arm, Narrower
 
 
 class Row(Protocol):
@@ -40,20 +40,9 @@ class Row(Protocol):
     @property
     def seed(self) -> int: ...
 
-    @property
-    def depth(self) -> int: ...
-
-    @property
-    def learning_rate(self) -> float | None: ...
-
-    @property
-    def budget(self) -> str | None: ...
-
-    @property
-    def freezing(self) -> str | None: ...
-
-    @property
-    def train_site(self) -> str | None: ...
+    def only(self, kind: type[Narrower]) -> Narrower:
+        """Its axes, all or some of them."""
+        ...
 
     @property
     def sensitivity(self) -> float | None: ...

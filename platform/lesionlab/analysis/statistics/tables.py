@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import StringIO
 
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
@@ -22,6 +22,8 @@ from lesionlab.analysis.statistics.comparisons import (
 )
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, Group, Metric, groups
 from lesionlab.analysis.statistics.summary import Summary
+from storage_schemas.axes import axes_of, told
+from storage_schemas.base import as_columns
 from storage_schemas.results import EffectRow, StudyRow
 
 METRIC_TITLES: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice (our addition)"}
@@ -117,12 +119,11 @@ def method_name(condition: Condition, among: Sequence[Condition]) -> str:
 def variant(condition: Condition, among: Sequence[Condition]) -> tuple[str, ...]:
     """What tells a model from others of its arm: `("learning rate 1e-05", "nothing frozen")`; empty where nothing."""
     alike = [other for other in among if other.arm == condition.arm]
-    rate = "default" if condition.learning_rate is None else f"{condition.learning_rate:g}"
-    told = (
-        ({other.learning_rate for other in alike}, f"learning rate {rate}"),
-        ({other.freezing for other in alike}, condition.freezing or "nothing frozen"),
+    return tuple(
+        axis.words(getattr(condition, name))
+        for name, axis in axes_of("method", "method or stratum").items()
+        if len({getattr(other, name) for other in alike}) > 1
     )
-    return tuple(words for found, words in told if len(found) > 1)
 
 
 def performance_csv(tables: Sequence[PerformanceTable]) -> str:
@@ -133,14 +134,16 @@ def performance_csv(tables: Sequence[PerformanceTable]) -> str:
     """
     several = any(len(table.ways_de_novo) > 1 for table in tables)
     ways = dict.fromkeys(way for table in tables for way in table.ways_de_novo) if several else None
-    return csv_text([_record(table, line, ways) for table in tables for line in table.lines])
+    axes = told(model for table in tables for model in table.models)
+    return csv_text([_record(table, line, axes, ways) for table in tables for line in table.lines])
 
 
 def summary_csv(summaries: Sequence[Summary]) -> str:
     """Every mean, SE, n and number of undefined values."""
+    axes = told(summary.condition for summary in summaries)
     return csv_text(
         [
-            _model_columns(s.condition)
+            _model_columns(s.condition, axes)
             | {"metric": s.metric, "mean": s.mean, "se": s.se, "n": s.n, "undefined": s.undefined}
             for s in summaries
         ]
@@ -161,8 +164,8 @@ def effects_csv(effects: Sequence[EffectRow]) -> str:
 
 def studies_csv(rows: Iterable[StudyRow]) -> str:
     """Every tested study under every model; without the inference time, which differs between equal runs."""
-    own = [row.model_dump(exclude={"inference_s"}, exclude_unset=True) for row in rows]
-    written = [name for name in StudyRow.model_fields if any(name in row for row in own)]
+    own = [{name: value for name, value in as_columns(row).items() if name in row.model_fields_set} for row in rows]
+    written = [name for name in StudyRow.model_fields if name != "inference_s" and any(name in row for row in own)]
     return csv_text([{name: row.get(name) for name in written} for row in own])
 
 
@@ -214,10 +217,9 @@ def _line(
     return Line(model, {s.metric: measure(s) for s in summaries if s.condition == model})
 
 
-def _record(table: PerformanceTable, line: Line, ways: Iterable[str] | None) -> dict[str, object]:
-    record: dict[str, object] = {"stratum": table.stratum, "default_model": table.source} | _model_columns(
-        line.condition
-    )
+def _record(table: PerformanceTable, line: Line, axes: Sequence[str], ways: Iterable[str] | None) -> dict[str, object]:
+    record: dict[str, object] = {"stratum": table.stratum, "default_model": table.source}
+    record |= _model_columns(line.condition, axes)
     for metric in METRICS:
         measure = line.measures[metric]
         summary = measure.summary
@@ -240,5 +242,6 @@ def _record(table: PerformanceTable, line: Line, ways: Iterable[str] | None) -> 
     return record
 
 
-def _model_columns(condition: Condition) -> dict[str, object]:
-    return asdict(condition)
+def _model_columns(condition: Condition, axes: Iterable[str]) -> dict[str, object]:
+    columns = as_columns(condition)
+    return {name: columns[name] for name in axes}
