@@ -20,10 +20,13 @@ from storage_schemas.base import Document, OneText, Slug
 from storage_schemas.identity import Aside, Neutral
 
 Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
-"""de-novo: de_novo weights. fine-tuned: from a default model. default: that model itself, untrained on the target.
+"""de-novo: randomly initialised. fine-tuned: from a default model. default: that model itself, untrained on the target.
 rater: the second human rater's masks, scored as if a model had drawn them."""
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+"""As `training.optimizers` makes it."""
 
 Loss = Literal["cross-entropy", "dice-cross-entropy"]
 """dice-cross-entropy: their sum with soft Dice over the batch, as in nnU-Net (Isensee et al. 2021)."""
@@ -142,6 +145,11 @@ class TrainingAxes(Document):
     loss: Annotated[
         Loss | None,
         Axis("Loss", "stratum", phrase="{} loss", absent="the training's own loss", listed="losses"),
+        Neutral(None),
+    ] = None
+    optimizer: Annotated[
+        Optimizer | None,
+        Axis("Optimizer", "stratum", absent="the training's own optimizer", listed="optimizers"),
         Neutral(None),
     ] = None
 

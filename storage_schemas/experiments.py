@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from storage_schemas.axes import AXES, Budget, Freezing, Loss, TrainedArm, TrainingAxes, axes_in
+from storage_schemas.axes import AXES, Budget, Freezing, Loss, Optimizer, TrainedArm, TrainingAxes, axes_in
 from storage_schemas.base import Digest, Document, Fraction, Named, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
@@ -127,6 +127,8 @@ class ExperimentSpec(Document):
     """Empty: the training's."""
     freezings: tuple[Freezing | None, ...] = ()
     """Of fine-tuned networks; null in the list: nothing frozen. Empty: the training's."""
+    optimizers: tuple[Optimizer, ...] = ()
+    """Empty: the training's."""
     losses: tuple[Loss, ...] = ()
     """Empty: the training's."""
     architecture: Architecture = Architecture()

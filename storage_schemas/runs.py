@@ -6,11 +6,11 @@ Every default is the paper's (Wahlig et al. 2023) or, where it is silent, the on
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from storage_schemas.axes import Axes, Freezing, Loss, axes_of
+from storage_schemas.axes import Axes, Freezing, Loss, Optimizer, axes_of
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
@@ -19,8 +19,6 @@ from storage_schemas.models import Adaptation, Architecture, InferenceConfig, Mo
 from storage_schemas.results import CellColumns
 from storage_schemas.tasks import Task
 from storage_schemas.versions import ResultVersions
-
-Optimizer = Literal["adam", "adamw", "sgd"]
 
 
 class Elastic(Document):

@@ -88,7 +88,7 @@ def test_repeats_and_the_default_models_to_be_trained_first_are_told(narrow: Les
     file = tmp_path / "wide.yaml"
     file.write_text(EVERY_AXIS + "seeds: [1, 2, 3]\n")
     lines = narrow("plan", file).output.splitlines()
-    assert "seeds: 1, 2, 3; each training is made 3 times" in lines
+    assert "seeds: 1, 2, 3; each training is repeated 3 times" in lines
     assert lines[-2] == "to be trained first, where not registered yet: mixed-flair, metastases at depths 3, 4"
 
 
