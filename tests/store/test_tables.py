@@ -32,7 +32,7 @@ KEY = "results/s/part-1.parquet"
 # Text that careless readers take for something else, and text outside ASCII.
 TEXT = st.sampled_from(["", "NaN", "nan", "None", "null", "<NA>", "1", "true", "µ × –", "a\nb"]) | st.text(max_size=8)
 NAMED = {
-    "experiment": st.just("small"),
+    **dict.fromkeys(("experiment", "task"), st.just("small")),
     "run_id": st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
     "study": st.sampled_from(["sub-1", "sub-012_ses-01"]),
     **dict.fromkeys(("site", "train_site", "test_site"), st.sampled_from(["a", "site-b"])),
@@ -100,7 +100,7 @@ def test_only_columns_that_may_be_null_are_nullable() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [], StudyRow)
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
-    axes = ["learning_rate", "budget", "freezing", "train_site", "test_site"]
+    axes = ["learning_rate", "budget", "freezing", "loss", "train_site", "test_site"]
     assert [field.name for field in schema if field.nullable] == ["source", *axes, "sensitivity", "ppv", "dice"]
 
 
