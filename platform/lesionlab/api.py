@@ -159,13 +159,15 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use. Raises AttributeError for any other name."""
-    if name not in _HOME:
-        raise AttributeError(f"lesionlab.api has no name {name!r}; its names are {', '.join(__all__)}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take every name for one of the module's
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use. Raises AttributeError for any other name."""
+        if name not in _HOME:
+            raise AttributeError(f"lesionlab.api has no name {name!r}; its names are {', '.join(__all__)}")
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

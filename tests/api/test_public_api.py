@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -39,7 +40,7 @@ CALLABLES = {name: getattr(api, name) for name in FUNCTIONS} | {
 
 def test_python_and_type_checkers_find_the_same_names_in_the_same_modules() -> None:
     tree = ast.parse(Path(api.__file__).read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name)]
     typed = {
         (node.module, alias.asname)
         for node in block.body
@@ -87,6 +88,12 @@ def test_every_parameter_and_result_is_annotated(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in CLASSES if issubclass(getattr(api, name), BaseModel)])
 def test_every_field_of_a_document_is_annotated(name: str) -> None:
     assert all(field.annotation is not None for field in getattr(api, name).model_fields.values())
+
+
+def test_every_package_that_is_shipped_says_that_it_is_typed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert [package for package in packages if not (ROOT / package / "py.typed").is_file()] == []
 
 
 def imported_by(code: str) -> set[str]:
