@@ -89,7 +89,7 @@ def test_repeats_and_the_default_models_to_be_trained_first_are_told(narrow: Les
     file.write_text(EVERY_AXIS + "seeds: [1, 2, 3]\n")
     lines = narrow("plan", file).output.splitlines()
     assert "seeds: 1, 2, 3; each training is repeated 3 times" in lines
-    assert lines[-2] == "to be trained first, where not registered yet: mixed-flair, metastases at depths 3, 4"
+    assert lines[-2] == "default models to pretrain if not yet registered: mixed-flair, metastases at depths 3, 4"
 
 
 def test_a_figure_that_cannot_be_written_is_one_message(lesionlab: Lesionlab, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_only_columns_that_may_be_null_are_nullable() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [], StudyRow)
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
-    axes = ["learning_rate", "budget", "freezing", "loss", "train_site", "test_site"]
+    axes = ["learning_rate", "budget", "freezing", "loss", "optimizer", "train_site", "test_site"]
     assert [field.name for field in schema if field.nullable] == ["source", *axes, "sensitivity", "ppv", "dice"]
 
 
