@@ -191,7 +191,7 @@ def test_a_model_of_another_study_is_not_tested_on_what_trained_it(store: Store,
     again = {"cohort": "arms-ms", "design": "leave-one-patient-out", "patients": 4}
     leaking = going_on(target=spec(target=again).target)
     pretrain_sources(leaking, store, tmp_path, plain=True)
-    with pytest.raises(SpecError, match="cohort arms-ms, which trained it, shares images"):
+    with pytest.raises(SpecError, match="source arms-ft-2: its training cohort arms-ms shares images or patients"):
         resolve_plan(leaking, store)
 
 
