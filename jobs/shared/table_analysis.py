@@ -17,6 +17,7 @@ from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.statistics.external import read_table, unit_of
 from lesionlab.analysis.statistics.supplementary import Options
+from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import InputError
 from storage_schemas.experiments import Goal, Undefined
 
@@ -38,7 +39,7 @@ def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | N
     table = read_table(rows)
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
     console.print(as_text(found.tables))
-    console.print(found.answer.text())
+    console.print(answer_text(found.answer).text())
     if out is not None:
         save_files(table_report(table, found), out)
         console.print(f"report: {out / PAGE}")

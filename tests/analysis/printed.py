@@ -1,15 +1,14 @@
-"""The numbers of Tables 3, 5 and 6 of Wahlig et al. 2023, as they would come out of the statistics."""
+"""The numbers of Tables 3, 5 and 6 of Wahlig et al. 2023, in the form of our statistics."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-from lesionlab.analysis.statistics.comparisons import versus
-from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.conditions import METRICS, Condition, Stratum
+from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
-from storage_schemas.results import EffectRow
 
 # Each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))
@@ -31,18 +30,17 @@ def printed_table(name: str) -> PerformanceTable:
         means[model, line["metric"]] = float(line["mean"]), float(line["se"])
         means[other, line["metric"]] = float(line["other_mean"]), float(line["other_se"])
         effects.append(
-            EffectRow(
+            Effect(
                 metric=line["metric"],
                 test="paired-t" if line["against"] == "method" else "unpaired-t",
-                comparison=versus(model, other),
-                training_size=model.training_size,
+                stratum=Stratum(),
+                pair=Pair(model, other),
                 n=10,
                 n_other=None,
                 undefined=0,
                 difference=None,
                 statistic=None,
                 p=0.0001 if line["less_than"] == "1" else float(line["p"]),
-                p_bonferroni=None,
                 family=int(line["m"]),
                 significant=line["starred"] == "1",
             )
@@ -57,20 +55,19 @@ def printed_table(name: str) -> PerformanceTable:
     return table
 
 
-def paired(comparison: str, p: float, *, significant: bool, size: int = 10) -> EffectRow:
-    """The paired test of sensitivity that two hand-written models have."""
-    return EffectRow(
+def paired(fine_tuned: Condition, de_novo: Condition, p: float, *, significant: bool) -> Effect:
+    """The paired test of sensitivity of two hand-written models."""
+    return Effect(
         metric="sensitivity",
         test="paired-t",
-        comparison=comparison,
-        training_size=size,
+        stratum=Stratum(),
+        pair=Pair(fine_tuned, de_novo),
         n=8,
         n_other=None,
         undefined=0,
         difference=0.1,
         statistic=None,
         p=p,
-        p_bonferroni=None,
         family=2,
         significant=significant,
     )

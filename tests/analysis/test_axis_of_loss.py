@@ -8,11 +8,12 @@ from io import StringIO
 import pytest
 
 from lesionlab.analysis.sheets.listings import sites_sheet, studies_sheet
+from lesionlab.analysis.sheets.records import performance_csv, studies_csv, summary_csv
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import conditions, groups
+from lesionlab.analysis.statistics.conditions import Stratum, conditions, groups
 from lesionlab.analysis.statistics.external import read_table
 from lesionlab.analysis.statistics.summary import summarise
-from lesionlab.analysis.statistics.tables import performance_csv, performance_tables, studies_csv, summary_csv
+from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.errors import InputError
 from lesionlab.store.objects import open_store
 from lesionlab.store.tables import read_rows, write_rows
@@ -37,7 +38,7 @@ def records(text):
 
 def test_models_of_two_losses_are_compared_in_tables_of_their_own(varied):
     found = groups(conditions(varied))
-    assert [group.stratum for group in found] == ["cross-entropy loss", "dice-cross-entropy loss"]
+    assert [group.stratum for group in found] == [Stratum((("loss", loss),)) for loss in LOSSES]
     for group in found:
         assert len({model.loss for model in group.trained}) == 1
         assert [model.arm for model in group.conditions if not model.trained] == ["default"]

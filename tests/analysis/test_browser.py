@@ -15,10 +15,10 @@ import pytest
 
 from jobs.shared.report_folder import save_files, save_report
 from lesionlab.analysis.report import table_report
+from lesionlab.analysis.sheets.records import csv_text
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.external import read_table, unit_of
 from lesionlab.analysis.statistics.supplementary import Options
-from lesionlab.analysis.statistics.tables import csv_text
 from tests.analysis.drawn_rows import drawn_rows
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -1,1 +1,1 @@
-"""The statistics job: result rows and predictions in; tests, tables, figures and one report out."""
+"""Analyse result rows and predictions: statistics, tables, figures and one report."""

@@ -1,4 +1,4 @@
-"""A plan and the store in; what its report shows beside the study rows out: who, how split, every lesion."""
+"""Read what the report of a plan shows besides its study rows: manifest, split, facts, quality control, lesions."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the store holds of the labelled studies of a plan."""
+    """What the store holds on the labelled studies of a plan."""
 
     manifest: Manifest
     split: Split
     facts: tuple[StudyFacts, ...]
-    """Of the studies that passed; none where the cohort was brought in before facts were kept."""
+    """Of the studies that passed; none if the cohort was preprocessed before facts were kept."""
     verdicts: tuple[VerdictRow, ...]
-    """Every finding at the door; of older cohorts those of excluded studies only."""
+    """Every finding of quality control; for older cohorts those of excluded studies only."""
     lesions: Mapping[Digest, Sequence[LesionRow]]
-    """By run, of every run that has results."""
+    """By run, for every run that has results."""
     weights: Mapping[Digest, Sha256]
-    """By run, of every run that left a trained model: what its card says."""
+    """By run, for every run with a trained model, from its card."""
 
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
-    """Read it. Raises MissingObject where the store lacks the manifest or the split."""
+    """Read it. Raises MissingObject if the store lacks the manifest or the split."""
     cohort = plan.spec.target.cohort
     manifest = read_document(store, keys.MANIFEST.build(cohort=cohort, digest=plan.manifest), Manifest)
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
@@ -62,7 +62,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
 
 
 def lesions_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[LesionRow]]:
-    """Of every model that has results, all its lesions, models in the paper's order."""
+    """Return all lesions of every model that has results, models in the paper's order."""
     found: dict[Condition, list[LesionRow]] = defaultdict(list)
     for run in plan.runs:
         if run.cell and run.run_id in evidence.lesions:

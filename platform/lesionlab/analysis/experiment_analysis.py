@@ -1,4 +1,4 @@
-"""A plan and the store in; every number of its report out, before anything is drawn or written."""
+"""Compute every number and outcome of an experiment from the rows in the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage_schemas.runs import Cell
 
 @dataclass(frozen=True)
 class Analysis(Statistics):
-    """The numbers of one plan."""
+    """The statistics of one plan, with the rows that they rest on."""
 
     rows: tuple[StudyRow, ...]
     """In the order of the plan's runs, then by position."""
@@ -26,7 +26,7 @@ class Analysis(Statistics):
 
 
 def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> Analysis:
-    """From the rows that the plan's runs have left so far. Raises StoreError where they cannot be read."""
+    """Analyse the rows that the plan's runs have so far. Raises StoreError if they cannot be read."""
     runs = [run for run in plan.runs if run.cell is not None]
     parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
     done = [run for run in runs if store.exists(parts[run.run_id])]
@@ -44,5 +44,5 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
 
 
 def is_simulated(plan: Plan) -> bool:
-    """Whether the labelled studies are simulated."""
+    """Return whether the labelled studies are simulated."""
     return plan.spec.cohorts[plan.spec.target.cohort].simulate is not None

@@ -1,8 +1,8 @@
-"""A plan and the store, or a table that was made elsewhere, in; the finished report out: the page, tables and figures.
+"""Write the finished report of an experiment, or of an external table: page, tables and figures.
 
-The report of a study has a page a study too and lies in the store. Reports are made from the store, or the table, alone
-and hold no time of day, so that the same results give the same bytes. Cells of a study that have no results yet do not
-stop it: they are counted and named wherever they matter.
+The report of an experiment also has a page per study and is kept in the store. Reports are made from the store, or the
+table, alone and contain no time stamp, so that the same results give the same bytes. Cells without results do not stop
+a report: they are counted and named wherever they matter.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from lesionlab.analysis.pages.hashes import file_hashes, study_digest, study_has
 from lesionlab.analysis.pages.illustrations import illustrate, illustrate_numbers
 from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
+from lesionlab.analysis.sheets.records import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
-from lesionlab.analysis.statistics.tables import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import ObjectExists
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -42,7 +43,7 @@ PAGE = "report.html"
 """Where to start reading."""
 
 _LONG = ("comparisons", "studies")
-"""Sections whose sheets are for the page alone: programs have them in full precision."""
+"""Sections whose sheets are for the page only: programs read them in full precision."""
 
 _KEYS = {
     "tables": (keys.REPORT_TABLE, "table"),
@@ -53,7 +54,7 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class ReportResult:
-    """Where the report lies, and what it says in short."""
+    """Where the report is, and its answer and main tables as text."""
 
     digest: Digest
     key: str
@@ -62,7 +63,7 @@ class ReportResult:
 
 
 def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> ReportResult:
-    """Analyse what the store holds of this plan and write the report. Raises StoreError where it cannot be read."""
+    """Analyse what the store holds of this plan and write the report. Raises StoreError if it cannot be read."""
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
     shown = Shown(
         digest=study_digest(plan, analysis, evidence),
@@ -83,23 +84,23 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     for file, data in sorted(files.items(), key=lambda item: item[0] == PAGE):
         with suppress(ObjectExists):  # of this name, so of these bytes
             store.create(_key(file, place), data)
-    return ReportResult(name, _key(PAGE, place), analysis.answer.text(), as_text(analysis.tables))
+    return ReportResult(name, _key(PAGE, place), answer_text(analysis.answer).text(), as_text(analysis.tables))
 
 
 def report_name(made_from: Digest, files: Mapping[str, bytes]) -> Digest:
-    """By what a report was made from and every byte of it, so that no report ever takes another one's place."""
+    """Name a report by what it was made from and by every byte of it, so that no report ever replaces another."""
     return digest_of(
         {"made_from": made_from, "files": {name: sha256(data).hexdigest() for name, data in files.items()}}
     )
 
 
 def table_report(table: Table, found: Statistics) -> dict[str, bytes]:
-    """Every file of the report by its place in a folder; `found` are the statistics of the table's rows."""
+    """Return every file of the report by its path in a folder; `found` are the statistics of the table's rows."""
     shown = Shown(
         digest=table_digest(table, found), sheets=table_sheets(table, found), figures=illustrate_numbers(found)
     )
     studies = csv_text([row.model_dump(include=set(table.columns)) for row in table.rows])
-    files = _files(found, shown, studies) | {"answer.txt": f"{found.answer.text()}\n".encode()}
+    files = _files(found, shown, studies) | {"answer.txt": f"{answer_text(found.answer).text()}\n".encode()}
     html = page("table.html.j2", table_content(table, found, shown, file_hashes(files)))
     return files | {PAGE: html.encode()}
 
@@ -113,7 +114,7 @@ def _key(name: str, place: Mapping[str, str]) -> str:
 
 
 def _files(found: Statistics, shown: Shown, studies: str) -> dict[str, bytes]:
-    """Tables for programs and for people, and figures, by their place beside the page."""
+    """Return tables for programs and for people, and figures, by their path relative to the page."""
     read = {name: sheet for section, own in shown.sheets.items() if section not in _LONG for name, sheet in own.items()}
     tables: Mapping[str, str] = {
         "summary.csv": summary_csv(found.summaries),

@@ -6,10 +6,10 @@ import pytest
 
 from lesionlab.analysis.figures.bars import bar_figure, marks_of
 from lesionlab.analysis.figures.drawing import as_svg
-from lesionlab.analysis.statistics.comparisons import versus
 from lesionlab.analysis.statistics.conditions import METRICS, Condition
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import performance_tables
+from lesionlab.analysis.words import captions as words
 from tests.analysis.printed import paired, printed_table
 
 
@@ -44,7 +44,7 @@ def test_each_way_of_training_de_novo_has_the_bracket_of_its_own_test(shown):
     ways = [Condition(arm="de-novo", source=None, training_size=10, learning_rate=rate) for rate in (1e-4, 1e-3)]
     summaries = [Summary(model, metric, 0.9, 0.1, 8, 0) for model in (fine_tuned, *ways) for metric in METRICS]
     effects = [
-        paired(versus(fine_tuned, way), 0.001 if significant else 0.5, significant=significant)
+        paired(fine_tuned, way, 0.001 if significant else 0.5, significant=significant)
         for way, significant in zip(ways, shown, strict=True)
     ]
     figure = bar_figure(*performance_tables(summaries, effects, "fold-averaged"))
@@ -70,6 +70,6 @@ def test_only_marks_that_the_study_could_have_are_explained():
 
 def test_axes_say_their_units_and_equal_tables_give_equal_bytes():
     figure = bar_figure(printed_table("table6"))
-    assert {axes.get_xlabel() for axes in figure.axes} == {"Labelled training studies (number)"}
-    assert figure.axes[0].get_ylabel() == "Fraction of lesions, mean ± 1 SE"
+    assert {axes.get_xlabel() for axes in figure.axes} == {words.TRAINING_SIZE_AXIS}
+    assert figure.axes[0].get_ylabel() == words.BAR_AXIS
     assert as_svg(figure, "x") == as_svg(bar_figure(printed_table("table6")), "x")

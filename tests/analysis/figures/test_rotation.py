@@ -1,4 +1,4 @@
-"""The picture of the design says who trains and who tests, as text and as a figure that reads in grey."""
+"""The diagram of the design shows training and testing subsets, as text and as a figure readable in greyscale."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from jobs.shared.experiment_files import load_spec
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
+from lesionlab.analysis.words.captions import rotation_key
 from storage_schemas.experiments import ExperimentSpec
 
 
@@ -19,7 +20,7 @@ def test_the_papers_rotation_as_text() -> None:
         "   2  ■ T · ·    ■ T · ■    ■ T ■ ■",
         "   3  · ■ T ·    ■ ■ T ·    ■ ■ T ■",
         "   4  · · ■ T    · ■ ■ T    ■ ■ ■ T",
-        "■ trained on; T tested; · not used; columns are subsets",
+        rotation_key(rotation.MARK, ()),
     ]
 
 
@@ -35,7 +36,7 @@ def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> N
         "fold  1 2 3",
         "   1  ■ T T",
         "   3  T T ■",
-        "■ trained on; T tested; · not used; columns are subsets: 1 north, 2 south, 3 west",
+        rotation_key(rotation.MARK, ("north", "south", "west")),
     ]
 
 

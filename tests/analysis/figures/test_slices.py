@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from lesionlab.analysis.figures.overlays import overlay_figure
 from lesionlab.analysis.figures.slices import read_slice, representative_studies, shown_models
 from lesionlab.analysis.statistics.conditions import conditions
+from lesionlab.analysis.words import captions as words
 from lesionlab.store.arrays import read_array, read_attributes, write_group
 from storage_schemas import keys
 from storage_schemas.volumes import ATTRIBUTE, PREDICTION_ATTRIBUTE
@@ -59,7 +62,7 @@ def test_the_slice_with_most_lesion_is_shown_with_the_patients_right_on_the_left
 def test_predictions_lie_on_the_slice_of_the_reference(drawn_store, entry, rows, models):
     for panel in read_slice(drawn_store, entry, rows, models).panels:
         assert sorted(map(tuple, np.argwhere(panel.mask))) == [(6, 4), (6, 5), (7, 4), (7, 5)]
-        assert panel.caption.startswith("found ")
+        assert re.match(r"\D+\d+ of \d+\n\D+\d+$", panel.caption)
 
 
 def test_the_picture_is_the_study_image_on_the_native_grid(drawn_store, entry, rows, models):
@@ -104,7 +107,7 @@ def test_another_order_of_the_native_voxels_shows_the_same_slice(drawn_store, en
 
 def test_a_model_that_was_not_tested_on_the_study_has_an_empty_panel_with_a_reason(drawn_store, manifest, rows, models):
     shown = read_slice(drawn_store, manifest.studies[-1], rows, models)
-    assert [panel.caption for panel in shown.panels if panel.mask is None] == ["not tested\non this study"]
+    assert [panel.caption for panel in shown.panels if panel.mask is None] == [words.NOT_TESTED]
 
 
 def test_of_several_seeds_the_lowest_is_shown_and_named(drawn_store, entry, rows, models):
@@ -112,7 +115,7 @@ def test_of_several_seeds_the_lowest_is_shown_and_named(drawn_store, entry, rows
     captions = {
         panel.condition.arm: panel.caption for panel in read_slice(drawn_store, entry, rows + more, models).panels
     }
-    assert captions["de-novo"].endswith("\nseed 0, of 2 seeds")
+    assert captions["de-novo"].endswith(words.seed_of(0, 2))
     assert "seed" not in captions["fine-tuned"]
 
 

@@ -1,4 +1,4 @@
-"""Curves that were drawn in; how many studies they need for a target, out again."""
+"""Drawn curves: how many studies they need for a target, and what one arm saves, is recovered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from lesionlab.analysis.methods.curve import Crossing, Curves, crossings_of
+from lesionlab.analysis.methods.curve import Curves, Direction, Saving, Support, crossings_of
 from lesionlab.analysis.methods.intervals import Interval, Origin
 
 SIZES = (10, 20, 30, 40, 50)
@@ -98,7 +98,7 @@ def test_an_arm_that_learns_faster_saves_studies():
     truth = needed(0.6, 1.1) - needed(0.6, 0.75)
     assert saving.least == saving.most == pytest.approx(truth, abs=4)
     assert saving.interval.includes(truth)
-    assert saving.shown
+    assert saving.support is Support.SHOWN
 
 
 def test_a_rater_is_a_target_with_the_chance_of_its_own_patients():
@@ -166,7 +166,7 @@ def test_draws_in_which_neither_arm_arrives_count_against_a_saving():
     saving = curves.saving("fine_tuned", "de_novo", 0.6)
     assert saving.neither > 0.05
     assert saving.interval == Interval(-math.inf, math.inf)
-    assert not saving.shown
+    assert saving.support is Support.INCLUDES_ZERO
 
 
 def test_two_folds_have_limits_over_patients_and_two_patients_have_none():
@@ -187,13 +187,28 @@ def test_a_size_without_values_is_left_out_and_counted_values_are_said():
 
 
 @pytest.mark.parametrize(
-    ("crossing", "words"),
+    ("least", "most", "direction"),
     [
-        (Crossing(14.2, Interval(10, 22.4), 10, 50), "14 [≤ 10, 22]"),
-        (Crossing(31, Interval(24, math.inf), 10, 50), "31 [24, not reached]"),
-        (Crossing(math.inf, Interval(40, math.inf), 10, 50), "not reached with 50 [40, not reached]"),
-        (Crossing(10, None, 10, 50), "≤ 10"),
+        (12, 12, Direction.FEWER),
+        (5, math.inf, Direction.FEWER),
+        (-12, -12, Direction.MORE),
+        (-math.inf, -5, Direction.MORE),
+        (0.2, 0.2, Direction.SAME),
+        (-10, 10, Direction.BOTH_AT_SMALLEST),
+        (-10, math.inf, Direction.OPEN),
     ],
 )
-def test_a_crossing_in_words(crossing, words):
-    assert crossing.text() == words
+def test_which_arm_needs_fewer_studies_is_read_off_the_bounds_of_the_saving(least, most, direction):
+    assert Saving(least, most, None, 0.0).direction is direction
+
+
+@pytest.mark.parametrize(
+    ("interval", "support"),
+    [
+        (None, Support.NO_INTERVAL),
+        (Interval(-1, 20), Support.INCLUDES_ZERO),
+        (Interval(1, math.inf), Support.SHOWN),
+    ],
+)
+def test_a_saving_is_shown_where_its_interval_excludes_0(interval, support):
+    assert Saving(12, 12, interval, 0.0).support is support

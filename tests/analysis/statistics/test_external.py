@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lesionlab.analysis.sheets.records import csv_text, studies_csv
 from lesionlab.analysis.statistics import external
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import value_of
 from lesionlab.analysis.statistics.external import REQUIRED, TableRow, read_table, unit_of
-from lesionlab.analysis.statistics.tables import csv_text, studies_csv
 from lesionlab.errors import InputError
 from tests.analysis.drawn_rows import drawn_rows
 
@@ -156,7 +156,10 @@ def test_where_places_mean_nothing_they_are_not_averaged(table, lines, header, r
         ("sub-02,p,x,FT,10,0,0.5,0.5", "fold: Input should be greater than or equal to 1"),
         ("sub-02,,x,FT,10,1,0.5,0.5", "patient: Field required; found nothing"),
         ("sub-02,p,x,FT,10,1,0.5", "wanted 8 fields as in line 1, found 7"),
-        ("sub-01,p01,north,FT,10,1,0.5,0.5", "sub-01 is tested under fine-tuned, 10 studies, fold 1, and already on"),
+        (
+            "sub-01,p01,north,FT,10,1,0.5,0.5",
+            "sub-01 is tested under fine-tuned, training_size 10, fold 1, and already on",
+        ),
         ("sub-01,p01,north,FT,10,2,0.5,0.5", "fold 2, and already on line 3, fold 1; wanted each study once"),
         ("sub-01,p99,north,FT,20,1,0.5,0.5", "patient: sub-01 belongs to 'p99' here and to 'p01' on line 2"),
         ("sub-01,p01,west,FT,20,1,0.5,0.5", "site: sub-01 belongs to 'west' here and to 'north' on line 2"),

@@ -33,12 +33,12 @@ def test_a_study_counts_once_however_many_seeds_were_trained(table_of):
 
 
 def test_conditions_stand_in_the_order_of_the_papers_tables(cells):
-    assert [condition.title() for condition in conditions(reversed(cells))] == [
-        "default model drawn-glioma",
-        "fine-tuned from drawn-glioma, 4 studies",
-        "de novo, 4 studies",
-        "fine-tuned from drawn-glioma, 8 studies",
-        "de novo, 8 studies",
+    assert [(model.arm, model.source, model.training_size) for model in conditions(reversed(cells))] == [
+        ("default", "drawn-glioma", 0),
+        ("fine-tuned", "drawn-glioma", 4),
+        ("de-novo", None, 4),
+        ("fine-tuned", "drawn-glioma", 8),
+        ("de-novo", None, 8),
     ]
 
 

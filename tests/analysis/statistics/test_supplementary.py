@@ -1,4 +1,4 @@
-"""What stands beside the paper: known effects are found again, nothing is found where there is nothing, equal bytes."""
+"""Supplementary analyses recover known effects, find nothing where there is nothing, and give equal bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from lesionlab.analysis.methods.mixed import fit_mixed
 from lesionlab.analysis.methods.student import paired_t
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
-from lesionlab.analysis.statistics.budget import SLOPE
+from lesionlab.analysis.statistics.budget import SLOPE, BudgetFinding
+from lesionlab.analysis.statistics.changes import Difference
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition, values_by_study
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
@@ -25,7 +26,7 @@ def supplementary_of(rows, options=QUIET):
 
 def test_effect_sizes_hold_the_difference_that_was_drawn():
     held = [
-        paired.size.interval.low <= 0.35 * paired.training_size**-0.5 <= paired.size.interval.high
+        paired.size.interval.low <= 0.35 * paired.pair.model.training_size**-0.5 <= paired.size.interval.high
         for seed in range(2)
         for paired in supplementary_of(drawn_rows(seed, BETTER)).sizes
         if paired.metric == "sensitivity"
@@ -35,7 +36,9 @@ def test_effect_sizes_hold_the_difference_that_was_drawn():
 
 def test_effect_sizes_are_standardised_and_count_pairs_and_patients():
     rows = drawn_rows(1, BETTER, patients_per_fold=5)
-    paired = next(p for p in supplementary_of(rows).sizes if (p.metric, p.training_size) == ("sensitivity", 10))
+    paired = next(
+        p for p in supplementary_of(rows).sizes if (p.metric, p.pair.model.training_size) == ("sensitivity", 10)
+    )
     by_study = {arm: [r.sensitivity for r in rows if (r.arm, r.training_size) == (arm, 10)] for arm in BETTER}
     differences = np.subtract(by_study["fine-tuned"], by_study["de-novo"])
     assert (paired.n, paired.size.patients) == (60, 30)
@@ -106,7 +109,7 @@ def test_alarms_are_rare_where_all_that_the_papers_tests_take_for_granted_holds(
     assert alarms <= studies / 10
 
 
-def test_the_null_test_speaks_of_a_default_model_only_where_there_is_one():
+def test_the_null_test_includes_a_default_model_only_where_there_is_one():
     rows = [row for row in drawn_rows(5, EQUAL, sizes=(10, 30)) if row.arm != "default"]
     rates = supplementary_of(rows, Options(null_repetitions=2)).null[0].rates
     assert rates
@@ -148,7 +151,7 @@ def test_conclusions_that_holm_or_welch_change_are_listed(table_of):
     )
     found = supplementary_of(rows)
     (gained,) = [c for c in found.holm if (c.before.metric, c.before.test) == ("sensitivity", "paired-t")]
-    assert gained.what == ("significant now",)
+    assert gained.differences == (Difference.NOW_SIGNIFICANT,)
     assert 0.025 < gained.before.p <= 0.05
     for change in found.welch:
         assert (change.before.test, change.after.p) == ("unpaired-t", change.before.p_welch)
@@ -167,20 +170,20 @@ def budgets(by_epochs: float, by_steps: float):
 
 
 @pytest.mark.parametrize(
-    ("by_epochs", "by_steps", "said"),
+    ("by_epochs", "by_steps", "finding"),
     [
-        (1.0, 1.0, "it rises under equal steps too: the effect of the training size is not only more steps"),
-        (1.0, 0.0, "under equal steps no rise is shown: the effect of the training size may be only more steps"),
-        (0.0, 0.0, "no effect of the training size is shown under epochs, so there is none to explain"),
+        (1.0, 1.0, BudgetFinding.BEYOND_STEPS),
+        (1.0, 0.0, BudgetFinding.PERHAPS_STEPS),
+        (0.0, 0.0, BudgetFinding.NO_EFFECT),
     ],
 )
-def test_the_budget_control_tells_data_from_steps(by_epochs, by_steps, said):
+def test_the_budget_control_tells_data_from_steps(by_epochs, by_steps, finding):
     control = next(c for c in supplementary_of(budgets(by_epochs, by_steps)).budget if c.metric == "sensitivity")
     assert [(slope.budget.text(), slope.equal_steps) for slope in control.slopes] == [
         ("30 epochs", False),
         ("2000 steps", True),
     ]
-    assert control.text().endswith(f"{said}.")
+    assert control.finding is finding
     truth = by_steps * (10**-0.5 - 40**-0.5) / 2
     assert control.slopes[1].term.low - 0.005 < truth < control.slopes[1].term.high + 0.005
 

@@ -1,4 +1,4 @@
-"""Drawn lesions in; sensitivity by volume, over the studies of all models, each reference lesion counted once, out."""
+"""Sensitivity by volume is over the studies of all models, and each reference lesion counts once."""
 
 from __future__ import annotations
 
@@ -74,13 +74,10 @@ def test_while_folds_are_missing_all_models_are_judged_on_the_same_studies():
     found = sensitivity_by_volume({FINE_TUNED: first + second, DE_NOVO: first})
     assert shares(found, FINE_TUNED) == shares(found, DE_NOVO)
     assert (found.lesions[3], found.studies, found.left_out) == (2, 1, 1)
-    assert found.limits_over() == "patients, for these very networks"
-    assert found.text() == (
-        "1 study that all these models were tested on; 1 study that only some of them were tested on left out"
-    )
+    assert found.unit == "patient"
 
 
-def test_limits_are_over_the_folds_and_absent_where_nothing_varies():
+def test_intervals_are_over_the_folds_and_absent_where_nothing_varies():
     numbers = count(1)
     own = [
         lesion(study, next(numbers), volume, found=volume == LARGE and place < parts, fold=study)
@@ -90,7 +87,7 @@ def test_limits_are_over_the_folds_and_absent_where_nothing_varies():
     ]
     found = sensitivity_by_volume({FINE_TUNED: own})
     none_found, _, _, some_found, _ = found.models[FINE_TUNED]
-    assert found.limits_over() == "folds"
+    assert found.unit == "fold"
     assert none_found.interval is None
     # Shares of the four folds 0.25, 0.5, 0.75, 0.75: mean 0.5625, SD 0.2394, t(3) = 3.182.
     assert some_found.share == 0.5625

@@ -1,1 +1,1 @@
-"""Numbers and volumes in; figures out. Readable in grey, axes with units, the same bytes each time."""
+"""Draw figures: readable in greyscale, axes with units, the same bytes each time. All wording comes from words."""

@@ -1,6 +1,6 @@
-"""One performance table in; the paper's Figures 3A to 5A out: bars of mean ± SE by training size, and what differs.
+"""Draw the paper's Figures 3A to 5A: bars of mean ± SE by training size, with marks for significant differences.
 
-Three marks, all after Bonferroni: * from the default model, & from Grader 2, # fine-tuned from de novo at one size.
+Three marks, all after Bonferroni: * versus the default model, & versus Grader 2, # fine-tuned versus de novo.
 """
 
 from __future__ import annotations
@@ -14,27 +14,16 @@ from matplotlib.patches import Patch
 from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, new_figure, quiet_axes
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Metric
-from lesionlab.analysis.statistics.tables import Measure, PerformanceTable, variant
-from storage_schemas.axes import Arm
+from lesionlab.analysis.statistics.tables import Measure, PerformanceTable
+from lesionlab.analysis.words import captions as words
+from lesionlab.analysis.words.captions import Mark
+from lesionlab.analysis.words.models import ARMS, variant
 
 GROUP_WIDTH = 0.76
 WIDEST_BAR = 0.38
-PANELS: tuple[tuple[Metric, str], ...] = (
-    ("sensitivity", "Lesionwise sensitivity"),
-    ("ppv", "Lesionwise positive predictive value"),
-)
-ARM_NAMES: dict[Arm, str] = {
-    "default": "Default model",
-    "rater": "Grader 2",
-    "de-novo": "De novo",
-    "fine-tuned": "Fine-tuned",
-}
-AGAINST_DEFAULT, AGAINST_GRADER, BETWEEN_METHODS = "*", "&", "#"
-MARK_NAMES = {
-    AGAINST_DEFAULT: "differs from the default model",
-    AGAINST_GRADER: "differs from Grader 2",
-    BETWEEN_METHODS: "fine-tuned differs from de novo",
-}
+AGAINST_DEFAULT: Mark = "*"
+AGAINST_RATER: Mark = "&"
+BETWEEN_METHODS: Mark = "#"
 
 _MARK_GAP = 0.015
 _MARK_HEIGHT = 0.06
@@ -43,18 +32,21 @@ _LEGEND_LINE_IN = 0.2
 
 
 def bar_figure(table: PerformanceTable) -> Figure:
-    """Sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
+    """Draw sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
     legend = _legend(table)
     several = any(variant(model, table.models) for model in table.models)
     figure = new_figure(7.2, 3.5 + _LEGEND_LINE_IN * (ceil(len(legend) / 2) if several else 1))
-    axes = figure.subplots(1, len(PANELS), sharey=True)
-    tops = [_draw_panel(panel, table, metric, title) for panel, (metric, title) in zip(axes, PANELS, strict=True)]
+    axes = figure.subplots(1, len(words.PANELS), sharey=True)
+    tops = [
+        _draw_panel(panel, table, metric, title)
+        for panel, (metric, title) in zip(axes, words.PANELS.items(), strict=True)
+    ]
     axes[0].set_ylim(0, max(_LEAST_TOP, *tops))
-    axes[0].set_ylabel("Fraction of lesions, mean ± 1 SE", fontsize=TEXT_POINTS)
+    axes[0].set_ylabel(words.BAR_AXIS, fontsize=TEXT_POINTS)
     figure.legend(
         handles=legend,
         loc="outside lower center",
-        ncols=2 if several else len(ARM_NAMES),
+        ncols=2 if several else len(ARMS),
         fontsize=TEXT_POINTS,
         frameon=False,
         title=_key(table),
@@ -64,13 +56,13 @@ def bar_figure(table: PerformanceTable) -> Figure:
 
 
 def marks_of(measure: Measure) -> str:
-    """The marks over one bar; the bracket between two bars is drawn apart."""
-    compared = ((AGAINST_DEFAULT, measure.against_default), (AGAINST_GRADER, measure.against_rater))
+    """Return the marks above one bar; the bracket between two bars is drawn separately."""
+    compared = ((AGAINST_DEFAULT, measure.against_default), (AGAINST_RATER, measure.against_rater))
     return "".join(mark for mark, effect in compared if effect and effect.significant)
 
 
 def _slots(table: PerformanceTable) -> list[list[Condition]]:
-    """What stands together: each untrained model alone, the trained ones by size, de novo first."""
+    """Group the bars: each untrained model alone, the trained ones by size, de novo first."""
     models = table.models
     trained = [model for model in models if model.trained]
     sizes = sorted({model.training_size for model in trained})
@@ -81,7 +73,7 @@ def _slots(table: PerformanceTable) -> list[list[Condition]]:
 
 
 def _bars(table: PerformanceTable) -> dict[Condition, tuple[float, float]]:
-    """Middle and width of every bar."""
+    """Return middle and width of every bar."""
     bars = {}
     for place, slot in enumerate(_slots(table)):
         width = min(WIDEST_BAR, GROUP_WIDTH / len(slot))
@@ -91,7 +83,7 @@ def _bars(table: PerformanceTable) -> dict[Condition, tuple[float, float]]:
 
 
 def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str) -> float:
-    """Draws sensitivity or PPV; returns the height that it takes."""
+    """Draw sensitivity or PPV; return the height that it takes."""
     bars = _bars(table)
     lines = {line.condition: line for line in table.lines}
     look_of = looks(table.models)
@@ -99,7 +91,7 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
         model: _draw_bar(axes, *bars[model], line.measures[metric], look_of[model]) for model, line in lines.items()
     }
     for fine_tuned, de_novo in pairs_of_methods(table.models):
-        effect = lines[fine_tuned].measures[metric].between_methods.get(de_novo.model)
+        effect = lines[fine_tuned].measures[metric].between_methods.get(de_novo.way)
         if effect and effect.significant:
             left, right = bars[de_novo][0], bars[fine_tuned][0]
             under = [model for model, (middle, _) in bars.items() if left <= middle <= right]
@@ -107,9 +99,11 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
             _draw_bracket(axes, left, right, foot)
             tops |= dict.fromkeys(under, foot + _MARK_HEIGHT)
     slots = _slots(table)
-    axes.set_xticks(range(len(slots)), [str(slot[0].training_size or "none") for slot in slots], fontsize=TEXT_POINTS)
+    axes.set_xticks(
+        range(len(slots)), [str(slot[0].training_size or words.NO_SIZE) for slot in slots], fontsize=TEXT_POINTS
+    )
     axes.set_xlim(-0.6, len(slots) - 0.4)
-    axes.set_xlabel("Labelled training studies (number)", fontsize=TEXT_POINTS)
+    axes.set_xlabel(words.TRAINING_SIZE_AXIS, fontsize=TEXT_POINTS)
     axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.tick_params(axis="x", length=0)
@@ -119,10 +113,10 @@ def _draw_panel(axes: Axes, table: PerformanceTable, metric: Metric, title: str)
 
 
 def _draw_bar(axes: Axes, x: float, width: float, measure: Measure, look: Look) -> float:
-    """Draws one bar with its error bar and marks; returns the height where a bracket may start."""
+    """Draw one bar with its error bar and marks; return the height where a bracket may start."""
     mean, se = measure.summary.mean, measure.summary.se or 0.0
     if mean is None:
-        axes.text(x, 0.02, "no value", ha="center", va="bottom", rotation=90, fontsize=TEXT_POINTS - 2, color=INK)
+        axes.text(x, 0.02, words.NO_VALUE, ha="center", va="bottom", rotation=90, fontsize=TEXT_POINTS - 2, color=INK)
         return 0.25
     axes.bar(x, mean, width, zorder=2, **look.patch)
     if measure.summary.se is not None:
@@ -141,22 +135,22 @@ def _draw_bracket(axes: Axes, left: float, right: float, foot: float) -> None:
 
 
 def _key(table: PerformanceTable) -> str:
-    """The marks that the table could have."""
+    """Explain the marks that the table could have."""
     arms = {model.arm for model in table.models}
-    possible = {
+    possible: dict[Mark, bool] = {
         AGAINST_DEFAULT: "default" in arms,
-        AGAINST_GRADER: "rater" in arms,
+        AGAINST_RATER: "rater" in arms,
         BETWEEN_METHODS: {"fine-tuned", "de-novo"} <= arms,
     }
-    return "     ".join(f"{mark} {name}" for mark, name in MARK_NAMES.items() if possible[mark])
+    return words.mark_key(mark for mark in words.MARKS if possible[mark])
 
 
 def _legend(table: PerformanceTable) -> list[Patch]:
-    """One entry a way of training, with what tells it from others of its arm."""
+    """Return one entry per way of training, with what tells it from others of its arm."""
     look_of = looks(table.models)
     named = {
         ", ".join([name, *variant(model, table.models)]): look_of[model]
-        for arm, name in ARM_NAMES.items()
+        for arm, name in ARMS.items()
         for model in table.models
         if model.arm == arm
     }

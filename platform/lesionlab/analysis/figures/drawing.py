@@ -1,6 +1,6 @@
-"""A matplotlib Figure in; SVG or PNG bytes out, the same bytes for the same figure. Also the look that figures share.
+"""Save figures as SVG or PNG with reproducible bytes, and define the look that figures share.
 
-No pyplot: it keeps figures in a global state and wants a display.
+No pyplot: it keeps figures in global state and expects a display.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PNG_DOTS_PER_INCH = 200
 INK = "#222222"
 
 FILL: dict[Arm, str] = {"default": "#8fbf8f", "rater": "#f08c2e", "fine-tuned": "#5b8db8", "de-novo": "#f6dcc0"}
-"""Apart in grey by their hatches, and by their tone."""
+"""Distinguishable in greyscale by tone and by hatch."""
 HATCH: dict[Arm, str] = {"default": "", "rater": "xxx", "fine-tuned": "///", "de-novo": "..."}
 HATCH_INK: dict[Arm, str] = {"default": "#3f6b3f", "rater": "#7a3d00", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
 LINE_STYLE: dict[Arm, str] = {"default": ":", "rater": "-.", "fine-tuned": "-", "de-novo": "--"}
@@ -34,12 +34,12 @@ MARKER: dict[Arm, str] = {"default": "s", "rater": "D", "fine-tuned": "o", "de-n
 
 _FURTHER_HATCHES = ("\\\\\\", "|||", "ooo", "---", "+++", "***")
 _PALER = 0.55
-"""Part of its colour that each further model of an arm keeps of the one before."""
+"""Fraction of its colour that each further model of an arm keeps."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the bars of one model are filled: unlike any other model of the figure, in colour and in grey."""
+    """The fill of one model's bars, distinct from all others of the figure in colour and in greyscale."""
 
     fill: str
     hatch: str
@@ -47,15 +47,15 @@ class Look:
 
     @property
     def patch(self) -> dict[str, Any]:
-        """For bars, and for the patches of a legend."""
+        """Options of bars and of legend patches."""
         return {"facecolor": self.fill, "hatch": self.hatch, "edgecolor": self.ink, "linewidth": 0.8}
 
 
 def looks(models: Iterable[Condition]) -> dict[Condition, Look]:
-    """A look for each model, the same at all its training sizes.
+    """Assign a look to each model, the same at all its training sizes.
 
-    The first of an arm has the arm's own look; each further one is paler and, of six, has a hatch that no
-    other model has.
+    The first of an arm has the arm's own look; each further one is paler and, up to six, has a hatch that no other
+    model has.
     """
     found: dict[Condition, Look] = {}
     of_arm: Counter[Arm] = Counter()
@@ -70,12 +70,12 @@ def looks(models: Iterable[Condition]) -> dict[Condition, Look]:
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure whose parts make room for each other."""
+    """Create an empty figure with constrained layout."""
     return Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01))
 
 
 def quiet_axes(axes: Axes) -> None:
-    """No box, thin horizontal lines behind the data, small numbers."""
+    """Style axes: no box, thin horizontal grid lines behind the data, small numbers."""
     axes.tick_params(axis="y", labelsize=TEXT_POINTS)
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -83,18 +83,18 @@ def quiet_axes(axes: Axes) -> None:
 
 
 def as_svg(figure: Figure, name: str) -> bytes:
-    """SVG with its text as outlines, so that it looks the same everywhere; `name` keeps ids of two figures apart."""
+    """Save as SVG with text as outlines, so that it looks the same everywhere; `name` keeps element ids unique."""
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def as_png(figure: Figure) -> bytes:
-    """PNG at 200 dots per inch."""
+    """Save as PNG at 200 dots per inch."""
     return _saved(figure, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
 
 
 def _paler(color: str, kept: float) -> str:
-    """Mixed with white."""
+    """Mix a colour with white."""
     red, green, blue = (1 - kept * (1 - part) for part in to_rgb(color))
     return to_hex((red, green, blue))
 
@@ -102,6 +102,6 @@ def _paler(color: str, kept: float) -> str:
 def _saved(figure: Figure, **options: Any) -> bytes:
     data = BytesIO()
     figure.savefig(data, **options)
-    # Its parts have found their places, which hold for the other format too.
+    # The layout is computed; the other format must use the same one.
     figure.set_layout_engine("none")
     return data.getvalue()

@@ -1,4 +1,4 @@
-"""Learning curves of one arm_comparison in; one figure out: means, intervals, the aim, and where it is met."""
+"""Draw the learning curves of one arm comparison: means, confidence intervals, the target, and where it is reached."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ from lesionlab.analysis.figures.drawing import (
     new_figure,
     quiet_axes,
 )
-from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.statistics.learning import ArmCurve, Learning
+from lesionlab.analysis.words.captions import CURVE_AXES, TRAINING_SIZE_AXIS
+from lesionlab.analysis.words.curves import aim_name
+from lesionlab.analysis.words.models import model_name
 from storage_schemas.axes import Arm
 
-AXIS_TITLES: dict[Metric, str] = {
-    "sensitivity": "Lesionwise sensitivity (fraction)",
-    "ppv": "Lesionwise PPV (fraction)",
-    "dice": "Dice (fraction)",
-}
 _APART = 1.02
-"""The arms stand this factor beside each other, so that intervals at the same size are both seen."""
+"""The arms are shifted apart by this factor, so that both intervals at one size are visible."""
 
 
 def learning_figure(panels: Sequence[Learning]) -> Figure:
-    """One panel a metric; training sizes on a logarithmic axis, intervals at 95 %, over what the text says."""
+    """Draw one panel per metric: training sizes on a logarithmic axis, 95 % CIs as lines."""
     figure = new_figure(3.6 * max(len(panels), 2), 3.6)
     for axes, learning in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, learning)
@@ -46,15 +43,15 @@ def _draw_panel(axes: Axes, learning: Learning) -> None:
     for arm in learning.arms:
         _draw_arm(axes, arm)
     if learning.aim is not None:
-        axes.axhline(learning.aim.mean, color=INK, linewidth=1, linestyle=":", label=learning.aim.name)
+        axes.axhline(learning.aim.mean, color=INK, linewidth=1, linestyle=":", label=aim_name(learning.aim))
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes], fontsize=TEXT_POINTS)
     axes.minorticks_off()
     if sizes:
         axes.set_xlim(sizes[0] / 1.25, sizes[-1] * 1.25)
     axes.set_ylim(0, 1)
-    axes.set_xlabel("Labelled training studies (number)", fontsize=TEXT_POINTS)
-    axes.set_ylabel(AXIS_TITLES[learning.metric], fontsize=TEXT_POINTS)
+    axes.set_xlabel(TRAINING_SIZE_AXIS, fontsize=TEXT_POINTS)
+    axes.set_ylabel(CURVE_AXES[learning.metric], fontsize=TEXT_POINTS)
     quiet_axes(axes)
 
 
@@ -71,10 +68,10 @@ def _draw_arm(axes: Axes, curve: ArmCurve) -> None:
         markerfacecolor=FILL[arm],
         markeredgecolor=HATCH_INK[arm],
         color=HATCH_INK[arm],
-        label=curve.model,
+        label=model_name(curve.way),
     )
     for place, point in zip(places, curve.points, strict=True):
         if point.interval is not None:
             axes.vlines(place, point.interval.low, point.interval.high, color=HATCH_INK[arm], linewidth=1)
-    if curve.crossing is not None and np.isfinite(curve.crossing.studies):
+    if curve.crossing is not None and curve.crossing.reached:
         axes.axvline(curve.crossing.studies, ymax=0.06, color=HATCH_INK[arm], linewidth=2.5)

@@ -1,4 +1,4 @@
-"""Study slices in; one figure out: the image, the reference on it, and each prediction beside the reference."""
+"""Draw study slices: the image, the reference on it, and each prediction with the reference."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from matplotlib.patheffects import Normal, Stroke
 from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
 from lesionlab.analysis.figures.planes import Outline
 from lesionlab.analysis.figures.slices import StudySlice
-from lesionlab.analysis.statistics.conditions import Condition
-from lesionlab.analysis.statistics.tables import short_name, variant
+from lesionlab.analysis.words.captions import PATIENTS_RIGHT, model_above
+from lesionlab.analysis.words.captions import PREDICTION as PREDICTION_NAME
+from lesionlab.analysis.words.captions import REFERENCE as REFERENCE_NAME
 
 REFERENCE: dict[str, Any] = {"colors": "#5cf0ff", "linestyles": "solid", "linewidths": 0.8}
 PREDICTION: dict[str, Any] = {"colors": "#ff4d6d", "linestyles": "dashed", "linewidths": 1.8}
 _CASING = 0.9
-"""Points of black around both, so that they are seen on bright lesions too, and in grey."""
+"""Points of black around both, so that they are visible on bright lesions and in greyscale."""
 
 PANEL_IN = 1.5
 TITLE_LINE_IN = 0.17
@@ -29,13 +30,13 @@ SCALE_BAR_MM = 50
 _FINER = 5
 _MARGIN_VOXELS = 4
 _AIR = 0.08
-"""Part of the way from air to the brightest voxels below which a voxel is still taken for air."""
+"""Threshold for air, as a fraction of the range from air to the brightest voxels."""
 
 
 def overlay_figure(slices: Sequence[StudySlice]) -> Figure:
-    """One row per study, one column per model; all slices of a row at one scale and one grey window."""
+    """Draw one row per study, one column per model; all slices of a row have one scale and one grey window."""
     models = [panel.condition for panel in slices[0].panels]
-    titles = [slices[0].image, "Reference", *(_title(model, models) for model in models)]
+    titles = [slices[0].image, REFERENCE_NAME, *(model_above(model, models) for model in models)]
     heights_in = [_height_in(study) for study in slices]
     head_and_foot_in = TITLE_LINE_IN * (max(title.count("\n") for title in titles) + 1) + 0.45
     figure = new_figure(PANEL_IN * len(titles) + 0.6, sum(heights_in) + head_and_foot_in)
@@ -49,7 +50,7 @@ def overlay_figure(slices: Sequence[StudySlice]) -> Figure:
 
 
 def _height_in(study: StudySlice) -> float:
-    """Of one row: the head at the width of a panel, and the lines below it."""
+    """Height of one row: the head at the width of a panel, and the lines below it."""
     left, right, top, bottom = _box_mm(study)
     lines = 1 + max(panel.caption.count("\n") for panel in study.panels)
     return PANEL_IN * (bottom - top) / (right - left) + CAPTION_LINE_IN * lines + 0.08
@@ -75,13 +76,13 @@ def _draw_row(row: Sequence[Axes], study: StudySlice) -> None:
         if panel.mask is None:
             axes.images[0].set_alpha(0.35)
             continue
-        # The thin reference lies on the broad prediction, so that both are seen where they agree.
+        # The thin reference is drawn over the wide prediction, so that both are visible where they agree.
         _outline(axes, panel.mask, extent, PREDICTION)
         _outline(axes, study.reference, extent, REFERENCE)
 
 
 def _outline(axes: Axes, mask: Outline, extent: tuple[float, float, float, float], look: dict[str, Any]) -> None:
-    """Along the voxels' edges: the mask is drawn finer first, so that a single voxel stays a square."""
+    """Outline the voxels' edges; the mask is upsampled first, so that a single voxel stays a square."""
     if mask.any() and not mask.all():
         fine = np.kron(mask, np.ones((_FINER, _FINER)))
         casing = [Stroke(linewidth=look["linewidths"] + _CASING, foreground="black", alpha=0.75), Normal()]
@@ -93,18 +94,18 @@ def _draw_scale(axes: Axes, box: tuple[float, float, float, float]) -> None:
     x, y = left + 0.04 * (right - left), bottom - 0.04 * (bottom - top)
     axes.plot([x, x + SCALE_BAR_MM], [y, y], color="white", linewidth=1.5, solid_capstyle="butt")
     axes.text(x, y - 2, f"{SCALE_BAR_MM} mm", color="white", fontsize=TEXT_POINTS - 3, ha="left", va="bottom")
-    axes.text(left + 3, top + 3, "R", color="white", fontsize=TEXT_POINTS - 2, ha="left", va="top")
+    axes.text(left + 3, top + 3, PATIENTS_RIGHT, color="white", fontsize=TEXT_POINTS - 2, ha="left", va="top")
 
 
 def _head(study: StudySlice) -> Outline:
-    """Where the picture is brighter than air; the picture's border is taken for air."""
+    """Return where the picture is brighter than air, which is estimated from its border."""
     border = np.concatenate([study.picture[[0, -1]].ravel(), study.picture[:, [0, -1]].ravel()])
     air, brightest = float(np.median(border)), float(np.percentile(study.picture, 99.5))
     return np.asarray(study.picture > air + _AIR * (brightest - air))
 
 
 def _box_mm(study: StudySlice) -> tuple[float, float, float, float]:
-    """Left, right, top, bottom of the head with a small margin, in mm from the upper left corner."""
+    """Return left, right, top, bottom of the head with a small margin, in mm from the upper left corner."""
     shown = _head(study) | study.reference
     if not shown.any():
         shown = np.ones_like(shown)
@@ -117,16 +118,8 @@ def _box_mm(study: StudySlice) -> tuple[float, float, float, float]:
     return left, right, top, bottom
 
 
-def _title(model: Condition, among: Sequence[Condition]) -> str:
-    """`FT, N = 50`; below it what tells the model from others of its arm: its source, rate, freezing."""
-    size = f", N = {model.training_size}" if model.trained else ""
-    sources = {other.source for other in among if other.arm == model.arm}
-    source = [f"from {model.source}"] if len(sources) > 1 else []
-    return "\n".join([short_name(model) + size, *source, *variant(model, among)])
-
-
 def _legend() -> list[Line2D]:
-    looks = ((REFERENCE, "Reference"), (PREDICTION, "Prediction"))
+    looks = ((REFERENCE, REFERENCE_NAME), (PREDICTION, PREDICTION_NAME))
     return [
         Line2D([], [], color=look["colors"], linestyle=look["linestyles"], linewidth=2, label=label)
         for look, label in looks

@@ -1,26 +1,24 @@
-"""A study file in; the picture of who trains and who tests in each fold out (Wahlig et al. 2023, figure S3).
+"""Draw which subsets are trained on and tested in each fold (Wahlig et al. 2023, Figure S3), as text and as a figure.
 
-As text for the screen and as a figure. One panel a training size: a row is a fold, a column is a subset.
+One panel per training size: rows are folds, columns are subsets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
+from lesionlab.analysis.words import captions as words
+from lesionlab.analysis.words.captions import Role
 from lesionlab.experiments.splits import fold_subsets
 from storage_schemas.experiments import ExperimentSpec
 
-Role = Literal["trained", "tested", "unused"]
-
 MARK: dict[Role, str] = {"trained": "■", "tested": "T", "unused": "·"}
-LEGEND: dict[Role, str] = {"trained": "trained on", "tested": "tested", "unused": "not used"}
 FILL: dict[Role, str] = {"trained": "#5b8db8", "tested": "#f6c79b", "unused": "white"}
 HATCH: dict[Role, str] = {"trained": "", "tested": "///", "unused": ""}
 
@@ -41,11 +39,11 @@ class Panel:
 
 
 def panels(spec: ExperimentSpec) -> tuple[Panel, ...]:
-    """One a training size of a rotation; the other designs have one, since their sizes take the same subsets."""
+    """Return one per training size of a rotation; other designs have one, since all sizes use the same subsets."""
     sizes = spec.training_sizes if spec.target.design == "rotation" else (max(spec.training_sizes),)
     return tuple(
         Panel(
-            title=f"N = {size}" if spec.target.design == "rotation" else _title(spec),
+            title=words.size_panel(size) if spec.target.design == "rotation" else _title(spec),
             folds=spec.fold_numbers,
             roles=tuple(_roles(spec, size, fold) for fold in spec.fold_numbers),
         )
@@ -54,7 +52,7 @@ def panels(spec: ExperimentSpec) -> tuple[Panel, ...]:
 
 
 def as_text(spec: ExperimentSpec, width: int = 80) -> str:
-    """The panels side by side, as many as `width` characters hold, and a legend below them."""
+    """Draw the panels side by side, as many as fit into `width` characters, and a legend below."""
     drawn = panels(spec)
     count = spec.target.fold_count
     # A column is as wide as the highest number, and one space.
@@ -64,7 +62,7 @@ def as_text(spec: ExperimentSpec, width: int = 80) -> str:
     lines: list[str] = []
     for first in range(0, len(drawn), fitting):
         lines += _block(drawn[first : first + fitting], spec.fold_numbers, count, column, across)
-    lines.append("; ".join(f"{MARK[role]} {LEGEND[role]}" for role in MARK) + f"; columns are subsets{_names(spec)}")
+    lines.append(words.rotation_key(MARK, spec.target.sites))
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -78,7 +76,7 @@ def _block(side_by_side: Sequence[Panel], folds: Sequence[int], count: int, colu
 
 
 def figure(spec: ExperimentSpec) -> Figure:
-    """The panels side by side, cells told apart by colour and by hatch."""
+    """Draw the panels side by side; cells differ in colour and in hatch."""
     drawn = panels(spec)
     count, folds = spec.target.fold_count, len(spec.fold_numbers)
     width_in = max(len(drawn) * (count * _CELL_IN + 0.35) + 0.4, _LEGEND_IN)
@@ -89,11 +87,11 @@ def figure(spec: ExperimentSpec) -> Figure:
         _draw(axes, panel, count)
         if spec.target.sites:
             axes.set_xticks(axes.get_xticks(), spec.target.sites, rotation=90)
-            axes.set_xlabel("Site", fontsize=TEXT_POINTS)
+            axes.set_xlabel(words.SITE, fontsize=TEXT_POINTS)
         if axes is not grid[0]:
             axes.set_yticks([])
-    grid[0].set_ylabel("Fold", fontsize=TEXT_POINTS)
-    handles = [Patch(facecolor=FILL[r], hatch=HATCH[r], edgecolor=_INK, label=LEGEND[r]) for r in MARK]
+    grid[0].set_ylabel(words.FOLD, fontsize=TEXT_POINTS)
+    handles = [Patch(facecolor=FILL[r], hatch=HATCH[r], edgecolor=_INK, label=words.ROLES[r]) for r in MARK]
     picture.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=TEXT_POINTS - 1, frameon=False)
     return picture
 
@@ -109,7 +107,7 @@ def _draw(axes: Axes, panel: Panel, count: int) -> None:
     axes.set_xticks([place + 0.5 for place in range(count)], [str(place + 1) for place in range(count)])
     axes.set_yticks([place + 0.5 for place in range(len(panel.folds))], [str(fold) for fold in panel.folds])
     axes.tick_params(length=0, labelsize=TEXT_POINTS - 2)
-    axes.set_xlabel("Subset", fontsize=TEXT_POINTS)
+    axes.set_xlabel(words.SUBSET, fontsize=TEXT_POINTS)
     axes.set_title(panel.title, fontsize=TEXT_POINTS)
 
 
@@ -122,11 +120,5 @@ def _roles(spec: ExperimentSpec, size: int, fold: int) -> tuple[Role, ...]:
 
 
 def _title(spec: ExperimentSpec) -> str:
-    """The sizes take part of what is trained on, the same subsets each."""
-    return f"{spec.target.design}, N up to {max(spec.training_sizes)}"
-
-
-def _names(spec: ExperimentSpec) -> str:
-    """Which subset is which site, where subsets are sites."""
-    sites = [f"{number} {site}" for number, site in enumerate(spec.target.sites, start=1)]
-    return f": {', '.join(sites)}" if sites else ""
+    """All sizes train on the same subsets, or on part of them."""
+    return words.design_panel(spec.target.design, max(spec.training_sizes))

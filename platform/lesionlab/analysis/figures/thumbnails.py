@@ -1,6 +1,6 @@
-"""A study volume, a predicted mask and a place in; a small picture of that place out, as an SVG that stands in a page.
+"""Draw a small slice through a lesion with the outlines of reference and prediction, as an inline SVG.
 
-The image is an 8-bit grey PNG of native voxels; the outlines of reference and prediction are paths along their edges.
+The image is an 8-bit greyscale PNG of native voxels; outlines are paths along voxel edges.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lesionlab.analysis.figures.planes import Outline, Picture, Plane, layer_thr
 from lesionlab.analysis.figures.slices import ShownVolume
 
 EDGE_MM = 56.0
-"""Of the square that is shown: a lesion and enough around it to know where in the head it is."""
+"""Of the square that is shown: enough to recognise where in the head the lesion is."""
 
 _SVG = Markup(
     '<svg class="cut" viewBox="0 0 {width:.4g} {height:.4g}" role="img" aria-label="{label}">'
@@ -31,14 +31,14 @@ _SVG = Markup(
 
 
 class Thumbnails:
-    """Pictures of one study; each layer is cut out of the volume once."""
+    """Slices of one study; each layer is cut out of the volume once."""
 
     def __init__(self, volume: ShownVolume) -> None:
         self._volume = volume
         self._layers: dict[int, tuple[Plane, NDArray[np.uint8]]] = {}
 
     def at(self, point_mm: tuple[float, float, float], prediction_ijk: NDArray[np.uint8], label: str) -> Markup:
-        """The surroundings of a point of the world in its axial layer, with both outlines."""
+        """Draw the surroundings of a world point in its axial layer, with both outlines."""
         plane, grey = self._layer(layer_through(self._volume.card.native_grid, point_mm))
         box = _box(plane, point_mm, grey.shape)
         shown = grey[box]
@@ -69,13 +69,13 @@ class Thumbnails:
 
     @cached_property
     def _window(self) -> tuple[float, float]:
-        """Grey values from black to white, the same in every picture of the study."""
+        """The grey window, the same in every slice of the study."""
         low, high = np.percentile(self._volume.image_IJK, [1, 99.7])
         return float(low), max(float(high), float(low) + 1e-6)
 
 
 def edges(mask: Outline) -> str:
-    """SVG path along the edges between the mask and what is not mask, in voxels from the upper left corner."""
+    """Return an SVG path along the edges of the mask, in voxels from the upper left corner."""
     inside = np.pad(mask, 1).astype(np.int8)
     across = np.diff(inside, axis=0)[:, 1:-1]
     down = np.diff(inside, axis=1)[1:-1]
@@ -85,7 +85,7 @@ def edges(mask: Outline) -> str:
 
 
 def _runs(marks: NDArray[np.int8]) -> list[tuple[int, int, int]]:
-    """Line, start and length of every run of equal marks that are not 0."""
+    """Return line, start and length of every run of equal non-zero marks."""
     runs = []
     for line in np.flatnonzero(marks.any(axis=1)):
         row = np.concatenate([[0], marks[line], [0]])
@@ -95,7 +95,7 @@ def _runs(marks: NDArray[np.int8]) -> list[tuple[int, int, int]]:
 
 
 def _box(plane: Plane, point_mm: tuple[float, float, float], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of the square around the point, moved into the layer where it reaches over its border."""
+    """Return rows and columns of the square around the point, shifted into the layer if it crosses its border."""
     sides = []
     for middle, spacing, size in zip(plane.place_of(point_mm), plane.spacing_mm, shape, strict=True):
         length = min(size, round(EDGE_MM / spacing))

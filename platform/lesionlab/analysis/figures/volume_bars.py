@@ -1,6 +1,6 @@
-"""Sensitivities of several models by lesion volume in; one figure out.
+"""Draw the sensitivity of several models by volume of the reference lesion.
 
-A class without a reference lesion has no sensitivity: it says `none` where a bar would stand, and 0 has its number.
+A class without reference lesions has no sensitivity: it is marked `none`. A sensitivity of 0 is marked `0`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from matplotlib.figure import Figure
 
 from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, new_figure, quiet_axes
 from lesionlab.analysis.statistics.volumes import ByVolume, Sensitivity
+from lesionlab.analysis.words import captions as words
+from lesionlab.analysis.words.models import model_title
 
-NO_LESION = "none"
 _GROUP_WIDTH = 0.8
 _LEGEND_LINE_IN = 0.2
 _LONGEST_BESIDE = 42
-"""Letters of a model's name, of which two stand beside each other."""
+"""Longest model name, in characters, for two columns in the legend."""
 
 
 def volume_figure(found: ByVolume) -> Figure:
-    """Sensitivity in classes of lesion volume, one bar a model; under each class its reference lesions."""
-    columns = 2 if max(len(model.title()) for model in found.models) <= _LONGEST_BESIDE else 1
+    """Draw sensitivity by volume class, one bar per model; each class is labelled with its reference lesions."""
+    columns = 2 if max(len(model_title(model)) for model in found.models) <= _LONGEST_BESIDE else 1
     figure = new_figure(7.2, 3.0 + _LEGEND_LINE_IN * ceil(len(found.models) / columns))
     axes = figure.subplots()
     width = _GROUP_WIDTH / max(len(found.models), 1)
@@ -31,15 +32,15 @@ def volume_figure(found: ByVolume) -> Figure:
     for number, (model, classes) in enumerate(found.models.items()):
         places = np.arange(len(classes)) + (number - (len(found.models) - 1) / 2) * width
         shares = [np.nan if one is None else one.share for one in classes]
-        axes.bar(places, shares, width, label=model.title(), zorder=2, **look_of[model].patch)
+        axes.bar(places, shares, width, label=model_title(model), zorder=2, **look_of[model].patch)
         for place, one in zip(places, classes, strict=True):
             _mark(axes, float(place), one, look_of[model])
-    ticks = [f"{title}\nn = {lesions}" for title, lesions in zip(found.titles, found.lesions, strict=True)]
+    ticks = [words.class_tick(title, lesions) for title, lesions in zip(found.titles, found.lesions, strict=True)]
     axes.set_xticks(range(len(ticks)), ticks, fontsize=TEXT_POINTS)
     axes.set_xlim(-0.5, len(ticks) - 0.5)
     axes.set_ylim(0, 1)
-    axes.set_xlabel("Volume of the reference lesion (mm³)", fontsize=TEXT_POINTS)
-    axes.set_ylabel("Part of the lesions found (fraction)", fontsize=TEXT_POINTS)
+    axes.set_xlabel(words.VOLUME_AXIS, fontsize=TEXT_POINTS)
+    axes.set_ylabel(words.SENSITIVITY_AXIS, fontsize=TEXT_POINTS)
     axes.tick_params(axis="x", length=0)
     quiet_axes(axes)
     figure.legend(loc="outside lower center", ncols=columns, fontsize=TEXT_POINTS, frameon=False)
@@ -47,9 +48,9 @@ def volume_figure(found: ByVolume) -> Figure:
 
 
 def _mark(axes: Axes, place: float, one: Sensitivity | None, look: Look) -> None:
-    """The interval of a bar, or what stands there instead of one."""
+    """Draw the confidence interval of a bar, or its mark."""
     if one is None or one.share == 0:
-        text, turned = ("0", 0) if one else (NO_LESION, 90)
+        text, turned = ("0", 0) if one else (words.NO_LESION, 90)
         small = TEXT_POINTS - 2
         axes.text(place, 0.01, text, ha="center", va="bottom", fontsize=small, color=look.ink, rotation=turned)
     elif one.interval is not None:

@@ -1,1 +1,1 @@
-"""Plain values in; tests, intervals and models out. Nothing here knows of studies or networks."""
+"""Tests, confidence intervals and models of plain values; they know nothing of studies or networks."""

@@ -1,10 +1,10 @@
-"""One metric by training size, fold and patient in; a learning curve, and how many studies a target needs, out.
+"""Learning curves over the training size, and how many labelled studies a target needs.
 
-No formula is fitted: between the sizes that were trained the curve is straight over log2 N, and more studies are taken
-never to harm (isotonic regression), so that one unlucky size does not decide. Beyond the largest size nothing is
-claimed. Limits are over folds, or patients (see intervals): all means of both arms and the target are drawn together,
-each cluster moving those that it is in, from Student's t. So the limits of one mean are its t interval, and those of
-a crossing or a saving follow from curves that chance could have drawn.
+No formula is fitted. Curves are constrained to be non-decreasing (isotonic regression), so that one unlucky size does
+not decide, and are linear in log2 N between the trained sizes. Nothing is claimed beyond the largest size. Confidence
+intervals are over folds, or patients (see intervals): the means of both arms and of the target are drawn together from
+Student's t, each cluster shifting the means that it contributes to. So the interval of one mean is its t interval, and
+the intervals of crossings and savings follow from the drawn curves.
 """
 
 # R draws, N training sizes
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -31,7 +32,7 @@ from lesionlab.analysis.methods.intervals import (
 )
 
 DRAWS = 4000
-"""Enough for two stable digits of a 95 % limit."""
+"""Enough for two stable digits of the bounds of a 95 % CI."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a curve reaches the target: so many labelled studies.
+    """The number of labelled studies at which a curve reaches the target.
 
-    `studies` is the smallest size that was trained where the target is reached there already, and infinite where it is
-    not reached at the largest; so are the limits of the interval.
+    `studies` is the smallest trained size where the curve is at the target there already, and infinite where it is
+    below the target at the largest; the same holds for the bounds of the interval.
     """
 
     studies: float
@@ -58,25 +59,40 @@ class Crossing:
     smallest: int
     largest: int
 
-    def text(self) -> str:
-        """`14 [10, 22]`, `≤ 10 [≤ 10, 22]`, `31 [24, not reached]`, `not reached with 50`."""
-        shown = self._words(self.studies) if np.isfinite(self.studies) else f"not reached with {self.largest}"
-        if self.interval is None:
-            return shown
-        return f"{shown} [{self._words(self.interval.low)}, {self._words(self.interval.high)}]"
+    @property
+    def reached(self) -> bool:
+        """Whether the mean curve reaches the target at a trained size."""
+        return bool(np.isfinite(self.studies))
 
-    def _words(self, studies: float) -> str:
-        if not np.isfinite(studies):
-            return "not reached"
-        return f"≤ {self.smallest}" if studies <= self.smallest else f"{studies:.0f}"
+
+class Direction(Enum):
+    """Which arm needs fewer labelled studies, by the means."""
+
+    FEWER = auto()
+    """The first of the two arms."""
+    MORE = auto()
+    SAME = auto()
+    """They differ by less than half a study."""
+    BOTH_AT_SMALLEST = auto()
+    """Both arms are at the target at the smallest size already: the saving cannot be estimated."""
+    OPEN = auto()
+    """The means leave it open."""
+
+
+class Support(Enum):
+    """Whether the confidence interval of a saving supports a difference."""
+
+    SHOWN = auto()
+    INCLUDES_ZERO = auto()
+    NO_INTERVAL = auto()
 
 
 @dataclass(frozen=True)
 class Saving:
-    """How many studies fewer one arm needs than another; negative where it needs more.
+    """How many fewer studies one arm needs than another; negative where it needs more.
 
-    A crossing at the smallest size is somewhere from 0 to there, one that is not reached somewhere beyond the largest.
-    So a saving is known up to limits of its own, and so is that of each draw: none is left out.
+    A crossing at the smallest size lies between 0 and that size; one that is not reached lies beyond the largest. So a
+    saving is known up to bounds, and so is that of each draw: none is left out.
     """
 
     least: float
@@ -84,19 +100,36 @@ class Saving:
     """Equal to `least` where both arms cross between the trained sizes; else one of them may be infinite."""
     interval: Interval | None
     neither: float
-    """Part of the draws in which neither arm reaches the target, so that the saving may be anything."""
+    """Fraction of the draws in which neither arm reaches the target, so that the saving may be anything."""
 
     @property
-    def shown(self) -> bool:
-        """Whether the interval excludes that both arms need the same."""
-        return self.interval is not None and not self.interval.includes(0)
+    def support(self) -> Support:
+        """Whether the interval excludes 0."""
+        if self.interval is None:
+            return Support.NO_INTERVAL
+        return Support.INCLUDES_ZERO if self.interval.includes(0) else Support.SHOWN
+
+    @property
+    def direction(self) -> Direction:
+        """Which arm needs fewer studies by the means, whether that is shown or not."""
+        if self.least < 0 < self.most:
+            return Direction.BOTH_AT_SMALLEST if np.isfinite(self.most) else Direction.OPEN
+        if self.size[1] < 0.5:
+            return Direction.SAME
+        return Direction.FEWER if self.least >= 0 else Direction.MORE
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Least and greatest absolute number of studies; of a saving whose sign is known."""
+        low, high = sorted((abs(self.least), abs(self.most)))
+        return low, high
 
 
 @dataclass(frozen=True)
 class Curves:
     """The learning curves of several arms over the same patients, drawn together.
 
-    `values` holds by arm, training size and origin every defined value of the metric.
+    `values` holds every defined value of the metric by arm, training size and origin.
     """
 
     values: Mapping[str, Mapping[int, ByOrigin]]
@@ -104,23 +137,23 @@ class Curves:
 
     @cached_property
     def unit(self) -> Unit:
-        """What the limits are over."""
+        """What the clusters are."""
         return unit_of(origin for sizes in self.values.values() for size in sizes.values() for origin in size)
 
     @cached_property
     def clusters(self) -> int:
-        """How many of them."""
+        """How many there are."""
         return len({name for sizes in self._means.values() for mean in sizes.values() for name in mean.moves})
 
     def points(self, arm: str) -> tuple[CurvePoint, ...]:
-        """Mean and interval at each size, smallest first; sizes without any value are left out."""
+        """Return mean and interval at each size, smallest first; sizes without any value are left out."""
         return tuple(CurvePoint(size, mean.mean, mean.interval, mean.n) for size, mean in self._means[arm].items())
 
     def crossing(self, arm: str, target: float | ByOrigin) -> Crossing | None:
-        """Where the arm reaches the target: a number, or the mean of values by origin.
+        """Estimate where the arm reaches the target: a number, or the mean of values by origin.
 
-        Values of fewer folds than limits need (a second rater's) are drawn by their patients, on their own. None where
-        the arm has no value at any size, or the target has none.
+        A target over too few folds for an interval (a second rater's) is drawn over its patients, on its own. None
+        where the arm or the target has no value.
         """
         crossings_R = self._crossings(arm, target)
         if crossings_R is None:
@@ -129,7 +162,7 @@ class Curves:
         return Crossing(float(crossings_R[0]), _limits(crossings_R[1:], crossings_R[1:]), sizes[0], sizes[-1])
 
     def saving(self, fewer: str, more: str, target: float | ByOrigin) -> Saving | None:
-        """How many studies less `fewer` needs than `more`; None where either has no crossing at all."""
+        """Estimate how many fewer studies `fewer` needs than `more`; None where either has no crossing at all."""
         few_R, many_R = (self._crossings(arm, target) for arm in (fewer, more))
         if few_R is None or many_R is None:
             return None
@@ -151,7 +184,7 @@ class Curves:
         }
 
     def _crossings(self, arm: str, target: float | ByOrigin) -> Array | None:
-        """First the crossing of the means, then those of the draws; these are absent where a mean has no limits."""
+        """Return the crossing of the means, then those of the draws; no draws where a mean has no interval."""
         means = self._means[arm]
         aim = self._aim(target) if isinstance(target, Mapping) else ClusteredMean(target, 0, {})
         if not means or aim is None:
@@ -168,14 +201,14 @@ class Curves:
         return clustered_mean(target, self.unit if alike else "patient")
 
     def _drawn(self, mean: ClusteredMean) -> Array:
-        """The mean itself, then its draws, moved by the same chance of each cluster as all others."""
+        """Return the mean, then its draws; each cluster has the same random shift in every mean."""
         moved_R = np.zeros(DRAWS)
         for cluster, move in sorted(mean.moves.items()):
             moved_R += move * _chance(self.seed, cluster)
         return np.concatenate([[mean.mean], mean.mean + moved_R * _heaviness(self.seed, max(mean.degrees, 1))])
 
     def _bounds(self, arm: str, crossings_R: Array) -> tuple[Array, Array]:
-        """Between what numbers of studies each crossing lies."""
+        """Return the bounds of each crossing, in studies."""
         smallest, largest = min(self._means[arm]), max(self._means[arm])
         low_R = np.where(crossings_R <= smallest, 0.0, np.minimum(crossings_R, largest))
         return low_R, crossings_R
@@ -183,19 +216,19 @@ class Curves:
 
 @lru_cache(maxsize=512)
 def _chance(seed: int, cluster: str) -> Array:
-    """Of one cluster in each draw (R), standard normal: the same wherever it appears, whatever others there are."""
+    """Draw the random shift of one cluster (R), standard normal; the same wherever the cluster appears."""
     return np.random.default_rng([seed, *cluster.encode()]).normal(size=DRAWS)
 
 
 @lru_cache
 def _heaviness(seed: int, degrees: int) -> Array:
-    """What makes Student's t of normal draws (R): the same draws are far out, whatever the degrees of freedom."""
+    """Return the factors (R) that turn normal draws into Student's t; the same draws are extreme for all degrees."""
     ranks_R = np.random.default_rng(seed).uniform(size=DRAWS)
     return np.asarray(np.sqrt(degrees / stats.chi2.ppf(ranks_R, degrees)))
 
 
 def crossings_of(sizes: Sequence[int], means_RN: Array, target_R: Array) -> Array:
-    """The training sizes at which curves through these means reach their targets; see Crossing for its bounds."""
+    """Return the training sizes at which curves through these means reach their targets; bounds as in Crossing."""
     rising_RN = _rising(means_RN)
     crossings_R = np.full(len(means_RN), np.inf)
     reached_R = rising_RN[:, -1] >= target_R
@@ -211,7 +244,7 @@ def crossings_of(sizes: Sequence[int], means_RN: Array, target_R: Array) -> Arra
 
 
 def _rising(means_RN: Array) -> Array:
-    """Isotonic regression of each row: at each place the highest of the lowest means of the stretches around it."""
+    """Apply isotonic regression to each row, by the max-min formula over stretches of places."""
     places = range(means_RN.shape[1])
 
     def lowest_R(start: int, through: int) -> Array:
@@ -222,9 +255,9 @@ def _rising(means_RN: Array) -> Array:
 
 
 def _limits(least_R: Array, most_R: Array) -> Interval | None:
-    """The central 95 % of draws that are known up to limits of their own; None without draws.
+    """Return the central 95 % of draws that are each known up to bounds; None without draws.
 
-    Interpolating between a number and infinity gives NaN; the nearest draw is a limit as good.
+    Interpolating between a number and infinity gives NaN, so the nearest draw is taken.
     """
     if not len(least_R):
         return None

@@ -1,12 +1,12 @@
-"""Values by fold and patient in; means and differences with their 95 % limits out. Ours, not the paper's.
+"""Means and differences with clustered 95 % confidence intervals. Ours, not the paper's.
 
-All patients of a fold are tested by one network, so they share its chance: the fold is one piece of evidence, a
-cluster. Limits are Student's t over the clusters. They hold the chance of who was tested and that of training (which
-studies, which draws). They do not hold that the training sets of folds overlap, which makes their networks a little
+All patients of a fold are tested by one network and share its training variability, so the fold is the cluster.
+Intervals use Student's t over the clusters. They cover the sampling of test patients and training variability (which
+studies, which random draws). They ignore that the training sets of folds overlap, which makes their networks slightly
 alike. Several seeds are averaged within a fold.
 
-Where folds say nothing (fewer than LEAST_CLUSTERS, or a patient is tested in several) the clusters are patients. Such
-limits hold for the very networks that were trained, and whoever shows them says so.
+With fewer than LEAST_CLUSTERS folds, or a patient tested in several, the clusters are patients. Such intervals are
+conditional on the trained networks: they exclude training variability, and every report of them must say so.
 """
 
 # X any leading axes, N values, C clusters
@@ -30,7 +30,7 @@ Unit = Literal["fold", "patient"]
 CONFIDENCE = 0.95
 
 LEAST_CLUSTERS = 3
-"""Two have one degree of freedom: limits so wide that they say nothing."""
+"""Two leave one degree of freedom, and an interval too wide to be of use."""
 
 
 class Covers(Enum):
@@ -50,7 +50,7 @@ class Covers(Enum):
 
 
 class Origin(NamedTuple):
-    """Where a value comes from."""
+    """The fold and the patient that a value comes from."""
 
     fold: int | None
     """None: the study is tested in several."""
@@ -62,19 +62,19 @@ ByOrigin = Mapping[Origin, Sequence[float]]
 
 @dataclass(frozen=True)
 class Interval:
-    """Limits at 95 %."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
 
     def includes(self, value: float) -> bool:
-        """Whether the value is one that the limits allow for."""
+        """Return whether the value lies inside."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class ClusteredMean:
-    """The mean of all values, and how far the chance of each cluster moves it."""
+    """The mean of all values, and how far each cluster shifts it."""
 
     mean: float
     n: int
@@ -97,7 +97,7 @@ class ClusteredMean:
 
 @dataclass(frozen=True)
 class EffectSize:
-    """A mean difference and how large it is beside its spread."""
+    """A mean difference, raw and standardised."""
 
     difference: float
     interval: Interval | None
@@ -116,7 +116,7 @@ class EffectSize:
 
 
 def paired_effect(differences: ByOrigin) -> EffectSize | None:
-    """Effect size of the differences of each patient's studies; None where there is no difference at all."""
+    """Compute the effect size of paired differences; None without any difference."""
     given = {origin: values for origin, values in sorted(differences.items(), key=str) if len(values)}
     if not given:
         return None
@@ -135,7 +135,7 @@ def paired_effect(differences: ByOrigin) -> EffectSize | None:
 
 
 def origins_of(tested: Iterable[tuple[str, int, str]]) -> dict[str, Origin]:
-    """By study its origin; of (study, fold, patient) of every test."""
+    """Return the origin of each study, from (study, fold, patient) of every test."""
     patient_of: dict[str, str] = {}
     folds_of = defaultdict(set)
     for study, fold, patient in tested:
@@ -145,7 +145,7 @@ def origins_of(tested: Iterable[tuple[str, int, str]]) -> dict[str, Origin]:
 
 
 def unit_of(origins: Iterable[Origin]) -> Unit:
-    """Folds, where there are enough of them and every patient is tested in one only; else patients."""
+    """Choose folds, if there are enough and each patient is tested in one only; else patients."""
     folds_of = defaultdict(set)
     for origin in origins:
         folds_of[origin.patient].add(origin.fold)
@@ -155,7 +155,7 @@ def unit_of(origins: Iterable[Origin]) -> Unit:
 
 
 def clustered_mean(values: ByOrigin, unit: Unit) -> ClusteredMean:
-    """The mean of all values; there must be one."""
+    """Compute the mean of all values, of which there must be one, with the shift of each cluster."""
     ordered = sorted(values.items(), key=str)
     labels_N = np.array([f"{unit} {getattr(origin, unit)}" for origin, own in ordered for _ in own])
     every_N = np.array([value for _, own in ordered for value in own], dtype=np.float64)
@@ -165,10 +165,10 @@ def clustered_mean(values: ByOrigin, unit: Unit) -> ClusteredMean:
 
 
 def moves_of(values_XN: Array, cluster_N: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Means (X) and what each cluster moves them by (X, C); clusters are numbered from 0.
+    """Compute means (X) and how far each cluster shifts them (X, C); clusters are numbered from 0.
 
-    Of clusters of equal size the moves' standard error is that of the mean of their means; it allows for unequal ones
-    as the cluster-robust variance of a mean does.
+    For clusters of equal size the resulting standard error is that of the mean of cluster means; for unequal sizes it
+    is the cluster-robust standard error of a mean.
     """
     counts_C = np.bincount(cluster_N)
     sums_XC = values_XN @ (cluster_N[:, None] == np.arange(len(counts_C))).astype(np.float64)
@@ -178,5 +178,5 @@ def moves_of(values_XN: Array, cluster_N: NDArray[np.intp]) -> tuple[Array, Arra
 
 
 def t_limit(degrees: float) -> float:
-    """How many standard errors the limits lie from an estimate with so many degrees of freedom."""
+    """Return the half-width of a 95 % interval in standard errors (Student's t)."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))

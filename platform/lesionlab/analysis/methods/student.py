@@ -1,6 +1,6 @@
-"""Plain values in; the paper's three tests out: paired t, pooled two-sample t, one-way repeated-measures ANOVA.
+"""The paper's three tests of plain values: paired t, pooled two-sample t, one-way repeated-measures ANOVA.
 
-A test that cannot be computed says so in its note and has no p: never NaN, never a warning.
+A test that cannot be computed has no p and a reason (Untestable): never NaN, never a warning.
 """
 
 # S study (subject), M model (condition)
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 import pandas as pd
@@ -22,26 +23,57 @@ _NO_SPREAD = 1e-9
 """Values that differ by less differ by rounding only; metrics are fractions of whole lesions or voxels."""
 
 
+class Untestable(Enum):
+    """Why a test has no p."""
+
+    NO_PAIR = auto()
+    ONE_PAIR = auto()
+    CONSTANT_DIFFERENCE = auto()
+    """Every pair differs by the same amount: no variance to test against."""
+    EMPTY_GROUP = auto()
+    ONE_VALUE = auto()
+    """A group has one value only."""
+    CONSTANT_GROUPS = auto()
+    """All values of each group are equal."""
+    MISSING_VALUE = auto()
+    """A study lacks a value under one of the models."""
+    FEWER_THAN_TWO_MODELS = auto()
+    FEWER_THAN_TWO_STUDIES = auto()
+    CONSTANT_CONTRASTS = auto()
+    """Every study differs between the models by the same amounts."""
+
+
 @dataclass(frozen=True)
-class Outcome:
-    """What one test found. `p` is two-tailed; None with the reason in `note`."""
+class AnovaSize:
+    """What a repeated-measures ANOVA compared, and its degrees of freedom."""
+
+    models: int
+    between: int
+    within: int
+
+
+@dataclass(frozen=True)
+class StatisticalTest:
+    """What one test found. `p` is two-tailed; None where the test cannot be computed, and `untestable` says why."""
 
     statistic: float | None
     p: float | None
     difference: float | None
     """First mean − second mean; None where a group is empty, and for the ANOVA."""
-    note: str = ""
+    untestable: Untestable | None = None
+    anova: AnovaSize | None = None
+    """Of an ANOVA that could be computed."""
 
 
 def significant(p: float | None, family: int) -> bool:
-    """Whether p passes Bonferroni over m = `family` comparisons: p ≤ 0.05/m, the limit included as in the paper."""
+    """Return whether p is significant after Bonferroni over m = `family` comparisons: p ≤ 0.05/m, as in the paper."""
     return p is not None and p <= ALPHA / family
 
 
 def holm(ps: Sequence[float | None], family: int) -> tuple[float | None, ...]:
-    """Adjusted p values after Holm (1979) over m = `family` comparisons, never above Bonferroni's.
+    """Adjust p values after Holm (1979) over m = `family` comparisons; never above Bonferroni's.
 
-    A comparison without a p counts in m and gets none: it is taken for the least significant.
+    A comparison without a p counts in m and gets none: it ranks as the least significant.
     """
     known = sorted((p, place) for place, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
@@ -52,54 +84,54 @@ def holm(ps: Sequence[float | None], family: int) -> tuple[float | None, ...]:
     return tuple(adjusted)
 
 
-def paired_t(values: Sequence[float], others: Sequence[float]) -> Outcome:
-    """Two-tailed paired t test of values − others, pair by pair."""
+def paired_t(values: Sequence[float], others: Sequence[float]) -> StatisticalTest:
+    """Compute the two-tailed paired t test of values − others, pair by pair."""
     differences = np.asarray(values, dtype=float) - np.asarray(others, dtype=float)
     if len(differences) == 0:
-        return Outcome(None, None, None, "no pair to test")
+        return _untestable(Untestable.NO_PAIR)
     mean = float(differences.mean())
     if len(differences) < 2:
-        return Outcome(None, None, mean, "one pair only")
+        return _untestable(Untestable.ONE_PAIR, mean)
     if np.ptp(differences) < _NO_SPREAD:
-        return Outcome(None, None, mean, "the difference is the same in every pair: no variance to test against")
+        return _untestable(Untestable.CONSTANT_DIFFERENCE, mean)
     test = stats.ttest_1samp(differences, 0.0)
-    return Outcome(float(test.statistic), float(test.pvalue), mean)
+    return StatisticalTest(float(test.statistic), float(test.pvalue), mean)
 
 
-def unpaired_t(values: Sequence[float], others: Sequence[float], *, pooled: bool = True) -> Outcome:
-    """Two-tailed Student t test of two groups, variances pooled (as the paper's printed p values are), or Welch's."""
+def unpaired_t(values: Sequence[float], others: Sequence[float], *, pooled: bool = True) -> StatisticalTest:
+    """Compute the two-tailed t test of two groups: Student's with pooled variance, as in the paper, or Welch's."""
     first, second = np.asarray(values, dtype=float), np.asarray(others, dtype=float)
     if not len(first) or not len(second):
-        return Outcome(None, None, None, "a group without values")
+        return _untestable(Untestable.EMPTY_GROUP)
     difference = float(first.mean() - second.mean())
     if len(first) < 2 or len(second) < 2:
-        return Outcome(None, None, difference, "a group with one value only")
+        return _untestable(Untestable.ONE_VALUE, difference)
     if np.ptp(first) < _NO_SPREAD and np.ptp(second) < _NO_SPREAD:
-        return Outcome(None, None, difference, "all values of each group are equal: no variance to test against")
+        return _untestable(Untestable.CONSTANT_GROUPS, difference)
     # From means and SDs: ttest_ind warns where one group is constant, though the pooled variance is sound.
     one, other = ((group.mean(), group.std(ddof=1), len(group)) for group in (first, second))
     test = stats.ttest_ind_from_stats(*one, *other, equal_var=pooled)
-    return Outcome(float(test.statistic), float(test.pvalue), difference)
+    return StatisticalTest(float(test.statistic), float(test.pvalue), difference)
 
 
-def repeated_measures(values_SM: NDArray[np.float64]) -> Outcome:
-    """One-way repeated-measures ANOVA: does the mean differ between the models, each study its own control?
+def repeated_measures(values_SM: NDArray[np.float64]) -> StatisticalTest:
+    """Compute a one-way repeated-measures ANOVA: does the mean differ between models, each study its own control?
 
-    `values_SM` holds one row per study and one column per model; with a value missing (NaN) there is no test, where
-    AnovaRM would return NaN in silence. Sphericity is not corrected for.
+    `values_SM` holds one row per study and one column per model. With a missing value (NaN) there is no test; AnovaRM
+    would silently return NaN. No correction for non-sphericity.
     """
     studies, models = values_SM.shape
     if np.isnan(values_SM).any():
-        return Outcome(None, None, None, "a study lacks a value under one of the models")
+        return _untestable(Untestable.MISSING_VALUE)
     if models < 2:
-        return Outcome(None, None, None, "fewer than two models to compare")
+        return _untestable(Untestable.FEWER_THAN_TWO_MODELS)
     if studies < 2:
-        return Outcome(None, None, None, f"{studies} studies with a value under every model; two are needed")
+        return _untestable(Untestable.FEWER_THAN_TWO_STUDIES)
     by_study_S1, by_model_1M = values_SM.mean(axis=1, keepdims=True), values_SM.mean(axis=0, keepdims=True)
     residual_SM = values_SM - by_study_S1 - by_model_1M + values_SM.mean()
     if np.abs(residual_SM).max() < _NO_SPREAD:
         # AnovaRM would divide rounding errors by each other here, and report a negative F.
-        return Outcome(None, None, None, "every study differs between the models in the same way: no variance")
+        return _untestable(Untestable.CONSTANT_CONTRASTS)
     table = pd.DataFrame(
         {
             "value": values_SM.ravel(),
@@ -108,5 +140,9 @@ def repeated_measures(values_SM: NDArray[np.float64]) -> Outcome:
         }
     )
     row = AnovaRM(table, depvar="value", subject="study", within=["model"]).fit().anova_table.iloc[0]
-    note = f"{models} models, {int(row['Num DF'])} and {int(row['Den DF'])} degrees of freedom"
-    return Outcome(float(row["F Value"]), float(row["Pr > F"]), None, note)
+    size = AnovaSize(models, int(row["Num DF"]), int(row["Den DF"]))
+    return StatisticalTest(float(row["F Value"]), float(row["Pr > F"]), None, anova=size)
+
+
+def _untestable(why: Untestable, difference: float | None = None) -> StatisticalTest:
+    return StatisticalTest(None, None, difference, why)

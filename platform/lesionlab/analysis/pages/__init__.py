@@ -1,1 +1,1 @@
-"""Numbers, sheets and figures in; self-contained HTML pages out."""
+"""Render numbers, tables and figures as self-contained HTML pages."""

@@ -1,4 +1,4 @@
-"""An analysis and its evidence in; what the templates show out: sheets by file name, and the content of each page."""
+"""Collect what the templates show: sheets by file name, and the content of each page."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 
 from lesionlab.analysis.evidence import Evidence, lesions_by_model
 from lesionlab.analysis.experiment_analysis import Analysis, is_simulated
-from lesionlab.analysis.figures.bars import MARK_NAMES
 from lesionlab.analysis.pages.design import describe
 from lesionlab.analysis.pages.hashes import Hash, main_hashes, table_hashes
 from lesionlab.analysis.pages.illustrations import Illustration
 from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
-from lesionlab.analysis.sheets.key import comparisons, key_of
 from lesionlab.analysis.sheets.listings import (
     effects_sheet,
     hashes_sheet,
@@ -25,23 +23,19 @@ from lesionlab.analysis.sheets.listings import (
     verdicts_sheet,
     volumes_sheet,
 )
-from lesionlab.analysis.sheets.paper_tables import (
-    PAPER,
-    PAPER_METRICS,
-    about,
-    dice_sheets,
-    ending,
-    paper_sheets,
-    performance_sheet,
-)
+from lesionlab.analysis.sheets.paper_tables import dice_sheets, paper_sheet, paper_sheets
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
 from lesionlab.analysis.statistics.compute import Statistics
-from lesionlab.analysis.statistics.conditions import count_of
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.supplementary import Options
+from lesionlab.analysis.words import pages as words
+from lesionlab.analysis.words import tables as table_words
+from lesionlab.analysis.words.answer import answer_text
+from lesionlab.analysis.words.models import model_title, table_file
 from storage_schemas.base import Digest
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import Plan
 
 Sheets = dict[str, Sheet]
@@ -49,34 +43,29 @@ Sheets = dict[str, Sheet]
 
 @dataclass(frozen=True)
 class Shown:
-    """What every report shows beside its numbers, made once and put into its files too."""
+    """The tables and figures of a report, made once, for its page and for its files."""
 
     digest: Digest
     sheets: Mapping[str, Sheets]
-    """By section, by file name; a section may be empty."""
+    """By section, then by file name; a section may be empty."""
     figures: Sequence[Illustration]
 
 
 def study_sheets(plan: Plan, analysis: Analysis, evidence: Evidence) -> dict[str, Sheets]:
-    """Every table of the report of a study."""
-    cohort = f"Cohort {plan.spec.target.cohort}, {plan.spec.task.name}"
+    """Lay out every table of the report of an experiment."""
+    cohort = table_words.cohort_about(plan.spec.target.cohort, plan.spec.task.name)
     return _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables)) | {
-        "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), "Detection by lesion volume")},
+        "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), table_words.VOLUMES)},
         "cohort": cohort_tables(evidence.facts, cohort, evidence.split) if evidence.facts else {},
-        "door": {"excluded-and-repaired": verdicts_sheet(evidence.verdicts, "Studies that were excluded or repaired")},
-        "studies": {"every-study": studies_sheet(analysis.rows, "Every tested study under every model")},
+        "quality_control": {"excluded-and-repaired": verdicts_sheet(evidence.verdicts, table_words.EXCLUDED)},
+        "studies": {"every-study": studies_sheet(analysis.rows, table_words.EVERY_STUDY)},
     }
 
 
 def table_sheets(table: Table, found: Statistics) -> dict[str, Sheets]:
-    """Every table of the report of a table. Of which of the paper's tasks it is, is not known: all have one form."""
+    """Lay out every table of the report of an external table. Its task is unknown, so all have the form of Table 3."""
     performance = {
-        f"table-3{ending(shown)}": performance_sheet(
-            shown,
-            PAPER_METRICS,
-            f"Performance{about(shown)}. Form: Table 3 of {PAPER}",
-            key_of(shown, comparisons(shown, PAPER_METRICS)),
-        )
+        table_file("table-3", shown): paper_sheet(shown, table_words.performance_title(shown, None, "3"))
         for shown in found.tables
     }
     return _sheets(found, table.rows, performance)
@@ -88,8 +77,8 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
     with_dice = any(summary.metric == "dice" and summary.n for summary in found.summaries)
     return {
         "performance": performance,
-        "comparisons": {"every-comparison": effects_sheet(found.effects, "Every comparison")},
-        "sites": {"sites": sites_sheet(rows, models, "Performance by site", undefined)},
+        "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
+        "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)},
         "supplementary": supplementary_sheets(found.supplementary) | (dice_sheets(found.tables) if with_dice else {}),
     }
 
@@ -97,11 +86,13 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
 def report_content(
     plan: Plan, analysis: Analysis, evidence: Evidence, shown: Shown, pages: Sequence[StudyPage], hashes: Sequence[Hash]
 ) -> dict[str, Any]:
-    """What report.html.j2 shows."""
-    every = "Every run, trained network, study volume, native image and file of this report"
-    return _content(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), hashes_sheet(hashes, every)) | {
+    """Collect what report.html.j2 shows."""
+    every = hashes_sheet(hashes, table_words.EVERY_HASH)
+    label = analysis.rows[0].definition if analysis.rows else plan.spec.metric.label()
+    return _content(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), every) | {
+        "origin": words.FROM_STORE,
+        "meanings": (*_mask_meanings(plan.spec.metric, label), *_meanings(analysis)),
         "spec": plan.spec,
-        "definition": analysis.rows[0].definition if analysis.rows else plan.spec.metric.label(),
         "task_title": plan.spec.task.title,
         "simulated": is_simulated(plan),
         "planned": len(analysis.planned),
@@ -113,67 +104,89 @@ def report_content(
 
 
 def table_content(table: Table, found: Statistics, shown: Shown, hashes: Sequence[Hash]) -> dict[str, Any]:
-    """What table.html.j2 shows."""
-    title = f"Results in {table.name}"
-    every = hashes_sheet(hashes, "Every file of this report")
+    """Collect what table.html.j2 shows."""
+    title = words.table_report_title(table.name)
+    every = hashes_sheet(hashes, table_words.EVERY_FILE_HASH)
+    external = (
+        (words.EXTERNAL_LESION, words.EXTERNAL_LESION_IS),
+        (words.EXTERNAL_METRICS, words.EXTERNAL_METRICS_ARE),
+    )
     return _content(title, found, shown, table_hashes(table, shown.digest), every) | {
+        "origin": words.FROM_TABLE,
+        "meanings": (*external, *_meanings(found)),
         "source": table,
         "counts": _counts(table.rows),
-        "strata": tuple(_settings(table, found.supplementary.options)),
+        "settings": tuple(_settings(table, found.supplementary.options)),
     }
 
 
 def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[Hash], hashes: Sheet) -> dict[str, Any]:
-    """What analysis.html.j2 shows."""
+    """Collect what analysis.html.j2 shows."""
     figures: dict[str, list[PageFigure]] = defaultdict(list)
     for figure in shown.figures:
         figures[figure.section].append(figure.in_page)
     return {
         "title": title,
         "digest": shown.digest,
-        "answer": found.answer,
+        "answer": answer_text(found.answer),
         "sheets": {section: tuple(named.values()) for section, named in shown.sheets.items()},
         "figures": figures,
-        "unit": found.unit,
-        "undefined": found.supplementary.options.undefined,
-        "families": tuple(dict.fromkeys(f"m = {e.family} for {e.test}" for e in found.effects if e.test != "rm-anova")),
-        "marks": MARK_NAMES,
         "provenance": provenance,
         "hashes": hashes,
     }
 
 
-def _counts(rows: Sequence[Row]) -> str:
-    """`60 studies of 54 patients at 3 sites`."""
-    studies, patients, sites = (len({getattr(row, name) for row in rows}) for name in ("study", "patient", "site"))
+def _mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str, str], ...]:
+    """Term and meaning of everything that is counted in the masks."""
     return (
-        f"{count_of(studies, 'study')} of {patients} patient{'s' * (patients > 1)} at {sites} site{'s' * (sites > 1)}"
+        (words.LESION, words.lesion_is(definition)),
+        (words.HIT, words.hit_is(definition)),
+        (words.SENSITIVITY, words.SENSITIVITY_IS),
+        (words.PPV, words.PPV_IS),
+        (words.DICE, words.DICE_IS),
+        (words.METRIC_DEFINITION, f"`{label}`"),
     )
 
 
+def _meanings(found: Statistics) -> tuple[tuple[str, str], ...]:
+    """Term and meaning of everything in the statistics."""
+    return (
+        (words.UNDEFINED, words.undefined_is(found.supplementary.options.undefined)),
+        (words.UNIT, words.unit_is(found.unit)),
+        (words.TESTS, words.TESTS_ARE),
+        (words.BONFERRONI, words.bonferroni_is(found.effects)),
+        (words.MARKS_TITLE, words.marks_are()),
+    )
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    studies, patients, sites = (len({getattr(row, name) for row in rows}) for name in ("study", "patient", "site"))
+    return words.counts(studies, patients, sites)
+
+
 def _settings(table: Table, options: Options) -> Iterable[tuple[str, str]]:
-    yield "columns read", ", ".join(table.columns)
+    yield words.COLUMNS_READ, ", ".join(table.columns)
     goal = options.goal
     if goal is not None:
-        yield "target", "as usual" if goal.target is None else f"{goal.metric} {goal.target:g}"
+        yield words.TARGET, words.target(goal)
         if goal.annotation_minutes is not None:
-            yield "annotation", f"{goal.annotation_minutes:g} minutes a study"
-    yield "repetitions of the null test", str(options.null_repetitions)
+            yield words.ANNOTATION, words.annotation(goal.annotation_minutes)
+    yield words.REPETITIONS, str(options.null_repetitions)
 
 
 def study_content(plan: Plan, page: StudyPage, digest: Digest) -> dict[str, Any]:
-    """What study.html.j2 shows."""
+    """Collect what study.html.j2 shows."""
     return {
         "spec": plan.spec,
         "digest": digest,
         "page": page,
         "most": MOST_LESIONS,
         "simulated": is_simulated(plan),
-        "rows": _without_study(studies_sheet(page.rows, "Under every model that it was tested under")),
-        "runs": tuple((model.title(), row.run_id) for model, row in page.shown),
+        "rows": _without_study(studies_sheet(page.rows, table_words.ONE_STUDY)),
+        "runs": tuple((model_title(model), row.run_id) for model, row in page.shown),
     }
 
 
 def _without_study(sheet: Sheet) -> Sheet:
-    """The first two columns name study and site, and so does the page."""
+    """Remove the first two columns: the page already names study and site."""
     return replace(sheet, columns=sheet.columns[2:], rows=tuple(row[2:] for row in sheet.rows), heads=1)

@@ -1,4 +1,4 @@
-"""A plan in; its design and strata as a reader of the report wants them, out."""
+"""Describe the design and the settings of a plan, for the report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from lesionlab.analysis.words import pages as words
 from storage_schemas.axes import text_of
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
@@ -15,25 +16,25 @@ from storage_schemas.splits import Split
 
 @dataclass(frozen=True)
 class Design:
-    """What the report says about how the study was made."""
+    """How the experiment was carried out."""
 
     studies: int
     subsets: tuple[tuple[str, tuple[str, ...]], ...]
     """Name and studies, in the order of the folds that test them."""
     unused: tuple[str, ...]
-    """Studies that the split left over."""
+    """Studies that the split does not use."""
     cohorts: tuple[tuple[str, str], ...]
-    strata: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
 
 
 def describe(plan: Plan, manifest: Manifest, split: Split) -> Design:
-    """The design of a plan, as it was carried out."""
+    """Describe the design of a plan as it was carried out."""
     return Design(
         studies=len(manifest.studies),
         subsets=tuple(zip(_subset_names(plan.spec, len(split.subsets)), split.subsets, strict=True)),
         unused=split.unused,
         cohorts=tuple((name, _cohort(plan.spec, name)) for name in sorted(plan.spec.cohorts)),
-        strata=tuple(_settings(plan.spec)),
+        settings=tuple(_settings(plan.spec)),
     )
 
 
@@ -42,14 +43,9 @@ def _subset_names(spec: ExperimentSpec, count: int) -> list[str]:
 
 
 def _cohort(spec: ExperimentSpec, name: str) -> str:
-    roles = ["the labelled studies"] if name == spec.target.cohort else []
-    roles += [f"default model {source.model}" for source in spec.sources if source.cohort == name]
-    simulated = spec.cohorts[name].simulate
-    origin = "given as a BIDS dataset"
-    if simulated:
-        kinds = simulated.pathology if isinstance(simulated.pathology, str) else ", ".join(simulated.pathology)
-        origin = f"simulated: {simulated.studies} studies, {kinds}, seed {simulated.seed}"
-    return f"{origin} ({'; '.join(roles) or 'not used'})"
+    roles = [words.LABELLED] if name == spec.target.cohort else []
+    roles += [words.default_model(source.model) for source in spec.sources if source.cohort == name]
+    return f"{words.cohort_origin(spec.cohorts[name].simulate)} ({'; '.join(roles) or words.NO_ROLE})"
 
 
 def _settings(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
@@ -64,10 +60,10 @@ def _settings(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
 
 
 def _axes(spec: ExperimentSpec) -> Iterable[tuple[str, str]]:
-    """The lists of values that the study gives beside sizes and folds; empty where it gives none."""
+    """The lists of values that the experiment gives besides sizes and folds; empty texts for those it does not give."""
     for name, values in spec.lists().items():
         if name not in ("training_sizes", "folds"):
-            yield name, ", ".join(text_of(value) or "none" for value in values)
+            yield name, ", ".join(text_of(value) or words.NO_VALUE for value in values)
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterable[tuple[str, str]]:

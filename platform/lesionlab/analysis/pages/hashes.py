@@ -1,4 +1,4 @@
-"""What a report rests on, and its files, in; the digest that names the report, and the digest of everything, out."""
+"""Compute the digest that names a report, and list the digests of everything that it rests on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lesionlab.analysis.evidence import Evidence
 from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.words import pages as words
 from lesionlab.experiments.provenance import analysis_versions
 from storage_schemas.base import Digest, Document, canonical_json, digest_of
 from storage_schemas.experiments import Plan
@@ -19,9 +20,9 @@ Hash = tuple[str, str, str]
 
 
 def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
-    """Of all that the report of a study shows and of what made it, so that another report never takes its place.
+    """Digest everything that the report of an experiment shows and what made it, so that no other report replaces it.
 
-    Seconds are left out: equal runs give one report.
+    Inference times are left out: equal runs give one report.
     """
     return digest_of(
         {
@@ -38,7 +39,7 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
 
 
 def table_digest(table: Table, found: Statistics) -> Digest:
-    """Of the file, of what was asked of it, and of what made the report."""
+    """Digest the file, the options of its analysis, and what made the report."""
     options = found.supplementary.options
     return digest_of(
         {
@@ -53,58 +54,52 @@ def table_digest(table: Table, found: Statistics) -> Digest:
 
 
 def main_hashes(plan: Plan, digest: Digest) -> tuple[Hash, ...]:
-    """Those that name the analysis of a study and what decided it."""
+    """List those that name the analysis of an experiment and what decided it."""
     parents = {(run.parent.model.name, run.parent.model.version): run.parent for run in plan.runs if run.parent}
     return (
-        ("analysis", plan.spec.name, digest),
+        (words.ANALYSIS, plan.spec.name, digest),
         *_made_by(),
-        ("plan", plan.spec.name, plan.id),
-        ("manifest", plan.spec.target.cohort, plan.manifest),
-        ("split", plan.spec.target.cohort, plan.split),
+        (words.PLAN, plan.spec.name, plan.id),
+        (words.MANIFEST, plan.spec.target.cohort, plan.manifest),
+        (words.SPLIT, plan.spec.target.cohort, plan.split),
         *(
-            ("weights of the default model, sha256", f"{name}@{version}", parent.weights_sha256)
+            (words.DEFAULT_WEIGHTS, f"{name}@{version}", parent.weights_sha256)
             for (name, version), parent in sorted(parents.items())
         ),
-        *(("result version", room, str(number)) for room, number in plan.versions.written().items()),
+        *((words.RESULT_VERSION, room, str(number)) for room, number in plan.versions.written().items()),
     )
 
 
 def table_hashes(table: Table, digest: Digest) -> tuple[Hash, ...]:
-    """Those that name the analysis of a table and what decided it."""
-    return (("analysis", "", digest), *_made_by(), ("table, sha256", table.name, table.sha256))
+    """List those that name the analysis of a table and what decided it."""
+    return ((words.ANALYSIS, "", digest), *_made_by(), (words.TABLE, table.name, table.sha256))
 
 
 def study_hashes(plan: Plan, evidence: Evidence) -> tuple[Hash, ...]:
-    """Every run, all trained weights, every study volume and every native image."""
+    """List those of every run, all trained weights, every study volume and every native image."""
     runs = [(run.cell.title(), run.run_id) for run in plan.runs if run.cell]
     return (
-        *(("run", title, run_id) for title, run_id in runs),
-        *(
-            ("trained weights, sha256", title, evidence.weights[run_id])
-            for title, run_id in runs
-            if run_id in evidence.weights
-        ),
-        *(("study volume", entry.study, entry.volume) for entry in evidence.manifest.studies),
+        *((words.RUN, title, run_id) for title, run_id in runs),
+        *((words.WEIGHTS, title, evidence.weights[run_id]) for title, run_id in runs if run_id in evidence.weights),
+        *((words.VOLUME_HASH, entry.study, entry.volume) for entry in evidence.manifest.studies),
         *_images(evidence.manifest),
     )
 
 
 def file_hashes(files: Mapping[str, bytes]) -> tuple[Hash, ...]:
-    """Of every file of a report but the page itself, by its place beside it."""
-    return tuple(
-        ("file of this report, sha256", name, sha256(data).hexdigest()) for name, data in sorted(files.items())
-    )
+    """List those of every file of a report except the page itself, by path relative to it."""
+    return tuple((words.FILE, name, sha256(data).hexdigest()) for name, data in sorted(files.items()))
 
 
 def _made_by() -> Iterable[Hash]:
     for name, version in analysis_versions().items():
-        yield "code of the analysis" if name.startswith("lesionlab") else "version of", name, version
+        yield words.CODE_OF_ANALYSIS if name.startswith("lesionlab") else words.VERSION_OF, name, version
 
 
 def _images(manifest: Manifest) -> Iterable[Hash]:
     for entry in manifest.studies:
         for sha in (entry.image_sha256, *entry.further_images_sha256):
-            yield "voxels of the native image, sha256", entry.study, sha
+            yield words.IMAGE_HASH, entry.study, sha
 
 
 def _contents(rows: Iterable[Document]) -> list[str]:

@@ -1,8 +1,7 @@
-"""An analysis and its evidence in; the report's figures out: as SVG, as PNG and as they stand in the page."""
+"""Draw the report's figures: as SVG, as PNG and as they are in the page."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,16 +16,18 @@ from lesionlab.analysis.figures.bars import bar_figure
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.learning_curves import learning_figure
 from lesionlab.analysis.figures.overlays import overlay_figure
-from lesionlab.analysis.figures.slices import CHOICE, MODELS, read_slice, representative_studies, shown_models
+from lesionlab.analysis.figures.slices import read_slice, representative_studies, shown_models
 from lesionlab.analysis.figures.volume_bars import volume_figure
 from lesionlab.analysis.pages.page import PageFigure, inline_png, inline_svg
 from lesionlab.analysis.pages.study_pages import models_on_pages
-from lesionlab.analysis.sheets.paper_tables import PAPER, about, ending
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
+from lesionlab.analysis.words import captions
+from lesionlab.analysis.words.captions import Caption
+from lesionlab.analysis.words.models import comparison_name, file_name, stratum_name, table_file
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
@@ -36,7 +37,7 @@ Section = Literal["performance", "learning", "volumes", "design"]
 
 @dataclass(frozen=True)
 class Illustration:
-    """One figure in its two stored forms, and where and how it stands in the page."""
+    """One figure in its two stored forms, and its place and form in the page."""
 
     name: str
     section: Section
@@ -51,13 +52,13 @@ class Illustration:
 
 
 def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> tuple[Illustration, ...]:
-    """Who trains and who tests; and once there are rows, of each table the bars and the slices (Figures 3 to 5, A and
-    B), learning curves, and detection by lesion volume."""
+    """Draw the rotation; and once there are rows, the bars and slices of each table (Figures 3 to 5, A and B), learning
+    curves, and detection by lesion volume."""
     return (_rotation(plan), *(_of_results(store, plan, analysis, evidence) if analysis.rows else ()))
 
 
 def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
-    """What can be drawn without a store: of each table the bars, and the learning curves."""
+    """Draw what needs no store: the bars of each table, and the learning curves."""
     return (*map(_bars, found.tables), *_learning_curves(found.supplementary.learning))
 
 
@@ -70,28 +71,12 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
 
 
 def _rotation(plan: Plan) -> Illustration:
-    return _drawn(
-        rotation.figure(plan.spec),
-        "rotation",
-        "design",
-        "narrow",
-        "Who trains and who tests.",
-        f"A row is a fold, a column a subset. Form: Figure S3 of {PAPER}.",
-        "Diagram of the folds; the table of subsets names the studies",
-    )
+    return _drawn(rotation.figure(plan.spec), "rotation", "design", "narrow", captions.ROTATION)
 
 
 def _bars(table: PerformanceTable) -> Illustration:
-    return _drawn(
-        bar_figure(table),
-        f"performance{ending(table)}",
-        "performance",
-        "bars",
-        f"Performance by training size{about(table)}.",
-        "Lesionwise sensitivity and PPV, mean over the tested studies; error bars are ±1 standard error. The marks are "
-        f"of the table's tests, after Bonferroni. Form: Figures 3A to 5A of {PAPER}.",
-        "Bars of sensitivity and PPV by model and training size; the table has the numbers",
-    )
+    name = table_file("performance", table)
+    return _drawn(bar_figure(table), name, "performance", "bars", captions.bars(table))
 
 
 def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: PerformanceTable) -> Iterable[Illustration]:
@@ -101,65 +86,28 @@ def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: Performan
         return
     entries = {entry.study: entry for run in plan.runs for entry in run.test}
     figure = overlay_figure([read_slice(store, entries[study], rows, models) for study in chosen])
-    name, png = f"slices{ending(table)}", as_png(figure)
-    page_figure = PageFigure(
-        kind="slices breakout",
-        title=f"What each model finds and misses{about(table)}.",
-        caption="Axial native slices, the patient's right on the left. Solid: reference; dashed: prediction; counts "
-        f"are of the whole study. Models: {MODELS}. Studies, chosen without looking at any prediction: {CHOICE}; of "
-        f"each, the slice with the largest area of reference lesion. Form: Figures 3B to 5B of {PAPER}.",
-        inline=inline_png(png, f"Slices of {', '.join(chosen)} with outlines of every model"),
-    )
-    yield Illustration(name, "performance", as_svg(figure, name), png, page_figure)
+    name, png, caption = table_file("slices", table), as_png(figure), captions.slices(table, chosen)
+    in_page = PageFigure("slices breakout", caption.title, caption.text, inline_png(png, caption.label))
+    yield Illustration(name, "performance", as_svg(figure, name), png, in_page)
 
 
 def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:
-    for (stratum, comparison), panels in groupby(learning, key=lambda one: (one.stratum, one.comparison)):
+    for comparison, panels in groupby(learning, key=lambda one: one.comparison):
         drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
         if drawn:
-            yield _learning(stratum, comparison, drawn)
-
-
-def _learning(stratum: str, comparison: str, panels: Sequence[Learning]) -> Illustration:
-    return _drawn(
-        learning_figure(panels),
-        _name("learning", stratum, comparison),
-        "learning",
-        "bars",
-        f"Learning curves: {comparison}{f' ({stratum})' if stratum else ''}.",
-        "Mean over the tested studies and its 95 % interval, by training size (logarithmic axis). "
-        "Dotted: what is to be reached; a thick mark on the horizontal axis is where an arm reaches it. Ours, not the "
-        "paper's.",
-        "Learning curves; the table of labelled studies that each arm needs has the numbers",
-    )
+            name = file_name("learning", stratum_name(comparison.stratum), comparison_name(comparison))
+            yield _drawn(learning_figure(drawn), name, "learning", "bars", captions.curves(comparison))
 
 
 def _volumes(models: Sequence[Condition], lesions: Mapping[Condition, Sequence[LesionRow]]) -> Iterable[Illustration]:
     shown = {model: lesions[model] for model in models if model in lesions}
     if shown:
         found = sensitivity_by_volume(shown)
-        yield _drawn(
-            volume_figure(found),
-            "lesion-volumes",
-            "volumes",
-            "bars",
-            "Detection by lesion volume.",
-            f"Part of the reference lesions that were found, all lesions of the {found.text()}. n counts the reference "
-            "lesions of a class once, for all models and seeds; where there is none, no bar but a word stands. A class "
-            f"is from above its lower bound up to its upper bound. Lines: 95 % limits over {found.limits_over()}; none "
-            "where all lesions or no lesion was found, or where those are too few. Ours, not the paper's. The table "
-            "has every model.",
-            "Bars of sensitivity by class of lesion volume; the table has the numbers",
-        )
+        yield _drawn(volume_figure(found), "lesion-volumes", "volumes", "bars", captions.volumes(found))
 
 
-def _drawn(
-    figure: Figure, name: str, section: Section, kind: str, title: str, caption: str, label: str
-) -> Illustration:
-    """A figure of lines and text, which stands in the page as SVG."""
+def _drawn(figure: Figure, name: str, section: Section, kind: str, caption: Caption) -> Illustration:
+    """A figure of lines and text, which is in the page as SVG."""
     svg = as_svg(figure, name)
-    return Illustration(name, section, svg, as_png(figure), PageFigure(kind, title, caption, inline_svg(svg, label)))
-
-
-def _name(*parts: str) -> str:
-    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts if part)
+    in_page = PageFigure(kind, caption.title, caption.text, inline_svg(svg, caption.label))
+    return Illustration(name, section, svg, as_png(figure), in_page)

@@ -1,6 +1,6 @@
-"""Rows, lesions, volumes and predictions of a study in the store in; one page a tested study out, with every mistake.
+"""Collect what the page of each tested study shows: slices through missed lesions and false positives.
 
-A page shows the slices through the lesions that some models missed, and through what they found that is none.
+Mistakes are shown for a few models only; the counts are shown for all.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from lesionlab.analysis.figures.thumbnails import Thumbnails
 from lesionlab.analysis.statistics.conditions import (
     Condition,
     conditions,
-    count_of,
     groups,
     rows_by_condition,
     rows_of,
 )
+from lesionlab.analysis.words import pages as words
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest
 from storage_schemas.experiments import Plan
@@ -28,9 +28,9 @@ from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import LesionRow, StudyRow
 
 MOST_MODELS = 6
-"""Shown on a page."""
+"""Models whose mistakes a page shows."""
 MOST_LESIONS = 80
-"""Missed and spurious ones of one model that are shown on a page; a network that failed has thousands."""
+"""Mistakes of one model that a page shows; a network that failed has thousands."""
 
 
 _MISTAKES = ("missed", "false-positive")
@@ -38,7 +38,7 @@ _MISTAKES = ("missed", "false-positive")
 
 @dataclass(frozen=True)
 class Mistake:
-    """One lesion that a model missed, or found where there is none."""
+    """A missed lesion or a false positive of one model."""
 
     picture: Markup
     model: Condition
@@ -51,7 +51,7 @@ class StudyPage:
 
     entry: ManifestEntry
     rows: tuple[StudyRow, ...]
-    """Under every model that it was tested under."""
+    """Of every model that was tested on it."""
     shown: tuple[tuple[Condition, StudyRow], ...]
     """The models whose mistakes are shown, and what they counted."""
     mistakes: tuple[Mistake, ...]
@@ -60,7 +60,7 @@ class StudyPage:
     without_prediction: tuple[Condition, ...]
     """Models whose predicted mask is not in the store."""
     limits: tuple[str, ...]
-    """Which models and seeds are shown and which are not, a sentence each; none where all are."""
+    """Which models and seeds are shown, a sentence each; none if all are."""
 
     @property
     def file(self) -> str:
@@ -69,41 +69,37 @@ class StudyPage:
 
 
 def models_on_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[Condition, ...]:
-    """The trained models of the study's main depth at its largest size, of those that have rows.
+    """Choose the trained models of the main depth at the largest size, among those that have rows.
 
-    Where none of that depth has any, those of another stratum; where nothing trained has, what is tested untrained.
+    If none of that depth has any, those of another stratum; if no trained model has any, the untrained ones.
     """
     return _candidates(plan, rows)[0][:MOST_MODELS]
 
 
 def limits_of_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[str, ...]:
-    """What of the tested models `models_on_pages` leaves out, and of their seeds; a sentence each."""
+    """Write which models and seeds `models_on_pages` leaves out; a sentence each."""
     candidates, which = _candidates(plan, rows)
     shown, every = candidates[:MOST_MODELS], conditions(rows)
     seeds = sorted({row.seed for row in rows if row.arm in ("fine-tuned", "de-novo")})
     limits = []
     if len(shown) < len(every):
-        first = f", the first {len(shown)} of {len(candidates)}" if len(shown) < len(candidates) else ""
-        number = "1 is" if len(shown) == 1 else f"{len(shown)} are"
-        limits.append(f"Of {len(every)} models that were tested, {number} shown: those {which}{first}.")
+        limits.append(words.models_shown(len(shown), len(candidates), len(every), which))
     if len(seeds) > 1:
-        told = ", ".join(map(str, seeds))
-        limits.append(f"Of several seeds ({told}), the lowest that has results for a study is shown.")
+        limits.append(words.seeds_shown(seeds))
     return tuple(limits)
 
 
 def _candidates(plan: Plan, rows: Sequence[StudyRow]) -> tuple[tuple[Condition, ...], str]:
-    """The models that belong on the pages, however many, and which they are in words."""
+    """Return the models that belong on the pages, however many, and how they are described."""
     by_depth = sorted(
         groups(rows_by_condition(rows)), key=lambda group: group.conditions[-1].depth != plan.spec.main_depth
     )
     group = next((group for group in by_depth if group.trained), None)
     if group is None:
-        return conditions(rows), "that are not trained on the target"
+        return conditions(rows), words.UNTRAINED
     largest = max(model.training_size for model in group.trained)
-    stratum = f" ({group.stratum})" if group.stratum else ""
-    which = f"trained on {count_of(largest, 'study')}{stratum}"
-    return tuple(model for model in group.trained if model.training_size == largest), which
+    candidates = tuple(model for model in group.trained if model.training_size == largest)
+    return candidates, words.trained_on(largest, group.stratum)
 
 
 def study_pages(
@@ -113,7 +109,7 @@ def study_pages(
     lesions: Mapping[Digest, Sequence[LesionRow]],
     models: Sequence[Condition],
 ) -> Iterator[StudyPage]:
-    """One page for each tested study that has results, by name; `lesions` are those of each run."""
+    """Yield one page for each tested study that has results, by name; `lesions` are those of each run."""
     entries = {entry.study: entry for run in plan.runs for entry in run.test}
     limits = limits_of_pages(plan, rows)
     own: dict[str, list[StudyRow]] = defaultdict(list)
@@ -145,6 +141,6 @@ def _page(
         left_out += max(0, len(largest_first) - MOST_LESIONS)
         for lesion in largest_first[:MOST_LESIONS]:
             place_mm = (lesion.x_mm, lesion.y_mm, lesion.z_mm)
-            picture = thumbnails.at(place_mm, mask_ijk, f"{lesion.outcome}, {lesion.volume_mm3:.0f} mm³")
+            picture = thumbnails.at(place_mm, mask_ijk, words.picture(lesion.outcome, lesion.volume_mm3))
             mistakes.append(Mistake(picture, model, lesion))
     return StudyPage(entry, tuple(rows), tuple(shown), tuple(mistakes), left_out, tuple(unseen), limits)

@@ -1,1 +1,1 @@
-"""Numbers in; tables as people read them out: CSV, Markdown, HTML and plain text."""
+"""Lay results out as tables: CSV, Markdown, HTML and plain text. All wording comes from words."""

@@ -1,6 +1,6 @@
-"""Facts on studies, and groups of them, in; the paper's Tables 1 and 2 (Wahlig et al. 2023) out.
+"""Lay out the paper's Tables 1 and 2 (Wahlig et al. 2023) from the facts on studies.
 
-A group is a column: all studies, those of a site, a subset of the split. What is not known is counted, never left out.
+A group is a column: all studies, those of a site, a subset of the split. Unknown values are counted, never left out.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from dataclasses import dataclass
 from itertools import chain
 from statistics import mean, median, stdev
 
-from lesionlab.analysis.sheets.sheet import NONE, Sheet, columns
+from lesionlab.analysis.sheets.sheet import Sheet, columns
+from lesionlab.analysis.words import tables as words
+from lesionlab.analysis.words.numbers import NONE
 from storage_schemas.facts import StudyFacts
 from storage_schemas.splits import Split
 from storage_schemas.tasks import Visit
 
-ALL = "all"
-UNKNOWN = "not known"
-
 NOMINAL_FIELDS_T = (0.064, 0.2, 0.3, 0.5, 0.55, 1.0, 1.5, 3.0, 4.7, 7.0)
-"""Scanners state what they measure: 2.89 T is a 3 T machine."""
+"""Scanners report the measured field: 2.89 T is a 3 T scanner."""
 SAME_FIELD = 0.06
-"""Largest relative distance from the nominal field."""
+"""Largest relative deviation from the nominal field."""
 
 Group = Sequence[StudyFacts]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is about, which of its values, and the text of each column."""
+    """One line: a characteristic, one of its values, and the text of each column."""
 
     subject: str
     level: str
@@ -37,55 +36,55 @@ class Row:
 
 
 def cohort_tables(facts: Sequence[StudyFacts], about: str, split: Split | None = None) -> dict[str, Sheet]:
-    """Both tables by file name: by site, and by the subsets of a split where there is one."""
+    """Lay out both tables, by file name: by site, and by the subsets of a split if there is one."""
     return {
         f"{table}-{by}": make(groups, f"{about}: {title}")
         for by, groups in _groupings(facts, split).items()
         for table, title, make in (
-            ("characteristics", "patients and acquisition", characteristics),
-            ("scanners", "scanner models", scanners),
+            ("characteristics", words.CHARACTERISTICS, characteristics),
+            ("scanners", words.SCANNERS, scanners),
         )
     }
 
 
 def groups_of(facts: Iterable[StudyFacts], members: Mapping[str, Collection[str]]) -> dict[str, Group]:
-    """All studies, then each group by the names of its studies, in this order."""
+    """Return all studies, then each group of studies, in this order."""
     studies = sorted(facts, key=lambda study: study.study)
     named = {name: [study for study in studies if study.study in names] for name, names in members.items()}
-    return {ALL: studies, **named}
+    return {words.ALL: studies, **named}
 
 
 def groups_by_site(facts: Sequence[StudyFacts]) -> dict[str, Group]:
-    """All studies, then those of each site, in the order of the sites' names, where there are several."""
+    """Return all studies, then those of each site, in the order of the sites' names, if there are several."""
     sites = sorted({study.site for study in facts})
     members = {site: {study.study for study in facts if study.site == site} for site in sites}
     return groups_of(facts, members if len(sites) > 1 else {})
 
 
 def characteristics(groups: Mapping[str, Group], title: str) -> Sheet:
-    """Table 1: sex and age of the patients, field strength, echo and repetition time and 2-D or 3-D of the studies.
+    """Lay out Table 1: sex and age of the patients, field strength, echo and repetition time, 2-D or 3-D acquisition.
 
-    A patient with several studies counts once, with the first of them by name. Of studies of two visits, each visit has
-    its own field strength, times and acquisition.
+    A patient with several studies counts once, with the first of them by name. For studies of two visits, each visit
+    has its own field strength, times and acquisition.
     """
     studies = [_at(group, "this") for group in groups.values()]
     patients = [_patients(group) for group in studies]
     rows = [
-        Row("Studies", "", tuple(str(len(group)) for group in studies)),
-        Row("Patients", "", tuple(str(len(group)) for group in patients)),
-        *_counted("Sex", patients, lambda study: _SEXES.get(study.sex or ""), tuple(_SEXES.values())),
-        *_measured("Age (years)", patients, lambda study: study.age_years, _mean_sd_range),
+        Row(words.STUDIES, "", tuple(str(len(group)) for group in studies)),
+        Row(words.PATIENTS, "", tuple(str(len(group)) for group in patients)),
+        *_counted(words.SEX, patients, lambda study: words.SEXES.get(study.sex or ""), tuple(words.SEXES.values())),
+        *_measured(words.AGE, patients, lambda study: study.age_years, _mean_sd_range),
     ]
     for name, visits in _visits(groups).items():
-        rows += _counted(f"Field strength{name}", visits, _field)
-        rows += _measured(f"TE (ms){name}", visits, lambda visit: visit.echo_time_ms, _median_range)
-        rows += _measured(f"TR (ms){name}", visits, lambda visit: visit.repetition_time_ms, _median_range)
-        rows += _counted(f"Acquisition{name}", visits, lambda visit: visit.acquisition, ("3D", "2D"))
+        rows += _counted(f"{words.FIELD}{name}", visits, _field)
+        rows += _measured(f"{words.ECHO}{name}", visits, lambda visit: visit.echo_time_ms, _median_range)
+        rows += _measured(f"{words.REPETITION}{name}", visits, lambda visit: visit.repetition_time_ms, _median_range)
+        rows += _counted(f"{words.ACQUISITION}{name}", visits, lambda visit: visit.acquisition, ("3D", "2D"))
     return _sheet(title, groups, rows)
 
 
 def scanners(groups: Mapping[str, Group], title: str) -> Sheet:
-    """Table 2: how many studies come from which scanner, each visit on its own."""
+    """Lay out Table 2: how many studies come from which scanner, each visit on its own."""
     rows: list[Row] = []
     for name, visits in _visits(groups).items():
         makers = sorted({visit.manufacturer for group in visits for visit in group if visit.manufacturer})
@@ -94,7 +93,7 @@ def scanners(groups: Mapping[str, Group], title: str) -> Sheet:
             of_maker = [[visit for visit in group if visit.manufacturer == maker] for group in visits]
             rows += _counted(f"{maker}{name}", of_maker, lambda visit: visit.model, totals=totals)
         without = [[visit for visit in group if visit.manufacturer is None] for group in visits]
-        rows += _counted(f"Scanner{name}", without, lambda visit: visit.model, totals=totals)
+        rows += _counted(f"{words.SCANNER}{name}", without, lambda visit: visit.model, totals=totals)
     return _sheet(title, groups, rows)
 
 
@@ -103,10 +102,10 @@ def _at(group: Group, visit: Visit) -> Group:
 
 
 def _visits(groups: Mapping[str, Group]) -> dict[str, list[Group]]:
-    """The groups at each visit, by what stands behind a subject: nothing where studies have one visit only."""
+    """Return the groups at each visit, by the suffix of a characteristic: empty if studies have one visit only."""
     names: dict[str, Visit] = {"": "this"}
     if any(_at(group, "initial") for group in groups.values()):
-        names = {", initial": "initial", ", follow-up": "this"}
+        names = {words.INITIAL: "initial", words.FOLLOW_UP: "this"}
     return {name: [_at(group, visit) for group in groups.values()] for name, visit in names.items()}
 
 
@@ -114,23 +113,20 @@ def _groupings(facts: Sequence[StudyFacts], split: Split | None) -> dict[str, di
     groupings = {"by-site": groups_by_site(facts)}
     if split:
         first, *others = split.subsets
-        subsets = {f"subset {number}": studies for number, studies in enumerate(split.subsets, start=1)}
-        groupings["by-subset"] = groups_of(facts, subsets | ({"unused": split.unused} if split.unused else {}))
+        subsets = {words.SUBSET.format(number): studies for number, studies in enumerate(split.subsets, start=1)}
+        groupings["by-subset"] = groups_of(facts, subsets | ({words.UNUSED: split.unused} if split.unused else {}))
         if split.target.design == "rotation":
-            groupings["train-test"] = groups_of(facts, {"training": set(chain(*others)), "testing (subset 1)": first})
+            groupings["train-test"] = groups_of(facts, {words.TRAINING: set(chain(*others)), words.TESTING: first})
     return groupings
 
 
 def _sheet(title: str, groups: Mapping[str, Group], rows: Sequence[Row]) -> Sheet:
     texts = tuple((row.subject, row.level, *row.cells) for row in rows)
-    return Sheet(title, columns("Characteristic", "Value", *groups), texts, heads=2)
-
-
-_SEXES = {"F": "female", "M": "male", "O": "other"}
+    return Sheet(title, columns(*words.COHORT_COLUMNS, *groups), texts, heads=2)
 
 
 def _patients(group: Group) -> Group:
-    """One study for each patient: a label is one person of the cohort, at whatever site."""
+    """Return one study for each patient; a label is one person of the cohort, at whatever site."""
     first: dict[str, StudyFacts] = {}
     for study in group:
         first.setdefault(study.patient, study)
@@ -144,19 +140,22 @@ def _counted(
     order: Sequence[str] = (),
     totals: Sequence[int] | None = None,
 ) -> list[Row]:
-    """A row for each value that occurs, in `order` or else the most frequent first, then one for those not known.
+    """Count each value that occurs, in `order` or else the most frequent first, then those not known.
 
-    Shares are of `totals`, or of the groups themselves.
+    Percentages are of `totals`, or of the groups themselves.
     """
-    counts = [Counter(value(study) or UNKNOWN for study in group) for group in groups]
-    whole = sum(counts, Counter[str]())
-    found = [level for level in whole if level != UNKNOWN]
-    levels = [level for level in order if level in found] or sorted(found, key=lambda level: (-whole[level], level))
-    if UNKNOWN in whole:
-        levels.append(UNKNOWN)
+    counts = [Counter(value(study) for study in group) for group in groups]
+    whole = sum(counts, Counter[str | None]())
+    found = [level for level in whole if level is not None]
+    known = [level for level in order if level in found] or sorted(found, key=lambda level: (-whole[level], level))
+    levels = [*known, *[None] * (None in whole)]
     sizes = totals if totals is not None else [len(group) for group in groups]
     return [
-        Row(subject, level, tuple(_share(count[level], size) for count, size in zip(counts, sizes, strict=True)))
+        Row(
+            subject,
+            words.UNKNOWN if level is None else level,
+            tuple(_share(count[level], size) for count, size in zip(counts, sizes, strict=True)),
+        )
         for level in levels
     ]
 
@@ -165,15 +164,17 @@ def _measured(
     subject: str,
     groups: Sequence[Group],
     value: Callable[[StudyFacts], float | None],
-    told: Callable[[Sequence[float]], str],
+    summarised: Callable[[Sequence[float]], str],
 ) -> list[Row]:
-    """A row of what is known, where anything is, and one that counts what is not."""
+    """Summarise the known values, if any, in one row and count the unknown ones in another."""
     known = [[number for study in group if (number := value(study)) is not None] for group in groups]
     missing = [len(group) - len(numbers) for group, numbers in zip(groups, known, strict=True)]
-    rows = [Row(subject, "", tuple(told(numbers) if numbers else NONE for numbers in known))] if any(known) else []
+    rows = (
+        [Row(subject, "", tuple(summarised(numbers) if numbers else NONE for numbers in known))] if any(known) else []
+    )
     if any(missing):
         shares = tuple(_share(count, len(group)) for count, group in zip(missing, groups, strict=True))
-        rows.append(Row(subject, UNKNOWN, shares))
+        rows.append(Row(subject, words.UNKNOWN, shares))
     return rows
 
 

@@ -1,41 +1,37 @@
-"""Rows of the results in; the report's long tables out: every tested study, every comparison, sites, lesion volumes."""
+"""Lay out the report's long tables: every tested study, every comparison, sites, lesion volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lesionlab.analysis.sheets.numbers import fixed, or_dash, probability, signed
-from lesionlab.analysis.sheets.sheet import NONE, Column, Sheet, columns, compact
-from lesionlab.analysis.statistics.conditions import METRICS, Condition, condition_of, method, rows_by_condition
+from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
+from lesionlab.analysis.statistics.conditions import METRICS, Condition, condition_of, rows_by_condition
+from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summarise
-from lesionlab.analysis.statistics.tables import mean_se
+from lesionlab.analysis.words import tables as words
+from lesionlab.analysis.words.models import arm_name, effect_name, stratum_name
+from lesionlab.analysis.words.numbers import NONE, fixed, mean_se, or_dash, probability, signed
+from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.lesion_sizes import detection_by_size
-from storage_schemas.results import EffectRow, LesionRow, StudyRow
+from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
 
 def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
-    """Every tested study under every model."""
+    """Lay out every tested study under every model."""
     axes = varying_axes([condition_of(row) for row in rows])
     return Sheet(
         title,
-        columns(
-            *("Study", "Site", "Model", "N", *axes.values(), "Fold", "Seed"),
-            *("Lesions", "Found", "Predicted", "Spurious", "Sensitivity", "PPV", "Dice"),
-            *("Reference (ml)", "Predicted (ml)"),
-        ),
+        columns(*words.STUDY_COLUMNS, *axes.values(), *words.STUDY_COUNTS, *words.STUDY_METRICS),
         tuple(
             (
-                *(row.study, row.site, method(row.arm, row.source), str(row.training_size)),
+                *(row.study, row.site, arm_name(row.arm, row.source), str(row.training_size)),
                 *(text_of(getattr(row, axis)) or NONE for axis in axes),
-                *(str(number) for number in (row.fold, row.seed)),
-                *(
-                    str(count)
-                    for count in (row.reference_lesions, row.true_positives, row.predicted_lesions, row.false_positives)
-                ),
+                *map(str, (row.fold, row.seed, row.reference_lesions, row.true_positives)),
+                *map(str, (row.predicted_lesions, row.false_positives)),
                 *(fixed(value, 2) for value in (row.sensitivity, row.ppv, row.dice)),
                 *(fixed(volume, 2) for volume in (row.reference_ml, row.predicted_ml)),
             )
@@ -46,17 +42,14 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
     )
 
 
-def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
-    """Every comparison of the paper's protocol."""
+def effects_sheet(effects: Sequence[Effect], title: str) -> Sheet:
+    """Lay out every comparison of the paper's protocol."""
     sheet = Sheet(
         title,
-        columns(
-            *("Metric", "Test", "Stratum", "Comparison", "N", "n", "Undefined", "Difference"),
-            *("Statistic", "p", "p × m", "m", "Significant", "Holm's p × (ours)", "Welch's p (ours)", "Note"),
-        ),
+        columns(*words.COMPARISON_COLUMNS),
         tuple(
             (
-                *(effect.metric, effect.test, effect.stratum, effect.comparison),
+                *(effect.metric, effect.test, stratum_name(effect.stratum), effect_name(effect)),
                 or_dash(effect.training_size),
                 str(effect.n) if effect.n_other is None else f"{effect.n} / {effect.n_other}",
                 str(effect.undefined),
@@ -65,27 +58,27 @@ def effects_sheet(effects: Sequence[EffectRow], title: str) -> Sheet:
                 probability(effect.p),
                 probability(effect.p_bonferroni),
                 str(effect.family),
-                "yes" if effect.significant else or_dash(None if effect.p is None else "no"),
+                significance(effect),
                 probability(effect.p_holm),
                 probability(effect.p_welch),
-                effect.note,
+                note(effect),
             )
             for effect in effects
         ),
         heads=4,
-        notes=(
-            "A difference is the first model's mean minus the second's, in the unit of the test; m is the number of "
-            "comparisons of the same kind planned in one column of the table.",
-            "Holm's p × (corrected, as p × m is) and Welch's p (variances not pooled; not corrected) are ours: what is "
-            "called significant does not depend on them.",
-        ),
+        notes=words.COMPARISON_NOTES,
         sortable=True,
     )
     return compact(sheet)
 
 
+def significance(effect: Effect) -> str:
+    """`yes`, `no`; a dash where there is no p."""
+    return words.YES if effect.significant else or_dash(None if effect.p is None else words.NO)
+
+
 def sites_sheet(rows: Sequence[Row], models: Sequence[Condition], title: str, undefined: Undefined) -> Sheet:
-    """Mean ± SE of every model at every site; undefined values count as the study declares."""
+    """Lay out mean ± SE of every model at every site; undefined values count as the experiment declares."""
     axes = varying_axes(models)
     lines = []
     for site in sorted({row.site for row in rows}):
@@ -94,29 +87,26 @@ def sites_sheet(rows: Sequence[Row], models: Sequence[Condition], title: str, un
         summaries_of = summarise(own, [model for model in models if model in tested], undefined)
         found = {(summary.condition, summary.metric): summary for summary in summaries_of}
         for model in dict.fromkeys(model for model, _ in found):
-            summaries = [found[model, metric] for metric in METRICS]
             lines.append(
                 (
-                    *(site, method(model.arm, model.source), str(model.training_size)),
+                    *(site, arm_name(model.arm, model.source), str(model.training_size)),
                     *(text_of(getattr(model, axis)) or NONE for axis in axes),
                     str(len({row.study for row in tested[model]})),
-                    *map(mean_se, summaries),
+                    *(mean_se(found[model, metric]) for metric in METRICS),
                 )
             )
     return Sheet(
         title,
-        columns("Site", "Model", "N", *axes.values(), "Studies", "Sensitivity", "PPV", "Dice"),
+        columns(*words.SITE_COLUMNS, *axes.values(), *words.SITE_METRICS),
         tuple(lines),
         heads=2,
-        notes=(
-            "Mean ± standard error over the site's tested studies; no tests: sites were not planned as a comparison.",
-        ),
+        notes=(words.SITES_NOTE,),
         sortable=True,
     )
 
 
 def volumes_sheet(lesions: Mapping[Condition, Sequence[LesionRow]], title: str) -> Sheet:
-    """Detection by lesion volume: of the reference lesions those found, of the predicted ones those true."""
+    """Lay out detection by lesion volume: sensitivity for the reference lesions, PPV for the predicted ones."""
     axes = varying_axes(list(lesions))
     lines = []
     for model, own in lesions.items():
@@ -125,7 +115,7 @@ def volumes_sheet(lesions: Mapping[Condition, Sequence[LesionRow]], title: str) 
         for reference, prediction in zip(drawn, predicted, strict=True):
             lines.append(
                 (
-                    *(method(model.arm, model.source), str(model.training_size)),
+                    *(arm_name(model.arm, model.source), str(model.training_size)),
                     *(text_of(getattr(model, axis)) or NONE for axis in axes),
                     reference.title(),
                     *(str(reference.lesions), str(reference.hits), fixed(reference.share, 2)),
@@ -135,41 +125,39 @@ def volumes_sheet(lesions: Mapping[Condition, Sequence[LesionRow]], title: str) 
     return Sheet(
         title,
         (
-            *columns("Model", "N", *axes.values(), "Volume (mm³)"),
-            *columns("lesions", "found", "sensitivity", group="Reference"),
-            *columns("lesions", "true", "PPV", group="Predicted"),
+            *columns(*words.VOLUME_COLUMNS, *axes.values(), words.VOLUME),
+            *columns(*words.REFERENCE_COUNTS, group=words.REFERENCE_GROUP),
+            *columns(*words.PREDICTED_COUNTS, group=words.PREDICTED_GROUP),
         ),
         tuple(lines),
         heads=3 + len(axes),
-        notes=(
-            "Lesions of all tested studies together, several seeds counted each; so a study weighs by its lesions.",
-        ),
+        notes=(words.VOLUMES_NOTE,),
     )
 
 
 def verdicts_sheet(verdicts: Iterable[VerdictRow], title: str) -> Sheet:
-    """What was found at the door: excluded studies first, then repaired ones."""
-    told = [row for row in verdicts if row.verdict != "pass"]
+    """Lay out the findings of quality control: excluded studies first, then repaired ones."""
+    shown = [row for row in verdicts if row.verdict != "pass"]
     return Sheet(
         title,
-        columns("Study", "Verdict", "Code", "Where", "What was found, and what was done"),
+        columns(*words.VERDICT_COLUMNS),
         tuple(
-            (row.study, _VERDICTS[row.verdict], row.code or "", row.place or "", row.what or "")
-            for row in sorted(told, key=lambda row: (row.verdict != "quarantined", row.study))
+            (row.study, words.VERDICTS[row.verdict], row.code or "", row.place or "", row.what or "")
+            for row in sorted(shown, key=lambda row: (row.verdict != "quarantined", row.study))
         ),
         sortable=True,
     )
 
 
 def hashes_sheet(hashes: Iterable[tuple[str, str, str]], title: str) -> Sheet:
-    """What it is, its name, its digest."""
-    return Sheet(title, (Column("What"), Column("Name"), Column("Digest")), tuple(hashes), heads=2, sortable=True)
+    """Lay out digests, each with what it is of and its name."""
+    return Sheet(title, columns(*words.HASH_COLUMNS), tuple(hashes), heads=2, sortable=True)
 
 
 def varying_axes(models: Sequence[Condition]) -> dict[str, str]:
-    """Name and title of every axis, beside arm, source and size, on which the models differ.
+    """Return name and title of every axis, besides arm, source and size, on which the models differ.
 
-    Untrained models count where they have a value: default models have a depth. A rater is no network.
+    Untrained models count if they have a value: default models have a depth. A rater is no network.
     """
     networks = [model for model in models if model.arm != "rater"]
     found = {}
@@ -178,6 +166,3 @@ def varying_axes(models: Sequence[Condition]) -> dict[str, str]:
         if len({value for trained, value in values if trained or value is not None}) > 1:
             found[name] = axis.title
     return found
-
-
-_VERDICTS = {"quarantined": "excluded", "repaired": "repaired", "pass": "passed"}

@@ -1,4 +1,4 @@
-"""Performance tables in; the same as text for a screen or a log out, in plain characters."""
+"""Print performance tables as plain text, for a screen or a log."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lesionlab.analysis.sheets.key import EXPLAINED, Comparison, comparisons, key_of
-from lesionlab.analysis.statistics.summary import Summary
-from lesionlab.analysis.statistics.tables import PerformanceTable, mean_se, method_name, p_text
+from lesionlab.analysis.statistics.supplementary import JUDGED
+from lesionlab.analysis.statistics.tables import Against, PColumn, PerformanceTable
+from lesionlab.analysis.words.keys import column_title, key_of
+from lesionlab.analysis.words.models import short_name_among, stratum_name
+from lesionlab.analysis.words.numbers import mean_se_n, starred
+from lesionlab.analysis.words.tables import SCREEN_COLUMNS, SCREEN_METRICS, screen_title
 
 _SCREEN_COLUMNS = 96
 _USUAL = 2
-"""Comparisons that fit the screen: with the default model, and with the one way of training de novo."""
+"""Columns of p values that fit the screen: versus the default model, and versus the one way of training de novo."""
 _COLUMNS_MORE = 20
 """Each further comparison makes the text so much wider: a column of sensitivity and one of PPV."""
 
 
 def as_text(tables: Sequence[PerformanceTable]) -> str:
-    """Each table with its key below; tables that read alike share one."""
+    """Print each table with its key below; consecutive tables with the same key share it."""
     return "".join(
         _with_key(list(together), key) for key, together in groupby(tables, lambda table: key_of(table, _shown(table)))
     )
 
 
-def _shown(table: PerformanceTable) -> list[Comparison]:
-    """The screen is narrow: what is compared with Grader 2 is in the CSV and in the report."""
-    return [compared for compared in comparisons(table, EXPLAINED) if compared.title != "p Grader 2"]
+def _shown(table: PerformanceTable) -> list[PColumn]:
+    """The screen is narrow: comparisons with the second rater are in the CSV and in the report."""
+    return [column for column in table.p_columns(JUDGED) if column.against is not Against.RATER]
 
 
 def _with_key(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
@@ -46,29 +49,21 @@ def _with_key(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
 
 
 def _rich_table(table: PerformanceTable) -> Table:
-    """Dice, where there is any, without its p values: they are in the CSV and in the report."""
-    sheet = Table(
-        box=SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-        title="; ".join(
-            [f"Default model: {table.source}"] * bool(table.source) + [table.stratum] * bool(table.stratum)
-        ),
-    )
+    """Dice, if there is any, stands without its p values: they are in the CSV and in the report."""
+    title = screen_title(table.source, stratum_name(table.stratum))
+    sheet = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title)
     shown = _shown(table)
-    compared = [one.title.replace(" ", "\n") for one in shown]
-    dice = ["Dice"] * any(line.measures["dice"].summary.n for line in table.lines)
-    sheet.add_column("Model")
-    sheet.add_column("N", justify="right")
-    for title in ("Sensitivity", *compared, "PPV", *compared, *dice):
-        sheet.add_column(title, justify="right", no_wrap=True)
+    compared = [column_title(column, table).replace(" ", "\n") for column in shown]
+    dice = any(line.measures["dice"].summary.n for line in table.lines)
+    model, size = SCREEN_COLUMNS
+    sheet.add_column(model)
+    sheet.add_column(size, justify="right")
+    titles = [text for metric in JUDGED for text in (SCREEN_METRICS[metric], *compared)]
+    for column in [*titles, SCREEN_METRICS["dice"]] if dice else titles:
+        sheet.add_column(column, justify="right", no_wrap=True)
     for line in table.lines:
-        texts = [method_name(line.condition, table.models), str(line.condition.training_size)]
-        for measure in (line.measures[metric] for metric in EXPLAINED):
-            texts += [_with_n(measure.summary), *(p_text(one.of(measure)) for one in shown)]
-        sheet.add_row(*texts, *[_with_n(line.measures["dice"].summary)] * len(dice))
+        texts = [short_name_among(line.condition, table.models), str(line.condition.training_size)]
+        for measure in (line.measures[metric] for metric in JUDGED):
+            texts += [mean_se_n(measure.summary), *(starred(column.test_of(measure)) for column in shown)]
+        sheet.add_row(*texts, *[mean_se_n(line.measures["dice"].summary)] * dice)
     return sheet
-
-
-def _with_n(summary: Summary) -> str:
-    return mean_se(summary) + (f" (n={summary.n})" if summary.undefined else "")

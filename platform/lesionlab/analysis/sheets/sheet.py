@@ -1,4 +1,4 @@
-"""A table as people read it in; the same table as CSV, Markdown and HTML out."""
+"""A table as people read it, and how it is written as CSV, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from html import escape
 from io import StringIO
 from itertools import groupby
 
-NONE = "–"
-"""What stands where there is nothing to tell."""
+from lesionlab.analysis.words.numbers import NONE
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column, and the group of columns that it stands in."""
+    """One column, and the group of columns that it belongs to."""
 
     title: str
     group: str = ""
 
     @property
     def name(self) -> str:
-        """`PPV: p default`; the title alone where there is no group."""
+        """`PPV: p default`; the title alone without a group."""
         return f"{self.group}: {self.title}" if self.group else self.title
 
 
@@ -35,11 +34,11 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     heads: int = 1
-    """So many columns, from the left, say what a row is about. Of the first of them a repeated text is shown once."""
+    """Number of columns, from the left, that say what a row is about. In the first, a repeated text is shown once."""
     notes: tuple[str, ...] = ()
-    """What one must know to read it, one sentence each."""
+    """What a reader must know to read it."""
     sortable: bool = False
-    """Whether the page may sort it; then every row says all that it is about."""
+    """Whether the page may sort it; then no repeated text is hidden."""
 
 
 def columns(*titles: str, group: str = "") -> tuple[Column, ...]:
@@ -48,7 +47,7 @@ def columns(*titles: str, group: str = "") -> tuple[Column, ...]:
 
 
 def compact(sheet: Sheet) -> Sheet:
-    """The same without the columns that say nothing in any row."""
+    """Remove the columns that are empty in every row."""
     kept = [place for place in range(len(sheet.columns)) if any(row[place] for row in sheet.rows)]
     return replace(
         sheet,
@@ -59,7 +58,7 @@ def compact(sheet: Sheet) -> Sheet:
 
 
 def as_csv(sheet: Sheet) -> str:
-    """Every cell as it is shown, also repeated ones; without the notes."""
+    """Write every cell as it is shown, including repeated ones; without the notes."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in sheet.columns])
@@ -68,7 +67,7 @@ def as_csv(sheet: Sheet) -> str:
 
 
 def as_markdown(sheet: Sheet) -> str:
-    """Columns of equal width, so that it is read as easily on a screen."""
+    """Write Markdown with columns of equal width, so that the source is readable too."""
     lines = [[column.name for column in sheet.columns], *_told_once(sheet)]
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(3, *(len(cell) for cell in column)) for column in zip(*escaped, strict=True)]
@@ -86,7 +85,7 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def as_html(sheet: Sheet) -> str:
-    """A `<table>` and its notes, to be put into a page."""
+    """Write a `<table>` and its notes, to be put into a page."""
     numeric = _numeric_columns(sheet)
     body = [
         "<tr>" + "".join(_cell(text, place < sheet.heads, numeric[place]) for place, text in enumerate(row)) + "</tr>"
@@ -109,7 +108,7 @@ def as_html(sheet: Sheet) -> str:
 
 
 def as_page(sheet: Sheet) -> str:
-    """The same as a file of its own."""
+    """Write the same as a file of its own."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(sheet.title)}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n{as_html(sheet)}</body>\n</html>\n"
@@ -117,11 +116,11 @@ def as_page(sheet: Sheet) -> str:
 
 
 FORMATS: Mapping[str, Callable[[Sheet], str]] = {"csv": as_csv, "md": as_markdown, "html": as_page}
-"""By the ending of the file's name."""
+"""By file extension."""
 
 
 def files_of(sheets: Mapping[str, Sheet]) -> dict[str, str]:
-    """Each sheet in each format, by file name."""
+    """Write each sheet in each format, by file name."""
     return {f"{name}.{ending}": write(sheet) for name, sheet in sheets.items() for ending, write in FORMATS.items()}
 
 
@@ -132,7 +131,7 @@ _STYLE = (
 
 
 def _head(sheet: Sheet, numeric: Sequence[bool]) -> str:
-    """One line, or two where columns stand in groups."""
+    """One line, or two if columns are grouped."""
     titled = [
         (column.group, f"{_class('n' * number)}>{escape(column.title)}</th>")
         for column, number in zip(sheet.columns, numeric, strict=True)
@@ -151,7 +150,7 @@ def _head(sheet: Sheet, numeric: Sequence[bool]) -> str:
 
 
 def _cell(text: str, head: bool, numeric: bool) -> str:
-    """Numbers stand right, starred p values stand out."""
+    """Numbers are right-aligned, starred p values are bold."""
     classes = _class("n" * numeric, "star" * text.endswith("*"))
     return f'<th scope="row"{classes}>{escape(text)}</th>' if head else f"<td{classes}>{escape(text)}</td>"
 
@@ -162,7 +161,7 @@ def _class(*names: str) -> str:
 
 
 def _numeric_columns(sheet: Sheet) -> list[bool]:
-    """Which columns hold numbers, p values, means with their error; an empty column does not."""
+    """Return which columns hold numbers, p values, or means with their error; an empty column does not."""
     told = [[row[place] for row in sheet.rows if row[place]] for place in range(len(sheet.columns))]
     return [bool(texts) and all(text == NONE or _NUMBER.match(text) for text in texts) for texts in told]
 
@@ -171,7 +170,7 @@ _NUMBER = re.compile(r"[<≤>+−]?\s?\d")
 
 
 def _told_once(sheet: Sheet) -> list[tuple[str, ...]]:
-    """A text of the first column stands on the first of its rows only."""
+    """Keep a repeated text of the first column on the first of its rows only."""
     if sheet.sortable:
         return list(sheet.rows)
     before = [("",), *sheet.rows]

@@ -1,1 +1,1 @@
-"""Rows of a study in; every number of its analysis out, and what they say in words."""
+"""From result rows to every number and outcome of an analysis: values and types, no prose."""

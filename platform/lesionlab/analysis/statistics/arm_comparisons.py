@@ -1,4 +1,4 @@
-"""The groups of a study in; who contends with whom over all training sizes, and their values, out."""
+"""Arm comparisons: fine-tuned and de novo over all training sizes of a stratum, and the values of both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.methods.overlap import rotation_subsets
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, value_of
+from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, Stratum, value_of
+from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
 
@@ -18,15 +19,14 @@ from storage_schemas.experiments import Undefined
 class ArmComparison:
     """One way of fine-tuning and one of training de novo in one stratum, at all sizes; one of the two may be absent."""
 
-    stratum: str
+    stratum: Stratum
     fine_tuned: tuple[Condition, ...]
     de_novo: tuple[Condition, ...]
 
     @property
-    def name(self) -> str:
-        """`fine-tuned from glioma against de novo`, `de novo alone`."""
-        models = [arm[0].model for arm in (self.fine_tuned, self.de_novo) if arm]
-        return " against ".join(models) if len(models) > 1 else f"{models[0]} alone"
+    def ways(self) -> tuple[Condition, ...]:
+        """The ways of training that are there, fine-tuned first."""
+        return tuple(arm[0].way for arm in (self.fine_tuned, self.de_novo) if arm)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -34,13 +34,13 @@ class ArmComparison:
         return (*self.fine_tuned, *self.de_novo)
 
     @property
-    def pairs(self) -> tuple[tuple[Condition, Condition], ...]:
+    def pairs(self) -> tuple[Pair, ...]:
         """Fine-tuned and de novo at each size that both were trained with, by size."""
         return tuple(pairs_of_methods(self.conditions))
 
 
 def arm_comparisons(group: Group) -> tuple[ArmComparison, ...]:
-    """Every way of fine-tuning with every way of training de novo; with one arm alone, each of its ways."""
+    """Combine every way of fine-tuning with every way of training de novo; with one arm alone, list its ways."""
     fine_tuned, de_novo = (_by_model(group.trained, arm) for arm in ("fine-tuned", "de-novo"))
     if not fine_tuned or not de_novo:
         alone = [ArmComparison(group.stratum, ours, ()) for ours in fine_tuned]
@@ -51,7 +51,7 @@ def arm_comparisons(group: Group) -> tuple[ArmComparison, ...]:
 def observations(
     by_condition: Mapping[Condition, Sequence[Row]], arm_comparison: ArmComparison, metric: Metric, undefined: Undefined
 ) -> list[Observation]:
-    """Every defined value of every network of the comparison, in an order that does not depend on that of the rows."""
+    """Return every defined value of every network of the comparison, in an order independent of that of the rows."""
     rows = [row for condition in arm_comparison.conditions for row in by_condition.get(condition, ())]
     subsets_of = rotation_subsets((row.fold, row.training_size, row.study) for row in rows)
     found = []
@@ -75,7 +75,7 @@ def observations(
 
 
 def _by_model(trained: Sequence[Condition], arm: str) -> list[tuple[Condition, ...]]:
-    """The conditions of an arm, by its ways of training (source and method); each over its sizes."""
+    """Group the conditions of an arm by way of training, each over its sizes."""
     ways = defaultdict(list)
     for condition in trained:
         if condition.arm == arm:

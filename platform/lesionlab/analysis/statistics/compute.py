@@ -1,4 +1,4 @@
-"""Rows and what was planned in; every number of an analysis out: tables, tests, what stands beside them, the answer."""
+"""Compute every number of an analysis: tables, tests, supplementary analyses and the answer."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from lesionlab.analysis.statistics.answer import Answer, answer
 from lesionlab.analysis.statistics.comparisons import Unit, compare
 from lesionlab.analysis.statistics.conditions import conditions, places
+from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.supplementary import Options, Supplementary, supplementary_analyses
 from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
-from storage_schemas.results import EffectRow
 from storage_schemas.runs import Cell
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """All of it, before anything is drawn or written."""
+    """All numbers and outcomes, before anything is drawn or written."""
 
     summaries: tuple[Summary, ...]
-    effects: tuple[EffectRow, ...]
+    effects: tuple[Effect, ...]
     supplementary: Supplementary
     tables: tuple[PerformanceTable, ...]
     unit: Unit
@@ -31,7 +31,7 @@ class Statistics:
 def statistics(
     rows: Sequence[Row], planned: Sequence[Cell | Row], unit: Unit, options: Options, simulated: bool = False
 ) -> Statistics:
-    """Of a table that was made elsewhere, its own rows are what was planned."""
+    """Compute them; for an external table its own rows are what was planned."""
     wanted = places(planned)
     summaries = summarise(rows, conditions(planned), options.undefined)
     effects = compare(rows, planned, unit, options.undefined)

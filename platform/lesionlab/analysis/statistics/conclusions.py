@@ -1,78 +1,123 @@
-"""The statistics of one study by two definitions in; what either lets the study say, side by side, out.
+"""Compare what an experiment concludes under two metric definitions.
 
-A conclusion is a verdict on fine-tuning, the number of labelled studies at which a way of training reaches its aim, or
-whether a saving is shown. The comparisons behind them are in `changes`.
+A conclusion is a verdict on fine-tuning, the number of labelled studies that a way of training needs to reach its aim,
+or whether a saving is shown. The comparisons behind them are in `changes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
-import numpy as np
-
-from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.methods.curve import Crossing, Saving, Support
 from lesionlab.analysis.statistics.compute import Statistics
-from lesionlab.analysis.statistics.learning import Learning
-from lesionlab.analysis.statistics.verdicts import verdicts
+from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.learning import Aim, Learning
+from lesionlab.analysis.statistics.verdicts import Verdict, same_decision, verdicts
+
+
+class CrossingChange(Enum):
+    """How the number of labelled studies that an arm needs changes."""
+
+    NOW_REACHED = auto()
+    NO_LONGER_REACHED = auto()
+    OTHER_SIZE = auto()
+    NOW_ESTIMATED = auto()
+    """There were no results before."""
+    NO_LONGER_ESTIMATED = auto()
 
 
 @dataclass(frozen=True)
-class Conclusion:
-    """One thing that the study says."""
+class VerdictConclusion:
+    """The verdict on one arm comparison."""
 
-    stratum: str
-    about: str
-    """`sensitivity: fine-tuned from glioma reaches Grader 2`."""
-    before: str
-    after: str
-    what: str
-    """What changes, in words; empty where nothing does."""
+    before: Verdict
+    after: Verdict
+
+    @property
+    def stratum(self) -> Stratum:
+        """Of the comparison."""
+        return self.before.stratum
+
+    @property
+    def changed(self) -> bool:
+        """Whether the verdict is another; the number of studies behind it is no part of it."""
+        return not same_decision(self.before, self.after)
+
+
+@dataclass(frozen=True)
+class CrossingConclusion:
+    """How many labelled studies one way of training needs to reach the aim."""
+
+    stratum: Stratum
+    metric: Metric
+    way: Condition
+    aim: Aim | None
+    before: Crossing | None
+    after: Crossing | None
+    change: CrossingChange | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another number."""
+        return self.change is not None
+
+
+@dataclass(frozen=True)
+class SavingConclusion:
+    """Whether one arm comparison shows a saving."""
+
+    curves: Learning
+    before: Saving | None
+    after: Saving | None
+
+    @property
+    def stratum(self) -> Stratum:
+        """Of the comparison."""
+        return self.curves.stratum
+
+    @property
+    def changed(self) -> bool:
+        """Whether a saving is shown under one definition only."""
+        return is_shown(self.before) != is_shown(self.after)
+
+
+Conclusion = VerdictConclusion | CrossingConclusion | SavingConclusion
 
 
 def conclusions(before: Statistics, after: Statistics) -> tuple[Conclusion, ...]:
-    """All of one design, in its order, also those that stay."""
+    """Pair all conclusions of one design, in its order, including those that stay the same."""
     return (*_verdicts(before, after), *_of_curves(before.supplementary.learning, after.supplementary.learning))
+
+
+def is_shown(saving: Saving | None) -> bool:
+    """Return whether the confidence interval of a saving excludes 0."""
+    return saving is not None and saving.support is Support.SHOWN
 
 
 def _verdicts(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
     for table, other in zip(before.tables, after.tables, strict=True):
-        for own, theirs in zip(
-            verdicts(table, before.supplementary), verdicts(other, after.supplementary), strict=True
-        ):
-            # The number of studies behind a verdict is no part of it.
-            same = own.partition("; paired over")[0] == theirs.partition("; paired over")[0]
-            yield Conclusion(table.stratum, "verdict", own, theirs, "" if same else "another verdict")
+        pairs = zip(verdicts(table, before.supplementary), verdicts(other, after.supplementary), strict=True)
+        yield from (VerdictConclusion(own, theirs) for own, theirs in pairs)
 
 
 def _of_curves(before: Iterable[Learning], after: Iterable[Learning]) -> Iterable[Conclusion]:
     for one, other in zip(before, after, strict=True):
-        aim = next((learned.aim.name for learned in (one, other) if learned.aim), "its aim")
         for arm, changed in zip(one.arms, other.arms, strict=True):
-            about = f"{one.metric}: {arm.model} reaches {aim}"
-            told = (_reached(arm.crossing), _reached(changed.crossing))
-            yield Conclusion(one.stratum, about, *told, _moved(arm.crossing, changed.crossing))
+            crossings = arm.crossing, changed.crossing
+            yield CrossingConclusion(
+                one.stratum, one.metric, arm.way, one.aim or other.aim, *crossings, _change(*crossings)
+            )
         if one.saving or other.saving:
-            was, now = _shown(one.saving), _shown(other.saving)
-            about = f"{one.metric}: saving of {one.comparison}"
-            yield Conclusion(one.stratum, about, was, now, "" if was == now else f"{now} now")
+            yield SavingConclusion(one, one.saving, other.saving)
 
 
-def _reached(crossing: Crossing | None) -> str:
-    return "no results" if crossing is None else f"N {crossing.text()}" if _met(crossing) else crossing.text()
-
-
-def _moved(before: Crossing | None, after: Crossing | None) -> str:
+def _change(before: Crossing | None, after: Crossing | None) -> CrossingChange | None:
     if before is None or after is None:
-        return "" if before is after else "cannot be told any more" if after is None else "can be told now"
-    if _met(before) != _met(after):
-        return "reached now" if _met(after) else "not reached any more"
-    return "at another N" if _met(before) and round(before.studies) != round(after.studies) else ""
-
-
-def _met(crossing: Crossing) -> bool:
-    return bool(np.isfinite(crossing.studies))
-
-
-def _shown(saving: Saving | None) -> str:
-    return "shown" if saving is not None and saving.shown else "not shown"
+        if before is after:
+            return None
+        return CrossingChange.NO_LONGER_ESTIMATED if after is None else CrossingChange.NOW_ESTIMATED
+    if before.reached != after.reached:
+        return CrossingChange.NOW_REACHED if after.reached else CrossingChange.NO_LONGER_REACHED
+    return CrossingChange.OTHER_SIZE if before.reached and round(before.studies) != round(after.studies) else None

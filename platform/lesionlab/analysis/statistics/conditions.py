@@ -1,7 +1,7 @@
-"""Result rows of a study in; the conditions that it compares, and one value per study and condition, out.
+"""Conditions of an experiment, and the value of each study under each condition.
 
-A condition is what the paper calls a model: one arm at one training size, whatever the fold and the seed. Conditions
-that may be compared share a stratum (depth, budget, …); each stratum is a table of its own, as in the paper.
+A condition is what the paper calls a model: one arm at one training size, over all folds and seeds. Conditions that
+may be compared share a stratum (depth, budget, …); each stratum is a table of its own, as in the paper.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any, Literal, TypeVar
 
 from lesionlab.analysis.statistics.rows import Row
-from storage_schemas.axes import AXES, Arm, ModelAxes, axes_of, text_of
+from storage_schemas.axes import Arm, ModelAxes, axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.runs import Cell
 
@@ -22,40 +22,42 @@ METRICS: tuple[Metric, ...] = ("sensitivity", "ppv", "dice")
 
 R = TypeVar("R", bound=Row)
 
-_Stratum = dict[str, Any]
-"""What the compared models share, by axis."""
-
 _TABLE_ORDER: tuple[Arm, ...] = ("default", "rater", "fine-tuned", "de-novo")
 
 
 class Condition(ModelAxes):
-    """One arm (and its source) at one training size; 0 studies for the default model and the second rater."""
+    """One arm (and its source) at one training size; size 0 for the default model and the second rater."""
 
     @property
     def trained(self) -> bool:
-        """Whether it was trained on studies of the target."""
+        """Whether it was trained on studies of the target cohort."""
         return self.arm in ("fine-tuned", "de-novo")
 
     @property
-    def model(self) -> str:
-        """The method without its size: `fine-tuned from glioma at learning rate 1e-05`, `default model glioma`."""
-        chosen = ((axis, getattr(self, name)) for name, axis in _METHOD.items())
-        told = (axis.joint + axis.words(value) for axis, value in chosen if value is not None)
-        return method(self.arm, self.source) + "".join(told)
-
-    @property
     def way(self) -> Condition:
-        """The same at no size: equal for all sizes of one way of training."""
+        """The way of training: the same without a size, equal for all sizes of one learning curve."""
         return self.model_copy(update={"training_size": 0})
 
-    def title(self) -> str:
-        """How people call this condition within its stratum: `fine-tuned from glioma, 10 studies`."""
-        return f"{self.model}, {count_of(self.training_size, 'study')}" if self.trained else self.model
+
+@dataclass(frozen=True)
+class Stratum:
+    """What the conditions of one table share and others of the experiment do not; no axis where nothing varies."""
+
+    axes: tuple[tuple[str, Any], ...] = ()
+    """Each axis that varies, by the name of its field, with its value here."""
+
+    def __bool__(self) -> bool:
+        return bool(self.axes)
+
+    def among(self, others: Iterable[Stratum]) -> Stratum:
+        """The same with those axes alone that tell it from others, which have the same axes."""
+        values = {name: {dict(other.axes)[name] for other in others} for name, _ in self.axes}
+        return Stratum(tuple((name, value) for name, value in self.axes if len(values[name]) > 1))
 
 
 @dataclass(frozen=True)
 class Place:
-    """One cell of the design: what one network, or the default model or the rater, tested."""
+    """One cell of the design: one network, or the default model or the rater on one fold."""
 
     condition: Condition
     fold: int
@@ -64,10 +66,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """The conditions that are compared with each other, in the paper's order: one table."""
+    """The conditions of one stratum, in the paper's order: one table."""
 
-    stratum: str
-    """What they share and others of the study do not, such as `depth 3`; empty where nothing varies."""
+    stratum: Stratum
     conditions: tuple[Condition, ...]
 
     @property
@@ -76,68 +77,52 @@ class Group:
         return tuple(condition for condition in self.conditions if condition.trained)
 
 
-def count_of(number: int, thing: str) -> str:
-    """`1 study`, `8 studies`."""
-    return f"1 {thing}" if number == 1 else f"{number} {thing.removesuffix('y')}ies"
-
-
-def method(arm: Arm, source: str | None) -> str:
-    """How people call an arm."""
-    return {
-        "default": f"default model {source}" if source else "default model",
-        "rater": "Grader 2",
-        "fine-tuned": f"fine-tuned from {source}" if source else "fine-tuned",
-        "de-novo": "de novo",
-    }[arm]
-
-
 def condition_of(cell: Cell | Row) -> Condition:
-    """Which condition a planned cell or a result row belongs to."""
+    """Return the condition of a planned cell or a result row."""
     return cell.only(Condition)
 
 
 def conditions(cells: Iterable[Cell | Row]) -> tuple[Condition, ...]:
-    """The conditions of these cells, stratum by stratum in the paper's order: default, rater, then by size fine-tuned
+    """Return the conditions of these cells, by stratum, in the paper's order: default, rater, then by size fine-tuned
     and de novo."""
     return _ordered({condition_of(cell) for cell in cells})
 
 
 def places(cells: Iterable[Cell | Row]) -> frozenset[Place]:
-    """The cells of the design that are planned, or that have rows."""
+    """Return the cells of the design that are planned, or that have rows."""
     return frozenset(Place(condition_of(cell), cell.fold, cell.seed) for cell in cells)
 
 
 def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
-    """The conditions that may be compared with each other, one group a stratum.
+    """Group the conditions that may be compared with each other, one group per stratum.
 
-    An axis of the role "stratum" is always shared. One of the role "method or stratum" is where both arms were trained
-    with the same several values; otherwise it is the arm's own choice. A default model belongs to every stratum that
-    has its values (of depth), a rater to all.
+    An axis of the role "stratum" is always shared within a stratum. One of the role "method or stratum" is shared if
+    both arms were trained with the same several values; otherwise it is a choice of the arm. A default model belongs to
+    every stratum that has its values (of depth), a rater to all.
     """
     every = _ordered(set(planned))
     trained = [condition for condition in every if condition.trained]
     axes = _stratifying(trained)
 
-    def belongs(condition: Condition, to: _Stratum) -> bool:
-        own = _stratum(condition, axes)
+    def belongs(condition: Condition, to: Stratum) -> bool:
+        own = _shared(condition, axes)
         if condition.trained:
             return own == to
-        return condition.arm == "rater" or all(own[name] in (None, to[name]) for name in axes)
+        return condition.arm == "rater" or all(
+            own_value in (None, value) for (_, own_value), (_, value) in zip(own.axes, to.axes, strict=True)
+        )
 
-    found: list[_Stratum] = []
-    for condition in trained or every:
-        if (stratum := _stratum(condition, axes)) not in found:
-            found.append(stratum)
-    return tuple(Group(_words(to, found), _in_table([c for c in every if belongs(c, to)])) for to in found)
+    found = list(dict.fromkeys(_shared(condition, axes) for condition in trained or every))
+    return tuple(Group(to.among(found), _in_table([c for c in every if belongs(c, to)])) for to in found)
 
 
 def rows_of(condition: Condition, rows: Iterable[R]) -> list[R]:
-    """The rows of one condition."""
+    """Return the rows of one condition."""
     return [row for row in rows if condition_of(row) == condition]
 
 
 def rows_by_condition(rows: Iterable[R]) -> dict[Condition, list[R]]:
-    """All rows, by what they belong to."""
+    """Group rows by condition."""
     found = defaultdict(list)
     for row in rows:
         found[condition_of(row)].append(row)
@@ -147,9 +132,9 @@ def rows_by_condition(rows: Iterable[R]) -> dict[Condition, list[R]]:
 def values_by_study(
     rows: Iterable[Row], condition: Condition, metric: Metric, undefined: Undefined = "exclude"
 ) -> dict[str, float | None]:
-    """One value per tested study: the mean over the seeds; None where the metric is undefined under every seed.
+    """Return one value per tested study: the mean over seeds; None where the metric is undefined under every seed.
 
-    Where `undefined` is "worst", an undefined value is 0.
+    If `undefined` is "worst", an undefined value counts as 0.
     """
     values = defaultdict(list)
     for row in rows_of(condition, rows):
@@ -160,7 +145,7 @@ def values_by_study(
 def values_by_position(
     rows: Sequence[Row], condition: Condition, metric: Metric, undefined: Undefined = "exclude"
 ) -> dict[int, float | None]:
-    """One value per place in the test subset: the mean over the folds of the values by study (the paper's unit)."""
+    """Return one value per position in the test subset: the mean of the studies over folds (the paper's unit)."""
     place = {row.study: row.position for row in rows_of(condition, rows)}
     values = defaultdict(list)
     for study, value in values_by_study(rows, condition, metric, undefined).items():
@@ -169,31 +154,25 @@ def values_by_position(
 
 
 def value_of(row: Row, metric: Metric, undefined: Undefined = "exclude") -> float | None:
-    """The metric of one row, as the study judges values that are undefined. Dice without a value stays so: both masks
-    are empty, or nobody computed it."""
+    """Return the metric of one row under the experiment's policy for undefined values. Dice stays undefined: both
+    masks are empty, or nobody computed it."""
     value: float | None = getattr(row, metric)
     return 0.0 if value is None and undefined == "worst" and metric != "dice" else value
 
 
 def mean_of_defined(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are not None; None where none is left. The same for every order of the values."""
+    """Average the values that are not None; None without any. Independent of the order of the values."""
     kept = [value for value in values if value is not None]
     return fmean(kept) if kept else None
 
 
-def _stratum(condition: Condition, axes: Iterable[str]) -> _Stratum:
-    return {name: getattr(condition, name) for name in axes}
-
-
-def _words(stratum: _Stratum, among: Sequence[_Stratum]) -> str:
-    """What tells it from the others."""
-    return ", ".join(
-        AXES[name].words(value) for name, value in stratum.items() if any(other[name] != value for other in among)
-    )
+def _shared(condition: Condition, axes: Iterable[str]) -> Stratum:
+    """The condition's value of each of these axes."""
+    return Stratum(tuple((name, getattr(condition, name)) for name in axes))
 
 
 def _stratifying(trained: Sequence[Condition]) -> list[str]:
-    """The axes whose values are strata, in their order."""
+    """Return the axes whose values are strata, in their order."""
     return [
         name
         for name, axis in axes_of("stratum", "method or stratum").items()
@@ -211,7 +190,7 @@ def _is_shared(name: str, trained: Sequence[Condition]) -> bool:
 
 
 def _in_table(together: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Of one stratum: untrained first, the default before the rater, whatever depth the rater's rows say."""
+    """Order one stratum: untrained first, the default before the rater, whatever depth the rater's rows carry."""
     return tuple(sorted(together, key=lambda c: (c.training_size, _TABLE_ORDER.index(c.arm))))
 
 

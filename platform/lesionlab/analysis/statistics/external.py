@@ -1,6 +1,6 @@
-"""A table of results that were made elsewhere in; rows for the same statistics out, or every fault with its line.
+"""Read an external table of results, for the same statistics; report every fault with its line.
 
-One line for each study that a model was tested on, as CSV in UTF-8, columns in any order:
+One line for each study and the model it was tested with, as CSV in UTF-8, columns in any order:
 
     study,patient,site,arm,training_size,fold,sensitivity,ppv
     sub-01,p01,north,Default,0,1,0.35,0.95
@@ -9,7 +9,7 @@ One line for each study that a model was tested on, as CSV in UTF-8, columns in 
     sub-11,p11,south,FT,10,2,0.61,0.70
     sub-11,p11,south,DN,10,2,0.52,0.31
 
-An empty value is one that is undefined (PPV where nothing was predicted). Further columns are ignored.
+An empty value is undefined, such as PPV without a predicted lesion. Further columns are ignored.
 """
 
 from __future__ import annotations
@@ -229,9 +229,10 @@ def _twice(lines: Sequence[Line]) -> Iterable[str]:
         earlier = first.setdefault((condition, row.seed, row.study), (number, row))
         if earlier[0] != number:
             yield (
-                f"line {number}: {row.study} is tested under {condition.title()}, fold {row.fold}, and already on line "
-                f"{earlier[0]}, fold {earlier[1].fold}; wanted each study once under a model (networks trained on one "
-                "site each: give the column train_site; repeated trainings: give the column seed)"
+                f"line {number}: {row.study} is tested under {row.arm}, training_size {row.training_size}, fold "
+                f"{row.fold}, and already on line {earlier[0]}, fold {earlier[1].fold}; wanted each study once under a "
+                "model (networks trained on one site each: give the column train_site; repeated trainings: give the "
+                "column seed)"
             )
 
 

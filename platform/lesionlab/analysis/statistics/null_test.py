@@ -25,9 +25,8 @@ from storage_schemas.experiments import Undefined
 class NullTest:
     """How often each method finds an effect where there is none, in this very design."""
 
-    stratum: str
+    comparison: ArmComparison
     metric: Metric
-    comparison: str
     design: NullDesign | None
     rates: tuple[NullRate, ...]
     note: str = ""
@@ -43,7 +42,7 @@ def null_test(
     seed: int,
 ) -> NullTest:
     """The null test of one arm_comparison and metric; one that cannot be run says why."""
-    about = arm_comparison.stratum, metric, arm_comparison.name
+    about = arm_comparison, metric
     if not arm_comparison.fine_tuned or not arm_comparison.de_novo:
         return NullTest(*about, None, (), "null test not run: it asks for both arms, fine-tuned and de novo")
     source, depth = arm_comparison.fine_tuned[0].source, arm_comparison.fine_tuned[0].depth

@@ -1,6 +1,6 @@
-"""What the statistics need of one tested study: who, under which model, tested when, and with what result.
+"""The columns of a result row that the statistics need; StudyRow and the rows of external tables have them.
 
-StudyRow has all of this; so has a row of a table that was made elsewhere. No lesion counts, no volumes.
+No lesion counts, no volumes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from storage_schemas.axes import Arm, Narrower
 
 
 class Row(Protocol):
-    """One tested study under one model; names and units as in StudyRow. A metric that is undefined is None."""
+    """One study tested under one model; names and units as in StudyRow. An undefined metric is None."""
 
     @property
     def study(self) -> str: ...

@@ -1,4 +1,4 @@
-"""Study rows in; mean ± standard error of every condition and metric out, with what was left out counted."""
+"""Compute mean ± standard error of every condition and metric, and count what was left out."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Summary:
     n: int
     """Studies with a value."""
     undefined: int
-    """Tested studies for which the metric was undefined: left out of the mean, or counted as 0 by policy "worst"."""
+    """Tested studies for which the metric was undefined: left out of the mean, or counted as 0 under policy "worst"."""
 
 
 def summarise(
     rows: Iterable[Row], conditions: Iterable[Condition], undefined: Undefined = "exclude"
 ) -> tuple[Summary, ...]:
-    """Mean ± SE for every condition and metric, conditions in the order given; a study counts once over its seeds."""
+    """Compute mean ± SE for every condition and metric, in the order given; a study counts once over its seeds."""
     by_condition = rows_by_condition(rows)
     return tuple(
         _summary(by_condition.get(condition, []), condition, metric, undefined)

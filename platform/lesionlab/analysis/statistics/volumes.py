@@ -1,4 +1,4 @@
-"""Lesions of several models in; which part of the reference lesions each of them found, by lesion volume, out.
+"""Compute the sensitivity of several models by volume of the reference lesion.
 
 All over the same studies: those that every model was tested on. Ours, not the paper's.
 """
@@ -10,26 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.methods.intervals import Interval, Origin, Unit, clustered_mean, origins_of, unit_of
-from lesionlab.analysis.statistics.conditions import Condition, count_of
+from lesionlab.analysis.statistics.conditions import Condition
 from storage_schemas.lesion_sizes import SizeClass, detection_by_size
 from storage_schemas.results import LesionRow
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Part of the reference lesions of one class of volume that one model found, over all its seeds."""
+    """Fraction of the reference lesions of one volume class that one model found, over all its seeds."""
 
     share: float
     interval: Interval | None
-    """At 95 %; None where the clusters are too few, and where all lesions or none were found: then nothing varies."""
+    """95 % CI; None with too few clusters, and where all lesions or none were found: then nothing varies."""
 
 
 @dataclass(frozen=True)
 class ByVolume:
-    """Sensitivity by class of volume, smallest lesions first."""
+    """Sensitivity by volume class, smallest lesions first."""
 
     titles: tuple[str, ...]
-    """Of the classes, in mm³: `≤ 3`, `3–10`."""
+    """Bounds of the classes in mm³: `≤ 3`, `3–10`."""
     lesions: tuple[int, ...]
     """Reference lesions of each class, each counted once, however many models and seeds were tested on it."""
     models: Mapping[Condition, tuple[Sensitivity | None, ...]]
@@ -39,20 +39,11 @@ class ByVolume:
     left_out: int
     """Studies with reference lesions that only some of the models were tested on."""
     unit: Unit
-    """What the intervals are over."""
-
-    def text(self) -> str:
-        """Which studies, and what is left out."""
-        left = f"; {count_of(self.left_out, 'study')} that only some of them were tested on left out"
-        return f"{count_of(self.studies, 'study')} that all these models were tested on{left if self.left_out else ''}"
-
-    def limits_over(self) -> str:
-        """`folds`; says what limits over patients leave out."""
-        return "folds" if self.unit == "fold" else "patients, for these very networks"
+    """What the confidence intervals are over."""
 
 
 def sensitivity_by_volume(lesions: Mapping[Condition, Sequence[LesionRow]]) -> ByVolume:
-    """Of each model all its lesions, of every seed; those of the prediction are not looked at."""
+    """Compute it from all lesions of each model, of every seed; predicted lesions are ignored."""
     drawn = {model: [one for one in own if one.side == "reference"] for model, own in lesions.items()}
     tested = [{one.study for one in own} for own in drawn.values()]
     common = set.intersection(*tested) if tested else set()

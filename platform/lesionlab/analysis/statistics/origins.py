@@ -1,4 +1,4 @@
-"""Rows in; from which fold and patient each value comes, and the values by it, out."""
+"""Group the values of a condition by the fold and patient that they come from."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.analysis.methods.intervals import Origin, origins_of
 from lesionlab.analysis.statistics.conditions import Condition, Metric, values_by_study
+from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
 
 
-def origins(rows: Iterable[Row]) -> dict[str, Origin]:
-    """By study its fold and patient; no fold where these rows test it in several."""
+def study_origins(rows: Iterable[Row]) -> dict[str, Origin]:
+    """Return fold and patient of each study; no fold where these rows test it in several."""
     return origins_of((row.study, row.fold, row.patient) for row in rows)
 
 
@@ -23,8 +24,8 @@ def values_by_origin(
     undefined: Undefined,
     origin_of: Mapping[str, Origin] | None = None,
 ) -> dict[Origin, list[float]]:
-    """The defined values by study of one condition, put together by origin; without any given, that of these rows."""
-    known = origins(rows) if origin_of is None else origin_of
+    """Group the defined values of one condition by origin; without `origin_of`, by the origins of these rows."""
+    known = study_origins(rows) if origin_of is None else origin_of
     values = defaultdict(list)
     for study, value in values_by_study(rows, condition, metric, undefined).items():
         if value is not None:
@@ -35,15 +36,15 @@ def values_by_origin(
 def differences_by_origin(
     rows: Sequence[Row],
     others: Sequence[Row],
-    pair: tuple[Condition, Condition],
+    pair: Pair,
     metric: Metric,
     undefined: Undefined,
 ) -> dict[Origin, list[float]]:
-    """First − second of every study that has a value under both conditions of the pair, by origin."""
+    """Return first − second of every study with a value under both conditions of the pair, by origin."""
     first, second = (
         values_by_study(own, condition, metric, undefined) for own, condition in zip((rows, others), pair, strict=True)
     )
-    origin_of = origins([*rows, *others])
+    origin_of = study_origins([*rows, *others])
     differences = defaultdict(list)
     for study, value in first.items():
         other = second.get(study)

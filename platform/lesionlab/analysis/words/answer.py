@@ -1,0 +1,112 @@
+"""The answer of an experiment, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lesionlab.analysis.statistics.answer import Answer, Finding, PairFinding, RaterFinding, UntrainedFinding
+from lesionlab.analysis.statistics.comparisons import Unit
+from lesionlab.analysis.statistics.conditions import Stratum
+from lesionlab.analysis.statistics.effects import Effect
+from lesionlab.analysis.statistics.tables import Line
+from lesionlab.analysis.words import budget, cautions, curves, verdicts
+from lesionlab.analysis.words.models import METRICS, RATER, model_name, model_title, stratum_name
+from lesionlab.analysis.words.numbers import capital, count_of, mean_se, n_of, p_equals, signed
+from lesionlab.analysis.words.reasons import note
+
+
+@dataclass(frozen=True)
+class AnswerText:
+    """One line each."""
+
+    verdicts: tuple[str, ...]
+    findings: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+    def text(self) -> str:
+        """Join all lines, for a screen."""
+        return "\n".join([*self.verdicts, *(f"  {line}" for line in (*self.findings, *self.cautions))])
+
+
+def answer_text(answer: Answer) -> AnswerText:
+    """Write the whole answer."""
+    return AnswerText(
+        verdicts=_by_stratum(
+            [
+                *((one.stratum, verdicts.one_arm_only(one)) for one in answer.open),
+                *((verdict.stratum, verdicts.sentence(verdict)) for verdict in answer.verdicts),
+                *((learned.stratum, curves.sentences(learned)) for learned in answer.curves),
+            ]
+        ),
+        findings=(
+            *(_in_stratum(stratum_name(finding.stratum), _finding(finding)) for finding in answer.findings),
+            *_by_stratum([(learned.stratum, curves.sentences_of_few(learned)) for learned in answer.curves_of_few]),
+            *map(budget.sentences, answer.budget),
+        ),
+        cautions=tuple(dict.fromkeys(map(cautions.sentence, answer.cautions))),
+    )
+
+
+def counted(effect: Effect, unit: Unit) -> str:
+    """What n is of: tested studies, or positions in the test subset, each averaged over the folds."""
+    return "positions" if effect.test == "unpaired-t" and unit == "fold-averaged" else "studies"
+
+
+def _by_stratum(said: Sequence[tuple[Stratum, str]]) -> tuple[str, ...]:
+    """Put the sentences of a stratum together; what holds in several strata is said once."""
+    strata: dict[str, list[str]] = {}
+    for stratum in dict.fromkeys(stratum for stratum, _ in said):
+        for sentence in dict.fromkeys(sentence for where, sentence in said if where == stratum):
+            strata.setdefault(sentence, []).append(stratum_name(stratum))
+    return tuple(_in_stratum(", ".join(filter(None, where)), sentence) for sentence, where in strata.items())
+
+
+def _in_stratum(stratum: str, sentence: str) -> str:
+    return f"{capital(stratum)}: {sentence}" if stratum else sentence
+
+
+def _finding(finding: Finding) -> str:
+    if isinstance(finding, PairFinding):
+        return _pair(finding)
+    if isinstance(finding, UntrainedFinding):
+        model = finding.line.condition
+        untrained = ", not trained on the target" if model.arm == "default" else ""
+        return f"{capital(model_title(model))}{untrained}: {_means(finding.line, 0)}."
+    return _versus_rater(finding)
+
+
+def _pair(finding: PairFinding) -> str:
+    n = finding.tests["sensitivity"].n
+    size = count_of(finding.fine_tuned.condition.training_size, "labelled study")
+    means = "; ".join(
+        f"{model_name(line.condition)}, {_means(line, n)}" for line in (finding.fine_tuned, finding.de_novo)
+    )
+    return f"{size}: {means}. Difference: {_differences(finding.tests.values(), finding.unit)}."
+
+
+def _versus_rater(finding: RaterFinding) -> str:
+    name = capital(model_title(finding.model))
+    return f"{name}, versus {RATER}: {_differences(finding.tests.values(), finding.unit)}."
+
+
+def _means(line: Line, tested: int) -> str:
+    """`sensitivity 0.55 ± 0.02, PPV 0.66 ± 0.02`; with n if they rest on other studies than the `tested` pairs."""
+    found, ppv = line.measures["sensitivity"].summary, line.measures["ppv"].summary
+    if found.mean is None and ppv.mean is None:
+        return "no defined value" if found.undefined else "no results"
+    studies = "" if found.n == tested else f" (n = {count_of(found.n, 'study')})"
+    return f"sensitivity {mean_se(found)}, PPV {mean_se(ppv)}{studies}"
+
+
+def _differences(tests: Iterable[Effect], unit: Unit) -> str:
+    return ", ".join(f"{METRICS[test.metric]} {_difference(test, unit)}" for test in tests)
+
+
+def _difference(effect: Effect, unit: Unit) -> str:
+    """`+0.02 (p = 0.614, n = 10 positions, not significant)`."""
+    if effect.p is None or effect.difference is None:
+        return f"not testable ({note(effect)})"
+    significant = "significant" if effect.significant else "not significant"
+    n = f"n = {n_of([effect])} {counted(effect, unit)}"
+    return f"{signed(effect.difference, 2)} ({p_equals(effect.p)}, {n}, {significant})"

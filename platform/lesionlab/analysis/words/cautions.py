@@ -1,0 +1,106 @@
+"""The sentences of cautions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS
+from lesionlab.analysis.statistics.budget import BudgetCaution
+from lesionlab.analysis.statistics.cautions import (
+    Alarm,
+    Caution,
+    FewStudies,
+    General,
+    LearningRatesDiffer,
+    OtherCorrection,
+    Preliminary,
+    RaterReadFewer,
+    SharedPatients,
+    UndefinedValues,
+)
+from lesionlab.analysis.statistics.changes import Change
+from lesionlab.analysis.statistics.conditions import Metric
+from lesionlab.analysis.words import budget
+from lesionlab.analysis.words.definitions import changed
+from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, model_title, stratum_name
+from lesionlab.analysis.words.numbers import capital, count_of
+
+CONDITIONAL = "Patient-level 95 % CIs are conditional on the trained networks; they exclude training variability."
+
+_GENERAL: Mapping[General, str] = {
+    General.NOT_SIGNIFICANT: "Not significant means that no difference was shown, not that there is none.",
+    General.PATIENT_INTERVALS: f"{CONDITIONAL} They are used with fewer than {LEAST_CLUSTERS} folds, or if a patient "
+    "is tested in several folds.",
+    General.SIMULATED: "The studies are simulated: they test the method and say nothing about patients.",
+}
+
+_WHY_UNDEFINED: Mapping[Metric, str] = {"sensitivity": "no reference lesion", "ppv": "no predicted lesion"}
+
+_OTHER: Mapping[str, str] = {
+    "holm": "With Holm's correction instead of Bonferroni's",
+    "welch": "With Welch's test instead of pooled variances",
+}
+
+
+def sentence(caution: Caution) -> str:
+    """Write one caution."""
+    if isinstance(caution, General):
+        return _GENERAL[caution]
+    if isinstance(caution, BudgetCaution):
+        return budget.CAUTIONS[caution]
+    if isinstance(caution, Preliminary):
+        return f"Preliminary: {caution.missing} of {caution.planned} cells have no results yet."
+    if isinstance(caution, FewStudies):
+        return f"Few test studies (n = {caution.n}): confidence intervals are wide, and single studies weigh heavily."
+    if isinstance(caution, UndefinedValues):
+        return _undefined(caution)
+    if isinstance(caution, OtherCorrection):
+        return f"{_OTHER[caution.by]}: {_changes(caution.changes)}."
+    if isinstance(caution, Alarm):
+        return _alarm(caution)
+    return _of_design(caution)
+
+
+def _of_design(caution: SharedPatients | RaterReadFewer | LearningRatesDiffer) -> str:
+    if isinstance(caution, SharedPatients):
+        return (
+            f"The {count_of(caution.studies, 'test study')} come from {count_of(caution.patients, 'patient')}. The "
+            "paper's tests treat them as independent; the confidence intervals and the mixed model do not."
+        )
+    if isinstance(caution, RaterReadFewer):
+        return (
+            f"{RATER} read {count_of(caution.read, 'study')}; the networks were tested on {caution.tested}. The "
+            f"confidence intervals allow for differences between patients, which make it less certain where a curve "
+            f"meets {RATER}."
+        )
+    rates = "; ".join(f"{own:g} versus {other:g}" for own, other in caution.rates)
+    return f"Fine-tuned and de novo also differ in learning rate ({rates}), which may explain part of any difference."
+
+
+def _undefined(caution: UndefinedValues) -> str:
+    counted = "count as 0" if caution.policy == "worst" else "are left out of its mean"
+    metric, model = capital(METRICS[caution.metric]), f"{model_title(caution.model)}{in_stratum(caution.stratum)}"
+    return (
+        f"{metric} is undefined in {caution.undefined} of {count_of(caution.tested, 'study')} for {model}: "
+        f"{_WHY_UNDEFINED[caution.metric]}. These studies {counted}."
+    )
+
+
+def _alarm(caution: Alarm) -> str:
+    rate = caution.rate
+    stratum = f", {stratum_name(caution.stratum)}" if caution.stratum else ""
+    return (
+        f"Inflated type I error for {METRICS[caution.metric]}{stratum}: at the variances found here, {rate.rate:.0%} "
+        f"[{rate.low:.0%}, {rate.high:.0%}] of {rate.repetitions} simulated experiments without any effect were "
+        f"significant by this method: {rate.method}."
+    )
+
+
+def _changes(changes: Sequence[Change]) -> str:
+    return "; ".join(f"{_compared(change)} is {changed(change)}" for change in changes)
+
+
+def _compared(change: Change) -> str:
+    effect = change.before
+    size = f" at N = {effect.training_size}" if effect.training_size else ""
+    return f"{METRICS[effect.metric]} of {effect_name(effect)}{size}{in_stratum(effect.stratum)}"

@@ -1,0 +1,132 @@
+"""Learning curves in words: what each arm needs to reach a target, and what fine-tuning saves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lesionlab.analysis.methods.curve import Crossing, Direction, Saving, Support
+from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.intervals import Unit as ClusterUnit
+from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
+from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
+from lesionlab.analysis.words.models import METRICS, RATER, model_name
+from lesionlab.analysis.words.numbers import count_of
+
+_NOT_REACHED = "not reached"
+
+
+def sentences(learned: Learning) -> str:
+    """Write what one metric's learning curves say, without their stratum."""
+    if learned.aim is None:
+        return (
+            "There is no target to reach: no results of a second rater or of de novo training. Declare one in the "
+            "experiment file (goal: target)."
+        )
+    metric = METRICS[learned.metric]
+    reached = [f"{model_name(arm.way)}, {crossing(arm.crossing)}" for arm in learned.arms if arm.crossing]
+    if not reached:
+        return f"No results to compare with the target, a {metric} of {_aim(learned.aim)}, yet."
+    needed = f"Labelled studies needed for a {metric} of {_aim(learned.aim)}: {'; '.join(reached)}."
+    return " ".join(part for part in (needed, _saved(learned), _evidence(learned)) if part)
+
+
+def sentences_of_few(learned: Learning) -> str:
+    """The same for too few patients."""
+    return f"{sentences(learned)} Fewer than {LEAST_PATIENTS} patients: no verdict."
+
+
+def crossing(found: Crossing) -> str:
+    """`14 [10, 22]`, `≤ 10 [≤ 10, 22]`, `31 [24, not reached]`, `not reached with 50`."""
+    shown = _studies(found, found.studies) if found.reached else f"{_NOT_REACHED} with {found.largest}"
+    if found.interval is None or (not found.reached and not np.isfinite(found.interval.low)):
+        return shown
+    return f"{shown} [{_studies(found, found.interval.low)}, {_studies(found, found.interval.high)}]"
+
+
+def aim_name(aim: Aim) -> str:
+    """`Grader 2`, `declared target`, `de novo with 50 studies`."""
+    if aim.kind is AimKind.DECLARED:
+        return "declared target"
+    if aim.kind is AimKind.RATER or aim.model is None:
+        return RATER
+    return f"{model_name(aim.model)} with {count_of(aim.model.training_size, 'study')}"
+
+
+def clusters(count: int, unit: ClusterUnit) -> str:
+    """What a confidence interval is over: `6 folds`."""
+    return count_of(count, unit)
+
+
+def _aim(aim: Aim) -> str:
+    """`0.63 (Grader 2, n = 10)`, `0.60 (declared target)`."""
+    n = "" if aim.n is None else f", n = {aim.n}"
+    return f"{aim.mean:.2f} ({aim_name(aim)}{n})"
+
+
+def _studies(found: Crossing, studies: float) -> str:
+    if not np.isfinite(studies):
+        return _NOT_REACHED
+    return f"≤ {found.smallest}" if studies <= found.smallest else f"{studies:.0f}"
+
+
+def _evidence(learned: Learning) -> str:
+    """`60 test studies; 95 % CI over 6 folds.`"""
+    studies = count_of(learned.studies, "test study")
+    if not learned.has_intervals:
+        return f"{studies}."
+    conditional = ", conditional on the trained networks" if learned.unit == "patient" else ""
+    return f"{studies}; 95 % CI over {clusters(learned.clusters, learned.unit)}{conditional}."
+
+
+def _saved(learned: Learning) -> str:
+    """What fine-tuning saves; nothing if the means leave open which arm needs fewer studies."""
+    saving = learned.saving
+    if saving is None or saving.direction is Direction.OPEN:
+        return ""
+    if saving.direction is Direction.BOTH_AT_SMALLEST:
+        smallest = next(arm.crossing.smallest for arm in learned.arms if arm.crossing)
+        return f"Both arms already reach it at the smallest size ({smallest}); savings cannot be estimated."
+    told = _by_the_means(saving) + _hours(saving, learned.annotation_minutes)
+    if saving.support is Support.SHOWN:
+        return f"Fine-tuning {told}."
+    if saving.support is Support.NO_INTERVAL:
+        return f"No difference is shown, as there is no CI; by the means, fine-tuning {told}."
+    neither = f"; in {saving.neither:.0%} of draws neither arm reaches it" if saving.neither >= 0.01 else ""
+    return f"No difference is shown, as the CI includes 0; by the means, fine-tuning {told}{neither}."
+
+
+def _by_the_means(saving: Saving) -> str:
+    """`saves about 21 labelled studies [15, 30]`, `needs at least 3 more labelled studies [1, no bound]`."""
+    low, high = saving.size
+    much = f"{'about' if low == high else 'at least'} {round(low)}"
+    limits = _limits(saving.interval, _sign(saving))
+    if saving.direction is Direction.SAME:
+        return f"needs as many labelled studies as de novo{limits and f', fewer by{limits}'}"
+    studies = "labelled study" if round(low) == 1 else "labelled studies"
+    more = saving.direction is Direction.MORE
+    return f"needs {much} more {studies}{limits}" if more else f"saves {much} {studies}{limits}"
+
+
+def _hours(saving: Saving, minutes: float | None) -> str:
+    """`, or 11 hours of annotation [8, no bound] at 30 minutes per study`."""
+    if minutes is None:
+        return ""
+    limits = _limits(saving.interval, _sign(saving) * minutes / 60)
+    return f", or {saving.size[0] * minutes / 60:.0f} hours of annotation{limits} at {minutes:g} minutes per study"
+
+
+def _sign(saving: Saving) -> int:
+    """The interval is written as a saving, or as what is needed more."""
+    return 1 if saving.least >= 0 else -1
+
+
+def _limits(interval: Interval | None, times: float) -> str:
+    """` [5, 40]`, in studies or, by hours per study, in hours."""
+    if interval is None:
+        return ""
+    low, high = sorted((times * interval.low, times * interval.high))
+    return f" [{_number(low)}, {_number(high)}]"
+
+
+def _number(amount: float) -> str:
+    return str(round(amount)).replace("-", "−") if np.isfinite(amount) else "no bound"

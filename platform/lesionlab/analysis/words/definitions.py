@@ -1,0 +1,87 @@
+"""What changes between two metric definitions or corrections, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.statistics.changes import Change, Difference
+from lesionlab.analysis.statistics.conclusions import (
+    Conclusion,
+    CrossingChange,
+    CrossingConclusion,
+    VerdictConclusion,
+    is_shown,
+)
+from lesionlab.analysis.words import curves, verdicts
+from lesionlab.analysis.words.curves import aim_name
+from lesionlab.analysis.words.models import METRICS, comparison_name, model_name
+
+_DIFFERENCES: Mapping[Difference, str] = {
+    Difference.NOW_TESTABLE: "now testable",
+    Difference.NO_LONGER_TESTABLE: "no longer testable",
+    Difference.NOW_SIGNIFICANT: "now significant",
+    Difference.NO_LONGER_SIGNIFICANT: "no longer significant",
+    Difference.REVERSED: "reversed direction",
+}
+
+_CROSSINGS: Mapping[CrossingChange, str] = {
+    CrossingChange.NOW_REACHED: "now reached",
+    CrossingChange.NO_LONGER_REACHED: "no longer reached",
+    CrossingChange.OTHER_SIZE: "another number of studies",
+    CrossingChange.NOW_ESTIMATED: "now estimated",
+    CrossingChange.NO_LONGER_ESTIMATED: "no longer estimated",
+}
+
+
+def changed(change: Change) -> str:
+    """`no longer significant, reversed direction`; empty where nothing changes."""
+    return ", ".join(_DIFFERENCES[difference] for difference in change.differences)
+
+
+def about(conclusion: Conclusion) -> str:
+    """What is concluded: `verdict`, `sensitivity: studies that de novo needs to reach Grader 2`."""
+    if isinstance(conclusion, VerdictConclusion):
+        return "verdict"
+    if isinstance(conclusion, CrossingConclusion):
+        aim = "the target" if conclusion.aim is None else aim_name(conclusion.aim)
+        return f"{METRICS[conclusion.metric]}: labelled studies for {model_name(conclusion.way)} to reach {aim}"
+    return f"{METRICS[conclusion.curves.metric]}: saving, {comparison_name(conclusion.curves.comparison)}"
+
+
+def before_and_after(conclusion: Conclusion) -> tuple[str, str]:
+    """The conclusion under either definition."""
+    if isinstance(conclusion, VerdictConclusion):
+        return verdicts.sentence(conclusion.before), verdicts.sentence(conclusion.after)
+    if isinstance(conclusion, CrossingConclusion):
+        return _needed(conclusion.before), _needed(conclusion.after)
+    return _shown(conclusion.before), _shown(conclusion.after)
+
+
+def conclusion_change(conclusion: Conclusion) -> str:
+    """How it changes; empty where it does not."""
+    if not conclusion.changed:
+        return ""
+    if isinstance(conclusion, VerdictConclusion):
+        return "another verdict"
+    if isinstance(conclusion, CrossingConclusion):
+        return _CROSSINGS[conclusion.change] if conclusion.change else ""
+    return "now shown" if is_shown(conclusion.after) else "no longer shown"
+
+
+def summary(changed: int, every: int, definition: str) -> str:
+    """`3 of 40 comparisons change direction or significance under msseg-2`."""
+    return f"{changed} of {every} comparisons change direction or significance under {definition}"
+
+
+def conclusions_summary(changed: int, every: int, definition: str) -> str:
+    """`1 of 6 conclusions (verdicts, labelled studies needed, savings) change under msseg-2`."""
+    return f"{changed} of {every} conclusions (verdicts, labelled studies needed, savings) change under {definition}"
+
+
+def _needed(crossing: Crossing | None) -> str:
+    return "no results" if crossing is None else curves.crossing(crossing)
+
+
+def _shown(saving: Saving | None) -> str:
+    return "shown" if is_shown(saving) else "not shown"

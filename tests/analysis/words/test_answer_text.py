@@ -1,0 +1,59 @@
+"""The answer as lines: in order, by stratum, with the numbers of the statistics."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lesionlab.analysis.statistics.compute import statistics
+from lesionlab.analysis.statistics.supplementary import Options
+from lesionlab.analysis.words.answer import AnswerText, answer_text
+from lesionlab.analysis.words.numbers import mean_se, p_equals, signed
+from tests.analysis.drawn_rows import drawn_rows
+
+
+def text_of(rows) -> AnswerText:
+    return answer_text(statistics(rows, rows, "per-study", Options(null_repetitions=0)).answer)
+
+
+def test_each_stratum_has_its_verdicts_together(rows):
+    deeper = [row.model_copy(update={"depth": 5, "sensitivity": 0.5, "ppv": 0.5}) for row in rows]
+    strata = [line.partition(":")[0] for line in text_of(rows + deeper).verdicts]
+    assert strata == ["Depth 4"] * 3 + ["Depth 5"] * 3
+
+
+def test_what_holds_in_every_stratum_is_said_once(rows):
+    deeper = [row.model_copy(update={"depth": 5}) for row in rows]
+    alone, both = text_of(rows).verdicts, text_of(rows + deeper).verdicts
+    assert [line.removeprefix("Depth 4, depth 5: ") for line in both] == list(alone)
+
+
+def test_findings_have_the_means_and_the_tests(rows):
+    found = statistics(rows, rows, "per-study", Options(null_repetitions=0))
+    lines = answer_text(found.answer).findings
+    for finding, line in zip(found.answer.findings[:2], lines[:2], strict=True):
+        for model in (finding.fine_tuned, finding.de_novo):
+            assert all(mean_se(model.measures[metric].summary) in line for metric in ("sensitivity", "ppv"))
+        for test in finding.tests.values():
+            assert f"{signed(test.difference, 2)} ({p_equals(test.p)}, n = {test.n} " in line
+
+
+@pytest.mark.parametrize(("unit", "n"), [("fold-averaged", "n = 10 "), ("per-study", "n = 60 versus 10 ")])
+def test_tests_against_the_rater_have_the_n_of_their_unit(unit, n):
+    rows = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,), rater=0.6)
+    lines = answer_text(statistics(rows, rows, unit, Options(null_repetitions=0)).answer).findings
+    assert sum(line.count(n) for line in lines[-2:]) == 4
+
+
+def test_a_mean_over_other_studies_than_the_pairs_has_its_n(rows, cells):
+    some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
+    found = statistics(some, cells, "per-study", Options(null_repetitions=0))
+    (line,) = (line for line in answer_text(found.answer).findings if line.startswith("8 "))
+    assert re.findall(r"\(n = (\d+)", line) == ["12"]
+
+
+def test_the_text_of_a_screen_has_every_line(rows):
+    found = text_of(rows)
+    lines = [line.strip() for line in found.text().splitlines()]
+    assert lines == [*found.verdicts, *found.findings, *found.cautions]

@@ -1,0 +1,260 @@
+"""Every outcome has words of its own, and the numbers of an outcome stand in its words. Not which words."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.null import NullRate
+from lesionlab.analysis.methods.student import AnovaSize, Untestable
+from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
+from lesionlab.analysis.statistics.budget import BudgetCaution, BudgetControl, BudgetFinding, Slope
+from lesionlab.analysis.statistics.cautions import (
+    Alarm,
+    FewStudies,
+    General,
+    LearningRatesDiffer,
+    OtherCorrection,
+    Preliminary,
+    RaterReadFewer,
+    SharedPatients,
+    UndefinedValues,
+)
+from lesionlab.analysis.statistics.changes import Change, Difference
+from lesionlab.analysis.statistics.conclusions import (
+    CrossingChange,
+    CrossingConclusion,
+    SavingConclusion,
+    VerdictConclusion,
+)
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from lesionlab.analysis.statistics.effects import Effect, MissingCells, Pair
+from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
+from lesionlab.analysis.statistics.verdicts import (
+    LEAST_PATIENTS,
+    Contest,
+    Judged,
+    NotTestable,
+    OneArmOnly,
+    Outcome,
+    TooFewPatients,
+)
+from lesionlab.analysis.words import budget, cautions, curves, definitions, verdicts
+from lesionlab.analysis.words.models import METRICS
+from lesionlab.analysis.words.reasons import note, untestable
+from storage_schemas.axes import Budget
+
+FINE_TUNED, DE_NOVO = (
+    Condition(arm="fine-tuned", source="glioma", training_size=10),
+    Condition(arm="de-novo", source=None, training_size=10),
+)
+ARMS = ArmComparison(Stratum(), (FINE_TUNED,), (DE_NOVO,))
+CONTEST = Contest(ARMS, "glioma", (FINE_TUNED, DE_NOVO))
+EFFECT = Effect(
+    metric="ppv",
+    test="paired-t",
+    stratum=Stratum(),
+    pair=Pair(FINE_TUNED, DE_NOVO),
+    n=23,
+    n_other=None,
+    undefined=0,
+    difference=0.1,
+    statistic=2.0,
+    p=0.03,
+)
+CURVES = Learning(
+    comparison=ARMS,
+    metric="sensitivity",
+    arms=(
+        ArmCurve(FINE_TUNED.way, (), Crossing(14.0, Interval(11.0, 22.0), 10, 50)),
+        ArmCurve(DE_NOVO.way, (), Crossing(math.inf, Interval(41.0, math.inf), 10, 50)),
+    ),
+    aim=Aim(AimKind.RATER, 0.63, 12),
+    saving=Saving(36.0, 36.0, Interval(19.0, 43.0), 0.0),
+    annotation_minutes=None,
+    studies=57,
+    patients=55,
+    unit="fold",
+    clusters=6,
+)
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+(?:\.\d+)?", text)
+
+
+def all_apart(texts: list[str]) -> bool:
+    """Whether there are words for each, and other ones for each."""
+    return all(text.strip() for text in texts) and len(set(texts)) == len(texts)
+
+
+def judged(outcomes: dict[int, Outcome], ppv: dict[int, Outcome] | None = None) -> str:
+    return verdicts.sentence(Judged(CONTEST, {"sensitivity": outcomes, "ppv": ppv or outcomes}, (52, 60)))
+
+
+def test_every_reason_why_there_is_no_p_has_words():
+    assert all_apart([untestable(replace(EFFECT, p=None, untestable=why)) for why in Untestable])
+    assert note(EFFECT) == ""
+
+
+def test_the_note_of_a_comparison_has_degrees_of_freedom_and_missing_cells():
+    found = note(replace(EFFECT, anova=AnovaSize(6, 5, 295), missing=MissingCells(2, 12)))
+    assert numbers(found) == ["6", "5", "295", "2", "12"]
+
+
+def test_every_outcome_of_a_verdict_has_words_with_its_metric_size_and_n():
+    texts = [judged({30: outcome}) for outcome in Outcome]
+    assert all_apart(texts)
+    for text in texts:
+        assert {"30", "52", "60"} <= set(numbers(text))
+        assert all(METRICS[metric] in text for metric in ("sensitivity", "ppv"))
+
+
+def test_every_further_outcome_of_a_verdict_has_words_with_its_sizes():
+    texts = [judged({10: Outcome.HIGHER, 20: outcome, 30: outcome}) for outcome in Outcome]
+    assert all_apart(texts)
+    assert all({"10", "20", "30"} <= set(numbers(text)) for text in texts[1:])
+
+
+def test_metrics_with_the_same_outcomes_share_a_clause_and_a_range_of_sizes_is_one():
+    alike = dict.fromkeys((10, 20, 30, 40), Outcome.HIGHER)
+    assert numbers(judged(alike)) == ["10", "40", "52", "60"]
+    assert numbers(judged(alike, ppv=alike | {20: Outcome.LOWER}))[2:] == ["10", "30", "40", "20", "52", "60"]
+
+
+def test_a_verdict_that_is_not_given_says_why():
+    effect = replace(EFFECT, p=None, untestable=Untestable.ONE_PAIR)
+    texts = [
+        verdicts.sentence(TooFewPatients(CONTEST, 5)),
+        verdicts.sentence(NotTestable(CONTEST, (effect,))),
+        verdicts.one_arm_only(OneArmOnly(Stratum(), ("glioma", "metastases"))),
+    ]
+    assert all_apart(texts)
+    assert numbers(texts[0]) == ["5", str(LEAST_PATIENTS)]
+    assert untestable(effect) in texts[1]
+    assert all(source in texts[2] for source in ("glioma", "metastases"))
+
+
+@pytest.mark.parametrize(
+    ("crossing", "text"),
+    [
+        (Crossing(14.2, Interval(10, 22.4), 10, 50), ["14", "10", "22"]),
+        (Crossing(31, Interval(24, math.inf), 10, 50), ["31", "24"]),
+        (Crossing(math.inf, Interval(40, math.inf), 10, 50), ["50", "40"]),
+        (Crossing(10, None, 10, 50), ["10"]),
+    ],
+)
+def test_a_crossing_has_its_number_and_its_interval(crossing, text):
+    assert numbers(curves.crossing(crossing)) == text
+
+
+def test_a_crossing_at_the_smallest_size_is_an_upper_bound():
+    assert curves.crossing(Crossing(10, None, 10, 50)) == "≤ 10"
+
+
+@pytest.mark.parametrize(
+    ("saving", "wanted"),
+    [
+        (Saving(36, 36, Interval(19, 43), 0), ["36", "19", "43"]),
+        (Saving(36, math.inf, Interval(-5, math.inf), 0.031), ["36", "5", "0", "3"]),
+        (Saving(-36, -36, Interval(-43, -19), 0), ["36", "19", "43"]),
+        (Saving(36, 36, None, 0), ["36"]),
+        (Saving(0.2, 0.2, Interval(-4, 3), 0), ["0", "4", "3"]),
+        (Saving(-10, 10, Interval(-10, 10), 0), ["10"]),
+        (Saving(-10, math.inf, Interval(-10, math.inf), 0), []),
+    ],
+    ids=["fewer", "not shown", "more", "no interval", "the same", "both at the smallest", "open"],
+)
+def test_a_saving_has_its_number_and_its_interval(saving, wanted):
+    without = curves.sentences(replace(CURVES, saving=None))
+    found = numbers(curves.sentences(replace(CURVES, saving=saving)))
+    for number in numbers(without):
+        found.remove(number)
+    assert sorted(found) == sorted(number for number in wanted if number != "95")
+
+
+def test_savings_of_every_direction_and_support_are_told_apart():
+    savings = [
+        Saving(36, 36, Interval(19, 43), 0),
+        Saving(36, 36, Interval(-19, 43), 0),
+        Saving(36, 36, None, 0),
+        Saving(-36, -36, Interval(-43, -19), 0),
+        Saving(0, 0, Interval(-3, 3), 0),
+        Saving(-10, 10, None, 0),
+    ]
+    assert all_apart([curves.sentences(replace(CURVES, saving=saving)) for saving in savings])
+
+
+def test_learning_curves_have_the_target_the_evidence_and_the_hours():
+    text = curves.sentences(replace(CURVES, annotation_minutes=30.0))
+    assert {"0.63", "12", "14", "11", "22", "50", "41", "57", "6", "30", "18"} <= set(numbers(text))
+    conditional = curves.sentences(replace(CURVES, unit="patient"))
+    assert len(conditional) > len(curves.sentences(CURVES))
+
+
+def test_every_kind_of_target_has_a_name():
+    aims = [Aim(AimKind.DECLARED, 0.6), Aim(AimKind.RATER, 0.6, 10), Aim(AimKind.DE_NOVO, 0.6, 60, DE_NOVO)]
+    assert {aim.kind for aim in aims} == set(AimKind)
+    assert all_apart([curves.aim_name(aim) for aim in aims])
+
+
+def test_every_change_between_definitions_has_words():
+    assert all_apart([definitions.changed(Change(EFFECT, EFFECT, (one,))) for one in Difference])
+    crossings = [
+        CrossingConclusion(Stratum(), "ppv", DE_NOVO.way, CURVES.aim, None, None, change) for change in CrossingChange
+    ]
+    assert all_apart([definitions.conclusion_change(one) for one in crossings])
+
+
+def test_every_kind_of_conclusion_is_named_and_told_before_and_after():
+    few = TooFewPatients(CONTEST, 5)
+    found = [
+        VerdictConclusion(few, Judged(CONTEST, {"ppv": {10: Outcome.LOWER}}, (9, 9))),
+        CrossingConclusion(
+            Stratum(), "ppv", DE_NOVO.way, CURVES.aim, CURVES.arms[0].crossing, None, CrossingChange.NO_LONGER_ESTIMATED
+        ),
+        SavingConclusion(CURVES, CURVES.saving, None),
+    ]
+    assert all_apart([definitions.about(one) for one in found])
+    for one in found:
+        assert one.changed
+        assert all_apart([*definitions.before_and_after(one), definitions.conclusion_change(one)])
+
+
+def test_every_finding_of_the_budget_control_has_words():
+    assert set(budget.FINDINGS) == set(BudgetFinding)
+    assert set(budget.CAUTIONS) == set(BudgetCaution)
+    slopes = (Slope(Budget(epochs=30), None), Slope(Budget(steps=2000), None))
+    text = budget.sentences(BudgetControl("ppv", ARMS, slopes))
+    assert {"30", "2000"} <= set(numbers(text))
+    assert budget.FINDINGS[BudgetFinding.NOT_FITTED] in text
+
+
+CAUTIONS = [
+    (Preliminary(3, 13), ["3", "13"]),
+    (FewStudies(12), ["12"]),
+    (UndefinedValues(Stratum(), DE_NOVO, "ppv", 4, 60, "exclude"), ["4", "60"]),
+    (UndefinedValues(Stratum(), DE_NOVO, "ppv", 4, 60, "worst"), ["4", "60"]),
+    (SharedPatients(60, 30), ["60", "30"]),
+    (RaterReadFewer(10, 60), ["10", "60"]),
+    (LearningRatesDiffer(((1e-3, 0.01),)), ["0.001", "0.01"]),
+    (OtherCorrection("holm", (Change(EFFECT, EFFECT, (Difference.NOW_SIGNIFICANT,)),)), ["10"]),
+    (OtherCorrection("welch", (Change(EFFECT, EFFECT, (Difference.NOW_SIGNIFICANT,)),)), ["10"]),
+    (Alarm(Stratum(), "ppv", NullRate("paired t", 0.12, 0.06, 0.2, 400)), ["12", "6", "20", "400"]),
+    *((caution, []) for caution in General),
+    *((caution, []) for caution in BudgetCaution),
+]
+
+
+@pytest.mark.parametrize(("caution", "wanted"), CAUTIONS, ids=lambda value: type(value).__name__)
+def test_a_caution_has_its_numbers(caution, wanted):
+    assert set(wanted) <= set(numbers(cautions.sentence(caution)))
+
+
+def test_every_caution_has_words_of_its_own():
+    assert all_apart([cautions.sentence(caution) for caution, _ in CAUTIONS])
