@@ -93,7 +93,7 @@ def test_where_the_search_begins_does_not_matter():
     assert near.sd_K == pytest.approx(several.sd_K, rel=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(24), 140, 212])  # The last two have two peaks.
 def test_no_start_finds_a_better_fit(seed):
     drawn = faint(seed)
     fit = fit_reml(drawn.values, drawn.fixed, list(drawn.effects.values()))
@@ -105,10 +105,8 @@ def test_over_hundreds_of_experiments_no_start_finds_a_better_fit():
     worse = []
     for seed in range(100, 500):
         drawn = faint(seed)
-        effects = list(drawn.effects.values())
-        best = best_of_many_starts(drawn, 12)
-        for guess in (None, np.full(len(effects), 0.3)):
-            worse.append(fit_reml(drawn.values, drawn.fixed, effects, guess).deviance - best)
+        fit = fit_reml(drawn.values, drawn.fixed, list(drawn.effects.values()))
+        worse.append(fit.deviance - best_of_many_starts(drawn, 12))
     assert max(worse) <= 1e-6
 
 

@@ -23,8 +23,10 @@ from lesionlab.analysis.methods.likelihood import Array, Design, design_of, esti
 _MOST_SHARE = 1 - 1e-6
 """Bound of sd_k² / (sd_k² + sd²): beyond it there is no residual left to speak of."""
 
-_STARTS = (0.2, 0.8, 0.003)
-"""Shares that the search begins with, all effects alike."""
+_ALIKE, _MOST, _REST = 0.2, 0.5, 0.02
+"""Shares that the search begins with: all effects alike; then, one after another, each the largest, and each 0.
+Where few values must tell many effects apart, the likelihood may have two peaks: the same spread, put on one effect or
+on another (seen in 2 of 800 small experiments; the deviances differed by 0.1)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def fit_design(design: Design, values_N: Array, guess: Sequence[float] | None = 
 
 def _starts(effects: int, guess: Sequence[float] | None) -> list[Array]:
     if guess is None:
-        return [np.full(effects, share) for share in _STARTS]
+        each_largest = _REST + (_MOST - _REST) * np.eye(effects)
+        each_absent = _ALIKE * (1 - np.eye(effects))
+        return [np.full(effects, _ALIKE), *each_largest, *each_absent]
     ratio_K = np.square(np.asarray(guess, dtype=np.float64))
     return [np.minimum(ratio_K / (1 + ratio_K), _MOST_SHARE)]
