@@ -11,7 +11,7 @@ import pytest
 from lesionlab.analysis.methods.intervals import Covers
 from lesionlab.analysis.methods.mixed import fit_mixed
 from lesionlab.analysis.methods.overlap import fit_overlapping, memberships, rotation_subsets
-from lesionlab.experiments.splits import turn
+from lesionlab.experiments.splits import fold_subsets
 from storage_schemas.splits import Target
 from tests.analysis.drawn_effects import drawn
 
@@ -29,7 +29,7 @@ def test_the_subsets_are_those_that_the_experiment_trains_on(folds, per_fold):
     target = Target(cohort="ms", subsets=folds, subset_size=per_fold)
     found = rotation_subsets(rotated(folds, per_fold, sizes))
     assert found == {
-        (fold, size): tuple(sorted(turn(target, size, fold).train))
+        (fold, size): tuple(sorted(fold_subsets(target, size, fold).train))
         for fold, size in product(range(1, folds + 1), sizes)
     }
 
