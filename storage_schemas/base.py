@@ -45,9 +45,9 @@ class Document(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
     def written(self) -> dict[str, Any]:
-        """The fields that the document was written with: one that was added later, with a default, is not among them.
+        """Fields with which the document was written, without fields that were added later with a default.
 
-        What a report shows of a document, so that a report of an old experiment stays as it was.
+        Reports show this form, so the report of an old experiment stays unchanged.
         """
         return self.model_dump(mode="json", exclude_unset=True)
 
@@ -91,7 +91,7 @@ class Named(Document):
     def named(cls, **fields: Any) -> Self:
         """Create a document with the name that follows from its fields. Raises ValidationError."""
         draft = cls(id=_UNNAMED, **fields)
-        # Every field counts as written, also those that were left to their defaults: see `Document.written`.
+        # Every field counts as written, also those with default values: see `Document.written`.
         return cls.model_validate(draft.model_dump(mode="json") | {"id": draft.name_digest()})
 
     def changed(self, **fields: Any) -> Self:
