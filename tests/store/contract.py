@@ -195,7 +195,7 @@ class StoreContract:
     )
     def test_an_invalid_document_is_refused_with_its_key(self, store: Store, data: bytes) -> None:
         store.put("models/a.json", data)
-        with pytest.raises(StoreError, match=r"models/a\.json is not a valid ModelName"):
+        with pytest.raises(StoreError, match=r"models/a\.json"):
             read_document(store, "models/a.json", ModelName)
 
     def test_creating_an_equal_document_again_is_allowed_but_not_another(self, store: Store) -> None:
