@@ -124,10 +124,10 @@ def test_rows_of_older_code_are_read_as_values_and_lack_nothing() -> None:
     assert read_rows(store, [KEY], NewRow) == [NewRow(budget=value) for value in values]
 
 
-def test_a_text_that_is_no_value_is_refused_with_its_column() -> None:
+def test_an_unparsable_text_is_refused_with_its_column() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [OldRow(budget="for long")], OldRow)
-    with pytest.raises(StoreError, match=rf"{KEY} does not hold NewRow rows: budget: .*found 'for long'"):
+    with pytest.raises(StoreError, match=rf"{KEY} does not contain NewRow rows: budget: .*found 'for long'"):
         read_rows(store, [KEY], NewRow)
 
 
