@@ -1,6 +1,6 @@
-"""What every stored document shares: it is frozen, knows no unknown fields, and has one canonical form to hash.
+"""Define the base of all stored documents: frozen, without unknown fields, with one canonical JSON form to hash.
 
-Enters: Python values. Leaves: validated documents, their canonical JSON and its digest.
+Python values are validated into documents; documents give their canonical JSON and its digest.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-"""A name that a person gives: lower case, fit for an object key, a file name and a Kubernetes label."""
+"""A name given by a person: lower case, valid in an object key, a file name and a Kubernetes label."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-"""First 16 hexadecimal digits of a sha256: names immutable things in keys."""
+"""First 16 hexadecimal digits of a sha256: names immutable objects in keys."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-"""A whole sha256: proves that bytes are the ones that were meant."""
+"""A full sha256: proves the identity of bytes."""
 
 StudyId = Annotated[str, StringConstraints(pattern=r"^sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?$")]
-"""One study in BIDS entities: `sub-012_ses-01`, or `sub-012` where the dataset has no sessions."""
+"""One study in BIDS entities: `sub-012_ses-01`, or `sub-012` if the dataset has no sessions."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Document(BaseModel):
-    """A value that lies in the store as JSON, or is part of one."""
+    """A value that is stored as JSON, or a part of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     SCHEMA: ClassVar[int] = 1
-    """Written as `schema` into every stored document of this kind, see `stored_form`. Raised when a reader of the old
-    form could not understand the new one; a field that is added with a default raises nothing."""
+    """Written as `schema` into every stored document of this kind, see `stored_form`. It is increased when a reader of
+    the old form could not understand the new one; a new field with a default does not increase it."""
 
     def canonical_json(self) -> str:
-        """The one text of this document: keys sorted, no spaces, so that equal documents are equal bytes."""
+        """Unique JSON text of this document: keys sorted, no spaces, so equal documents have equal bytes."""
         return canonical_json(self.model_dump(mode="json"))
 
     def digest(self) -> Digest:
@@ -45,21 +45,21 @@ class Document(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
     def written(self) -> dict[str, Any]:
-        """The fields that the document was written with: one that was added later, with a default, is not among them.
+        """Fields with which the document was written, without fields that were added later with a default.
 
-        What a report shows of a document, so that a report of an old experiment stays as it was.
+        Reports show this form, so the report of an old experiment stays unchanged.
         """
         return self.model_dump(mode="json", exclude_unset=True)
 
     def stored_form(self) -> dict[str, Any]:
-        """The document as it is stored: its fields, and its kind's schema number."""
+        """The document as stored: its fields and the schema number of its kind."""
         return {"schema": self.SCHEMA} | self.model_dump(mode="json")
 
     @classmethod
     def from_stored(cls, form: Any) -> Self:
-        """Read back what `stored_form` gave, also that of an earlier schema.
+        """Read the result of `stored_form`, also of an earlier schema.
 
-        Raises SchemaError where it was written by 0.1.0 or by a newer version, ValidationError where it is damaged.
+        Raises SchemaError if it was written by 0.1.0 or by a newer version, ValidationError if it is damaged.
         """
         if not isinstance(form, dict):
             return cls.model_validate(form)
@@ -68,7 +68,7 @@ class Document(BaseModel):
         if schema is None:
             raise SchemaError(
                 f"{cls.__name__} without a schema number: written by lesionlab 0.1.0, whose stores this version does "
-                "not read; bring the data in again into a new store, or read it with 0.1.0"
+                "not read; preprocess the data again into a new store, or read it with 0.1.0"
             )
         if schema > cls.SCHEMA:
             raise _from_the_future(cls, f"schema {schema}")
@@ -82,35 +82,35 @@ class Document(BaseModel):
 
 
 class Named(Document):
-    """A document that is named by its content. The name is stored with it and never computed again on reading, so a
-    field that is added later with a default renames nothing that exists."""
+    """A document named by its content. The name is stored with it and never recomputed on reading, so a field that is
+    added later with a default renames no existing document."""
 
     id: Digest
 
     @classmethod
     def named(cls, **fields: Any) -> Self:
-        """A new document under the name that follows from its fields. Raises ValidationError."""
+        """Create a document with the name that follows from its fields. Raises ValidationError."""
         draft = cls(id=_UNNAMED, **fields)
-        # Every field counts as written, also those that were left to their defaults: see `Document.written`.
+        # Every field counts as written, also those with default values: see `Document.written`.
         return cls.model_validate(draft.model_dump(mode="json") | {"id": draft.name_digest()})
 
     def changed(self, **fields: Any) -> Self:
-        """The same document with other fields, under its own new name."""
+        """Copy the document with some fields changed, under its own new name."""
         own = {name: getattr(self, name) for name in type(self).model_fields if name != "id"}
         return self.named(**own | fields)
 
     def name_digest(self) -> Digest:
-        """What a new document of these fields is named by: the digest of all of them."""
+        """Name of a new document with these fields: the digest of all of them."""
         return digest_of(self.model_dump(mode="json", exclude={"id"}))
 
 
 class SchemaError(ValueError):
-    """A stored document of a version that this one cannot read."""
+    """A stored document has a version that this code cannot read."""
 
 
 _UNNAMED = "0" * 16
 _UNKNOWN = "extra_forbidden"
-"""pydantic's name for a field that the model does not have."""
+"""pydantic's error type for a field that the model does not have."""
 
 
 def _from_the_future(kind: type[Document], found: str) -> SchemaError:
@@ -145,7 +145,7 @@ class Pointer(Document):
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of plain values (dict, list, str, number, bool, None)."""
+    """Unique JSON text of plain values (dict, list, str, number, bool, None)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Where the studies of a cohort come from, as a study file says it: a dataset, or a simulation of it."""
+"""Define the origin of a cohort in an experiment file: a dataset or a simulation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Contrast = Literal["FLAIR", "T1w", "ce-gadolinium_T1w"]
 
 
 class CohortPlan(Document):
-    """A cohort to be simulated; the same plan gives the same bytes."""
+    """A cohort to simulate; the same plan gives the same bytes."""
 
     pathology: Pathology | tuple[Pathology, ...]
-    """One, or several that take turns."""
+    """One disease, or several in rotation over the patients."""
     studies: Annotated[int, Field(ge=1)]
     seed: int
     spacing_mm: Annotated[float, Field(gt=0)] | None = None
-    """None: each site's own spacing; a number: every image isotropic at this spacing."""
+    """Isotropic spacing of every image; None: each site's own spacing."""
     sites: tuple[str, ...] | None = None
-    """None: all built-in sites in turn."""
+    """Built-in sites in rotation; None: all of them."""
     contrasts: tuple[Contrast, ...] = ("FLAIR",)
     timepoints: Literal[1, 2] = 1
 
 
 class Cohort(Document):
-    """Where the studies of one cohort come from."""
+    """Origin of the studies of one cohort."""
 
     simulate: CohortPlan | None = None
-    """How to simulate it; None: a dataset must be given at run time."""
+    """Plan of the simulation; None: a dataset must be given at run time."""
     patient_register: Slug | None = None
-    """Whose patient labels these are, for example one hospital's pseudonyms: a label that two cohorts of one register
-    share is one person. None: its labels mean nothing outside this cohort (every dataset has a sub-01)."""
+    """Register of the patient labels, for example one hospital's pseudonyms: a label shared by two cohorts of the same
+    register is one person. None: the labels are only valid in this cohort (every dataset has a sub-01)."""

@@ -1,6 +1,6 @@
-"""What counts as a lesion and what as a hit: named definitions, stored with every row as `name@digest`.
+"""Define what counts as a lesion and as a hit (a true positive): named definitions, stored per row as `name@digest`.
 
-The digest is the version: a definition that changes in one number has another. Sources:
+The digest is the version: a definition with any other number has another digest. Sources:
 
 * Carass et al. 2017, NeuroImage 148:77, for ISBI 2015: lesions are 18-connected, any shared voxel is a hit.
 * Commowick et al. 2018, Sci Rep 8:13650, and animaSegPerfAnalyzer (github.com/Inria-Empenn/Anima-Public) for MSSEG-2.
@@ -21,78 +21,79 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class AnyOverlap(Document):
-    """A lesion is hit where the other mask covers enough of it, by whatever number of lesions."""
+    """A lesion is a hit if the other mask covers enough of it, with any number of lesions."""
 
     rule: Literal["any-overlap"] = "any-overlap"
     minimum_overlap: Share = 0.0
-    """Part of the lesion that must be covered; 0: any shared voxel."""
+    """Minimum covered fraction of the lesion; 0: any shared voxel."""
 
 
 class MostlyInside(Document):
-    """A lesion is hit where enough of it is covered, and by lesions that do not lie mostly elsewhere (MSSEG-2).
+    """A lesion is a hit if enough of it is covered, by lesions that are not mostly elsewhere (MSSEG-2).
 
-    The other mask's lesions that touch it are taken in the order of what they cover, largest first, until they make up
-    `share_of_cover` of all that is covered; each one taken must lie outside this mask by at most `most_outside`.
+    The overlapping lesions of the other mask are taken in order of their overlap, largest first, until they make up
+    `share_of_cover` of the covered volume. Of each lesion taken, at most the fraction `most_outside` may be outside
+    this mask.
     """
 
     rule: Literal["mostly-inside"] = "mostly-inside"
     covered_above: Share = 0.10
-    """More than this part of the lesion must be covered."""
+    """The covered fraction of the lesion must be greater than this."""
     share_of_cover: Share = 0.65
     most_outside: Share = 0.70
-    """Part of a covering lesion that may lie outside all lesions of this mask."""
+    """Maximum fraction of a covering lesion outside all lesions of this mask."""
 
 
 class OneToOne(Document):
-    """A lesion is hit by at most one lesion of the other mask, and that one hits no other (panoptica).
+    """A lesion is a hit if it is matched with one lesion of the other mask, one to one (panoptica).
 
-    Pairs that share a voxel and reach the threshold may be matched; of all ways to match, the one with the greatest
-    sum of the measure counts, and among equals the one with more pairs.
+    Pairs that share a voxel and reach the threshold may be matched. The matching with the largest sum of the measure is
+    used; ties are broken by the number of pairs.
     """
 
     rule: Literal["one-to-one"] = "one-to-one"
     measure: Literal["iou", "dice"] = "iou"
     threshold: Share = 0.5
-    """Least measure of a matched pair; a pair at just this value may be matched."""
+    """Minimum measure of a matched pair; a pair at exactly this value may be matched."""
 
 
 class MetricDefinition(Document):
-    """What counts as a lesion and what as a hit; both masks are treated alike."""
+    """What counts as a lesion and as a hit; both masks are treated in the same way."""
 
     name: Annotated[Slug, Aside()] = "paper"
     connectivity: Literal[6, 18, 26] = 26
-    """Neighbourhood that makes voxels one lesion."""
+    """Connectivity of the components that are lesions."""
     minimum_volume_mm3: Annotated[float, Field(ge=0)] = 0.0
     """Smaller components are dropped from both masks; the paper has no minimum."""
     drop_at_minimum: bool = False
-    """Whether a component of just the minimum volume is dropped as well."""
+    """Whether a component of exactly the minimum volume is dropped too."""
     matching: Annotated[AnyOverlap | MostlyInside | OneToOne, Field(discriminator="rule")] = AnyOverlap()
-    """When a lesion of one mask is a hit for the other."""
+    """Rule that decides which lesions of one mask are hits in the other."""
 
     def version(self) -> Digest:
-        """The rules' own name: definitions that differ in their names alone share it."""
+        """Digest of the rules: definitions that differ only in their names share it."""
         return identity_digest(self)
 
     def label(self) -> str:
-        """How rows name this definition."""
+        """Name of this definition in rows."""
         return f"{self.name}@{self.version()}"
 
     def lesion_in_words(self) -> str:
-        """What counts as a lesion: `6-neighbourhood, over 3 mm³`."""
+        """Describe what counts as a lesion: `6-connectivity, over 3 mm³`."""
         volume = f"{self.minimum_volume_mm3:g} mm³"
         least = f"over {volume}" if self.drop_at_minimum else f"from {volume}"
-        return f"{self.connectivity}-neighbourhood" + (f", {least}" if self.minimum_volume_mm3 else "")
+        return f"{self.connectivity}-connectivity" + (f", {least}" if self.minimum_volume_mm3 else "")
 
     def hit_in_words(self) -> str:
-        """What counts as a hit: `any shared voxel`."""
+        """Describe what counts as a hit: `any shared voxel`."""
         rule = self.matching
         if isinstance(rule, AnyOverlap):
             return f"at least {rule.minimum_overlap:.0%} covered" if rule.minimum_overlap else "any shared voxel"
         if isinstance(rule, OneToOne):
             return f"matched one to one, {'IoU' if rule.measure == 'iou' else 'Dice'} at least {rule.threshold:g}"
         return (
-            f"more than {rule.covered_above:.0%} covered, and the lesions that make up {rule.share_of_cover:.0%} of "
-            f"that each at most {rule.most_outside:.0%} outside"
+            f"more than {rule.covered_above:.0%} covered; the lesions that make up {rule.share_of_cover:.0%} of "
+            f"the cover are each at most {rule.most_outside:.0%} outside"
         )
 
 
@@ -108,24 +109,24 @@ DEFINITIONS: dict[str, MetricDefinition] = {
         MetricDefinition(name="one-to-one-dice", matching=OneToOne(measure="dice")),
     )
 }
-"""The definitions that have a name of their own."""
+"""Predefined definitions by name."""
 
 
 def definition_named(name: str) -> MetricDefinition:
-    """The definition of this name, or of this `name@digest`. Raises ValueError with the known names, or the version.
+    """Look up a definition by name or by `name@digest`. Raises ValueError with the known names or version.
 
-    With a digest, the very definition of a stored row is meant: a later one of the same name is refused.
+    A digest selects exactly the definition of a stored row: a different one of the same name is refused.
     """
     known = DEFINITIONS.get(name.partition("@")[0])
     if known is None:
         raise ValueError(f"wanted one of {', '.join(DEFINITIONS)}; found {name!r}")
     if name not in (known.name, known.label()):
-        raise ValueError(f"wanted {known.label()}, the version of {known.name} that is known here; found {name!r}")
+        raise ValueError(f"wanted {known.label()}, the only known version of {known.name}; found {name!r}")
     return known
 
 
 def takes_a_known_name(definition: MetricDefinition) -> bool:
-    """Whether it goes by the name of a known definition and has other rules."""
+    """Whether the definition has the name of a predefined one but other rules."""
     return DEFINITIONS.get(definition.name, definition) != definition
 
 
@@ -136,4 +137,4 @@ def _by_name(value: Any) -> Any:
 
 
 NamedOrFull = Annotated[MetricDefinition, BeforeValidator(_by_name, json_schema_input_type=str | MetricDefinition)]
-"""In a study file: the name of a definition, or a whole one, which is called `own` where it has no name."""
+"""In an experiment file: the name of a definition or a full one, which is named `own` if it has no name."""

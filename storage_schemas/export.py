@@ -1,6 +1,6 @@
-"""The doors as JSON Schema, for readers in other languages: `python -m storage_schemas.export` rewrites `json/`.
+"""Export the schemas as JSON Schema for readers in other languages: `python -m storage_schemas.export`.
 
-Enters: nothing. Leaves: one file per document or row type that lies in the store or is written by a person.
+Rewrites `json/` with one file per document or row type that is stored or written by a person.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RowSchema(GenerateJsonSchema):
 
 
 def schema_files() -> dict[str, str]:
-    """Text of every schema file by its name: `experiment_spec.schema.json` for ExperimentSpec."""
+    """Text of every schema file by name: `experiment_spec.schema.json` for ExperimentSpec."""
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", model.__name__).lower() + ".schema.json": _schema_text(model)
         for model in EXPORTED
@@ -62,7 +62,7 @@ def _schema_text(model: type[Document]) -> str:
 
 
 def main() -> None:
-    """Make the folder hold these files and no others."""
+    """Write the schema files and remove all other JSON files in the folder."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.json"):
         old.unlink()

@@ -1,4 +1,4 @@
-"""What is known of a study beside its voxels, for the cohort tables (Wahlig et al. 2023, tables 1 and 2)."""
+"""Define demographics and scanner parameters of a study, for the cohort tables (Wahlig et al. 2023, tables 1 and 2)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from storage_schemas.tasks import Visit
 
 
 class StudyFacts(Document):
-    """One visit of one study; None: not known. Nothing here tells who the patient is."""
+    """Facts of one visit of one study; None: unknown. No field identifies the patient."""
 
     study: StudyId
     patient: str
     site: Slug
     visit: Visit = "this"
-    """`initial`: the earlier one of a study of two visits, which has a line of its own."""
+    """`initial`: the earlier visit of a two-visit study, which has its own row."""
     sex: Literal["F", "M", "O"] | None = None
     age_years: Annotated[float, Field(ge=0, le=90)] | None = None
-    """At the scan; 90 stands for all higher ages."""
+    """Age at the scan; 90 stands for all higher ages."""
     field_strength_t: Annotated[float, Field(gt=0)] | None = None
     echo_time_ms: Annotated[float, Field(gt=0)] | None = None
     repetition_time_ms: Annotated[float, Field(gt=0)] | None = None

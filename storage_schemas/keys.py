@@ -1,6 +1,6 @@
-"""Every object key: built here, parsed back here, nowhere else.
+"""Build and parse every object key; no other module does.
 
-A field of a key is one path segment, or a part of one: letters, digits, `.`, `_`, `-`; never empty, never climbing.
+A field of a key is a path segment or a part of one: letters, digits, `.`, `_`, `-`; never empty and never `..`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ class KeyPattern:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names in braces, in order."""
+        """Names of the fields in braces, in order."""
         return tuple(re.findall(r"{(\w+)}", self.template))
 
     def build(self, **values: str) -> str:
-        """The key with these values. Raises ValueError where one is missing, unknown, or no safe path segment."""
+        """Build the key from these values. Raises ValueError if one is missing, unknown or not a safe path segment."""
         if set(values) != set(self.fields):
             raise ValueError(f"key {self.template}: wanted {sorted(self.fields)}, found {sorted(values)}")
         for name, value in values.items():
             if not re.fullmatch(_FIELD, value):
-                raise ValueError(f"key {self.template}: {name} must be a plain name, found {value!r}")
+                raise ValueError(f"key {self.template}: wanted a plain name for {name}, found {value!r}")
         return self.template.format(**values)
 
     def parse(self, key: str) -> dict[str, str] | None:
-        """The values that built this key, or None where it is not of this family."""
+        """Parse the values that built this key; None if it is not of this family."""
         pattern = "".join(
             f"(?P<{part[1:-1]}>{_FIELD})" if part.startswith("{") else re.escape(part)
             for part in re.split(r"({\w+})", self.template)
@@ -41,7 +41,7 @@ class KeyPattern:
         return match.groupdict() if match else None
 
     def prefix(self, **values: str) -> str:
-        """The part of the key before the first field that is not given: what to list."""
+        """Prefix for a listing: the part of the key before the first field that is not given."""
         cut = next((self.template.index(f"{{{name}}}") for name in self.fields if name not in values), None)
         head = KeyPattern(self.template[:cut])
         return head.build(**{name: values[name] for name in head.fields})

@@ -1,4 +1,4 @@
-"""Lesions with their volumes and outcomes in; how many of them are hits, class by class of volume, out."""
+"""Count true positives among lesions by volume class."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BOUNDS_MM3 = (3.0, 10.0, 50.0, 100.0)
-"""MSSEG-2 drops what is not larger than the first. The others are ours: of the 2273 lesions of 20 patients of Lesjak et
-al. 2018, 15, 22, 40, 11 and 12 % lie up to, between and over them."""
+"""MSSEG-2 drops lesions up to the first bound. The others are ours: of the 2273 lesions of 20 patients of Lesjak et al.
+2018, 15, 22, 40, 11 and 12 % are in the five classes."""
 
 _ROUNDING = 1e-5
-"""The volume of a voxel is known to about this relative precision: three voxels of 1 mm³ are 3 mm³."""
+"""Relative precision of a voxel volume: three voxels of 1 mm³ count as 3 mm³."""
 
 
 class Judged(Protocol):
-    """A lesion as it was scored: a ScoredLesion, or a LesionRow."""
+    """A scored lesion: a ScoredLesion or a LesionRow."""
 
     @property
     def volume_mm3(self) -> float: ...
@@ -25,17 +25,17 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class SizeClass:
-    """The lesions of one class of volume."""
+    """Lesions and hits of one volume class."""
 
     over_mm3: float
     up_to_mm3: float | None
-    """Itself included; None: however large."""
+    """Inclusive upper bound; None: no bound."""
     lesions: int
     hits: int
 
     @property
     def share(self) -> float | None:
-        """Sensitivity of the class, or PPV where the lesions are predicted ones; None without a lesion."""
+        """Sensitivity of the class, or PPV if the lesions are predicted ones; None without lesions."""
         return self.hits / self.lesions if self.lesions else None
 
     def title(self) -> str:
@@ -46,7 +46,7 @@ class SizeClass:
 
 
 def detection_by_size(lesions: Iterable[Judged]) -> tuple[SizeClass, ...]:
-    """One mask's lesions by volume, smallest first, and last all of them; a class without a lesion is there as well."""
+    """Classes of one mask's lesions by volume, smallest first, then all lesions; empty classes are included."""
     judged = list(lesions)
     lows, highs = (0.0, *BOUNDS_MM3), (*BOUNDS_MM3, None)
     return tuple(_counted(judged, low, high) for low, high in (*zip(lows, highs, strict=True), (0.0, None)))

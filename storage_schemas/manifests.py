@@ -1,6 +1,6 @@
-"""The manifest: which studies of a cohort passed the door, where their volumes lie, and which did not and why.
+"""Define the manifest of a cohort: the studies that passed quality control, their volumes, and the excluded studies.
 
-Immutable and named by its digest; `current.json` beside it points to the newest one.
+A manifest is immutable and named by its digest; `current.json` next to it points to the newest one.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
 ENTRY_ATTRIBUTE = "manifest_entry"
-"""Name of the attribute of a study volume that holds its ManifestEntry, so that it is listed again without a look."""
+"""Attribute of a study volume with its ManifestEntry, so that it can be listed without reading the scan again."""
 
 
 class ManifestEntry(Document):
-    """One study that passed."""
+    """One study that passed quality control."""
 
     study: StudyId
     patient: str
-    """BIDS subject label: studies of one patient never stand on both sides of a split."""
+    """BIDS subject label: studies of one patient are never on both sides of a split."""
     site: Slug
     volume: Digest
     """Digest in the key of the study volume."""
     image_sha256: Sha256
-    """Of the native image's decoded voxels: the same image under two names is a leak, however it was compressed."""
+    """Digest of the native image's decoded voxels: finds the same image under two names, in any compression."""
     further_images_sha256: tuple[Sha256, ...] = ()
-    """The same of the task's other images, in the order of its inputs."""
+    """Digests of the task's other images, in the order of its inputs."""
     lesions: Annotated[int, Field(ge=0)]
-    """Connected components (26-neighbourhood) of the reference mask in native space."""
+    """Number of connected components (26-connectivity) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]
     second_rater: bool = False
-    """Whether the volume holds another rater's mask too."""
+    """Whether the volume also contains a second rater's mask."""
 
     @property
     def images(self) -> frozenset[Sha256]:
-        """All its images, by their voxels."""
+        """Voxel digests of all its images."""
         return frozenset({self.image_sha256, *self.further_images_sha256})
 
 
 class Exclusion(Document):
-    """One study that did not pass, with everything that was found."""
+    """One study that failed quality control, with all findings."""
 
     study: str
     findings: Annotated[tuple[Finding, ...], Field(min_length=1)]
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is wrong, in words."""
+        """Texts of the findings."""
         return tuple(finding.text() for finding in self.findings)
 
 
 class Manifest(Named):
-    """What one ingestion left in the store. Raises ValueError where one study is listed twice."""
+    """Result of one ingestion. Raises ValueError if a study is listed twice."""
 
     cohort: Slug
     task: Task
@@ -68,5 +68,5 @@ class Manifest(Named):
         names = [entry.study for entry in self.studies]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"cohort {self.cohort}: listed more than once: {', '.join(twice)}")
+            raise ValueError(f"cohort {self.cohort}: wanted each study once, found several of {', '.join(twice)}")
         return self

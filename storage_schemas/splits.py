@@ -1,6 +1,6 @@
-"""How the labelled studies of a question take turns: Target (what a study file asks for) and Split (what was drawn).
+"""Define how labelled studies are split into training and test sets: Target (requested) and Split (randomised).
 
-In every design the studies form subsets, counted from 1, and fold f is the turn that subset f gives its number to.
+In every design the studies form subsets, counted from 1; fold f is the fold numbered after subset f.
 """
 
 from __future__ import annotations
@@ -13,76 +13,76 @@ from storage_schemas.base import Digest, Document, Named, Slug, StudyId
 from storage_schemas.identity import identity_digest
 
 SplitDesign = Literal["rotation", "leave-one-site-out", "train-on-one-site", "leave-one-patient-out"]
-"""rotation: drawn subsets of equal size; train on consecutive ones, test the next (Wahlig et al. 2023, figure S3).
-leave-one-site-out: a subset is a site; test it, train on the others. train-on-one-site: the other way round.
-leave-one-patient-out: a subset is a patient; test it, train on the others."""
+"""rotation: random subsets of equal size; train on consecutive ones, test on the next (Wahlig et al. 2023, figure S3).
+leave-one-site-out: a subset is a site; test on it, train on the others. train-on-one-site: the reverse.
+leave-one-patient-out: a subset is a patient; test on it, train on the others."""
 
 SITE_DESIGNS: tuple[SplitDesign, ...] = ("leave-one-site-out", "train-on-one-site")
 
 
 class Target(Document):
-    """The labelled studies of the question, and how they take turns. Raises ValueError with every contradiction."""
+    """The labelled target studies and their split design. Raises ValueError with every contradiction."""
 
     cohort: Slug
     design: SplitDesign = "rotation"
     subsets: Annotated[int, Field(ge=2)] = 6
-    """Of a rotation."""
+    """Number of subsets of a rotation."""
     subset_size: Annotated[int, Field(ge=1)] = 10
     """Studies in each subset of a rotation."""
     stratify: tuple[Literal["site", "lesion-load"], ...] = ()
-    """What the subsets of a rotation are to have alike; empty: chance alone."""
+    """Variables by which the subsets of a rotation are stratified; empty: simple randomisation."""
     second_rater_first: bool = False
-    """Subset 1 of a rotation is drawn from the patients whose studies a second rater has masked too."""
+    """Draw subset 1 of a rotation from the patients whose studies also have a second rater's mask."""
     sites: tuple[Slug, ...] = ()
-    """Of the two designs by site, in the order of the folds; studies of other sites stay unused."""
+    """Sites of the two designs by site, in the order of the folds; studies of other sites are not used."""
     patients: Annotated[int, Field(ge=2)] | None = None
-    """Of leave-one-patient-out: how many there are, so that the design is known before the data."""
+    """Number of patients of leave-one-patient-out, so that the design is fixed before the data are seen."""
     split_seed: int = 0
-    """Of everything that is drawn."""
+    """Seed of the randomisation."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Target:
         faults = []
         if self.design != "rotation" and (self.stratify or self.second_rater_first):
-            faults.append(f"stratify, second_rater_first: only a rotation draws its subsets, found {self.design}")
+            faults.append(f"stratify, second_rater_first: only rotation uses them, found design {self.design}")
         if self.design in SITE_DESIGNS and len(self.sites) < 2:
-            faults.append(f"sites: {self.design} wants the names of two sites at least, found {list(self.sites)}")
+            faults.append(f"sites: wanted at least two sites for {self.design}, found {list(self.sites)}")
         if self.design not in SITE_DESIGNS and self.sites:
-            faults.append(f"sites: only the designs by site use them, found {self.design}")
+            faults.append(f"sites: only designs by site use them, found design {self.design}")
         if len(set(self.sites)) < len(self.sites):
-            faults.append(f"sites: found one twice in {list(self.sites)}")
+            faults.append(f"sites: wanted each site once, found {list(self.sites)}")
         if self.design == "leave-one-patient-out" and self.patients is None:
-            faults.append("patients: leave-one-patient-out wants their number, found none")
+            faults.append("patients: wanted the number of patients for leave-one-patient-out, found none")
         if self.design != "leave-one-patient-out" and self.patients is not None:
-            faults.append(f"patients: only leave-one-patient-out uses them, found {self.design}")
+            faults.append(f"patients: only leave-one-patient-out uses it, found design {self.design}")
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
     @property
     def fold_count(self) -> int:
-        """As many turns as there are subsets."""
+        """Number of folds: one per subset."""
         if self.design in SITE_DESIGNS:
             return len(self.sites)
         return self.patients or self.subsets
 
 
 class Split(Named):
-    """Who is in which subset: drawn once, kept, and used from there."""
+    """Assignment of studies to subsets: drawn once, stored and reused."""
 
     manifest: Digest
-    """What it was drawn from."""
+    """Manifest whose studies were assigned."""
     target: Target
-    """How it was drawn."""
+    """Design of the split."""
     subsets: tuple[tuple[StudyId, ...], ...]
-    """In the order in which they were drawn; a smaller training set takes the first of them."""
+    """Studies of each subset in random order; a smaller training set takes the first ones."""
     unused: tuple[StudyId, ...]
 
     def name_digest(self) -> Digest:
-        """By what it is drawn from and how: drawn once, it outlives the code that drew it."""
+        """Digest of manifest and design; the assignment is drawn once and outlives the code that drew it."""
         return split_name(self.manifest, self.target)
 
 
 def split_name(manifest: Digest, target: Target) -> Digest:
-    """The name of the split that is drawn from this manifest for this target."""
+    """Name of the split of this manifest for this target."""
     return identity_digest({"manifest": manifest, "target": target})

@@ -1,4 +1,4 @@
-"""What the door says of each study: pass, repaired or quarantined, and everything that was found."""
+"""Define the quality-control verdict on a study: pass, repaired or quarantined, with all findings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Code = Literal[
     "identifier",
     "not-finished",
 ]
-"""Why a study was quarantined, or what was repaired; `not-finished`: the platform failed, the study may be sound."""
+"""Why a study was quarantined or what was repaired; `not-finished`: the platform failed, the study may be valid."""
 
 CODES: tuple[Code, ...] = get_args(Code)
 
@@ -42,15 +42,15 @@ Verdict = Literal["pass", "repaired", "quarantined"]
 
 
 class Finding(Document):
-    """One thing that was found in one study."""
+    """One fault or repair in one study."""
 
     code: Code
     place: str
-    """Which file of the study, by its role: `FLAIR`, `mask`, `initial`, `participants.tsv`; never a path."""
+    """File of the study by its role: `FLAIR`, `mask`, `initial`, `participants.tsv`; never a path."""
     what: str
-    """What was wanted, what was found, and what to do; where it was repaired: what was done."""
+    """What was wanted, what was found and what to do; for a repair, what was done."""
     repaired: bool = False
-    """The study goes on, for the platform put this right; its own files are never changed."""
+    """The platform repaired the fault and accepts the study; the study's own files are never changed."""
 
     def text(self) -> str:
         """`mask: wanted …, found …; …`."""
@@ -58,7 +58,7 @@ class Finding(Document):
 
 
 class VerdictRow(Document):
-    """One line of the verdict table: a study without findings has one line, any other has one a finding."""
+    """One row of the verdict table: one row per finding, or one row for a study without findings."""
 
     study: str
     patient: str
@@ -71,7 +71,7 @@ class VerdictRow(Document):
 
 
 class StudyVerdict(Document):
-    """The verdict on one study, with every finding."""
+    """The verdict on one study, with all findings."""
 
     study: str
     patient: str
@@ -80,13 +80,13 @@ class StudyVerdict(Document):
 
     @property
     def verdict(self) -> Verdict:
-        """quarantined where a finding stands, repaired where all of them were put right, else pass."""
+        """`quarantined` if any finding was not repaired, `repaired` if all were, `pass` if there are none."""
         if any(not finding.repaired for finding in self.findings):
             return "quarantined"
         return "repaired" if self.findings else "pass"
 
     def rows(self) -> tuple[VerdictRow, ...]:
-        """Its lines in the verdict table."""
+        """Rows of this study in the verdict table."""
         of_study = {"study": self.study, "patient": self.patient, "site": self.site, "verdict": self.verdict}
         if not self.findings:
             return (VerdictRow(**of_study, code=None, place=None, repaired=None, what=None),)

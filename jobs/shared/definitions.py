@@ -35,12 +35,12 @@ def load_definition(name: str) -> MetricDefinition:
 
 
 def described(definition: MetricDefinition) -> str:
-    """Name, version and rules: `definition paper (version 58d0…): 26-neighbourhood; any shared voxel`."""
+    """Name, version and rules: `definition paper (version 58d0…): 26-connectivity; any shared voxel`."""
     return f"definition {definition.name} (version {definition.version()}): {in_words(definition)}"
 
 
 def in_words(definition: MetricDefinition) -> str:
-    """What counts as a lesion and as a hit: `6-neighbourhood, over 3 mm³; …`."""
+    """What counts as a lesion and as a hit: `6-connectivity, over 3 mm³; …`."""
     return f"{definition.lesion_in_words()}; {definition.hit_in_words()}"
 
 

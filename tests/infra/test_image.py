@@ -1,4 +1,4 @@
-"""The image's recipe: clean by hadolint, made of what exists, in the versions that the tests ran with."""
+"""The image's recipe passes hadolint, copies only existing files and installs the versions used in the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCKERFILE = ROOT / "infra" / "image" / "Dockerfile"
 
 
 def instructions() -> list[tuple[str, str]]:
-    """(instruction, arguments) of each step, comments dropped, continued lines joined."""
+    """(instruction, arguments) of each step, without comments and with continued lines joined."""
     lines = [line for line in DOCKERFILE.read_text().splitlines() if not line.lstrip().startswith("#")]
     steps = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
     return [(name, rest) for name, _, rest in (step.partition(" ") for step in steps if step)]
@@ -28,7 +28,7 @@ def arguments(instruction: str) -> list[str]:
 
 
 def copied() -> list[str]:
-    """Everything that the image takes from the repository."""
+    """Everything that the image copies from the repository."""
     return [source for rest in arguments("COPY") for source in rest.split()[:-1]]
 
 
@@ -44,11 +44,11 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_only_what_exists_is_copied() -> None:
+def test_only_existing_files_are_copied() -> None:
     assert [source for source in copied() if not (ROOT / source).exists()] == []
 
 
-def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
+def test_the_build_context_contains_exactly_what_is_copied() -> None:
     ignored, *exceptions = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]
@@ -62,7 +62,7 @@ def test_every_package_of_the_project_is_in_the_image() -> None:
     assert {package.split("/")[0] for package in packages} <= set(copied())
 
 
-def test_its_python_is_one_that_the_project_supports() -> None:
+def test_the_base_image_has_a_supported_python() -> None:
     (base,) = arguments("FROM")
     found = re.fullmatch(r"python:(\d+)\.(\d+)-slim-\w+", base)
     assert found, f"{base}: wanted python:X.Y-slim-RELEASE"
@@ -71,7 +71,7 @@ def test_its_python_is_one_that_the_project_supports() -> None:
     assert tuple(map(int, found.groups())) >= tuple(map(int, lowest.groups()))
 
 
-def test_every_install_holds_to_the_constraints() -> None:
+def test_every_install_uses_the_constraints() -> None:
     installs = [
         command for rest in arguments("RUN") for command in re.split(r"&&|;|\|", rest) if "pip install" in command
     ]
@@ -79,7 +79,7 @@ def test_every_install_holds_to_the_constraints() -> None:
     assert all("--constraint constraints.txt" in command for command in installs)
 
 
-def test_dependencies_come_before_source_so_that_a_change_of_code_is_a_small_layer() -> None:
+def test_dependencies_are_installed_before_source_so_that_a_code_change_rebuilds_small_layers() -> None:
     steps = [f"{name} {rest}" for name, rest in instructions()]
     dependencies = next(i for i, step in enumerate(steps) if "--requirement" in step)
     source = [i for i, step in enumerate(steps) if re.match(r"COPY (platform|jobs|storage_schemas)\b", step)]
@@ -87,7 +87,7 @@ def test_dependencies_come_before_source_so_that_a_change_of_code_is_a_small_lay
     assert dependencies < min(source)
 
 
-def test_torch_alone_comes_from_the_index_that_a_site_chooses() -> None:
+def test_only_torch_comes_from_the_index_chosen_by_a_site() -> None:
     (index,) = arguments("ARG")
     name = index.split("=")[0]
     (step,) = [rest for rest in arguments("RUN") if f'--index-url "${name}"' in rest]
@@ -95,8 +95,8 @@ def test_torch_alone_comes_from_the_index_that_a_site_chooses() -> None:
     assert step.split()[-1] == "torch"
 
 
-def test_the_container_starts_as_kuberay_wants_it() -> None:
-    """Not root (by number: Kubernetes cannot resolve names), no entry point, in the folder of the named studies."""
+def test_the_container_starts_as_kuberay_requires() -> None:
+    """Not root (by number: Kubernetes cannot resolve names), no entry point, in the folder of the experiment files."""
     user = arguments("USER")[-1]
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
     assert arguments("ENTRYPOINT") == arguments("CMD") == []

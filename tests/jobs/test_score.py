@@ -93,7 +93,7 @@ def test_people_get_tables(lesionlab: Lesionlab, reference: Path, prediction: Pa
     version = DEFINITIONS["msseg-2"].digest()
     for words in (
         f"definition msseg-2 (version {version}): ",
-        "6-neighbourhood, over 3 mm³",
+        "6-connectivity, over 3 mm³",
         "sensitivity",
         "50–100",
         "all",

@@ -1,4 +1,4 @@
-"""Kustomizations in; rendered documents, and the verdict of the custom resources' schemas, out."""
+"""Render kustomizations and validate custom resources against their schemas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Documents = list[dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def render() -> Callable[[Path], Documents]:
-    """Render a folder as `kubectl apply -k` would; the folder may lie anywhere."""
+    """Render a folder as `kubectl apply -k` would; the folder may be anywhere."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not on the PATH: nothing renders the kustomizations")
@@ -37,7 +37,7 @@ def render() -> Callable[[Path], Documents]:
 
 @pytest.fixture(params=["jobs/sweep", "overlays/example"])
 def documents(request: pytest.FixtureRequest, render: Callable[[Path], Documents]) -> Documents:
-    """Everything that one kustomization of k8s/ renders to."""
+    """All documents rendered from one kustomization of k8s/."""
     return render(ROOT / "k8s" / request.param)
 
 

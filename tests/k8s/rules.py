@@ -1,7 +1,7 @@
-"""A rendered RayJob in; the faults that the CRD's schema cannot see, one sentence each, out. One function, one rule.
+"""Find faults of a rendered RayJob that the CRD's schema cannot detect, one sentence each; one function per rule.
 
-The limits are KubeRay 1.7's (its `validation.go`) and Kueue 0.19's, where they break silently or only at run time;
-the last rules are the house's own.
+The limits are those of KubeRay 1.7 (its `validation.go`) and Kueue 0.19, which fail silently or only at run time; the
+last rules are our own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REDIS_VARIABLES = {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", "RAY
 
 
 def cluster(job: Document) -> Document:
-    """The RayCluster that this job makes; empty where it selects one that runs already."""
+    """The RayCluster that this job creates; empty if it selects a running one."""
     found: Document = job["spec"].get("rayClusterSpec", {})
     return found
 
@@ -34,7 +34,7 @@ def groups(job: Document) -> dict[str, Document]:
 
 
 def pod_templates(job: Document) -> dict[str, Document]:
-    """Every pod that this job brings up, by who it is; the submitter only where the job declares its own."""
+    """Every pod of this job by its role; the submitter only if the job declares its own."""
     templates = {name: group["template"] for name, group in groups(job).items()}
     if "submitterPodTemplate" in job["spec"]:
         templates["submitter"] = job["spec"]["submitterPodTemplate"]
@@ -42,7 +42,7 @@ def pod_templates(job: Document) -> dict[str, Document]:
 
 
 def name_is_short_enough(job: Document) -> Iterator[str]:
-    """KubeRay appends to names; DNS-1035 is what remains valid for its Services."""
+    """KubeRay appends to names; names must be DNS-1035 to stay valid for its Services."""
     name, longest = job["metadata"]["name"], LONGEST_NAME[job["kind"]]
     if len(name) > longest:
         yield f"name {name}: {len(name)} characters, at most {longest} for a {job['kind']}"
@@ -50,36 +50,36 @@ def name_is_short_enough(job: Document) -> Iterator[str]:
         yield f"name {name}: not DNS-1035 (lower-case letters, digits and '-', a letter first)"
 
 
-def cluster_goes_with_its_job(job: Document) -> Iterator[str]:
-    """Time to live, suspension and Kueue all end the cluster; deletion rules are the other way to say it."""
+def cluster_is_deleted_with_its_job(job: Document) -> Iterator[str]:
+    """Time to live, suspension and Kueue all delete the cluster; deletion rules are the alternative."""
     spec = job["spec"]
     shuts_down = spec.get("shutdownAfterJobFinishes", False)
     if "deletionRules" in spec.get("deletionStrategy", {}):
         if shuts_down:
-            yield "deletionStrategy.deletionRules: excludes shutdownAfterJobFinishes"
+            yield "deletionStrategy.deletionRules: cannot be combined with shutdownAfterJobFinishes"
     elif not shuts_down:
         for field in ("ttlSecondsAfterFinished", "suspend"):
             if spec.get(field):
                 yield f"{field}: needs shutdownAfterJobFinishes: true"
     if not shuts_down:
-        yield "shutdownAfterJobFinishes: wanted true, Kueue frees the quota only when the cluster goes"
+        yield "shutdownAfterJobFinishes: wanted true, because Kueue frees the quota only when the cluster is deleted"
 
 
-def job_brings_its_own_cluster(job: Document) -> Iterator[str]:
-    """A job that borrows a running cluster escapes its queue's quota in silence, and cannot be retried."""
+def job_has_its_own_cluster(job: Document) -> Iterator[str]:
+    """A job on an existing cluster silently bypasses its queue's quota and cannot be retried."""
     if "clusterSelector" in job["spec"]:
-        yield "clusterSelector: escapes Kueue's quota; give rayClusterSpec"
+        yield "clusterSelector: bypasses Kueue's quota; give rayClusterSpec"
 
 
-def job_ends_some_day(job: Document) -> Iterator[str]:
-    """The second deadline ends jobs that hang before they run, such as for a missing Secret."""
+def job_has_deadlines(job: Document) -> Iterator[str]:
+    """The second deadline ends jobs that hang before they run, for example because a Secret is missing."""
     for field in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
         if job["spec"].get(field, 0) < 1:
             yield f"{field}: wanted at least 1"
 
 
-def ray_asks_for_a_token(job: Document) -> Iterator[str]:
-    """Omitted, KubeRay starts Ray without authentication: whoever reaches the dashboard runs code."""
+def ray_requires_a_token(job: Document) -> Iterator[str]:
+    """By default KubeRay starts Ray without authentication: anyone who reaches the dashboard can run code."""
     if cluster(job).get("authOptions", {}).get("mode") != "token":
         yield "authOptions.mode: wanted token"
     version = cluster(job).get("rayVersion", "0.0")
@@ -87,8 +87,8 @@ def ray_asks_for_a_token(job: Document) -> Iterator[str]:
         yield f"rayVersion {version}: token authentication needs 2.52"
 
 
-def resources_are_said_once(job: Document) -> Iterator[str]:
-    """KubeRay refuses a group that gives resources both ways."""
+def resources_are_given_once(job: Document) -> Iterator[str]:
+    """KubeRay refuses a group that gives resources in both ways."""
     for name, group in groups(job).items():
         twice = RAY_START_RESOURCES & set(group.get("rayStartParams", {}))
         if twice and group.get("resources"):
@@ -96,7 +96,7 @@ def resources_are_said_once(job: Document) -> Iterator[str]:
 
 
 def head_computes_nothing(job: Document) -> Iterator[str]:
-    """Work on the head can starve Ray's control store; drivers have a resource of their own."""
+    """Work on the head can starve Ray's control store; drivers have their own resource."""
     head = cluster(job).get("headGroupSpec", {})
     cpus = head.get("resources", {}).get("CPU", head.get("rayStartParams", {}).get("num-cpus"))
     if head and cpus != "0":
@@ -104,7 +104,7 @@ def head_computes_nothing(job: Document) -> Iterator[str]:
 
 
 def worker_groups_are_bounded(job: Document) -> Iterator[str]:
-    """Without the autoscaler both bounds are needed; two fields exist under autoscaler v2 alone."""
+    """Without the autoscaler both bounds are needed; two fields exist only with autoscaler v2."""
     version = cluster(job).get("autoscalerOptions", {}).get("version")
     for group in cluster(job).get("workerGroupSpecs", []):
         if not cluster(job).get("enableInTreeAutoscaling") and not {"minReplicas", "maxReplicas"} <= set(group):
@@ -115,7 +115,7 @@ def worker_groups_are_bounded(job: Document) -> Iterator[str]:
 
 
 def redis_has_its_own_options(job: Document) -> Iterator[str]:
-    """The environment variables switch fault tolerance on by halves: KubeRay cleans nothing up after them."""
+    """The environment variables enable fault tolerance only partially: KubeRay then cleans up nothing."""
     for name, template in pod_templates(job).items():
         for container in template["spec"]["containers"]:
             for variable in container.get("env", []):
@@ -124,10 +124,10 @@ def redis_has_its_own_options(job: Document) -> Iterator[str]:
 
 
 def kueue_can_admit_it(job: Document) -> Iterator[str]:
-    """Kueue names the head's pods `head` and has room for so many groups."""
+    """Kueue names the head's pods `head` and limits the number of groups."""
     metadata, workers = job["metadata"], cluster(job).get("workerGroupSpecs", [])
     if not metadata.get("labels", {}).get(QUEUE):
-        yield f"label {QUEUE}: missing, the job would run outside every quota"
+        yield f"label {QUEUE}: missing; the job would run outside every quota"
     if any(group["groupName"] == "head" for group in workers):
         yield "worker group head: the name is taken by Kueue"
     if len(workers) > MOST_WORKER_GROUPS:
@@ -136,15 +136,15 @@ def kueue_can_admit_it(job: Document) -> Iterator[str]:
         yield f'enableInTreeAutoscaling: needs the annotation {ELASTIC}: "true"'
 
 
-def pods_have_time_to_end(job: Document) -> Iterator[str]:
-    """KubeRay sets none: 30 s by default, too short to write a checkpoint away."""
+def pods_have_a_grace_period(job: Document) -> Iterator[str]:
+    """KubeRay sets none; Kubernetes' default of 30 s is too short to write a checkpoint."""
     for name, template in pod_templates(job).items():
         if name != "submitter" and template["spec"].get("terminationGracePeriodSeconds", 0) < 60:
             yield f"{name}: terminationGracePeriodSeconds: wanted at least 60"
 
 
 def pods_are_unprivileged(job: Document) -> Iterator[str]:
-    """What Kubernetes' `restricted` Pod Security Standard asks for."""
+    """Requirements of Kubernetes' Pod Security Standard `restricted`."""
     for name, template in pod_templates(job).items():
         pod = template["spec"].get("securityContext", {})
         if pod.get("runAsNonRoot") is not True:
@@ -157,8 +157,8 @@ def pods_are_unprivileged(job: Document) -> Iterator[str]:
                 yield f"{name}: {container['name']}: wanted no privilege escalation and no capabilities"
 
 
-def containers_state_their_needs(job: Document) -> Iterator[str]:
-    """Kueue counts requests; Ray takes a node's size from the limits: they must not differ on a Ray node."""
+def containers_declare_resources(job: Document) -> Iterator[str]:
+    """Kueue counts requests, but Ray takes a node's size from the limits: they must be equal on a Ray node."""
     for name, template in pod_templates(job).items():
         for container in template["spec"]["containers"]:
             resources = container.get("resources", {})
@@ -171,21 +171,21 @@ def containers_state_their_needs(job: Document) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     name_is_short_enough,
-    cluster_goes_with_its_job,
-    job_brings_its_own_cluster,
-    job_ends_some_day,
-    ray_asks_for_a_token,
-    resources_are_said_once,
+    cluster_is_deleted_with_its_job,
+    job_has_its_own_cluster,
+    job_has_deadlines,
+    ray_requires_a_token,
+    resources_are_given_once,
     head_computes_nothing,
     worker_groups_are_bounded,
     redis_has_its_own_options,
     kueue_can_admit_it,
-    pods_have_time_to_end,
+    pods_have_a_grace_period,
     pods_are_unprivileged,
-    containers_state_their_needs,
+    containers_declare_resources,
 )
 
 
 def faults(job: Document) -> list[str]:
-    """Every fault by every rule."""
+    """All faults found by all rules."""
     return [fault for rule in RULES for fault in rule(job)]

@@ -1,4 +1,4 @@
-"""What k8s/ renders to is what an API server with KubeRay and Kueue accepts, and runs what the image holds."""
+"""The rendered k8s/ manifests are accepted by an API server with KubeRay and Kueue and run what the image contains."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def as_pod_template(template: rules.Document) -> Job:
     return {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": template}
 
 
-def test_custom_resources_fit_their_schema(rayjob: Job, schema_faults: SchemaFaults) -> None:
+def test_custom_resources_match_their_schema(rayjob: Job, schema_faults: SchemaFaults) -> None:
     assert schema_faults(rayjob) == []
 
 
-def test_rendered_jobs_break_no_rule(rayjob: Job) -> None:
+def test_rendered_jobs_follow_every_rule(rayjob: Job) -> None:
     assert rules.faults(rayjob) == []
 
 
@@ -48,7 +48,7 @@ def test_a_misspelt_field_is_refused(rayjob: Job, schema_faults: SchemaFaults, p
 
 
 @pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
-def test_core_kinds_and_pods_are_valid_for_oldest_and_newest_kubernetes(documents: list[Job], version: str) -> None:
+def test_core_kinds_and_pods_are_valid_in_the_oldest_and_newest_kubernetes(documents: list[Job], version: str) -> None:
     core = [document for document in documents if document["kind"] != "RayJob"]
     jobs = [document for document in documents if document["kind"] == "RayJob"]
     pods = [as_pod_template(template) for job in jobs for template in rules.pod_templates(job).values()]
@@ -64,7 +64,7 @@ def test_a_misspelt_field_of_a_pod_is_refused_by_the_core_schema(rayjob: Job) ->
         kubernetes_validate.validate(as_pod_template(template), OLDEST_KUBERNETES, strict=True)
 
 
-def test_pods_read_the_rendered_config_map_and_a_secret_that_is_not_in_git(documents: list[Job], rayjob: Job) -> None:
+def test_pods_use_the_rendered_config_map_and_a_secret_that_is_not_in_git(documents: list[Job], rayjob: Job) -> None:
     (config,) = [document for document in documents if document["kind"] == "ConfigMap"]
     assert {"AWS_ENDPOINT_URL_S3", "AWS_REGION"} <= set(config["data"])
     for name in ("head group", "gpu"):
@@ -74,17 +74,17 @@ def test_pods_read_the_rendered_config_map_and_a_secret_that_is_not_in_git(docum
     assert not [document for document in documents if document["kind"] == "Secret"]
 
 
-def test_ray_on_the_cluster_is_the_ray_of_the_image(rayjob: Job) -> None:
+def test_the_cluster_uses_the_ray_version_of_the_image(rayjob: Job) -> None:
     (pin,) = re.findall(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     assert rules.cluster(rayjob)["rayVersion"] == pin
 
 
-def test_every_pod_runs_the_one_image(rayjob: Job) -> None:
+def test_every_pod_runs_the_same_image(rayjob: Job) -> None:
     images = {template["spec"]["containers"][0]["image"] for template in rules.pod_templates(rayjob).values()}
     assert len(images) == 1
 
 
-def test_the_entrypoint_is_a_sweep_of_a_study_that_the_image_holds(rayjob: Job) -> None:
+def test_the_entrypoint_is_a_sweep_of_an_experiment_file_in_the_image(rayjob: Job) -> None:
     python, m, module, spec, option, store = shlex.split(rayjob["spec"]["entrypoint"])
     assert (python, m, module, option) == ("python", "-m", "jobs.sweep", "--store")
     assert (ROOT / spec).is_file()
@@ -92,8 +92,8 @@ def test_the_entrypoint_is_a_sweep_of_a_study_that_the_image_holds(rayjob: Job) 
     assert store.startswith("s3://")
 
 
-def test_a_copy_of_the_example_may_name_each_study(render: Callable[[Path], list[Job]], tmp_path: Path) -> None:
-    """Two studies of one site at a time: a suffix keeps job and configuration apart."""
+def test_copies_of_the_example_keep_experiments_apart(render: Callable[[Path], list[Job]], tmp_path: Path) -> None:
+    """Two experiments of one site at a time: a suffix separates job and configuration."""
     shutil.copytree(K8S, tmp_path, dirs_exist_ok=True)
     kustomization = tmp_path / "overlays" / "example" / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text() + "nameSuffix: -flair\n")

@@ -1,4 +1,4 @@
-"""Each rule sees the one document that it was written for."""
+"""Each rule finds the fault in the document made for it."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def suspended_cluster_stays(job: Job) -> None:
 BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
     (rules.name_is_short_enough, lambda job: job["metadata"].update(name="a" * 48), "at most 47"),
     (rules.name_is_short_enough, lambda job: job["metadata"].update(name="2nd-sweep"), "DNS-1035"),
-    (rules.cluster_goes_with_its_job, cluster_stays, "ttlSecondsAfterFinished: needs"),
-    (rules.cluster_goes_with_its_job, suspended_cluster_stays, "suspend: needs"),
-    (rules.cluster_goes_with_its_job, deletion_rules, "excludes"),
+    (rules.cluster_is_deleted_with_its_job, cluster_stays, "ttlSecondsAfterFinished: needs"),
+    (rules.cluster_is_deleted_with_its_job, suspended_cluster_stays, "suspend: needs"),
+    (rules.cluster_is_deleted_with_its_job, deletion_rules, "cannot be combined"),
     (
-        rules.job_brings_its_own_cluster,
+        rules.job_has_its_own_cluster,
         lambda job: job["spec"].update(clusterSelector={"ray.io/cluster": "shared"}),
-        "escapes",
+        "bypasses",
     ),
-    (rules.job_ends_some_day, lambda job: job["spec"].pop("activeDeadlineSeconds"), "activeDeadlineSeconds"),
-    (rules.job_ends_some_day, lambda job: job["spec"].update(preRunningDeadlineSeconds=0), "preRunning"),
-    (rules.ray_asks_for_a_token, lambda job: ray(job).pop("authOptions"), "wanted token"),
-    (rules.ray_asks_for_a_token, lambda job: ray(job).update(rayVersion="2.51.1"), "needs 2.52"),
-    (rules.resources_are_said_once, lambda job: head(job)["rayStartParams"].update({"num-cpus": "0"}), "one of the"),
+    (rules.job_has_deadlines, lambda job: job["spec"].pop("activeDeadlineSeconds"), "activeDeadlineSeconds"),
+    (rules.job_has_deadlines, lambda job: job["spec"].update(preRunningDeadlineSeconds=0), "preRunning"),
+    (rules.ray_requires_a_token, lambda job: ray(job).pop("authOptions"), "wanted token"),
+    (rules.ray_requires_a_token, lambda job: ray(job).update(rayVersion="2.51.1"), "needs 2.52"),
+    (rules.resources_are_given_once, lambda job: head(job)["rayStartParams"].update({"num-cpus": "0"}), "one of the"),
     (rules.head_computes_nothing, lambda job: head(job)["resources"].pop("CPU"), "wanted '0'"),
     (rules.worker_groups_are_bounded, lambda job: workers(job)[0].pop("minReplicas"), "minReplicas"),
     (rules.worker_groups_are_bounded, lambda job: workers(job)[0].update(idleTimeoutSeconds=60), "version: v2"),
@@ -74,15 +74,15 @@ BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
     (rules.kueue_can_admit_it, lambda job: workers(job).extend(workers(job) * 17), "at most 17"),
     (rules.kueue_can_admit_it, lambda job: ray(job).update(enableInTreeAutoscaling=True), "elastic"),
     (
-        rules.pods_have_time_to_end,
+        rules.pods_have_a_grace_period,
         lambda job: workers(job)[0]["template"]["spec"].pop("terminationGracePeriodSeconds"),
         "at least 60",
     ),
     (rules.pods_are_unprivileged, lambda job: head(job)["template"]["spec"].pop("securityContext"), "runAsNonRoot"),
     (rules.pods_are_unprivileged, lambda job: ray_container(head(job)).pop("securityContext"), "escalation"),
-    (rules.containers_state_their_needs, lambda job: ray_container(head(job)).pop("resources"), "are needed"),
+    (rules.containers_declare_resources, lambda job: ray_container(head(job)).pop("resources"), "are needed"),
     (
-        rules.containers_state_their_needs,
+        rules.containers_declare_resources,
         lambda job: ray_container(workers(job)[0])["resources"]["limits"].update(cpu="16"),
         "differ",
     ),
@@ -95,14 +95,14 @@ def sound() -> Job:
     return job
 
 
-def test_the_base_breaks_no_rule(sound: Job) -> None:
+def test_the_base_follows_every_rule(sound: Job) -> None:
     assert rules.faults(sound) == []
 
 
 @pytest.mark.parametrize(
     ("rule", "break_it", "says"), BROKEN, ids=[f"{rule.__name__}-{says}" for rule, _, says in BROKEN]
 )
-def test_a_rule_names_what_breaks_it(
+def test_a_rule_reports_the_document_that_breaks_it(
     sound: Job, rule: rules.Rule, break_it: Callable[[Job], object], says: str
 ) -> None:
     broken = copy.deepcopy(sound)

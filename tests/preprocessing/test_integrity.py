@@ -331,7 +331,7 @@ def test_failed_registrations_are_refused_with_their_numbers(numbers):
 
 
 @pytest.mark.parametrize(("least", "passes"), [(None, False), (0.6, True), (0.7, False)])
-def test_a_task_may_say_how_well_the_edges_of_its_contrasts_agree(least, passes):
+def test_a_task_may_set_the_minimum_edge_correlation_of_its_contrasts(least, passes):
     two_contrasts = NEW.model_copy(
         update={"registrations": (NEW.registrations[0].model_copy(update={"least_correlation": least}),)}
     )

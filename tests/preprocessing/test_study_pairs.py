@@ -57,7 +57,7 @@ def test_the_card_lists_registration_and_second_rater(volume):
 
 
 def test_the_registered_image_can_be_reproduced_from_the_store_and_the_follow_up(files, volume, stored):
-    card = StudyVolumeCard.model_validate(stored.attrs[ATTRIBUTE])
+    card = StudyVolumeCard.from_stored(stored.attrs[ATTRIBUTE])
     report = card.registrations[0]
     again_IJK = warp(
         read_volume(files.images["follow-up"]),

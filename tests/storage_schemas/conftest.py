@@ -1,4 +1,4 @@
-"""A small study, as a person would write it, and one run of it."""
+"""A small experiment, as a person would write it, and one run of it."""
 
 from __future__ import annotations
 

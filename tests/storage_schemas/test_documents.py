@@ -1,4 +1,4 @@
-"""Documents know no unknown field, never change, and have one text; the exported schemas are those of the code."""
+"""Documents refuse unknown fields, are frozen and have one JSON text; the exported schemas match the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCUMENTS = [model for model in subclasses(Document) if model.__module__.startsw
 
 
 @pytest.mark.parametrize("model", DOCUMENTS, ids=lambda model: model.__name__)
-def test_a_document_refuses_a_field_that_it_does_not_know(model: type[Document]) -> None:
+def test_a_document_refuses_unknown_fields(model: type[Document]) -> None:
     with pytest.raises(ValidationError) as caught:
         model.model_validate({"colour": "blue"})
     assert ("colour",) in [error["loc"] for error in caught.value.errors() if error["type"] == "extra_forbidden"]
@@ -37,25 +37,25 @@ def test_a_document_is_frozen() -> None:
         document.name = "ms"  # type: ignore[misc]
 
 
-def test_equal_values_have_one_text_whatever_their_order() -> None:
+def test_equal_values_have_the_same_text_in_any_order() -> None:
     assert canonical_json({"b": 1, "a": [1.0, None, "µ"]}) == '{"a":[1.0,null,"µ"],"b":1}'
     one = ModelName(name="glioma", version="0" * 16)
     assert one.digest() == ModelName.model_validate({"version": "0" * 16, "name": "glioma"}).digest()
     assert one.digest() != ModelName(name="glioma", version="1" * 16).digest()
 
 
-def test_what_is_not_a_number_has_no_text() -> None:
+def test_nan_and_infinity_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"loss": float("nan")})
 
 
 @pytest.mark.parametrize("name", ["", "Glioma", "a/b", "../a", "-a", "a" * 64, "a b"])
-def test_a_slug_is_fit_for_keys_files_and_labels(name: str) -> None:
+def test_a_slug_is_valid_in_keys_file_names_and_labels(name: str) -> None:
     with pytest.raises(ValidationError):
         ModelName(name=name, version="0" * 16)
 
 
-def test_a_manifest_that_lists_a_study_twice_names_it() -> None:
+def test_a_manifest_with_a_duplicate_study_is_refused_with_its_name() -> None:
     entry = ManifestEntry(
         study="sub-1",
         patient="1",
@@ -65,7 +65,7 @@ def test_a_manifest_that_lists_a_study_twice_names_it() -> None:
         lesions=1,
         lesion_volume_ml=0.5,
     )
-    with pytest.raises(ValidationError, match="cohort ms: listed more than once: sub-1"):
+    with pytest.raises(ValidationError, match=r"cohort ms: .* found several of sub-1"):
         Manifest.named(cohort="ms", task=TASKS["flair-single"], spacing_mm=1.0, studies=(entry, entry))
 
 
@@ -75,14 +75,14 @@ def test_the_exported_schemas_are_current() -> None:
 
 
 @pytest.mark.parametrize("model", EXPORTED, ids=lambda model: model.__name__)
-def test_an_exported_schema_is_a_json_schema_that_forbids_the_unknown(model: type[Document]) -> None:
+def test_an_exported_schema_is_a_json_schema_that_forbids_unknown_fields(model: type[Document]) -> None:
     schema = model.model_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     faults = jsonschema.Draft202012Validator(schema).iter_errors({"colour": "blue"})
     assert any("colour" in fault.message for fault in faults)
 
 
-def test_a_study_that_the_code_accepts_its_exported_schema_accepts(study: dict[str, Any]) -> None:
+def test_the_exported_schema_accepts_an_experiment_that_the_code_accepts(study: dict[str, Any]) -> None:
     ExperimentSpec.model_validate(study)
     schema = json.loads((FOLDER / "experiment_spec.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(study, schema)

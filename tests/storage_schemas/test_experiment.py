@@ -126,11 +126,14 @@ def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes:
 @pytest.mark.parametrize(
     ("target", "fault"),
     [
-        ({"design": "leave-one-site-out"}, "wants the names of two sites at least"),
-        ({"design": "train-on-one-site", "sites": ["a", "a"]}, "sites: found one twice"),
-        ({"design": "leave-one-patient-out"}, "wants their number, found none"),
-        ({"patients": 5, "sites": ["a", "b"]}, "only leave-one-patient-out uses them, found rotation"),
-        ({"design": "leave-one-patient-out", "patients": 5, "stratify": ["site"]}, "only a rotation draws its subsets"),
+        ({"design": "leave-one-site-out"}, "wanted at least two sites"),
+        ({"design": "train-on-one-site", "sites": ["a", "a"]}, "wanted each site once"),
+        ({"design": "leave-one-patient-out"}, "patients: wanted the number of patients"),
+        ({"patients": 5, "sites": ["a", "b"]}, "only leave-one-patient-out uses it, found design rotation"),
+        (
+            {"design": "leave-one-patient-out", "patients": 5, "stratify": ["site"]},
+            "stratify, second_rater_first: only rotation",
+        ),
     ],
     ids=["no sites", "a site twice", "no patients", "another design's", "stratified patients"],
 )

@@ -1,4 +1,4 @@
-"""What the contract's other processes do with a store that they know by its URI alone; quick to import."""
+"""Functions that other processes run in the contract tests, with only the store's URI; quick to import."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def get(uri: str, key: str) -> bytes:
 
 
 def count_up_at(uri: str, times: int, name: int, processes: int) -> None:
-    """As `count_up`, when all processes are there."""
+    """As `count_up`, once all processes have started."""
     store = open_store(uri)
     meet(store, name, processes)
     count_up(store, times)
 
 
 def meet(store: Store, name: int, processes: int) -> None:
-    """Return when so many processes have come, so that they really are at it at the same time."""
+    """Wait until all processes have started, so that they really run concurrently."""
     store.put(f"present/{name}.txt", b"")
     deadline = time.monotonic() + 30
     while len(store.list("present/")) < processes:
         if time.monotonic() > deadline:
-            raise TimeoutError("the other processes did not come")
+            raise TimeoutError("the other processes did not start")
         time.sleep(0.005)
 
 
 def count_up(store: Store, times: int) -> None:
-    """Increment the counter so often, each time by conditional replacement, and again where somebody was faster."""
+    """Increment the counter `times` times by conditional replacement; retry if another writer was faster."""
     for _ in range(times):
         while True:
             before = store.get_tagged(COUNTER)
@@ -45,7 +45,7 @@ def count_up(store: Store, times: int) -> None:
 
 
 def created(uri: str, name: int, processes: int) -> list[bool]:
-    """For each of twenty keys, whether this process was the one that created it."""
+    """For each of twenty keys, whether this process created it."""
     store, won = open_store(uri), []
     meet(store, name, processes)
     for round_ in range(20):

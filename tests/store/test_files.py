@@ -1,4 +1,4 @@
-"""The store of files keeps the whole contract, and is a folder that a person can look into."""
+"""The file store fulfils the contract, and its folder is readable by people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_objects_are_files_of_the_same_name_that_others_may_read(file_store_uri: str, folder: Path) -> None:
+def test_objects_are_files_of_the_same_name_readable_by_others(file_store_uri: str, folder: Path) -> None:
     open_store(file_store_uri).put("a/b.json", b"1")
     mask = os.umask(0)
     os.umask(mask)
@@ -35,7 +35,7 @@ def test_objects_are_files_of_the_same_name_that_others_may_read(file_store_uri:
     assert stat.S_IMODE((folder / "a/b.json").stat().st_mode) == 0o666 & ~mask
 
 
-def test_nothing_but_the_object_and_the_lock_is_left_behind(file_store_uri: str, folder: Path) -> None:
+def test_only_the_object_and_the_lock_are_left(file_store_uri: str, folder: Path) -> None:
     store = open_store(file_store_uri)
     store.put("a/b.json", b"1")
     with pytest.raises(ObjectExists):
@@ -54,7 +54,7 @@ def test_a_draft_of_a_killed_writer_is_not_listed(file_store_uri: str, folder: P
     assert store.list("") == ["a/b.json"]
 
 
-def test_a_folder_with_spaces_and_signs_is_opened_by_its_uri(tmp_path: Path) -> None:
+def test_a_folder_with_spaces_and_special_characters_is_opened_by_its_uri(tmp_path: Path) -> None:
     folder = tmp_path / "my store #1 (100 %) µ"
     open_store(folder.as_uri()).put("a.json", b"1")
     assert (folder / "a.json").read_bytes() == b"1"
@@ -69,15 +69,15 @@ def test_plain_zarr_opens_the_folder(file_store_uri: str, folder: Path) -> None:
     assert group["image"].shards == (2, 128, 33, 128)
 
 
-def test_a_file_where_the_folder_should_be_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("not a folder")
     for uri in (f"file://{tmp_path}/taken", f"file://{tmp_path}/taken/below"):
-        with pytest.raises(StoreError, match=r"cannot be made or opened .* name a folder that you may write to"):
+        with pytest.raises(StoreError, match=r"cannot be created or opened"):
             open_store(uri)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_fails_its_check(file_store_uri: str, folder: Path) -> None:
+def test_a_folder_without_write_permission_fails_its_check(file_store_uri: str, folder: Path) -> None:
     store = open_store(file_store_uri)
     folder.chmod(0o555)
     with pytest.raises(StoreError, match="Permission denied"):
@@ -85,7 +85,7 @@ def test_a_folder_that_may_not_be_written_fails_its_check(file_store_uri: str, f
 
 
 @pytest.mark.skipif(not Path("/proc/tty").is_dir(), reason="wants a folder that refuses files even to root")
-def test_a_folder_that_cannot_be_written_is_one_clear_error() -> None:
+def test_a_folder_that_cannot_be_written_is_reported() -> None:
     store = open_store("file:///proc/tty")
     with pytest.raises(StoreError, match=r"file:///proc/tty: .* cannot be written"):
         store.check()
@@ -100,6 +100,6 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error() -> None:
         *("s3://", "s3:///prefix", "s3://Bucket", "s3://b/../c", "S3://bucket/x", "memory://name", "gs://bucket"),
     ],
 )
-def test_what_is_no_store_uri_is_refused_with_the_three_that_are(uri: str) -> None:
+def test_an_invalid_store_uri_is_refused_with_the_three_valid_kinds(uri: str) -> None:
     with pytest.raises(StoreError, match="wanted file:///absolute/folder, s3://bucket/prefix or memory://"):
         open_store(uri)

@@ -1,4 +1,4 @@
-"""The store in memory keeps the contract of one process."""
+"""The memory store fulfils the contract of a single process."""
 
 from __future__ import annotations
 

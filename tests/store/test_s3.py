@@ -1,4 +1,4 @@
-"""A bucket of a real S3 server keeps the whole contract; what can go wrong on the way to it is said in one message."""
+"""A bucket on a real S3 server fulfils the contract; each connection problem gives one message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TestS3(SharedStoreContract):
         return open_store(s3_store_uri)
 
 
-def test_a_listing_is_whole_where_the_server_answers_in_pages(s3_store_uri: str) -> None:
+def test_a_paginated_listing_is_complete(s3_store_uri: str) -> None:
     store = open_store(s3_store_uri)
     keys = [f"ledger/{n:04}.json" for n in range(1010)]
     with ThreadPoolExecutor(8) as pool:
@@ -32,21 +32,21 @@ def test_a_listing_is_whole_where_the_server_answers_in_pages(s3_store_uri: str)
     assert store.list("ledger/") == keys
 
 
-def test_prefixes_of_one_bucket_do_not_see_each_other(s3_store_uri: str) -> None:
+def test_prefixes_of_one_bucket_are_separate(s3_store_uri: str) -> None:
     one, other = open_store(f"{s3_store_uri}/one"), open_store(f"{s3_store_uri}/other/")
     one.put("a.json", b"1")
     assert other.list("") == []
     assert open_store(s3_store_uri).list("") == ["one/a.json"]
 
 
-def test_objects_are_what_any_s3_client_sees(s3_store_uri: str, s3_server: S3Server) -> None:
+def test_objects_are_visible_to_any_s3_client(s3_store_uri: str, s3_server: S3Server) -> None:
     open_store(s3_store_uri).put("a/b.json", b"1")
     client = boto3.client("s3", region_name="us-east-1")
     prefix = s3_store_uri.removeprefix(f"s3://{s3_server.bucket}/")
     assert client.get_object(Bucket=s3_server.bucket, Key=f"{prefix}/a/b.json")["Body"].read() == b"1"
 
 
-def test_endpoint_and_keys_of_a_profile_serve_as_well(
+def test_endpoint_and_keys_may_come_from_a_profile(
     s3_store_uri: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -62,7 +62,7 @@ def test_endpoint_and_keys_of_a_profile_serve_as_well(
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_credentials_are_refused_with_what_to_set(
+def test_wrong_credentials_are_refused_with_the_variables_to_check(
     s3_store_uri: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(s3_store_uri).put("a.json", b"1")
@@ -81,7 +81,7 @@ def test_wrong_credentials_are_refused_with_what_to_set(
             attempt()
 
 
-def test_missing_credentials_are_asked_for(s3_store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(s3_store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(AccessDenied, match="no credentials found; check AWS_ACCESS_KEY_ID"):
@@ -99,7 +99,7 @@ def test_an_unusable_aws_configuration_is_quoted(
         open_store(s3_store_uri)
 
 
-def test_a_bucket_that_does_not_exist_is_named(s3_store_uri: str) -> None:
+def test_a_missing_bucket_is_reported_by_name(s3_store_uri: str) -> None:
     store = open_store("s3://no-such-bucket/study")
     for attempt in (store.check, lambda: store.get("a.json"), lambda: store.put("a.json", b"1")):
         with pytest.raises(AccessDenied, match=r"s3://no-such-bucket/study: .* has no such bucket; create it"):
@@ -110,7 +110,7 @@ def test_an_endpoint_where_nothing_listens_is_reported_at_once(
     s3_store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, never listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         store = open_store(s3_store_uri)
@@ -122,7 +122,7 @@ def test_an_endpoint_where_nothing_listens_is_reported_at_once(
 
 
 @pytest.mark.slow
-def test_an_endpoint_that_never_answers_is_given_up(s3_store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_never_answers_times_out(s3_store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()

@@ -1,4 +1,4 @@
-"""Every row type survives Parquet, for us, for pyarrow and for pandas; null stays null; text stays text."""
+"""Every row type survives Parquet in our reader, pyarrow and pandas; null stays null and text stays text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROW_TYPES: tuple[type[Document], ...] = (
 )
 KEY = "results/s/part-1.parquet"
 
-# Text that careless readers take for something else, and text outside ASCII.
+# Text that careless readers misinterpret, and text outside ASCII.
 TEXT = st.sampled_from(["", "NaN", "nan", "None", "null", "<NA>", "1", "true", "µ × –", "a\nb"]) | st.text(max_size=8)
 NAMED = {
     **dict.fromkeys(("experiment", "task"), st.just("small")),
@@ -43,7 +43,7 @@ NAMED = {
 
 
 def values_of(name: str, field: FieldInfo) -> st.SearchStrategy[Any]:
-    """Values that this column may hold."""
+    """Valid values of this column."""
     kinds = get_args(field.annotation) if get_origin(field.annotation) is not Literal else ()
     nullable = type(None) in kinds
     annotation = next((kind for kind in kinds if kind is not type(None)), field.annotation)
@@ -52,7 +52,7 @@ def values_of(name: str, field: FieldInfo) -> st.SearchStrategy[Any]:
     elif get_origin(annotation) is Literal:
         values = st.sampled_from(get_args(annotation))
     elif "int" in str(annotation):
-        values = st.integers(1, 2**62)  # beyond what a float holds exactly
+        values = st.integers(1, 2**62)  # beyond the integers that a float represents exactly
     elif "bool" in str(annotation):
         values = st.booleans()
     elif "float" in str(annotation):
@@ -69,7 +69,7 @@ def rows_of(row_type: type[Document]) -> st.SearchStrategy[list[Document]]:
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.__name__)
 @given(data=st.data())
-def test_rows_come_back_equal_and_others_read_the_same(row_type: type[Document], data: st.DataObject) -> None:
+def test_rows_are_read_back_equal_also_by_other_readers(row_type: type[Document], data: st.DataObject) -> None:
     rows = data.draw(rows_of(row_type))
     store = open_store("memory://")
     write_rows(store, KEY, rows, row_type)
@@ -87,7 +87,7 @@ def test_rows_come_back_equal_and_others_read_the_same(row_type: type[Document],
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.__name__)
-def test_no_rows_are_a_table_with_every_column_typed(row_type: type[Document]) -> None:
+def test_no_rows_give_an_empty_table_with_typed_columns(row_type: type[Document]) -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [], row_type)
     assert read_rows(store, [KEY], row_type) == []
@@ -96,7 +96,7 @@ def test_no_rows_are_a_table_with_every_column_typed(row_type: type[Document]) -
     assert set(schema.types) <= {pa.int64(), pa.float64(), pa.string(), pa.bool_()}
 
 
-def test_only_columns_that_may_be_null_are_nullable() -> None:
+def test_only_nullable_fields_become_nullable_columns() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [], StudyRow)
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
@@ -124,15 +124,15 @@ def test_rows_of_older_code_are_read_as_values_and_lack_nothing() -> None:
     assert read_rows(store, [KEY], NewRow) == [NewRow(budget=value) for value in values]
 
 
-def test_a_text_that_is_no_value_is_refused_with_its_column() -> None:
+def test_an_unparsable_text_is_refused_with_its_column() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [OldRow(budget="for long")], OldRow)
-    with pytest.raises(StoreError, match=rf"{KEY} does not hold NewRow rows: budget: .*found 'for long'"):
+    with pytest.raises(StoreError, match=rf"{KEY} does not contain NewRow rows: budget: .*found 'for long'"):
         read_rows(store, [KEY], NewRow)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_is_none_is_refused_with_its_column(value: float) -> None:
+def test_a_non_finite_number_is_refused_with_its_column(value: float) -> None:
     row = EffectRow(
         metric="dice",
         test="paired-t",
@@ -148,19 +148,19 @@ def test_a_number_that_is_none_is_refused_with_its_column(value: float) -> None:
         family=5,
         significant=False,
     )
-    with pytest.raises(StoreError, match=rf"{KEY}: statistic is {value}; wanted a finite number, or null"):
+    with pytest.raises(StoreError, match=rf"{KEY}: statistic: wanted a finite number.* found {value}"):
         write_rows(open_store("memory://"), KEY, [row], EffectRow)
 
 
-def test_rows_of_another_type_are_refused_with_the_columns_at_fault() -> None:
+def test_rows_of_another_type_are_refused_with_the_faulty_columns() -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
-    with pytest.raises(StoreError, match=rf"{KEY} does not hold EffectRow rows: metric: Field required"):
+    with pytest.raises(StoreError, match=rf"{KEY} does not contain EffectRow rows: metric: Field required"):
         read_rows(store, [KEY], EffectRow)
 
 
 @pytest.mark.parametrize("cut", [0, 10, -10], ids=["empty", "head", "tail"])
-def test_a_torn_object_is_an_error_that_names_it(cut: int) -> None:
+def test_a_truncated_object_is_reported_by_key(cut: int) -> None:
     store = open_store("memory://")
     write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
     store.put(KEY, store.get(KEY)[:cut])

@@ -1,1 +1,1 @@
-"""The store: one set of keys over file://, s3:// or memory://, and what lies under them: documents, arrays, rows."""
+"""Read and write documents, arrays and rows in a store: one set of keys over file://, s3:// or memory://."""

@@ -1,4 +1,4 @@
-"""Keys and bytes in; objects in a store out. What every store can do, over whatever obstore reaches."""
+"""Define the operations of every store on top of obstore: bytes under keys."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _KEY = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 
 @dataclass(frozen=True)
 class Tagged:
-    """An object's bytes, and the tag that a conditional `replace` must show again."""
+    """An object's bytes and the tag that a conditional `replace` must present."""
 
     data: bytes
     tag: str
 
 
 class Store:
-    """Objects by key. Keys come from `storage_schemas.keys`; an absolute or climbing one raises ValueError.
+    """Objects by key. Keys come from `storage_schemas.keys`; an absolute key or one with `..` raises ValueError.
 
-    Every method raises StoreUnreachable where the endpoint does not answer, AccessDenied where it refuses, and
-    StoreError for whatever else stands in the way.
+    Every method raises StoreUnreachable if the endpoint does not answer, AccessDenied if it refuses access, and
+    StoreError for any other failure.
     """
 
     def __init__(self, uri: str, objects: ObjectStore) -> None:
         self.uri = uri
-        """What `open_store` opens this store by, in any process."""
+        """URI with which `open_store` opens this store in any process."""
         self.objects = objects
-        """The obstore handle, for libraries that read by themselves (zarr)."""
+        """The obstore handle, for libraries that read objects themselves (zarr)."""
 
     def check(self) -> None:
-        """Return where the store answers, and a listing is allowed; raise where not. Jobs call this at the door."""
+        """Raise unless the store answers and allows a listing. Jobs call this before they start."""
         probe(self.uri, self.objects)
 
     def get(self, key: str) -> bytes:
@@ -46,23 +46,23 @@ class Store:
         return self.get_tagged(key).data
 
     def get_tagged(self, key: str) -> Tagged:
-        """The object's bytes and their tag, from one request. Raises MissingObject."""
+        """The object's bytes and tag from one request. Raises MissingObject."""
         with translated(self.uri, plain(key)):
             found = obstore.get(self.objects, key)
             return Tagged(found.bytes().to_bytes(), found.meta["e_tag"] or "")
 
     def put(self, key: str, data: bytes) -> None:
-        """Write the object whole, or not at all; what was there is replaced."""
+        """Write the object atomically; replace any existing one."""
         with translated(self.uri, plain(key)):
             obstore.put(self.objects, key, data)
 
     def create(self, key: str, data: bytes) -> None:
-        """Write the object where there is none. Raises ObjectExists; of several writers at once one wins."""
+        """Write the object if there is none. Raises ObjectExists; one of several concurrent writers succeeds."""
         with translated(self.uri, plain(key)):
             obstore.put(self.objects, key, data, mode="create")
 
     def replace(self, key: str, data: bytes, tag: str) -> None:
-        """Write the object where it is still the one that `get_tagged` returned with this tag. Raises Conflict."""
+        """Write the object if it still has this tag from `get_tagged`. Raises Conflict."""
         with translated(self.uri, plain(key)):
             obstore.put(self.objects, key, data, mode={"e_tag": tag})
 
@@ -76,8 +76,8 @@ class Store:
         return True
 
     def list(self, prefix: str) -> list[str]:
-        """Every key that begins with this text, sorted."""
-        # obstore lists whole path segments only; a key pattern may end within one (`…/part-`).
+        """All keys that start with this text, sorted."""
+        # obstore lists only whole path segments; a prefix may end within one (`…/part-`).
         folder, _, _ = prefix.rpartition("/")
         if folder:
             plain(folder)
@@ -86,13 +86,13 @@ class Store:
         return sorted(key for key in found if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove the object; nothing happens where there is none."""
+        """Remove the object if there is one."""
         self._remove(plain(key))
 
     def delete_prefix(self, prefix: str) -> None:
-        """Remove every object whose key begins with this text."""
+        """Remove every object whose key starts with this text."""
         for key in self.list(prefix):
-            self._remove(key)  # not only plain keys: Ray, too, writes into the store
+            self._remove(key)  # keys may not be plain, because Ray also writes into the store
 
     def _remove(self, key: str) -> None:
         with suppress(MissingObject), translated(self.uri, key):
@@ -100,13 +100,13 @@ class Store:
 
 
 def probe(uri: str, objects: ObjectStore) -> None:
-    """Ask for a listing once. Raises StoreUnreachable or AccessDenied."""
+    """Request one listing. Raises StoreUnreachable or AccessDenied."""
     with translated(uri, ""):
         next(iter(obstore.list(objects)), None)
 
 
 def plain(key: str) -> str:
-    """The key itself. Raises ValueError where it is empty, absolute, climbing, or holds other signs than keys may."""
+    """Return the key. Raises ValueError if it is empty, absolute, has `..` or has characters that keys may not have."""
     if not _KEY.fullmatch(key):
-        raise ValueError(f"key {key!r}: wanted plain names joined by '/', as storage_schemas.keys builds them")
+        raise ValueError(f"key {key!r}: wanted plain names joined by '/', as built by storage_schemas.keys")
     return key

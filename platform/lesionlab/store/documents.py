@@ -1,4 +1,4 @@
-"""Documents (the pydantic models of storage_schemas) in; canonical JSON objects out, and back, and pointers to them."""
+"""Read and write documents (the pydantic models of storage_schemas) as canonical JSON; read and move pointers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ D = TypeVar("D", bound=Document)
 
 
 def read_document(store: Store, key: str, model: type[D]) -> D:
-    """The document under this key. Raises MissingObject, and StoreError where it is not a valid one of this model."""
+    """Read the document under this key. Raises MissingObject, and StoreError if it is not valid for this model."""
     return _parsed(store, key, model, store.get(key))
 
 
 def write_document(store: Store, key: str, document: Document) -> None:
-    """Write the document's canonical JSON, whatever was there."""
+    """Write the document's canonical JSON; replace any existing object."""
     store.put(key, _bytes(document))
 
 
 def create_document(store: Store, key: str, document: Document) -> bool:
-    """Write the document once: True if written, False if the equal one was there. Raises ObjectExists on another."""
+    """Write the document once: True if written, False if an equal one exists. Raises ObjectExists if another does."""
     try:
         store.create(key, _bytes(document))
     except ObjectExists:
@@ -37,7 +37,7 @@ def create_document(store: Store, key: str, document: Document) -> bool:
 
 
 def read_pointer(store: Store, key: str) -> Digest | None:
-    """What the pointer under this key names, or None where there is no pointer yet."""
+    """Target of the pointer under this key, or None if there is no pointer yet."""
     try:
         return read_document(store, key, Pointer).target
     except MissingObject:
@@ -45,7 +45,7 @@ def read_pointer(store: Store, key: str) -> Digest | None:
 
 
 def move_pointer(store: Store, key: str, target: Digest) -> None:
-    """Let the pointer name this target. Raises Conflict where somebody else moved it at the same time."""
+    """Move the pointer to this target. Raises Conflict if another writer moved it at the same time."""
     moved = _bytes(Pointer(target=target))
     try:
         before = store.get_tagged(key)
@@ -53,15 +53,15 @@ def move_pointer(store: Store, key: str, target: Digest) -> None:
         try:
             store.create(key, moved)
         except ObjectExists as error:
-            raise Conflict(f"{store.uri}: {key} was made by somebody else at the same time; read it again") from error
+            raise Conflict(f"{store.uri}: {key} was created by another writer meanwhile; read it again") from error
         return
     store.replace(key, moved, before.tag)
 
 
 def create_named(store: Store, key: str, document: Named) -> bool:
-    """Write a document under its own name once: True if written, False if one of this name was there.
+    """Write a document under its own name once: True if written, False if one of this name exists.
 
-    What is there stays: a newer version may spell the same document otherwise, and its name says that it is the same.
+    An existing document stays: a newer version may serialise it differently, but its name says that it is the same.
     """
     try:
         store.create(key, _bytes(document))
@@ -71,13 +71,13 @@ def create_named(store: Store, key: str, document: Named) -> bool:
 
 
 def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
-    """The document that a Zarr group holds in this attribute.
+    """Read the document in this attribute of a Zarr group.
 
-    Raises MissingObject without the group, and StoreError where it holds no valid document of this model.
+    Raises MissingObject if there is no group, and StoreError if it has no valid document of this model.
     """
     attributes = read_attributes(store, key)
     if attribute not in attributes:
-        raise StoreError(f"{store.uri}: {key} has no attribute {attribute}; write it again")
+        raise StoreError(f"{store.uri}: {key}: wanted the attribute {attribute}, found none; write the group again")
     return _parsed(store, f"{key} ({attribute})", model, attributes[attribute])
 
 

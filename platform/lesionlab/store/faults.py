@@ -1,4 +1,4 @@
-"""What obstore raises enters; the project's own errors leave, with the key, what was found and what to do."""
+"""Translate obstore's errors into the project's own, with the key, what was found and what to do."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from obstore.exceptions import (
 from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists, StoreError, StoreUnreachable
 
 CREDENTIALS_HELP = (
-    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), that AWS_ENDPOINT_URL_S3 is the server that "
-    "they belong to, and that they may read, write and list this bucket"
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), that AWS_ENDPOINT_URL_S3 is the server they "
+    "belong to, and that they may read, write and list this bucket"
 )
 
-# obstore tells these apart by text alone: a GenericError carries whatever the HTTP client or the server said.
+# obstore distinguishes these only by text: a GenericError contains the message of the HTTP client or the server.
 _NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 404 Not Found")
 _NO_ANSWER = re.compile(r"HTTP error:|status code: 5\d\d")
 _REFUSED = re.compile(r"status code: 40[13]")
@@ -30,13 +30,13 @@ _ENDPOINT = re.compile(r"https?://[^/ ]+")
 
 @contextmanager
 def translated(uri: str, key: str) -> Iterator[None]:
-    """Whatever obstore raises inside leaves as a StoreError, or a kind of it, about this key of this store."""
+    """Translate any error of obstore in this context into a StoreError, or a subclass, about this key of this store."""
     try:
         yield
     except AlreadyExistsError as error:
-        raise ObjectExists(f"{uri}: {key} is written once and exists already; choose another key") from error
+        raise ObjectExists(f"{uri}: {key} is write-once and already exists; choose another key") from error
     except PreconditionError as error:
-        raise Conflict(f"{uri}: {key} was changed by somebody else since it was read; read it again") from error
+        raise Conflict(f"{uri}: {key} was changed by another writer since it was read; read it again") from error
     except (BaseError, OSError, NotImplementedError) as error:
         raise _by_text(uri, key, error) from error
 
@@ -52,9 +52,9 @@ def _by_text(uri: str, key: str, error: Exception) -> StoreError:
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(text):
         return AccessDenied(f"{uri}: {endpoint} refuses access to {key or 'the bucket'}; {CREDENTIALS_HELP}")
     if isinstance(error, FileNotFoundError):
-        return MissingObject(f"{uri}: nothing is stored under {key}")
+        return MissingObject(f"{uri}: wanted an object under {key}, found none")
     if _NO_ANSWER.search(text):
         return StoreUnreachable(
             f"{uri}: no answer from {endpoint}; check that the server runs and that AWS_ENDPOINT_URL_S3 names it"
         )
-    return StoreError(f"{uri}: {key or 'the store'} cannot be served: {text.strip() or 'no reason was given'}")
+    return StoreError(f"{uri}: {key or 'the store'} cannot be accessed: {text.strip() or 'no reason was given'}")

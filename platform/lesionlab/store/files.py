@@ -1,4 +1,4 @@
-"""Keys and bytes in; files under one folder out: durable, and conditional between processes, as on an S3 server."""
+"""Store objects as files below one folder: durable, with conditional writes between processes, as on an S3 server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from obstore.store import LocalStore
 from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
 from lesionlab.store.base import Store, Tagged, plain
 
-# obstore takes file names that end with # and digits for unfinished uploads and never lists them.
+# obstore treats file names that end with # and digits as unfinished uploads and never lists them.
 _LOCK = "lock#0"
 
 
 class FileStore(Store):
-    """Objects as files. obstore reads and lists; it offers no `replace` for files and syncs none, so writing is here.
+    """Objects as files. obstore reads and lists; it has no `replace` for files and does not sync, so this class writes.
 
     The tag is the sha256 of the content.
     """
@@ -33,12 +33,12 @@ class FileStore(Store):
             super().__init__(uri, LocalStore(self.root))
         except OSError as error:
             raise StoreError(
-                f"{uri}: the folder {root} cannot be made or opened ({error.strerror or error}); "
-                "name a folder that you may write to"
+                f"{uri}: the folder {root} cannot be created or opened ({error.strerror or error}); "
+                "choose a folder with write permission"
             ) from error
 
     def check(self) -> None:
-        """Return where the folder can be listed and written to; raise StoreError where not."""
+        """Raise StoreError unless the folder can be listed and written to."""
         super().check()
         with self._writing(str(self.root)), tempfile.TemporaryFile(dir=self.root):
             pass
@@ -49,27 +49,27 @@ class FileStore(Store):
         return Tagged(data, _tag(data))
 
     def put(self, key: str, data: bytes) -> None:
-        """Write the file whole, or not at all; when this returns it outlives a power cut."""
+        """Write the file atomically; after returning it survives a power failure."""
         with self._written(key, data) as (draft, path), self._alone():
             os.replace(draft, path)
 
     def create(self, key: str, data: bytes) -> None:
-        """As `put`, where there is no such file. Raises ObjectExists."""
+        """As `put`, if there is no such file. Raises ObjectExists."""
         with self._written(key, data) as (draft, path):
             try:
                 os.link(draft, path)
             except FileExistsError as error:
-                raise ObjectExists(f"{self.uri}: {key} is written once and exists already") from error
+                raise ObjectExists(f"{self.uri}: {key} is write-once and already exists; choose another key") from error
 
     def replace(self, key: str, data: bytes, tag: str) -> None:
-        """As `put`, where the file's content still has this tag. Raises Conflict."""
+        """As `put`, if the file's content still has this tag. Raises Conflict."""
         with self._written(key, data) as (draft, path), self._alone():
             try:
                 unchanged = self.get_tagged(key).tag == tag
             except MissingObject:
                 unchanged = False
             if not unchanged:
-                raise Conflict(f"{self.uri}: {key} was changed by somebody else since it was read; read it again")
+                raise Conflict(f"{self.uri}: {key} was changed by another writer since it was read; read it again")
             os.replace(draft, path)
 
     def _remove(self, key: str) -> None:
@@ -78,7 +78,7 @@ class FileStore(Store):
 
     @contextmanager
     def _written(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:
-        """A synced draft beside where the file shall be, and that place; the draft is gone afterwards."""
+        """A synced draft next to the final path, and that path; the draft is removed afterwards."""
         path = self.root / plain(key)
         with self._writing(key):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,20 +105,20 @@ class FileStore(Store):
         except OSError as error:
             raise StoreError(
                 f"{self.uri}: {what} cannot be written ({error.strerror or error}); "
-                "check that the folder is yours to write to and that the disk is not full"
+                "check the permissions of the folder and that the disk is not full"
             ) from error
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at this path: one holder at a time among all processes of this file system."""
+    """Hold the lock file at this path: only one process on this file system can hold it at a time."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in this folder outlive a power cut."""
+    """Sync a folder so that the names in it survive a power failure."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # Some network file systems cannot sync a folder; the file itself is synced.

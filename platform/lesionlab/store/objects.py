@@ -1,4 +1,4 @@
-"""A URI in; the store that it names out."""
+"""Open the store that a URI names."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BUCKET = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<pr
 
 
 def open_store(uri: str) -> Store:
-    """The store under this URI; the same URI opens the same store in every process.
+    """Open the store under this URI; the same URI opens the same store in every process.
 
-    `file:///folder` is made where it does not exist; `s3://bucket/prefix` is found through the standard AWS
-    configuration, its bucket must exist; `memory://` is empty, and lives and ends with the returned value.
+    `file:///folder` is created if it does not exist. `s3://bucket/prefix` uses the standard AWS configuration; the
+    bucket must exist. `memory://` is empty and exists only as long as the returned value.
 
-    Raises StoreError where the URI is none of these or the folder cannot be made, AccessDenied without credentials.
+    Raises StoreError if the URI is none of these or the folder cannot be created, AccessDenied without credentials.
     """
     if uri == "memory://":
         return Store(uri, MemoryStore())

@@ -1,6 +1,6 @@
-"""A bucket, a prefix and the standard AWS configuration in; a store out.
+"""Store objects in an S3 bucket below a prefix, with the standard AWS configuration.
 
-Credentials, profile, region and endpoint are whatever boto3 finds: environment, ~/.aws, or the machine's own role.
+boto3 finds credentials, profile, region and endpoint: in the environment, in ~/.aws or from the machine's role.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lesionlab.store.base import Store, probe
 from lesionlab.store.faults import CREDENTIALS_HELP
 
 DEFAULT_REGION = "us-east-1"
-"""For servers that have no regions (Ceph, MinIO, SeaweedFS)."""
+"""Region for servers without regions (Ceph, MinIO, SeaweedFS)."""
 
-# A server that is gone is reported within about 10 s; one that is merely slow has a minute for each request.
+# An unreachable server is reported within about 10 s; a slow one has a minute per request.
 _CONNECT_TIMEOUT = timedelta(seconds=3)
 _PROBE_TIMEOUT = timedelta(seconds=5)
 _REQUEST_TIMEOUT = timedelta(seconds=60)
@@ -28,9 +28,9 @@ _RETRIES = 5
 
 
 class BucketStore(Store):
-    """Objects in one bucket below one prefix. Nothing is asked of the server before the first use.
+    """Objects in one bucket below one prefix. The server is not contacted before the first use.
 
-    Raises AccessDenied where boto3 finds no credentials, StoreError where the configuration contradicts itself.
+    Raises AccessDenied if boto3 finds no credentials, StoreError if the configuration is invalid.
     """
 
     def __init__(self, uri: str, bucket: str, prefix: str) -> None:
@@ -38,7 +38,7 @@ class BucketStore(Store):
         self._bucket, self._prefix = bucket, prefix
 
     def check(self) -> None:
-        """Return where the bucket can be listed; raise within about 10 s where not."""
+        """Raise, within about 10 s, unless the bucket can be listed."""
         probe(self.uri, _connect(self.uri, self._bucket, self._prefix, _PROBE_TIMEOUT))
 
 
@@ -46,7 +46,7 @@ def _connect(uri: str, bucket: str, prefix: str, timeout: timedelta) -> S3Store:
     try:
         session = boto3.Session()
         region = session.region_name or DEFAULT_REGION
-        # botocore alone knows the whole order of precedence: environment, profile, services section, AWS itself.
+        # Only botocore knows the full order of precedence: environment, profile, services section, AWS itself.
         endpoint = session.client("s3", region_name=region).meta.endpoint_url
         if session.get_credentials() is None:
             raise AccessDenied(f"{uri}: no credentials found; {CREDENTIALS_HELP}")

@@ -1,8 +1,7 @@
-"""Rows (the pydantic models of storage_schemas.results) in; one Parquet object out, and back.
+"""Read and write rows (the pydantic models of storage_schemas.results) as Parquet objects.
 
-fastparquet is known to this module alone. A column may hold null where its row type says so, and only there; null
-stays null. A document that has one text is that text in its column, and itself again when read. The same rows give the
-same bytes.
+Only this module uses fastparquet. A column may contain null only if its row type allows it; null stays null. A document
+with a text form is stored as its text and parsed when read. The same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from storage_schemas.base import Document, OneText, as_columns
 
 Row = TypeVar("Row", bound=Document)
 
-# pandas 2 and 3 agree on these; text stays object, which fastparquet writes as UTF-8.
+# pandas 2 and 3 agree on these types; text stays `object`, which fastparquet writes as UTF-8.
 _DTYPES = {int: "Int64", float: "Float64", bool: "boolean", str: "object"}
 
 
 def write_rows(store: Store, key: str, rows: Sequence[Row], row_type: type[Row]) -> None:
-    """Write the rows as one Parquet object; no rows give a table with all its columns.
+    """Write the rows as one Parquet object; no rows give an empty table with all columns.
 
-    Raises StoreError where a number is not finite: what is undefined is null.
+    Raises StoreError if a number is not finite; undefined values must be null.
     """
     records = [as_columns(row) for row in rows]
     for record in records:
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise StoreError(f"{key}: {name} is {value}; wanted a finite number, or null where it is undefined")
+                raise StoreError(f"{key}: {name}: wanted a finite number, or null if it is undefined, found {value}")
     columns = {name: _plain_type(field.annotation) for name, field in row_type.model_fields.items()}
     frame = pd.DataFrame(
         {name: pd.Series([r[name] for r in records], dtype=_DTYPES[kind]) for name, (kind, _) in columns.items()}
@@ -55,7 +54,7 @@ def write_rows(store: Store, key: str, rows: Sequence[Row], row_type: type[Row])
 
 
 def read_rows(store: Store, keys: Iterable[str], row_type: type[Row]) -> list[Row]:
-    """The rows of these objects, in order. Raises MissingObject, and StoreError where one is no table of such rows."""
+    """Read the rows of these objects, in order. Raises MissingObject, and StoreError if one has no such rows."""
     return [row for key in keys for row in _rows(store, key, row_type)]
 
 
@@ -67,13 +66,13 @@ def _rows(store: Store, key: str, row_type: type[Row]) -> list[Row]:
         return [row_type.model_validate(record) for record in records]
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise StoreError(f"{store.uri}: {key} does not hold {row_type.__name__} rows: {faults}") from error
-    except Exception as error:  # fastparquet raises whatever its decoders stumble over
+        raise StoreError(f"{store.uri}: {key} does not contain {row_type.__name__} rows: {faults}") from error
+    except Exception as error:  # fastparquet lets any exception of its decoders through
         raise StoreError(f"{store.uri}: {key} cannot be read as Parquet ({error}); write it again") from error
 
 
 def _plain_type(annotation: Any) -> tuple[type, bool]:
-    """int, float, bool or str, and whether null is allowed. Raises TypeError for what has no place in a column."""
+    """int, float, bool or str, and whether null is allowed. Raises TypeError for types that a column cannot have."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _plain_type(arguments[0])
@@ -86,11 +85,11 @@ def _plain_type(annotation: Any) -> tuple[type, bool]:
         return str, False
     if annotation in _DTYPES:
         return annotation, False
-    raise TypeError(f"a column holds int, float, bool or str, or one of these or null; found {annotation}")
+    raise TypeError(f"column type: wanted int, float, bool or str, or one of these or null; found {annotation}")
 
 
 class _KeptBytes(io.BytesIO):
-    """A file in memory whose content outlives `close`, which fastparquet calls."""
+    """A file in memory that keeps its content after `close`, which fastparquet calls."""
 
     def close(self) -> None:
         pass

@@ -16,7 +16,7 @@ TASK = TASKS["flair-single"]
 
 
 def own_task(suffix: str, **scan: object) -> Task:
-    """Of one image."""
+    """A custom task with one image."""
     return TASK.model_copy(
         update={"name": "own", "native": "image", "inputs": (ScanInput(role="image", suffix=suffix, **scan),)}
     )
@@ -52,7 +52,7 @@ def test_an_image_with_additional_entities_is_found(tmp_path):
     assert find_studies(root, TASK).studies[0].images == {"flair": renamed}
 
 
-def test_the_entities_that_a_task_names_choose_among_the_images_of_one_suffix(tmp_path):
+def test_the_entities_of_a_task_select_among_images_of_one_suffix(tmp_path):
     root, task = draw_dataset(tmp_path / "bids", "sub-01"), own_task("FLAIR", entities={"acq": "3d", "run": "2"})
     flair = image_path(root, "sub-01")
     for name in ("acq-2d_run-2", "acq-3d_run-1", "rec-a_acq-3d_run-2"):
@@ -65,7 +65,7 @@ def test_the_entities_that_a_task_names_choose_among_the_images_of_one_suffix(tm
 
 
 @pytest.mark.parametrize("suffix", ["T2w", "PDw", "SWI", "T2starw"])
-def test_an_image_of_any_suffix_is_found_by_a_task_that_reads_it(tmp_path, suffix):
+def test_an_image_of_any_suffix_is_found_if_the_task_reads_it(tmp_path, suffix):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     image = image_path(root, "sub-01").rename(image_path(root, "sub-01").with_name(f"sub-01_{suffix}.nii.gz"))
     assert find_studies(root, own_task(suffix)).studies[0].images == {"image": image}

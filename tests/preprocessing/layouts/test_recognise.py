@@ -157,7 +157,7 @@ def test_a_release_supports_only_its_own_tasks(tmp_path, draw, task, serves):
 CONTRASTS = {"FLAIR": "flair_pp", "T1w": "mprage_pp", "T2w": "t2_pp", "PDw": "pd_pp"}
 
 
-def test_isbi_serves_a_task_of_ones_own_with_every_contrast_that_it_has(tmp_path):
+def test_isbi_supports_a_custom_task_with_every_contrast_of_the_release(tmp_path):
     root = draw_isbi2015(tmp_path)
     inputs = tuple(ScanInput(role=suffix.lower(), suffix=suffix) for suffix in reversed(CONTRASTS))
     found = open_dataset(root, SINGLE.model_copy(update={"inputs": inputs}))
@@ -178,7 +178,7 @@ def test_isbi_serves_a_task_of_ones_own_with_every_contrast_that_it_has(tmp_path
     ],
     ids=["other lesions", "other contrast", "other lesions of pairs", "other contrast of pairs"],
 )
-def test_a_release_is_not_taken_for_what_only_has_the_same_roles(tmp_path, draw, task):
+def test_a_release_refuses_a_task_that_only_has_the_same_roles(tmp_path, draw, task):
     with pytest.raises(DatasetError, match="wanted data for"):
         open_dataset(draw(tmp_path), task)
 

@@ -198,7 +198,7 @@ def _shows(name: BidsName, scan: ScanInput) -> bool:
 
 
 def _ending(scan: ScanInput) -> str:
-    """`acq-3D_ce-gadolinium_T1w.nii.gz`; of the entities BIDS has `acq` before `ce`, and others after it."""
+    """End of a file name, `acq-3D_ce-gadolinium_T1w.nii.gz`; in BIDS order: `acq`, `ce`, other entities."""
     entities = {"acq": None, "ce": scan.contrast_agent} | scan.entities
     return "_".join([*(f"{name}-{label}" for name, label in entities.items() if label), f"{scan.suffix}.nii.gz"])
 

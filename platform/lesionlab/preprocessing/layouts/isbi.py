@@ -1,6 +1,6 @@
 """Find the studies of the ISBI 2015 longitudinal MS lesion challenge as released (Carass et al. 2017).
 
-    trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the patient's first T1, 181×217×181, 1 mm, stripped;
+    trainingXX/preprocessed/trainingXX_TT_flair_pp.nii     FLAIR on the first T1, 181×217×181, 1 mm, skull-stripped;
                                       _mprage_pp _t2_pp _pd_pp   T1w, T2w and PDw on the same grid
     trainingXX/masks/trainingXX_TT_mask1.nii  _mask2.nii   two raters; 5 patients of 4, 4, 5, 4 and 4 timepoints
 
@@ -26,7 +26,7 @@ LOOKED_FOR = "folders trainingXX with preprocessed/trainingXX_TT_flair_pp.nii"
 
 _PATIENT = re.compile(r"training\d{2}")
 _IMAGES = {"FLAIR": "flair_pp", "T1w": "mprage_pp", "T2w": "t2_pp", "PDw": "pd_pp"}
-"""What the release calls an image of this suffix."""
+"""File name stem of each contrast in the release, by BIDS suffix."""
 _FILE = re.compile(rf"(training\d{{2}})_(\d{{2}})_({'|'.join(_IMAGES.values())}|mask[12])\.nii(\.gz)?")
 
 
@@ -36,7 +36,7 @@ def is_isbi2015(root: Path) -> bool:
 
 
 def find_isbi2015(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """Find all timepoints. Raises DatasetError where the task wants other images or other lesions than these."""
+    """Find all timepoints. Raises DatasetError if the task needs images or lesion masks that the release lacks."""
     if task.label != "lesion" or not all(map(_is_released, task.inputs)):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the ISBI 2015 release: single {', '.join(_IMAGES)} images "

@@ -34,7 +34,7 @@ def is_msseg2(root: Path) -> bool:
 
 
 def find_msseg2(root: Path, task: Task, site: Slug | None = None) -> Dataset:
-    """Find one pair per patient. Raises DatasetError unless the task is new lesions between two FLAIR images."""
+    """Find one pair per patient. Raises DatasetError if the task needs images or masks that the release lacks."""
     if task.label != "newlesion" or not all(map(_is_released, task.inputs)):
         raise DatasetError(
             f"{root}: wanted data for {task.name}, found the MSSEG-2 release: pairs of FLAIR images with masks of new "

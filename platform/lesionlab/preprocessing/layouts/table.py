@@ -30,7 +30,7 @@ LOOKED_FOR = "a table of paths (.csv, .tsv)"
 
 _FURTHER = ("site", "second_mask", "mask_transform")
 _KNOWN = {"study", "patient", "mask", *_FURTHER, *(role for task in TASKS.values() for role in task.roles)}
-"""Columns that say nothing of the patient, whatever the task; those of the task's own roles come to them."""
+"""Columns that never describe the patient; the roles of the task are added to them."""
 
 
 def is_table(path: Path) -> bool:
