@@ -57,6 +57,9 @@ class ReportResult:
     """Where the report is, and its answer and main tables as text."""
 
     digest: Digest
+    """Of every byte of it."""
+    made_from: Digest
+    """Of what it was made from: the page calls it the analysis."""
     key: str
     answer: str
     table_text: str
@@ -84,7 +87,9 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     for file, data in sorted(files.items(), key=lambda item: item[0] == PAGE):
         with suppress(ObjectExists):  # of this name, so of these bytes
             store.create(_key(file, place), data)
-    return ReportResult(name, _key(PAGE, place), answer_text(analysis.answer).text(), as_text(analysis.tables))
+    return ReportResult(
+        name, shown.digest, _key(PAGE, place), answer_text(analysis.answer).text(), as_text(analysis.tables)
+    )
 
 
 def report_name(made_from: Digest, files: Mapping[str, bytes]) -> Digest:

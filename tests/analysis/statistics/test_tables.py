@@ -66,7 +66,7 @@ def test_a_fine_tuned_line_carries_the_test_against_every_de_novo_way(several):
     found = fine_tuned.measures["sensitivity"].between_methods
     assert [way.learning_rate for way in found] == [1e-3, 3e-3]
     for way, effect in found.items():
-        assert effect.pair == (fine_tuned.condition, replace(way, training_size=4))
+        assert effect.pair == (fine_tuned.condition, way.model_copy(update={"training_size": 4}))
     assert len({effect.p for effect in found.values()}) == 2
 
 
