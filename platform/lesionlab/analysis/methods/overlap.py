@@ -64,8 +64,8 @@ def rotation_subsets(tested: Iterable[tuple[int, int, str]]) -> dict[tuple[int, 
     every test. Empty where the tests are not those of a rotation.
 
     In a rotation folds are numbered from 1, each tests one subset, and fold f trains on the k subsets before it (Wahlig
-    et al. 2023, figure S3; as experiments.splits.turn). So every study is tested in one fold, and every training size
-    is a whole number of subsets, all but one at most.
+    et al. 2023, figure S3; as experiments.splits.fold_subsets). So every study is tested in one fold, and every
+    training size is a whole number of subsets, all but one at most.
     """
     tests = set(tested)
     folds_of, studies_of = defaultdict(set), defaultdict(set)
