@@ -13,10 +13,10 @@ from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
-from lesionlab.analysis.statistics.supplementary import JUDGED
 from lesionlab.analysis.statistics.tables import Against, performance_tables
 from lesionlab.analysis.words.keys import key_of
 from lesionlab.analysis.words.numbers import mean_se, starred
+from storage_schemas.metrics import PRIMARY
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_the_key_gives_the_number_of_values_behind_each_column(rows, unit, n):
     tables = performance_tables(summarise(rows, conditions(rows)), compare(rows, rows, unit), unit)
     (table,) = tables
     means, default, method, *_ = key_of(
-        table, [column for column in table.p_columns(JUDGED) if column.against is not Against.RATER]
+        table, [column for column in table.p_columns(PRIMARY) if column.against is not Against.RATER]
     )
     numbers = [re.findall(r"\d+", re.search(r"\(n = (.*?)\)", line)[1]) for line in (default, method)]
     assert numbers == [n, ["12"]]
