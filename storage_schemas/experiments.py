@@ -15,6 +15,7 @@ from storage_schemas.axes import AXES, Budget, Freezing, Loss, Optimizer, Traine
 from storage_schemas.base import Digest, Document, Fraction, Named, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
+from storage_schemas.metrics import FractionMetric
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
@@ -81,7 +82,7 @@ class Source(Document):
 class Goal(Document):
     """What the models are to reach, so that the answer can say how many labelled studies that takes."""
 
-    metric: Literal["sensitivity", "ppv", "dice"] = "sensitivity"
+    metric: FractionMetric = "sensitivity"
     target: Fraction | None = None
     """None: the second rater's mean; where none was scored, de novo's mean at the largest training size."""
     annotation_minutes: Annotated[float, Field(gt=0)] | None = None

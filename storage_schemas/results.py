@@ -11,6 +11,7 @@ from pydantic import Field
 
 from storage_schemas.axes import Axes
 from storage_schemas.base import Digest, Document, Fraction, Slug, StudyId
+from storage_schemas.metrics import Measured, Metric
 
 
 class RunColumns(Document):
@@ -42,21 +43,15 @@ class StudyColumns(CellColumns):
     """MetricDefinition that counted, as `name@digest`."""
 
 
-class StudyRow(StudyColumns):
+class StudyRow(Measured, StudyColumns):
     """One tested study under one model, in native space."""
 
+    false_positives: Annotated[int, Field(ge=0)]
+    """Predicted lesions that hit no reference lesion."""
     reference_lesions: Annotated[int, Field(ge=0)]
     predicted_lesions: Annotated[int, Field(ge=0)]
     true_positives: Annotated[int, Field(ge=0)]
     """Reference lesions that a prediction hits."""
-    false_positives: Annotated[int, Field(ge=0)]
-    """Predicted lesions that hit no reference lesion."""
-    sensitivity: Fraction | None
-    """true_positives / reference_lesions; null without a reference lesion."""
-    ppv: Fraction | None
-    """(predicted_lesions − false_positives) / predicted_lesions; null without a predicted lesion."""
-    dice: Fraction | None
-    """Voxelwise; null where both masks are empty."""
     reference_ml: Annotated[float, Field(ge=0)]
     predicted_ml: Annotated[float, Field(ge=0)]
     inference_s: Annotated[float, Field(ge=0)]
@@ -122,7 +117,7 @@ class Attempts(Document):
 class EffectRow(Document):
     """One statistical comparison, as a line of the study's table."""
 
-    metric: Literal["sensitivity", "ppv", "dice"]
+    metric: Metric
     test: Literal["rm-anova", "paired-t", "unpaired-t"]
     comparison: str
     training_size: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -14,12 +14,12 @@ from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.compute import statistics
-from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.statistics.external import read_table, unit_of
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import InputError
 from storage_schemas.experiments import Goal, Undefined
+from storage_schemas.metrics import FRACTIONS
 
 UnitOption = Annotated[
     Unit | None,
@@ -56,7 +56,7 @@ def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None
         wrong = {fault["loc"][0] for fault in error.errors()}
         faults = []
         if wrong & {"metric", "target"}:
-            names = ", ".join(get_args(Metric))
+            names = ", ".join(FRACTIONS)
             faults.append(f"--target: wanted {names} and a mean from 0 to 1, as in sensitivity=0.63; found {target!r}")
         if "annotation_minutes" in wrong:
             faults.append(f"--annotation-minutes: wanted more than 0; found {annotation_minutes}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from lesionlab.analysis.statistics.conditions import METRICS, Condition, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import PerformanceTable, performance_tables
+from storage_schemas.metrics import METRICS
 
 # Each printed p value with the means and standard errors that it compares.
 PRINTED = list(csv.DictReader(Path(__file__).with_name("printed_p_values.csv").open()))

@@ -17,6 +17,7 @@ from lesionlab.analysis.statistics.external import read_table, unit_of
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words import pages as words
 from lesionlab.experiments.provenance import analysis_versions
+from storage_schemas.metrics import METRICS
 from tests.analysis.drawn_rows import drawn_rows
 from tests.analysis.test_report import assert_complete
 from tests.jobs.conftest import Lesionlab
@@ -64,7 +65,7 @@ def test_a_table_gives_the_papers_table_and_the_answer(lesionlab: Lesionlab, tab
     figures = ("performance", "learning-fine-tuned-versus-de-novo")
     assert {f"figures/{name}.{ending}" for name in figures for ending in ("svg", "png")} <= files
     effects = list(csv.DictReader((tmp_path / "out" / "tables" / "effects.csv").open()))
-    assert len(effects) == 3 * (1 + 3 + 6 + 1 + 6)
+    assert len(effects) == len(METRICS) * (1 + 3 + 6 + 1 + 6)
 
 
 def test_the_page_has_the_answer_first_and_says_what_it_was_made_from(report: Path, table: Path) -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from lesionlab.analysis.figures.bars import bar_figure, marks_of
 from lesionlab.analysis.figures.drawing import as_svg
-from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.words import captions as words
+from storage_schemas.metrics import METRICS
 from tests.analysis.printed import paired, printed_table
 
 

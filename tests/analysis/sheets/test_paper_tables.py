@@ -6,12 +6,13 @@ import pytest
 
 from lesionlab.analysis.sheets.paper_tables import number_in_paper, paper_sheets, performance_sheet, transfer_sheet
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import METRICS, Condition, conditions
+from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.words.models import short_name_among
 from lesionlab.analysis.words.tables import PAPER_METRICS, performance_title, source_name
 from storage_schemas.experiments import Source, TrainedIn
+from storage_schemas.metrics import METRICS
 from storage_schemas.tasks import TASKS
 from tests.analysis.printed import paired, printed_table
 

@@ -12,9 +12,10 @@ from scipy import stats
 from jobs.shared.experiment_files import load_spec
 from lesionlab.analysis.methods.student import Untestable
 from lesionlab.analysis.statistics.comparisons import compare
-from lesionlab.analysis.statistics.conditions import METRICS, Stratum
+from lesionlab.analysis.statistics.conditions import Stratum
 from lesionlab.analysis.statistics.effects import MissingCells
 from lesionlab.experiments.cells import cells as enumerate_cells
+from storage_schemas.metrics import METRICS
 
 
 def pick(effects, test, metric="sensitivity", size=None):
@@ -28,7 +29,7 @@ def arms(effect):
 def test_every_planned_comparison_is_there_once(rows, cells):
     effects = compare(rows, cells, "fold-averaged")
     keys = [e.about for e in effects]
-    assert len(set(keys)) == len(keys) == 3 * (1 + 2 + 4)
+    assert len(set(keys)) == len(keys) == len(METRICS) * (1 + 2 + 4)
 
 
 def test_m_counts_the_comparisons_of_one_kind_in_one_column(rows, cells):
@@ -282,5 +283,5 @@ def test_a_study_that_one_model_was_not_tested_on_is_left_out_of_the_anova(table
 
 def test_no_rows_at_all_give_every_comparison_with_a_reason(cells):
     effects = compare([], cells, "fold-averaged")
-    assert len(effects) == 21
+    assert len(effects) == len(METRICS) * 7
     assert all(e.p is None and e.untestable and e.missing for e in effects)

@@ -13,10 +13,10 @@ from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, conditions
 from lesionlab.analysis.statistics.summary import Summary, summarise
-from lesionlab.analysis.statistics.supplementary import JUDGED
 from lesionlab.analysis.statistics.tables import Against, performance_tables
 from lesionlab.analysis.words.keys import key_of
 from lesionlab.analysis.words.numbers import mean_se, starred
+from storage_schemas.metrics import PRIMARY
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_fine_tuned_line_carries_the_test_against_every_de_novo_way(several):
     found = fine_tuned.measures["sensitivity"].between_methods
     assert [way.learning_rate for way in found] == [1e-3, 3e-3]
     for way, effect in found.items():
-        assert effect.pair == (fine_tuned.condition, replace(way, training_size=4))
+        assert effect.pair == (fine_tuned.condition, way.model_copy(update={"training_size": 4}))
     assert len({effect.p for effect in found.values()}) == 2
 
 
@@ -153,7 +153,7 @@ def test_the_key_gives_the_number_of_values_behind_each_column(rows, unit, n):
     tables = performance_tables(summarise(rows, conditions(rows)), compare(rows, rows, unit), unit)
     (table,) = tables
     means, default, method, *_ = key_of(
-        table, [column for column in table.p_columns(JUDGED) if column.against is not Against.RATER]
+        table, [column for column in table.p_columns(PRIMARY) if column.against is not Against.RATER]
     )
     numbers = [re.findall(r"\d+", re.search(r"\(n = (.*?)\)", line)[1]) for line in (default, method)]
     assert numbers == [n, ["12"]]

@@ -13,11 +13,12 @@ from matplotlib.patches import Patch
 
 from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, Look, looks, new_figure, quiet_axes
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import Condition, Metric
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable
 from lesionlab.analysis.words import captions as words
 from lesionlab.analysis.words.captions import Mark
 from lesionlab.analysis.words.models import ARMS, variant
+from storage_schemas.metrics import Metric
 
 GROUP_WIDTH = 0.76
 WIDEST_BAR = 0.38

@@ -23,7 +23,7 @@ from lesionlab.analysis.sheets.listings import (
     verdicts_sheet,
     volumes_sheet,
 )
-from lesionlab.analysis.sheets.paper_tables import dice_sheets, paper_sheet, paper_sheets
+from lesionlab.analysis.sheets.paper_tables import own_sheets, paper_sheet, paper_sheets
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
 from lesionlab.analysis.statistics.compute import Statistics
@@ -74,12 +74,11 @@ def table_sheets(table: Table, found: Statistics) -> dict[str, Sheets]:
 def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict[str, Sheets]:
     models = tuple(dict.fromkeys(summary.condition for summary in found.summaries))
     undefined = found.supplementary.options.undefined
-    with_dice = any(summary.metric == "dice" and summary.n for summary in found.summaries)
     return {
         "performance": performance,
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
         "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)},
-        "supplementary": supplementary_sheets(found.supplementary) | (dice_sheets(found.tables) if with_dice else {}),
+        "supplementary": supplementary_sheets(found.supplementary) | own_sheets(found.tables),
     }
 
 

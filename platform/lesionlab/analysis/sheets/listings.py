@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
-from lesionlab.analysis.statistics.conditions import METRICS, Condition, condition_of, rows_by_condition
+from lesionlab.analysis.statistics.conditions import Condition, condition_of, rows_by_condition
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summarise
@@ -16,6 +16,7 @@ from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.lesion_sizes import detection_by_size
+from storage_schemas.metrics import FRACTIONS, METRICS
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
@@ -31,8 +32,8 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
                 *(row.study, row.site, arm_name(row.arm, row.source), str(row.training_size)),
                 *(text_of(getattr(row, axis)) or NONE for axis in axes),
                 *map(str, (row.fold, row.seed, row.reference_lesions, row.true_positives)),
-                *map(str, (row.predicted_lesions, row.false_positives)),
-                *(fixed(value, 2) for value in (row.sensitivity, row.ppv, row.dice)),
+                str(row.predicted_lesions),
+                *(fixed(row.measured(metric), 2 if metric in FRACTIONS else 0) for metric in METRICS),
                 *(fixed(volume, 2) for volume in (row.reference_ml, row.predicted_ml)),
             )
             for row in rows

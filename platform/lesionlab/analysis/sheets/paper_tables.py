@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lesionlab.analysis.sheets.sheet import Sheet, columns
-from lesionlab.analysis.statistics.conditions import Condition, Metric
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.tables import Measure, PColumn, PerformanceTable
 from lesionlab.analysis.words import tables as words
 from lesionlab.analysis.words.keys import column_title, key_of
@@ -13,6 +13,7 @@ from lesionlab.analysis.words.models import short_name, short_name_among, table_
 from lesionlab.analysis.words.numbers import fixed, mean_se_n, starred
 from storage_schemas.axes import Arm
 from storage_schemas.experiments import ExperimentSpec, Source
+from storage_schemas.metrics import COLUMNS, METRICS, PRIMARY, Metric
 from storage_schemas.tasks import Task
 
 _NUMBERS = {
@@ -66,12 +67,15 @@ def paper_sheet(table: PerformanceTable, title: str) -> Sheet:
     return performance_sheet(table, words.PAPER_METRICS, title, key)
 
 
-def dice_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
-    """Lay out Dice in the same form; the paper has it in its Table 4 only."""
-    return {
-        table_file("ours-dice", table): performance_sheet(table, words.OWN_METRICS, words.dice_title(table))
-        for table in tables
-    }
+def own_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
+    """Lay out every other metric that has values in the same form; of these the paper has Dice, in its Table 4 only."""
+    sheets = {}
+    for metric in METRICS:
+        if metric not in PRIMARY and any(line.measures[metric].summary.n for table in tables for line in table.lines):
+            file, shown = f"ours-{metric.replace('_', '-')}", {metric: COLUMNS[metric].title}
+            for table in tables:
+                sheets[table_file(file, table)] = performance_sheet(table, shown, words.own_title(metric, table))
+    return sheets
 
 
 def performance_sheet(

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 
-from lesionlab.analysis.statistics.conditions import METRICS, Condition
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
@@ -14,6 +14,7 @@ from lesionlab.analysis.words.models import effect_name, model_name, stratum_nam
 from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import told
 from storage_schemas.base import as_columns
+from storage_schemas.metrics import METRICS
 from storage_schemas.results import EffectRow, StudyRow
 
 

@@ -10,12 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lesionlab.analysis.statistics.supplementary import JUDGED
 from lesionlab.analysis.statistics.tables import Against, PColumn, PerformanceTable
 from lesionlab.analysis.words.keys import column_title, key_of
 from lesionlab.analysis.words.models import short_name_among, stratum_name
 from lesionlab.analysis.words.numbers import mean_se_n, starred
 from lesionlab.analysis.words.tables import SCREEN_COLUMNS, SCREEN_METRICS, screen_title
+from storage_schemas.metrics import PRIMARY
 
 _SCREEN_COLUMNS = 96
 _USUAL = 2
@@ -33,7 +33,7 @@ def as_text(tables: Sequence[PerformanceTable]) -> str:
 
 def _shown(table: PerformanceTable) -> list[PColumn]:
     """The screen is narrow: comparisons with the second rater are in the CSV and in the report."""
-    return [column for column in table.p_columns(JUDGED) if column.against is not Against.RATER]
+    return [column for column in table.p_columns(PRIMARY) if column.against is not Against.RATER]
 
 
 def _with_key(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
@@ -58,12 +58,12 @@ def _rich_table(table: PerformanceTable) -> Table:
     model, size = SCREEN_COLUMNS
     sheet.add_column(model)
     sheet.add_column(size, justify="right")
-    titles = [text for metric in JUDGED for text in (SCREEN_METRICS[metric], *compared)]
+    titles = [text for metric in PRIMARY for text in (SCREEN_METRICS[metric], *compared)]
     for column in [*titles, SCREEN_METRICS["dice"]] if dice else titles:
         sheet.add_column(column, justify="right", no_wrap=True)
     for line in table.lines:
         texts = [short_name_among(line.condition, table.models), str(line.condition.training_size)]
-        for measure in (line.measures[metric] for metric in JUDGED):
+        for measure in (line.measures[metric] for metric in PRIMARY):
             texts += [mean_se_n(measure.summary), *(starred(column.test_of(measure)) for column in shown)]
         sheet.add_row(*texts, *[mean_se_n(line.measures["dice"].summary)] * dice)
     return sheet

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from lesionlab.analysis.statistics.budget import BudgetControl
 from lesionlab.analysis.statistics.cautions import Caution, cautions
 from lesionlab.analysis.statistics.comparisons import Unit
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.learning import Learning
-from lesionlab.analysis.statistics.supplementary import JUDGED, Supplementary
+from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
 from lesionlab.analysis.statistics.verdicts import (
     LEAST_PATIENTS,
@@ -24,6 +24,7 @@ from lesionlab.analysis.statistics.verdicts import (
     tests_between,
     verdicts,
 )
+from storage_schemas.metrics import PRIMARY, Metric
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,6 @@ def _findings(table: PerformanceTable) -> Iterable[Finding]:
             yield UntrainedFinding(table.stratum, line)
     largest = max((model.training_size for model in table.models), default=0)
     for model in table.models:
-        tests = {metric: test for metric in JUDGED if (test := lines[model].measures[metric].against_rater)}
+        tests = {metric: test for metric in PRIMARY if (test := lines[model].measures[metric].against_rater)}
         if model.training_size == largest and tests:
             yield RaterFinding(table.stratum, model, tests, table.unit)

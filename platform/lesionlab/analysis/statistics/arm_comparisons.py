@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.methods.overlap import rotation_subsets
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, Stratum, value_of
+from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, value_of
 from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import Metric
 
 
 @dataclass(frozen=True)

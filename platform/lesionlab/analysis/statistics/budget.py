@@ -13,8 +13,9 @@ from enum import Enum, auto
 
 from lesionlab.analysis.methods.mixed import MixedModel, Term
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from storage_schemas.axes import Budget
+from storage_schemas.metrics import FRACTIONS, Metric
 from storage_schemas.runs import TrainingConfig
 
 
@@ -81,11 +82,12 @@ class BudgetControl:
 
 
 def budget_controls(models: Sequence[tuple[ArmComparison, Metric, MixedModel]]) -> tuple[BudgetControl, ...]:
-    """Compare the slopes of every arm comparison and metric that was trained under both kinds of budget."""
+    """Compare the slopes of every arm comparison that was trained under both kinds of budget, by each metric of which
+    more is better."""
     alike: dict[tuple[Metric, ArmComparison], list[Slope]] = defaultdict(list)
     for comparison, metric, model in models:
         budget = comparison.conditions[0].budget
-        if budget is not None:
+        if budget is not None and metric in FRACTIONS:
             alike[metric, _without_budget(comparison)].append(Slope(budget, _slope_of(model)))
     return tuple(
         BudgetControl(

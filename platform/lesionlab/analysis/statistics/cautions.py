@@ -10,11 +10,12 @@ from typing import Literal
 from lesionlab.analysis.methods.null import NullRate
 from lesionlab.analysis.statistics.budget import BudgetCaution, budget_caution
 from lesionlab.analysis.statistics.changes import Change
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.learning import AimKind
-from lesionlab.analysis.statistics.supplementary import JUDGED, Supplementary
+from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import PRIMARY, Metric
 
 SMALL_N = 30
 """With fewer test studies than this the answer says that they are few."""
@@ -130,7 +131,10 @@ def cautions(
 
 def _of_tests(table: PerformanceTable) -> Iterable[Caution]:
     tests = [
-        effect for line in table.lines for metric in JUDGED for effect in line.measures[metric].between_methods.values()
+        effect
+        for line in table.lines
+        for metric in PRIMARY
+        for effect in line.measures[metric].between_methods.values()
     ]
     n = max((test.n for test in tests), default=0)
     if 0 < n < SMALL_N:
@@ -141,7 +145,7 @@ def _of_tests(table: PerformanceTable) -> Iterable[Caution]:
 
 def _of_undefined(table: PerformanceTable, policy: Undefined) -> Iterable[Caution]:
     for line in table.lines:
-        for metric in JUDGED:
+        for metric in PRIMARY:
             summary = line.measures[metric].summary
             if summary.undefined:
                 tested = summary.n if policy == "worst" else summary.n + summary.undefined
@@ -166,7 +170,7 @@ def _of_methods(supplementary: Supplementary) -> Iterable[Caution]:
         ("welch", supplementary.welch),
     )
     for by, changed in others:
-        judged = tuple(change for change in changed if change.before.metric in JUDGED)
+        judged = tuple(change for change in changed if change.before.metric in PRIMARY)
         if judged:
             yield OtherCorrection(by, judged)
     for test in supplementary.null:

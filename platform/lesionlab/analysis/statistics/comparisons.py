@@ -24,10 +24,8 @@ from lesionlab.analysis.methods.student import (
     unpaired_t,
 )
 from lesionlab.analysis.statistics.conditions import (
-    METRICS,
     Condition,
     Group,
-    Metric,
     Place,
     Stratum,
     conditions,
@@ -40,6 +38,7 @@ from lesionlab.analysis.statistics.conditions import (
 from lesionlab.analysis.statistics.effects import Effect, Method, MissingCells, Pair
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import METRICS, Metric
 from storage_schemas.runs import Cell
 
 Unit = Literal["fold-averaged", "per-study"]

@@ -12,9 +12,10 @@ from enum import Enum, auto
 
 from lesionlab.analysis.methods.curve import Crossing, Saving, Support
 from lesionlab.analysis.statistics.compute import Statistics
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.learning import Aim, Learning
 from lesionlab.analysis.statistics.verdicts import Verdict, same_decision, verdicts
+from storage_schemas.metrics import Metric
 
 
 class CrossingChange(Enum):

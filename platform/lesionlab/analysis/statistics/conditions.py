@@ -10,15 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.axes import Arm, ModelAxes, axes_of, text_of
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import COLUMNS, Metric
 from storage_schemas.runs import Cell
-
-Metric = Literal["sensitivity", "ppv", "dice"]
-METRICS: tuple[Metric, ...] = ("sensitivity", "ppv", "dice")
 
 R = TypeVar("R", bound=Row)
 
@@ -154,10 +152,9 @@ def values_by_position(
 
 
 def value_of(row: Row, metric: Metric, undefined: Undefined = "exclude") -> float | None:
-    """Return the metric of one row under the experiment's policy for undefined values. Dice stays undefined: both
-    masks are empty, or nobody computed it."""
-    value: float | None = getattr(row, metric)
-    return 0.0 if value is None and undefined == "worst" and metric != "dice" else value
+    """Return the metric of one row under the experiment's policy for undefined values."""
+    value = row.measured(metric)
+    return COLUMNS[metric].worst if value is None and undefined == "worst" else value
 
 
 def mean_of_defined(values: Iterable[float | None]) -> float | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from storage_schemas.metrics import Metric
 
 Method = Literal["rm-anova", "paired-t", "unpaired-t"]
 

@@ -30,7 +30,8 @@ from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import condition_of
 from lesionlab.errors import InputError
 from storage_schemas.axes import Arm, Axes
-from storage_schemas.base import Fraction, Sha256
+from storage_schemas.base import Sha256
+from storage_schemas.metrics import PRIMARY, Measured
 
 ARMS: dict[str, Arm] = {
     "fine-tuned": "fine-tuned",
@@ -65,7 +66,7 @@ def _word(text: str) -> str:
 Name = Annotated[str, AfterValidator(_word)]
 
 
-class TableRow(Axes):
+class TableRow(Measured, Axes):
     """One line; fields as in StudyRow. What has a default here may be absent from the table."""
 
     study: Name
@@ -73,12 +74,9 @@ class TableRow(Axes):
     site: Name
     arm: Annotated[Arm, BeforeValidator(_arm)]
     training_size: Annotated[int, Field(ge=0)] = 0
-    sensitivity: Fraction | None = None
-    ppv: Fraction | None = None
     source: str | None = None
     """Default model; needed only where there are several."""
     seed: int = 0
-    dice: Fraction | None = None
     position: Annotated[int, Field(ge=1)] = 1
     """Place in the test subset; what a study is called says nothing about it, so without it no test rests on places."""
     train_site: str | None = None
@@ -95,7 +93,7 @@ class TableRow(Axes):
         return self
 
 
-REQUIRED = ("study", "patient", "site", "arm", "training_size", "fold", "sensitivity", "ppv")
+REQUIRED = ("study", "patient", "site", "arm", "training_size", "fold", *PRIMARY)
 OPTIONAL = tuple(name for name in TableRow.model_fields if name not in REQUIRED)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from lesionlab.analysis.methods.null import NullDesign, NullRate, UnderTest, null_rates, refits_of
 from lesionlab.analysis.methods.spread import spread
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, observations
-from lesionlab.analysis.statistics.conditions import Condition, Metric, value_of
+from lesionlab.analysis.statistics.conditions import Condition, value_of
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import Metric
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.analysis.methods.intervals import Origin, origins_of
-from lesionlab.analysis.statistics.conditions import Condition, Metric, values_by_study
+from lesionlab.analysis.statistics.conditions import Condition, values_by_study
 from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import Metric
 
 
 def study_origins(rows: Iterable[Row]) -> dict[str, Origin]:

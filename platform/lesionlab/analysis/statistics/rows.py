@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from storage_schemas.axes import Arm, Narrower
+from storage_schemas.metrics import Metric
 
 
 class Row(Protocol):
@@ -44,11 +45,6 @@ class Row(Protocol):
         """Its axes, all or some of them."""
         ...
 
-    @property
-    def sensitivity(self) -> float | None: ...
-
-    @property
-    def ppv(self) -> float | None: ...
-
-    @property
-    def dice(self) -> float | None: ...
+    def measured(self, metric: Metric) -> float | None:
+        """Its value of a metric."""
+        ...

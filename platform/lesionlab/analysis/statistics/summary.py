@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from lesionlab.analysis.statistics.conditions import METRICS, Condition, Metric, rows_by_condition, values_by_study
+from lesionlab.analysis.statistics.conditions import Condition, rows_by_condition, values_by_study
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
+from storage_schemas.metrics import METRICS, Metric
 
 
 @dataclass(frozen=True)

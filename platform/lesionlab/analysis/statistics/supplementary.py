@@ -17,27 +17,15 @@ from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_com
 from lesionlab.analysis.statistics.budget import BudgetControl, budget_controls
 from lesionlab.analysis.statistics.changes import Change, changes
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
-from lesionlab.analysis.statistics.conditions import (
-    METRICS,
-    Condition,
-    Group,
-    Metric,
-    Stratum,
-    conditions,
-    groups,
-    rows_by_condition,
-)
+from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, conditions, groups, rows_by_condition
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.learning import Learning, learning
 from lesionlab.analysis.statistics.null_test import NullTest, null_test
 from lesionlab.analysis.statistics.origins import differences_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Goal, Undefined
+from storage_schemas.metrics import METRICS, PRIMARY, Metric
 from storage_schemas.runs import Cell, TrainingConfig
-
-JUDGED: tuple[Metric, ...] = ("sensitivity", "ppv")
-"""The paper's metrics; the null test runs for these."""
-
 
 NULL_REPETITIONS = 1000
 """Enough to tell 5 % from 8 %; a few seconds per arm comparison and metric of the paper's design."""
@@ -115,7 +103,7 @@ def supplementary_analyses(
         null=tuple(
             null_test(by_condition, arm_comparison, metric, options.undefined, options.null_repetitions, options.seed)
             for arm_comparison, metric, _ in fitted
-            if metric in JUDGED and options.null_repetitions
+            if metric in PRIMARY and options.null_repetitions
         ),
         learning=learning(by_condition, found, options.goal, options.undefined, options.seed),
         budget=budget_controls(fitted),

@@ -18,9 +18,10 @@ from lesionlab.analysis.statistics.comparisons import (
     pairs_with_rater,
     rater_with_defaults,
 )
-from lesionlab.analysis.statistics.conditions import Condition, Group, Metric, Stratum, groups
+from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, groups
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.summary import Summary
+from storage_schemas.metrics import Metric
 
 
 class Against(Enum):

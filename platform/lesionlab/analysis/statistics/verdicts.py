@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
-from lesionlab.analysis.statistics.supplementary import JUDGED, Supplementary
+from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
+from storage_schemas.metrics import PRIMARY, Metric
 
 LEAST_PATIENTS = 6
 """For a verdict. With fewer, not even a sign test could find a difference at 5 % when every patient favours one arm
@@ -130,7 +131,7 @@ def one_arm_only(tables: Sequence[PerformanceTable]) -> tuple[OneArmOnly, ...]:
 def tests_between(table: PerformanceTable, pair: Pair) -> dict[Metric, Effect]:
     """Return the tests of fine-tuned versus de novo at one size, by judged metric."""
     (line,) = (line for line in table.lines if line.condition == pair.model)
-    return {metric: line.measures[metric].between_methods[pair.other.way] for metric in JUDGED}
+    return {metric: line.measures[metric].between_methods[pair.other.way] for metric in PRIMARY}
 
 
 def _verdict(contest: Contest, table: PerformanceTable, supplementary: Supplementary) -> Verdict:
@@ -143,7 +144,7 @@ def _verdict(contest: Contest, table: PerformanceTable, supplementary: Supplemen
         return TooFewPatients(contest, most)
     counts = [test.n for test in testable]
     outcomes = {
-        metric: {size: _outcome(tests[metric], supplementary) for size, tests in by_size.items()} for metric in JUDGED
+        metric: {size: _outcome(tests[metric], supplementary) for size, tests in by_size.items()} for metric in PRIMARY
     }
     return Judged(contest, outcomes, (min(counts), max(counts)))
 

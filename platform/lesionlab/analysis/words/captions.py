@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
-from lesionlab.analysis.statistics.conditions import Condition, Metric
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import ByVolume
 from lesionlab.analysis.words.models import RATER, about, comparison_name, in_stratum, short_name, variant
-from lesionlab.analysis.words.tables import PAPER, studies_of
+from lesionlab.analysis.words.tables import PAPER, PAPER_METRICS, studies_of
+from storage_schemas.metrics import COLUMNS, FRACTIONS, Metric
 
 Mark = Literal["*", "&", "#"]
 Role = Literal["trained", "tested", "unused"]
@@ -60,11 +61,7 @@ def mark_key(marks: Iterable[Mark]) -> str:
 
 # Learning curves
 
-CURVE_AXES: dict[Metric, str] = {
-    "sensitivity": "Lesionwise sensitivity (fraction)",
-    "ppv": "Lesionwise PPV (fraction)",
-    "dice": "Dice (fraction)",
-}
+CURVE_AXES = {name: f"{PAPER_METRICS.get(name, COLUMNS[name].title)} (fraction)" for name in FRACTIONS}
 
 
 def curves(comparison: ArmComparison) -> Caption:

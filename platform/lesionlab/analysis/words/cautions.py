@@ -19,11 +19,11 @@ from lesionlab.analysis.statistics.cautions import (
     UndefinedValues,
 )
 from lesionlab.analysis.statistics.changes import Change
-from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.words import budget
 from lesionlab.analysis.words.definitions import changed
 from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, model_title, stratum_name
 from lesionlab.analysis.words.numbers import capital, count_of
+from storage_schemas.metrics import COLUMNS
 
 CONDITIONAL = "Patient-level 95 % CIs are conditional on the trained networks; they exclude training variability."
 
@@ -34,7 +34,6 @@ _GENERAL: Mapping[General, str] = {
     General.SIMULATED: "The studies are simulated: they test the method and say nothing about patients.",
 }
 
-_WHY_UNDEFINED: Mapping[Metric, str] = {"sensitivity": "no reference lesion", "ppv": "no predicted lesion"}
 
 _OTHER: Mapping[str, str] = {
     "holm": "With Holm's correction instead of Bonferroni's",
@@ -82,7 +81,7 @@ def _undefined(caution: UndefinedValues) -> str:
     metric, model = capital(METRICS[caution.metric]), f"{model_title(caution.model)}{in_stratum(caution.stratum)}"
     return (
         f"{metric} is undefined in {caution.undefined} of {count_of(caution.tested, 'study')} for {model}: "
-        f"{_WHY_UNDEFINED[caution.metric]}. These studies {counted}."
+        f"{COLUMNS[caution.metric].undefined}. These studies {counted}."
     )
 
 

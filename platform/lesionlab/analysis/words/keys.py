@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.statistics.effects import Effect
-from lesionlab.analysis.statistics.supplementary import JUDGED
 from lesionlab.analysis.statistics.tables import Against, Line, Measure, PColumn, PerformanceTable
 from lesionlab.analysis.words.answer import counted
 from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, short_name, short_name_among
 from lesionlab.analysis.words.numbers import NONE, capital, listed, mean_se, n_of, p_equals, span, starred
 from lesionlab.analysis.words.reasons import note
+from storage_schemas.metrics import PRIMARY
 
 
 def column_title(column: PColumn, table: PerformanceTable) -> str:
@@ -25,7 +25,7 @@ def key_of(table: PerformanceTable, shown: Sequence[PColumn]) -> tuple[str, ...]
     """Explain sensitivity, PPV and the `shown` columns of p values of a table, one sentence each."""
     measures = _measures(table.lines)
     tests = [(column, [test for m in measures if (test := column.test_of(m))]) for column in shown]
-    anovas = [effect for effect in table.anovas if effect.metric in JUDGED]
+    anovas = [effect for effect in table.anovas if effect.metric in PRIMARY]
     cells = [mean_se(m.summary) for m in measures] + [starred(test) for _, own in tests for test in own]
     return (
         f"Mean ± standard error over the tested studies ({_tested(table)}).{_names(table)}",
@@ -80,4 +80,4 @@ def _names(table: PerformanceTable) -> str:
 
 
 def _measures(lines: Sequence[Line]) -> list[Measure]:
-    return [line.measures[metric] for line in lines for metric in JUDGED]
+    return [line.measures[metric] for line in lines for metric in PRIMARY]

@@ -6,14 +6,15 @@ import re
 from collections.abc import Sequence
 
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
-from lesionlab.analysis.statistics.conditions import Condition, Metric, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.words.numbers import count_of
 from storage_schemas.axes import AXES, Arm, axes_of
+from storage_schemas.metrics import COLUMNS
 
 RATER = "Grader 2"
-METRICS: dict[Metric, str] = {"sensitivity": "sensitivity", "ppv": "PPV", "dice": "Dice"}
+METRICS = {metric: column.name for metric, column in COLUMNS.items()}
 """Inside a sentence."""
 
 _CHOICES = axes_of("method", "method or stratum")

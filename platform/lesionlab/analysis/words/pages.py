@@ -17,6 +17,7 @@ from lesionlab.analysis.words.tables import PAPER
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import Goal, Undefined
+from storage_schemas.metrics import COLUMNS
 
 # Every report
 
@@ -73,7 +74,7 @@ SENSITIVITY_IS = "true-positive reference lesions / reference lesions of a study
 PPV_IS = "true-positive predicted lesions / predicted lesions of a study; undefined without a predicted lesion"
 DICE_IS = "voxelwise overlap of both masks; undefined if both are empty; not in the paper's Tables 3, 5 and 6"
 METRIC_DEFINITION = "Metric definition"
-EXTERNAL_LESION, EXTERNAL_METRICS = "Lesion and hit", "Sensitivity, PPV, Dice"
+EXTERNAL_LESION, EXTERNAL_METRICS = "Lesion and hit", ", ".join(column.title for column in COLUMNS.values())
 EXTERNAL_LESION_IS = "as defined where the table was made; the table does not say how"
 EXTERNAL_METRICS_ARE = "as the table gives them for each study; an empty field is an undefined value"
 UNDEFINED = "Undefined values"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from lesionlab.analysis.statistics.conditions import Metric
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import ByVolume
 from lesionlab.analysis.words.cautions import CONDITIONAL
 from lesionlab.analysis.words.models import about
 from lesionlab.analysis.words.numbers import count_of
 from storage_schemas.experiments import Source
+from storage_schemas.metrics import COLUMNS, Metric
 
 PAPER = "Wahlig et al. 2023"
 
 # The paper's tables
 
 PAPER_METRICS: dict[Metric, str] = {"sensitivity": "Lesionwise sensitivity", "ppv": "Lesionwise PPV"}
-OWN_METRICS: dict[Metric, str] = {"dice": "Dice"}
 TRANSFER_METRICS: dict[Metric, str] = {"dice": "Dice score", **PAPER_METRICS}
 PERFORMANCE_COLUMNS = ("Model", "Method")
 MEAN = "mean ± SE"
@@ -43,9 +42,9 @@ def transfer_title(task: str, *, printed: bool) -> str:
     return f"Performance, {task}{f'. Form: Table 4 of {PAPER}' if printed else ''}"
 
 
-def dice_title(table: PerformanceTable) -> str:
-    """Of Dice in the form of the paper's tables."""
-    return f"Dice{about(table)}"
+def own_title(metric: Metric, table: PerformanceTable) -> str:
+    """`Dice; depth 3`: of a metric of ours in the form of the paper's tables."""
+    return f"{COLUMNS[metric].title}{about(table)}"
 
 
 def source_name(source: Source) -> str:
@@ -58,11 +57,12 @@ def source_name(source: Source) -> str:
 
 # Long tables
 
+METRIC_TITLES = tuple(column.title for column in COLUMNS.values())
 EVERY_STUDY = "Every tested study under every model"
 ONE_STUDY = "Results of every model that was tested on this study"
 STUDY_COLUMNS = ("Study", "Site", "Model", "N")
-STUDY_COUNTS = ("Fold", "Seed", "Reference lesions", "True positives", "Predicted lesions", "False positives")
-STUDY_METRICS = ("Sensitivity", "PPV", "Dice", "Reference (ml)", "Predicted (ml)")
+STUDY_COUNTS = ("Fold", "Seed", "Reference lesions", "True positives", "Predicted lesions")
+STUDY_METRICS = (*METRIC_TITLES, "Reference (ml)", "Predicted (ml)")
 
 EVERY_COMPARISON = "Every comparison"
 COMPARISON_COLUMNS = (
@@ -79,7 +79,7 @@ YES, NO = "yes", "no"
 
 SITES = "Performance by site"
 SITE_COLUMNS = ("Site", "Model", "N")
-SITE_METRICS = ("Studies", "Sensitivity", "PPV", "Dice")
+SITE_METRICS = ("Studies", *METRIC_TITLES)
 SITES_NOTE = "Mean ± standard error over the tested studies of the site. No tests: sites were not a planned comparison."
 
 VOLUMES = "Detection by lesion volume"
@@ -198,4 +198,4 @@ def screen_title(source: str | None, stratum: str) -> str:
 
 
 SCREEN_COLUMNS = ("Model", "N")
-SCREEN_METRICS: dict[Metric, str] = {"sensitivity": "Sensitivity", "ppv": "PPV", "dice": "Dice"}
+SCREEN_METRICS = {metric: column.title for metric, column in COLUMNS.items()}
