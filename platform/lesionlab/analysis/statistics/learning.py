@@ -18,7 +18,7 @@ from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum
 from lesionlab.analysis.statistics.origins import study_origins, values_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Goal, Undefined
-from storage_schemas.metrics import Metric
+from storage_schemas.metrics import FractionMetric
 
 DEFAULT_GOALS = (Goal(metric="sensitivity"), Goal(metric="ppv"))
 """For an experiment that declares no goal."""
@@ -66,7 +66,7 @@ class Learning:
     """The learning curves of one metric and arm comparison."""
 
     comparison: ArmComparison
-    metric: Metric
+    metric: FractionMetric
     arms: tuple[ArmCurve, ...]
     """Fine-tuned first."""
     aim: Aim | None

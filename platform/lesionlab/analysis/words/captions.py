@@ -61,9 +61,7 @@ def mark_key(marks: Iterable[Mark]) -> str:
 
 # Learning curves
 
-CURVE_AXES: dict[Metric, str] = {
-    name: f"{PAPER_METRICS.get(name, COLUMNS[name].title)} (fraction)" for name in FRACTIONS
-}
+CURVE_AXES = {name: f"{PAPER_METRICS.get(name, COLUMNS[name].title)} (fraction)" for name in FRACTIONS}
 
 
 def curves(comparison: ArmComparison) -> Caption:
