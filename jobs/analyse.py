@@ -66,12 +66,14 @@ def analyse(
 
     Example: lesionlab analyse --rows results.csv --out ./results
 
-    The table has one line per tested study and model. Required columns, in any order: study, patient, site,
-    arm (fine-tuned or FT, de-novo or DN, default, rater or Grader 2), training_size, fold (from 1), sensitivity, ppv
-    (0 to 1, empty if undefined). Optional columns, listed under --rows, hold what else distinguishes the models, such
-    as source (default model) or budget (`30 epochs`, `2000 steps`). For a rotation, position is the place in the
-    randomised test subset, from 1 in each fold: with it, the unpaired tests average each position over the folds, as in
-    the paper; without it they count studies.
+    The table has one line per tested study and model. Required columns, in any
+    order: study, patient, site, arm (fine-tuned or FT, de-novo or DN, default,
+    rater or Grader 2), training_size, fold (from 1), sensitivity and ppv (0 to 1,
+    empty if undefined). Optional columns, listed under --rows, hold what else
+    distinguishes the models, such as source (default model) or budget (`30 epochs`).
+    For a rotation, position is the place in the randomised test subset, from 1 in
+    each fold: with it, the unpaired tests average each position over the folds,
+    as in the paper; without it they count studies.
 
     First lines of such a table:
 

@@ -42,8 +42,9 @@ def preprocess(
 ) -> None:
     """Check a dataset and write study volumes, a manifest, and tables of verdicts and facts to the store.
 
-    Studies are preprocessed in parallel, on this machine or on the cluster at RAY_ADDRESS. Safe to re-run, also after
-    files were corrected: finished studies are skipped.
+    Studies are preprocessed in parallel, on this machine or on the cluster at
+    RAY_ADDRESS. Safe to re-run, also after files were corrected: finished studies
+    are skipped.
 
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """

@@ -30,8 +30,9 @@ def pretrain(
 ) -> None:
     """Train and register the default models of an experiment.
 
-    Each source cohort is read from --bids if given, else from the store, else simulated as the file says.
-    Safe to re-run: completed trainings are skipped.
+    Each source cohort is read from --bids if given, otherwise from the store,
+    otherwise simulated as the experiment file says. Safe to re-run: completed
+    trainings are skipped.
 
     Example: lesionlab pretrain wahlig2023-enhancing --bids metastases=./metastases
     """

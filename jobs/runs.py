@@ -13,7 +13,7 @@ from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import ExperimentNameArgument, StoreOption, connect
 from jobs.shared.output_file import csv_text, save_output
 from jobs.shared.runs_output import show_runs
-from lesionlab.experiments.run_table import COLUMNS, run_lines
+from lesionlab.experiments.run_table import COLUMNS, csv_lines, run_lines
 from lesionlab.experiments.stored_plans import current_plan
 
 
@@ -34,8 +34,7 @@ def runs(
     place = connect(store)
     lines = run_lines(place, current_plan(place, experiment))
     if csv_file:
-        flat = [line | {"libraries": json.dumps(line["libraries"], sort_keys=True)} for line in lines]
-        save_output("--csv", csv_file, csv_text(COLUMNS, flat).encode())
+        save_output("--csv", csv_file, csv_text(COLUMNS, csv_lines(lines)).encode())
     if for_programs:
         console.print(json.dumps(lines, indent=2))
     else:

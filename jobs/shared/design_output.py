@@ -54,7 +54,7 @@ def show_design(spec: ExperimentSpec) -> None:
 def _name(spec: ExperimentSpec, cell: Cell) -> str:
     """The model's name; a source that another experiment trained is not called a default model."""
     trained = {source.model for source in spec.sources if source.trained_in}
-    return f"{cell.source} as it is" if cell.arm == "default" and cell.source in trained else cell.model()
+    return f"{cell.source}, not fine-tuned" if cell.arm == "default" and cell.source in trained else cell.model()
 
 
 def _origin_text(there: TrainedIn) -> str:

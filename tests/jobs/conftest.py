@@ -1,4 +1,4 @@
-"""A person at the command line: `lesionlab` in this process, with a store and a cache of its own."""
+"""Call `lesionlab` as on the command line, in this process, with a separate store and cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Lesionlab = Callable[..., Result]
 
 @pytest.fixture
 def lesionlab(file_store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lesionlab:
-    """Call it as on the command line; exceptions that no person could act on come through."""
+    """Call a command; exceptions that are not user errors are raised."""
     monkeypatch.setenv("LESIONLAB_STORE", file_store_uri)
     monkeypatch.setenv("LESIONLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")

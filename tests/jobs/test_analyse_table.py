@@ -1,4 +1,4 @@
-"""`lesionlab analyse --rows`: tables and answer of results that were made elsewhere; every fault at once."""
+"""`lesionlab analyse --rows` analyses a table of results from elsewhere and reports every fault in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(table: Path) -> Path:
-    """The folder of a report, for tests that only read."""
+    """A folder with a report, for tests that only read it."""
     folder = table.parent / "report"
     read = read_table(table)
     found = statistics(read.rows, read.rows, unit_of(read, None), Options(null_repetitions=2))
@@ -68,7 +68,7 @@ def test_a_table_gives_the_papers_table_and_the_answer(lesionlab: Lesionlab, tab
     assert len(effects) == len(METRICS) * (1 + 3 + 6 + 1 + 6)
 
 
-def test_the_page_has_the_answer_first_and_says_what_it_was_made_from(report: Path, table: Path) -> None:
+def test_the_page_starts_with_the_answer_and_names_its_input_and_versions(report: Path, table: Path) -> None:
     html = (report / "report.html").read_text()
     answer = (report / "answer.txt").read_text().splitlines()[0]
     assert (
@@ -84,7 +84,7 @@ def test_the_page_has_the_answer_first_and_says_what_it_was_made_from(report: Pa
         assert sha256((report / name).read_bytes()).hexdigest() in html
 
 
-def test_the_page_has_nothing_that_would_need_images(report: Path) -> None:
+def test_the_page_has_no_section_that_needs_images(report: Path) -> None:
     html = (report / "report.html").read_text()
     assert_complete(html)
     sections = re.findall(r'<section id="([a-z-]+)"', html)
@@ -92,11 +92,11 @@ def test_the_page_has_nothing_that_would_need_images(report: Path) -> None:
     assert re.findall(r'<a href="#([a-z-]+)"', html) == sections
 
 
-def test_what_is_written_without_dice_has_no_table_of_dice(report: Path) -> None:
+def test_without_dice_there_is_no_table_of_dice(report: Path) -> None:
     assert not [name for name in files_below(report) if "dice" in name]
 
 
-def test_a_report_takes_the_place_of_an_earlier_one(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
+def test_a_report_replaces_an_earlier_one(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     lesionlab("analyse", "--rows", table, "--out", out, *QUICK)
     (out / "mine.txt").write_text("mine")
@@ -116,7 +116,7 @@ def test_the_same_table_gives_the_same_bytes(lesionlab: Lesionlab, table: Path, 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_what_was_written_is_read_again(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
+def test_a_saved_table_can_be_analysed_again(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     lesionlab("analyse", "--rows", table, "--out", tmp_path / "one", *QUICK)
     lesionlab("analyse", "--rows", tmp_path / "one" / "tables" / "studies.csv", "--out", tmp_path / "two", *QUICK)
     one, two = ((tmp_path / name / "tables" / "effects.csv").read_bytes() for name in ("one", "two"))
@@ -132,9 +132,7 @@ def test_unit_and_undefined_values_are_options(lesionlab: Lesionlab, table: Path
     assert "add the column position" in refused.output
 
 
-def test_positions_are_averaged_over_the_folds_where_they_are_given(
-    lesionlab: Lesionlab, table: Path, tmp_path: Path
-) -> None:
+def test_positions_are_averaged_over_the_folds_if_given(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
     lines = list(csv.DictReader(table.open()))
     placed = [line | {"position": int(line["study"].removeprefix("sub-")) % 10 + 1} for line in lines]
     path = tmp_path / "placed.csv"
@@ -144,7 +142,7 @@ def test_positions_are_averaged_over_the_folds_where_they_are_given(
     assert "(n = 10)" in " ".join(result.output.split())
 
 
-def test_all_faults_of_a_table_are_said(lesionlab: Lesionlab, tmp_path: Path) -> None:
+def test_all_faults_of_a_table_are_reported(lesionlab: Lesionlab, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(
         "study,patient,site,arm,training_size,fold,sensitivity,ppv\ns,p,x,FT,10,1,55,0.5\ns,p,x,FZ,10,1,0.5,0.5\n"
@@ -156,11 +154,11 @@ def test_all_faults_of_a_table_are_said(lesionlab: Lesionlab, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
-        ((), 2, "wanted the name of a study, or a table"),
-        (("demo", "--rows", "x.csv"), 2, "wanted the name of a study, or a table"),
-        (("demo", "--target", "ppv=0.5"), 2, "these options go with --rows"),
+        ((), 2, "--rows FILE"),
+        (("demo", "--rows", "x.csv"), 2, "--rows FILE"),
+        (("demo", "--target", "ppv=0.5"), 2, "--target"),
         (("--rows", "x.csv", "--target", "recall=0.5"), 1, "--target: wanted sensitivity, ppv, dice and a mean"),
         (("--rows", "x.csv", "--target", "ppv=50"), 1, "a mean from 0 to 1, as in sensitivity=0.63; found 'ppv=50'"),
         (("--rows", "x.csv", "--annotation-minutes", "0"), 1, "--annotation-minutes: wanted more than 0; found 0"),
@@ -168,14 +166,14 @@ def test_all_faults_of_a_table_are_said(lesionlab: Lesionlab, tmp_path: Path) ->
     ],
 )
 def test_options_that_contradict_each_other_are_refused(
-    lesionlab: Lesionlab, options: tuple[str, ...], code: int, said: str
+    lesionlab: Lesionlab, options: tuple[str, ...], code: int, message: str
 ) -> None:
     result = lesionlab("analyse", *options)
     assert result.exit_code == code
-    assert said in " ".join(result.output.replace("│", " ").split())
+    assert message in " ".join(result.output.replace("│", " ").split())
 
 
-def test_an_option_that_can_be_read_is_not_blamed_for_another(lesionlab: Lesionlab) -> None:
+def test_only_the_invalid_option_is_named(lesionlab: Lesionlab) -> None:
     options = ("--rows", "x.csv", "--target", "ppv=0.5", "--annotation-minutes", "0")
     output = lesionlab("analyse", *options).output
     assert "--annotation-minutes" in output

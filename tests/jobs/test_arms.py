@@ -1,4 +1,4 @@
-"""Whole studies, small: all arms at two depths, and one study that goes on from a model of another."""
+"""Two small experiments: all arms at two depths, and one that starts from a model of the other."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def spec(**changes: Any) -> ExperimentSpec:
     )
 
 
-def going_on(**changes: Any) -> ExperimentSpec:
-    """A study that starts from one model of the other one, and leaves one patient out."""
+def continued(**changes: Any) -> ExperimentSpec:
+    """An experiment that starts from a model of the first one and leaves one patient out."""
     taken = {"experiment": "arms", "arm": "fine-tuned", "training_size": 2, "fold": 1, "depth": 1}
     return spec(
         name="going-on",
@@ -73,13 +73,13 @@ def going_on(**changes: Any) -> ExperimentSpec:
 
 
 def second_mask_of(mask_ijk: np.ndarray) -> np.ndarray:
-    """What another rater might have drawn: nothing in one half of the head."""
+    """A second rater's mask: nothing in one half of the head."""
     mask_ijk[: mask_ijk.shape[0] // 2] = 0
     return mask_ijk
 
 
-def read_twice(bids: Path, studies: int) -> None:
-    """Give the first studies of the dataset a second rater's masks."""
+def add_second_masks(bids: Path, studies: int) -> None:
+    """Give the first studies of the dataset masks of a second rater."""
     manual, second = bids / "derivatives" / "manual", bids / "derivatives" / "grader2"
     shutil.copytree(manual, second)
     for patient in sorted(second.glob("sub-*"))[studies:]:
@@ -102,14 +102,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for name, plan in plans.items():
         bids = dataset_of(name, plan, folder)
         if name == "arms-ms":
-            read_twice(bids, studies=2)
+            add_second_masks(bids, studies=2)
         preprocess_for(spec(), name, bids, store, exclude_faulty=False, plain=True)
     return store
 
 
 @pytest.fixture(scope="module")
 def plan(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """The study, pretrained and swept."""
+    """The plan of the first experiment, pretrained and swept."""
     cache = tmp_path_factory.mktemp("cache")
     pretrain_sources(spec(), store, cache, plain=True)
     return sweep_experiment(spec(), store, cache, plain=True)
@@ -136,7 +136,7 @@ def test_every_arm_has_its_rows_at_each_depth(store: Store, plan: Plan) -> None:
     }
 
 
-def test_each_depth_has_its_own_default_model_and_a_bare_name_means_the_main_one(store: Store, plan: Plan) -> None:
+def test_each_depth_has_its_own_default_model_and_the_main_depth_is_the_champion(store: Store, plan: Plan) -> None:
     made = [card for card in models(store) if card.name == "arms-glioma"]
     assert sorted(card.architecture.depth for card in made) == [1, 2]
     assert find_model(store, "arms-glioma").architecture.depth == 1
@@ -146,7 +146,7 @@ def test_each_depth_has_its_own_default_model_and_a_bare_name_means_the_main_one
             assert parent.architecture == run.architecture
 
 
-def test_the_second_raters_masks_are_scored_as_if_a_model_had_drawn_them(store: Store, plan: Plan) -> None:
+def test_the_second_raters_masks_are_scored_like_a_models(store: Store, plan: Plan) -> None:
     (run,) = (run for run in plan.runs if run.cell and run.cell.arm == "rater")
     rows = {row.study: row for row in rows_of(store, plan) if row.arm == "rater"}
     for entry in run.test:
@@ -165,7 +165,7 @@ def test_the_second_raters_masks_are_scored_as_if_a_model_had_drawn_them(store: 
     assert not store.exists(keys.RUN_CARD.build(run_id=run.run_id))
 
 
-def test_the_split_lies_in_the_store_under_the_digest_that_the_plan_names(store: Store, plan: Plan) -> None:
+def test_the_split_is_stored_under_the_digest_in_the_plan(store: Store, plan: Plan) -> None:
     (key,) = store.list("splits/arms-ms/")
     split = read_document(store, key, Split)
     assert plan.split == split.id
@@ -173,12 +173,12 @@ def test_the_split_lies_in_the_store_under_the_digest_that_the_plan_names(store:
     assert [tested[fold] for fold in (1, 2)] == [list(subset) for subset in split.subsets]
 
 
-def test_a_model_of_a_finished_study_is_registered_under_its_new_name_and_fine_tuned(
+def test_a_model_of_a_finished_experiment_is_registered_under_its_new_name_and_fine_tuned(
     store: Store, plan: Plan, tmp_path: Path
 ) -> None:
-    (taken,) = pretrain_sources(going_on(), store, tmp_path, plain=True)
+    (taken,) = pretrain_sources(continued(), store, tmp_path, plain=True)
     assert (taken.name, taken.parent.name if taken.parent else None) == ("arms-ft-2", "arms-glioma")
-    further = sweep_experiment(going_on(), store, tmp_path, plain=True)
+    further = sweep_experiment(continued(), store, tmp_path, plain=True)
     assert Counter(row.arm for row in rows_of(store, further)) == {"default": 2, "fine-tuned": 2}
     for run in further.runs:
         assert run.parent is not None
@@ -187,11 +187,13 @@ def test_a_model_of_a_finished_study_is_registered_under_its_new_name_and_fine_t
     assert {tensor.origin for tensor in read_rows(store, [transfers], TensorTransfer)} == {"source"}
 
 
-def test_a_model_of_another_study_is_not_tested_on_what_trained_it(store: Store, plan: Plan, tmp_path: Path) -> None:
+def test_a_model_of_another_experiment_is_not_tested_on_its_training_data(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
     again = {"cohort": "arms-ms", "design": "leave-one-patient-out", "patients": 4}
-    leaking = going_on(target=spec(target=again).target)
+    leaking = continued(target=spec(target=again).target)
     pretrain_sources(leaking, store, tmp_path, plain=True)
-    with pytest.raises(SpecError, match="source arms-ft-2: its training cohort arms-ms shares images or patients"):
+    with pytest.raises(SpecError, match=r"source arms-ft-2: .* cohort arms-ms "):
         resolve_plan(leaking, store)
 
 
@@ -203,13 +205,11 @@ def test_a_model_of_another_study_is_not_tested_on_what_trained_it(store: Store,
     ],
     ids=["several", "none"],
 )
-def test_a_model_that_is_not_told_apart_or_not_there_is_refused(
-    store: Store, plan: Plan, wanted: dict[str, Any], fault: str
-) -> None:
+def test_an_ambiguous_or_missing_model_is_refused(store: Store, plan: Plan, wanted: dict[str, Any], fault: str) -> None:
     with pytest.raises(SpecError, match=fault):
         finished_run(store, TrainedIn(experiment="arms", **wanted))
 
 
-def test_a_study_that_was_never_swept_is_named(store: Store) -> None:
-    with pytest.raises(InputError, match="experiment nobody: no sweep"):
+def test_an_experiment_that_was_never_swept_is_named(store: Store) -> None:
+    with pytest.raises(InputError, match="experiment nobody: "):
         finished_run(store, TrainedIn(experiment="nobody", arm="de-novo", training_size=2, fold=1))

@@ -1,4 +1,4 @@
-"""A simulated cohort in; who is in it and how they were scanned, as the simulation wrote it, out."""
+"""`lesionlab cohort` tabulates the patients and scanners of a simulated cohort as the simulation wrote them."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def told(folder: Path, table: str) -> dict[tuple[str, str], dict[str, str]]:
+def read_table(folder: Path, table: str) -> dict[tuple[str, str], dict[str, str]]:
     with (folder / f"{table}.csv").open() as file:
         return {(row.pop("Characteristic"), row.pop("Value")): row for row in csv.DictReader(file)}
 
 
-def test_the_tables_say_what_sidecars_and_participants_say(
+def test_the_tables_agree_with_sidecars_and_participants(
     lesionlab: Lesionlab, bids: Path, tmp_path: Path, file_store_uri: str
 ) -> None:
     assert lesionlab("preprocess", bids, "--cohort", "sim", "--spacing", 4, "--plain").exit_code == 0
     result = lesionlab("cohort", "sim", "--out", tmp_path / "tables")
     assert result.exit_code == 0, result.output
-    table = told(tmp_path / "tables", "characteristics-by-site")
+    table = read_table(tmp_path / "tables", "characteristics-by-site")
     with (bids / "participants.tsv").open() as file:
         participants = list(csv.DictReader(file, delimiter="\t"))
     women = sum(row["sex"] == "F" for row in participants)
@@ -60,14 +60,14 @@ def test_the_tables_say_what_sidecars_and_participants_say(
     echoes_ms = sorted(1000 * json.loads(path.read_text())["EchoTime"] for path in bids.glob("sub-*/*/*/*_FLAIR.json"))
     assert table["TE (ms)", ""]["all"].endswith(f"({echoes_ms[0]:.0f}–{echoes_ms[-1]:.0f})")
     assert not any(level == "not known" for _, level in table)
-    scanners = told(tmp_path / "tables", "scanners-by-site")
+    scanners = read_table(tmp_path / "tables", "scanners-by-site")
     assert scanners["GE", "Signa HDxt"]["hdxt"] == scanners["Siemens", "Skyra"]["skyra"] == "2 (100%)"
     for name in ("characteristics-by-site", "scanners-by-site"):
         assert (tmp_path / "tables" / f"{name}.md").read_text() in result.output
         assert (tmp_path / "tables" / f"{name}.html").read_text().count("<table>") == 1
 
 
-def test_the_subsets_of_a_study_file_are_columns_once_they_are_drawn(
+def test_the_subsets_of_an_experiment_are_columns_once_they_are_drawn(
     lesionlab: Lesionlab, bids: Path, tmp_path: Path, file_store_uri: str
 ) -> None:
     (tmp_path / "drawn.yaml").write_text(SPEC)
@@ -80,22 +80,22 @@ def test_the_subsets_of_a_study_file_are_columns_once_they_are_drawn(
     result = lesionlab("cohort", "sim", "--spec", tmp_path / "drawn.yaml", "--out", tmp_path / "tables")
     assert result.exit_code == 0, result.output
     assert [len(subset) for subset in split.subsets] == [2, 2]
-    assert told(tmp_path / "tables", "characteristics-train-test")["Studies", ""] == {
+    assert read_table(tmp_path / "tables", "characteristics-train-test")["Studies", ""] == {
         "all": "4",
         "training": "2",
         "testing (subset 1)": "2",
     }
-    assert told(tmp_path / "tables", "scanners-by-subset")["GE", "Signa HDxt"]["all"] == "2 (50%)"
+    assert read_table(tmp_path / "tables", "scanners-by-subset")["GE", "Signa HDxt"]["all"] == "2 (50%)"
 
 
-def test_a_cohort_that_is_not_there_is_said(lesionlab: Lesionlab) -> None:
+def test_a_missing_cohort_is_named(lesionlab: Lesionlab) -> None:
     result = lesionlab("cohort", "nobody")
     assert result.exit_code == 1
     assert "cohort nobody: not in" in result.output
 
 
-def test_a_study_file_on_another_cohort_is_said(lesionlab: Lesionlab, bids: Path) -> None:
+def test_an_experiment_on_another_cohort_is_refused(lesionlab: Lesionlab, bids: Path) -> None:
     lesionlab("preprocess", bids, "--cohort", "sim", "--spacing", 4, "--plain")
     result = lesionlab("cohort", "sim", "--spec", "demo")
     assert result.exit_code == 1
-    assert "it is on cohort demo-ms, not on sim" in result.output
+    assert "its target is cohort demo-ms, not sim" in result.output

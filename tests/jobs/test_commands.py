@@ -1,7 +1,8 @@
-"""The front door teaches: stages in the order of the flow, an example in each, one entry point under two names."""
+"""The help lists the commands in workflow order with examples; `python -m jobs.X` and `lesionlab X` are the same."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.jobs.conftest import Lesionlab
 
-STAGES = [
+COMMANDS = [
     "simulate",
     "verify",
     "preprocess",
@@ -27,22 +28,26 @@ STAGES = [
 ]
 
 
-def test_help_lists_the_stages_in_the_order_of_the_flow(lesionlab: Lesionlab) -> None:
+def test_help_lists_the_commands_in_workflow_order(lesionlab: Lesionlab) -> None:
     shown = lesionlab("--help").output
-    places = [shown.index(f"│ {stage} ") for stage in STAGES]
+    places = [shown.index(f"│ {command} ") for command in COMMANDS]
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_each_stage_has_an_example(lesionlab: Lesionlab, stage: str) -> None:
-    result = lesionlab(stage, "--help")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_an_example(lesionlab: Lesionlab, command: str) -> None:
+    result = lesionlab(command, "--help")
     assert result.exit_code == 0
-    assert f"Example: lesionlab {stage}" in result.output
+    assert f"Example: lesionlab {command}" in result.output
 
 
 def test_a_job_module_is_the_same_entry_point(lesionlab: Lesionlab) -> None:
     as_module = subprocess.run(
-        [sys.executable, "-m", "jobs.plan", "demo"], capture_output=True, text=True, check=True, env={"COLUMNS": "200"}
+        [sys.executable, "-m", "jobs.plan", "demo"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "200"},
     )
     assert as_module.stdout == lesionlab("plan", "demo").output
 

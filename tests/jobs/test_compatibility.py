@@ -1,4 +1,4 @@
-"""A finished experiment outlives the code: a later release, whose documents have more fields, reads and resumes it."""
+"""A finished experiment outlives the code: a later release with more document fields reads and resumes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TINY = Path(__file__).with_name("tiny.yaml")
 
 
 def call(folder: Path, *arguments: str, later: bool) -> str:
-    """Standard output of a command, by this release or by a later one."""
+    """Standard output of a command, run by this release or by a later one."""
     module = "tests.jobs.with_added_fields" if later else "jobs.cli"
     root = Path(__file__).parents[2]
     environment = os.environ | {
@@ -59,11 +59,11 @@ def test_a_later_release_sees_every_run_as_done(folder: Path, store: Store) -> N
     lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
     assert {line["state"] for line in lines} == {"done"}
     assert [line["run_id"] for line in lines] == [run.run_id for run in current_plan(store, "tiny").runs]
-    told = call(folder, "sweep", str(TINY), "--dry-run", later=True)
-    assert f"{len(lines)} of {len(lines)} cells done" in told
+    listed = call(folder, "sweep", str(TINY), "--dry-run", later=True)
+    assert f"{len(lines)} of {len(lines)} cells done" in listed
 
 
-def test_a_later_release_resumes_what_was_left_and_gets_the_same_rows(folder: Path, store: Store) -> None:
+def test_a_later_release_repeats_an_unfinished_run_with_the_same_result(folder: Path, store: Store) -> None:
     run = current_plan(store, "tiny").runs[-1]
     place = {"experiment": "tiny", "run_id": run.run_id}
     lesions = store.get(keys.LESION_ROWS.build(**place))

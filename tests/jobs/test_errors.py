@@ -1,4 +1,4 @@
-"""What a person did wrong is said in one clear message, the exit code is not 0, and nothing is half-written."""
+"""A user error gives one clear message and a non-zero exit code, and leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 
 
-def nothing_was_declared(uri: str) -> bool:
-    """No manifest, no model, no ledger entry, no report: nothing that a later stage would take for whole."""
+def nothing_complete(uri: str) -> bool:
+    """No manifest, model, ledger entry or report: nothing that a later stage would take as complete."""
     return not any(open_store(uri).list(place) for place in ("manifests/", "models/", "ledger/", "reports/"))
 
 
@@ -33,9 +33,9 @@ def test_a_missing_option_is_named(lesionlab: Lesionlab, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "arguments",
     [("preprocess", ".", "--cohort", "My Cohort"), ("analyse", "../demo"), ("evaluate", "a/b", "--model", "m")],
-    ids=["cohort", "study", "climbing"],
+    ids=["cohort", "experiment", "parent folder"],
 )
-def test_a_name_that_is_no_plain_name_is_refused_before_anything_is_done(
+def test_an_invalid_name_is_refused_before_anything_is_done(
     lesionlab: Lesionlab, arguments: tuple[str, ...], file_store_uri: str
 ) -> None:
     result = lesionlab(*arguments)
@@ -55,7 +55,7 @@ def test_a_missing_dataset_is_named(lesionlab: Lesionlab, tmp_path: Path, file_s
     result = lesionlab("preprocess", tmp_path / "nowhere", "--cohort", "ms")
     assert result.exit_code == 1
     assert "nowhere" in result.output
-    assert nothing_was_declared(file_store_uri)
+    assert nothing_complete(file_store_uri)
 
 
 def test_an_empty_dataset_is_refused(lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str) -> None:
@@ -63,7 +63,7 @@ def test_an_empty_dataset_is_refused(lesionlab: Lesionlab, tmp_path: Path, file_
     result = lesionlab("preprocess", dataset, "--cohort", "ms")
     assert result.exit_code == 1
     assert "bids" in result.output
-    assert nothing_was_declared(file_store_uri)
+    assert nothing_complete(file_store_uri)
 
 
 def test_a_study_without_a_mask_and_a_corrupt_image_are_reported_together(
@@ -79,10 +79,10 @@ def test_a_study_without_a_mask_and_a_corrupt_image_are_reported_together(
     assert any("sub-01" in line and "mask" in line for line in errors)
     assert any("sub-02" in line for line in errors)
     assert not any("sub-03" in line for line in errors)
-    assert nothing_was_declared(file_store_uri)
+    assert nothing_complete(file_store_uri)
 
 
-def test_with_exclude_faulty_the_sound_studies_go_on_and_the_others_are_named(
+def test_exclude_faulty_preprocesses_the_valid_studies_and_names_the_others(
     lesionlab: Lesionlab, tmp_path: Path
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
@@ -102,32 +102,32 @@ def test_a_dry_run_writes_nothing(lesionlab: Lesionlab, tmp_path: Path, file_sto
 
 
 @pytest.mark.parametrize("name", ["no-such-study", "no/such/file.yaml"])
-def test_a_study_file_that_does_not_exist_is_named_with_the_built_in_ones(lesionlab: Lesionlab, name: str) -> None:
+def test_a_missing_experiment_file_is_named_with_the_built_in_ones(lesionlab: Lesionlab, name: str) -> None:
     result = lesionlab("plan", name)
     assert result.exit_code == 1
     assert name in result.output
     assert "demo" in result.output
 
 
-def test_every_fault_of_a_study_file_is_reported_with_its_place(lesionlab: Lesionlab, tmp_path: Path) -> None:
-    study = tmp_path / "study.yaml"
-    study.write_text(
+def test_every_fault_of_an_experiment_file_is_reported_with_its_place(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    file = tmp_path / "experiment.yaml"
+    file.write_text(
         "name: s\ntitle: t\ntask: flair-single\ncohorts: {}\ntarget: {cohort: ms, subsets: 1}\n"
         "training_sizes: []\nlerning_rate: 1\n"
     )
-    result = lesionlab("plan", study)
+    result = lesionlab("plan", file)
     assert result.exit_code == 1
     for place in ("target.subsets", "training_sizes", "lerning_rate"):
         assert place in result.output
 
 
-def test_a_sweep_before_preprocessing_says_what_comes_first(lesionlab: Lesionlab) -> None:
+def test_a_sweep_before_preprocessing_names_the_command_to_run_first(lesionlab: Lesionlab) -> None:
     result = lesionlab("sweep", "demo", "--plain")
     assert result.exit_code == 1
     assert "lesionlab preprocess" in result.output
 
 
-def test_an_analysis_without_a_sweep_says_what_comes_first(lesionlab: Lesionlab) -> None:
+def test_an_analysis_without_a_sweep_names_the_command_to_run_first(lesionlab: Lesionlab) -> None:
     result = lesionlab("analyse", "demo")
     assert result.exit_code == 1
     assert "lesionlab sweep" in result.output
@@ -150,7 +150,7 @@ def test_a_prediction_with_an_unknown_model_lists_the_known_ones(lesionlab: Lesi
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", gzip.compress(b"short")], ids=["empty", "text", "short"])
-def test_a_prediction_of_something_that_is_no_image_is_refused(
+def test_predicting_a_file_that_is_not_an_image_is_refused(
     lesionlab: Lesionlab, tmp_path: Path, content: bytes
 ) -> None:
     image = tmp_path / "FLAIR.nii.gz"
@@ -160,13 +160,13 @@ def test_a_prediction_of_something_that_is_no_image_is_refused(
     assert "FLAIR.nii.gz" in result.output
 
 
-def test_a_uri_that_names_no_store_is_refused_with_examples(lesionlab: Lesionlab) -> None:
+def test_an_invalid_store_uri_is_refused_with_examples(lesionlab: Lesionlab) -> None:
     result = lesionlab("models", "--store", "results/here")
     assert result.exit_code == 1
     assert "s3://bucket/prefix" in result.output
 
 
-def test_an_s3_endpoint_that_does_not_answer_is_said_soon(
+def test_an_s3_endpoint_that_does_not_answer_is_reported_quickly(
     lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
@@ -178,7 +178,7 @@ def test_an_s3_endpoint_that_does_not_answer_is_said_soon(
 
 
 @pytest.mark.s3
-def test_wrong_credentials_are_told_apart_from_a_silent_server(
+def test_wrong_credentials_and_a_silent_server_give_different_errors(
     lesionlab: Lesionlab, s3_server: S3Server, s3_store_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")

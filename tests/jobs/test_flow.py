@@ -1,15 +1,18 @@
-"""From nothing to the report by the commands that people type; every door opened with other people's tools."""
+"""From nothing to the report by the commands that users type; other tools can open everything that is written."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -19,16 +22,18 @@ import zarr
 
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
 from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.results import LedgerEntry
 from tests.jobs.conftest import Lesionlab
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
 def rows_without_clock(store: Store) -> list[dict[str, object]]:
-    """Every study row of the store, as pyarrow reads it, less the one column that is a wall time."""
+    """Every study row of the store as pyarrow reads it, without the column of wall times."""
     tables = [pyarrow.parquet.read_table(io.BytesIO(store.get(key))) for key in store.list("results/tiny/studies/")]
     return [row for table in tables for row in table.drop_columns("inference_s").to_pylist()]
 
@@ -41,7 +46,7 @@ def run_tiny(lesionlab: Lesionlab, folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the tiny study has run, in one plain process."""
+    """A folder in which the tiny experiment has run, in one plain process."""
     folder = tmp_path_factory.mktemp("tiny")
     subprocess.run(
         [sys.executable, "-m", "jobs.run", str(TINY), "--plain", "--save-predictions", str(folder / "masks")],
@@ -57,7 +62,7 @@ def store(finished: Path) -> Store:
     return open_store((finished / ".lesionlab" / "store").as_uri())
 
 
-def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_a_model(store: Store) -> None:
+def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_per_model(store: Store) -> None:
     plan = current_plan(store, "tiny")
     assert all(store.exists(keys.LEDGER.build(run_id=run.run_id)) for run in plan.runs)
     rows = rows_without_clock(store)
@@ -66,7 +71,7 @@ def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_a_model(store: 
 
 
 @pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "fresh")])
-def test_every_network_says_where_each_of_its_tensors_comes_from(store: Store, arm: str, origin: str) -> None:
+def test_every_network_has_a_weight_transfer_report(store: Store, arm: str, origin: str) -> None:
     run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == arm)
     transfers = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_TRANSFER.build(run_id=run.run_id))))
     assert set(transfers["origin"].to_pylist()) == {origin}
@@ -88,7 +93,7 @@ def test_plain_zarr_opens_a_study_volume(finished: Path, store: Store) -> None:
     assert group["native_label"].shape == tuple(card["native_grid"]["shape"])
 
 
-def test_predictions_lie_on_the_native_grid_of_their_flair(finished: Path, store: Store) -> None:
+def test_predictions_are_on_the_native_grid_of_their_flair(finished: Path, store: Store) -> None:
     (dataset,) = (finished / ".lesionlab" / "bids").glob("tiny-ms-*")
     run = current_plan(store, "tiny").runs[-1]
     for entry in run.test:
@@ -98,14 +103,14 @@ def test_predictions_lie_on_the_native_grid_of_their_flair(finished: Path, store
         np.testing.assert_allclose(mask.affine, flair.affine, atol=1e-4)
 
 
-def test_the_report_is_one_file_that_asks_for_nothing_outside(finished: Path) -> None:
+def test_the_report_is_one_self_contained_file(finished: Path) -> None:
     page = (finished / ".lesionlab" / "reports" / "tiny" / "report.html").read_text()
     assert "<svg" in page
     assert 'src="http' not in page
     assert "simulated" in page
 
 
-def test_run_again_does_nothing_new_and_says_the_same(finished: Path, store: Store) -> None:
+def test_a_second_run_computes_nothing_and_changes_nothing(finished: Path, store: Store) -> None:
     before = {key: store.get(key) for key in store.list("")}
     again = subprocess.run(
         [sys.executable, "-m", "jobs.run", str(TINY), "--plain"],
@@ -119,7 +124,7 @@ def test_run_again_does_nothing_new_and_says_the_same(finished: Path, store: Sto
     assert {key: store.get(key) for key in store.list("")} == before
 
 
-def test_a_registered_model_segments_an_image_outside_any_study(
+def test_a_registered_model_segments_an_image_outside_any_experiment(
     lesionlab: Lesionlab, finished: Path, store: Store, tmp_path: Path
 ) -> None:
     flair = next((finished / ".lesionlab" / "bids").glob("tiny-ms-*/sub-*/**/*_FLAIR.nii.gz"))
@@ -136,7 +141,7 @@ def test_a_registered_model_is_tested_on_a_whole_cohort(lesionlab: Lesionlab, st
     assert result.output.count("sub-") == 4
 
 
-def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_stay(
+def test_stored_predictions_are_scored_by_other_definitions_and_the_original_rows_are_kept(
     lesionlab: Lesionlab, store: Store, tmp_path: Path
 ) -> None:
     before = {key: store.get(key) for key in store.list("")}
@@ -152,7 +157,7 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_sta
     assert left == {"comparisons.csv", "conclusions.csv", "volumes.csv"}
     assert "ISBI 2015 score" in result.output
     assert {key: store.get(key) for key in before} == before
-    # The paper's definition under another name counts what the runs themselves counted.
+    # The paper's definition under another name gives the counts of the runs themselves.
     again = MetricDefinition(name="renamed")
     runs = [run for run in current_plan(store, "tiny").runs if run.cell]
     rescored = rescored_rows(store, runs, again)
@@ -162,7 +167,7 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_own_rows_sta
     assert len(lesions) == 2 * len(runs)
 
 
-def test_what_was_rescored_once_is_read_not_scored_again(lesionlab: Lesionlab, store: Store) -> None:
+def test_a_rescored_experiment_is_read_not_scored_again(lesionlab: Lesionlab, store: Store) -> None:
     options = ("--definition", "msseg-2", "--store", store.uri)
     first = lesionlab("rescore", "tiny", *options).stdout
     predictions = {key: store.get(key) for key in store.list("runs/") if "/predictions/" in key}
@@ -178,7 +183,78 @@ def test_what_was_rescored_once_is_read_not_scored_again(lesionlab: Lesionlab, s
             store.put(key, data)
 
 
-def test_weights_that_were_altered_stop_the_prediction(
+def runs_of(lesionlab: Lesionlab, store: Store) -> list[dict[str, Any]]:
+    result = lesionlab("runs", "tiny", "--json", "--store", store.uri)
+    assert result.exit_code == 0, result.output
+    return list(json.loads(result.stdout))
+
+
+@pytest.fixture
+def altered(finished: Path, store: Store, tmp_path: Path) -> Store:
+    """A copy of the store: other code, another torch and a GPU made the second run; the last run is not finished."""
+    shutil.copytree(finished / ".lesionlab" / "store", tmp_path / "altered")
+    copy = open_store((tmp_path / "altered").as_uri())
+    _, second, *_, last = (keys.LEDGER.build(run_id=run.run_id) for run in current_plan(store, "tiny").runs)
+    entry = read_document(copy, second, LedgerEntry)
+    made_by = {"code": "0" * 16, "device": "NVIDIA H100", "libraries": entry.libraries | {"torch": "1.0.0"}}
+    write_document(copy, second, entry.model_copy(update=made_by))
+    copy.delete(last)
+    return copy
+
+
+def test_the_run_table_lists_every_run_with_its_ledger_entry(lesionlab: Lesionlab, store: Store) -> None:
+    plan = current_plan(store, "tiny")
+    lines = runs_of(lesionlab, store)
+    assert [line["run_id"] for line in lines] == [run.run_id for run in plan.runs]
+    for line, run in zip(lines, plan.runs, strict=True):
+        entry = read_document(store, keys.LEDGER.build(run_id=run.run_id), LedgerEntry)
+        assert run.cell is not None
+        assert (line["cell"], line["state"], line["executed_for"]) == (run.cell.title(), "done", "tiny")
+        assert {name: line[name] for name in entry.model_dump() if name != "experiment"} == entry.model_dump(
+            mode="json", exclude={"experiment"}
+        )
+
+
+def test_runs_made_alike_are_reported_without_a_difference(lesionlab: Lesionlab, store: Store) -> None:
+    result = lesionlab("runs", "tiny", "--store", store.uri)
+    assert result.exit_code == 0, result.output
+    *table, total = result.output.splitlines()
+    assert total.startswith("5 of 5 runs done, ")
+    assert sum(" done " in line and " cpu " in line for line in table) == 5
+
+
+def test_other_code_another_library_and_another_device_are_reported(lesionlab: Lesionlab, altered: Store) -> None:
+    first, second, *_ = runs_of(lesionlab, altered)
+    output = lesionlab("runs", "tiny", "--store", altered.uri).output
+    reported = [line for line in output.splitlines() if "different" in line]
+    assert reported == [
+        f"made by different {what}: {usual} in 3 runs, {other} in 1 run"
+        for what, usual, other in (
+            ("code", f"{first['lesionlab']} ({first['code']})", f"{second['lesionlab']} ({'0' * 16})"),
+            ("device", "cpu", "NVIDIA H100"),
+            ("torch", first["libraries"]["torch"], "1.0.0"),
+        )
+    ]
+
+
+def test_an_unfinished_run_is_to_do_with_empty_columns(lesionlab: Lesionlab, altered: Store, tmp_path: Path) -> None:
+    *_, last = runs_of(lesionlab, altered)
+    assert {name: value for name, value in last.items() if value is not None} == {
+        "run_id": last["run_id"],
+        "cell": last["cell"],
+        "state": "to do",
+    }
+    output = lesionlab("runs", "tiny", "--csv", tmp_path / "runs.csv", "--store", altered.uri).output
+    assert "4 of 5 runs done, " in output
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        *done, unfinished = csv.DictReader(file)
+    assert set(unfinished) == set(last)
+    assert {name for name, text in unfinished.items() if text} == {"run_id", "cell", "state"}
+    assert {line["state"] for line in done} == {"done"}
+    assert [json.loads(line["libraries"])["torch"] for line in done][1] == "1.0.0"
+
+
+def test_altered_weights_stop_the_prediction(
     lesionlab: Lesionlab, finished: Path, tmp_path: Path, store: Store
 ) -> None:
     altered = open_store((tmp_path / "store").as_uri())
@@ -195,20 +271,20 @@ def test_weights_that_were_altered_stop_the_prediction(
 
 @pytest.mark.slow
 @pytest.mark.s3
-def test_the_same_study_under_ray_on_s3_gives_the_same_rows(
+def test_the_same_experiment_under_ray_on_s3_gives_the_same_rows(
     lesionlab: Lesionlab, s3_store_uri: str, tmp_path: Path, store: Store
 ) -> None:
     output = run_tiny(lesionlab, tmp_path, "--store", s3_store_uri)
     assert "report:" in output
     on_s3 = rows_without_clock(open_store(s3_store_uri))
-    # The default model was trained by two workers there and by one here, so fine-tuned rows differ by rounding.
+    # Two workers trained the default model there and one here, so fine-tuned rows differ by rounding.
     de_novo = [row for row in on_s3 if row["arm"] == "de-novo"]
     assert len(on_s3) == 10
     assert de_novo == [row for row in rows_without_clock(store) if row["arm"] == "de-novo"]
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_rows(tmp_path: Path, store: Store) -> None:
+def test_a_killed_run_resumes_to_the_same_rows(tmp_path: Path, store: Store) -> None:
     command = [sys.executable, "-m", "jobs.run", str(TINY), "--plain"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment)

@@ -1,4 +1,4 @@
-"""A file that a person names for a result is written whole, and is never one of the inputs."""
+"""An output file is written completely or not at all, and is never one of the inputs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jobs.shared.output_file import save_output
 from jobs.shared.report_folder import make_folder
 from lesionlab.errors import InputError
 from tests.jobs.conftest import Lesionlab
-from tests.jobs.test_predict import keep_model
+from tests.jobs.test_predict import register_untrained
 from tests.preprocessing.drawn import SHAPE, draw_dataset, head, image_path, lesions, save
 
 NAMES = ("own name", "detour", "from here", "symlink", "hard link", "linked folder")
 
 
 def named(kind: str, file: Path) -> Path:
-    """A name of this file."""
+    """Another path to this file."""
     other = file.with_name(f"other-{file.name}")
     if kind == "symlink":
         other.symlink_to(file)
@@ -37,11 +37,11 @@ def named(kind: str, file: Path) -> Path:
 
 
 def assert_refused(lesionlab: Lesionlab, file: Path, *arguments: object) -> None:
-    """As an input, before anything else is found wrong; the file is as it was."""
+    """Refused as an input before any other error; the file is unchanged."""
     before = file.read_bytes()
     result = lesionlab(*arguments)
     assert result.exit_code == 1
-    assert "is the input" in result.output
+    assert f"the input {file.parent}" in result.output
     assert "never overwritten" in result.output
     assert result.output.count("error:") == 1
     assert file.read_bytes() == before
@@ -49,7 +49,7 @@ def assert_refused(lesionlab: Lesionlab, file: Path, *arguments: object) -> None
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """The head of a patient."""
+    """A patient's image."""
     return save(tmp_path / "image.nii.gz", head(0))
 
 
@@ -62,17 +62,17 @@ def test_an_image_is_never_overwritten_by_its_own_mask(
     assert_refused(lesionlab, image, "predict", f"flair={image}", "--model", "no-such", "--out", out, *force)
 
 
-def test_an_earlier_mask_is_overwritten_only_by_force(
+def test_an_existing_mask_is_overwritten_only_with_force(
     lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, image: Path
 ) -> None:
-    keep_model(file_store_uri, "flair-single")
+    register_untrained(file_store_uri, "flair-single")
     mask, linked = tmp_path / "mask.nii.gz", tmp_path / "linked.nii.gz"
     mask.write_bytes(b"an earlier mask")
     linked.hardlink_to(mask)
-    command = ("predict", image, "--model", "fresh", "--out", mask)
+    command = ("predict", image, "--model", "untrained", "--out", mask)
     refused = lesionlab(*command)
     assert refused.exit_code == 1
-    assert "mask.nii.gz: exists already" in refused.output
+    assert "--force" in refused.output
     assert mask.read_bytes() == b"an earlier mask"
     forced = lesionlab(*command, "--force")
     assert forced.exit_code == 0, forced.output
@@ -103,7 +103,7 @@ def test_verdicts_overwrite_no_file_of_the_dataset(
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A table of paths to one study, which has a sidecar."""
+    """A table of paths to one study with a sidecar."""
     for name, voxels in (("flair", head(0)), ("mask", lesions())):
         save(tmp_path / "a" / f"{name}.nii.gz", voxels)
     (tmp_path / "a" / "flair.json").write_text("{}")
@@ -112,7 +112,7 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("which", ["studies.csv", "a/flair.nii.gz", "a/flair.json", "a/mask.nii.gz"])
-def test_verdicts_overwrite_neither_a_table_of_paths_nor_what_it_names(
+def test_verdicts_overwrite_neither_a_table_of_paths_nor_the_files_it_names(
     lesionlab: Lesionlab, table: Path, which: str
 ) -> None:
     file = table.parent / which
@@ -127,7 +127,7 @@ def test_verdicts_may_be_written_again_beside_a_table_of_paths(lesionlab: Lesion
     assert verdicts.read_text().startswith("study,")
 
 
-def test_the_tables_of_a_report_do_not_overwrite_the_table_that_is_analysed(tmp_path: Path) -> None:
+def test_the_tables_of_a_report_do_not_overwrite_the_analysed_table(tmp_path: Path) -> None:
     (tables := tmp_path / "report" / "tables").mkdir(parents=True)
     (rows := tables / "studies.csv").touch()
     (linked := tmp_path / "linked.csv").symlink_to(rows)
@@ -138,10 +138,10 @@ def test_the_tables_of_a_report_do_not_overwrite_the_table_that_is_analysed(tmp_
     make_folder(tables, rows)
 
 
-def test_a_write_that_fails_half_way_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     (file := tmp_path / "lesions.csv").write_text("of last week")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # as on a full disk: the write begins and stops
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # as on a full disk: the write starts and fails
     try:
         for name in ("lesions.csv", "new.csv"):
             with pytest.raises(InputError, match=f"{name}: cannot be written"):
@@ -163,7 +163,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_who_may_read_a_result_is_as_the_persons_umask_says(tmp_path: Path) -> None:
+def test_file_permissions_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         save_output("--csv", tmp_path / "lesions.csv", b"")

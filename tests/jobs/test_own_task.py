@@ -1,4 +1,4 @@
-"""A task that a site writes itself goes the whole way by value: no name is looked up, and no code is changed."""
+"""A task that a site defines in YAML works in every command without new code; documents contain it in full."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ EXPERIMENT: dict[str, Any] = {
 
 
 def scans(gain: float) -> dict[str, Any]:
-    """A patient of a scanner's gain: FLAIR upright, and a T2 on thick oblique slices, the patient having moved."""
+    """A patient's images at a scanner gain: an upright FLAIR, and a T2 on thick oblique slices after motion."""
     flair, t2 = scan(THREE_MM, np.eye(4), NEW_MM, gain), scan(SLICES, MOVED, NEW_MM, gain + 0.05)
     return {"FLAIR": flair, "acq-fs_T2w": t2, "acq-3d_T2w": scan(THREE_MM, np.eye(4), (), gain + 0.1)}
 
 
 def draw(root: Path, *gains: float) -> Path:
-    """A BIDS dataset with two kinds of T2 images, of which the task reads one."""
+    """A BIDS dataset with two kinds of T2 images; the task reads one of them."""
     root.mkdir()
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Drawn", "BIDSVersion": "1.10.0"}))
     for number, gain in enumerate(gains, start=1):
@@ -78,7 +78,7 @@ def written(path: Path, content: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a store, in which the experiment went from scans to the report, one command after the other."""
+    """A folder with a store in which the experiment ran from scans to the report, command by command."""
     folder = tmp_path_factory.mktemp("own")
     ours, theirs = draw(folder / "ours", 1.0, 1.3), draw(folder / "theirs", 1.6)
     task, experiment = written(folder / "task.yaml", TASK), written(folder / "own.yaml", EXPERIMENT)
@@ -96,21 +96,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_the_file_and_the_experiment_mean_one_task_and_documents_hold_it_whole(finished: Path) -> None:
+def test_file_and_experiment_give_the_same_task_and_documents_contain_it_in_full(finished: Path) -> None:
     store, wanted = open_store((finished / "store").as_uri()), Task.model_validate(TASK)
     assert current_manifest(store, "ours").task == current_manifest(store, "theirs").task == wanted
     card = find_model(store, "theirs")
     assert (card.task, card.channels) == (wanted, ("flair", "t2"))
 
 
-def test_rows_carry_its_name(finished: Path) -> None:
+def test_result_rows_have_the_tasks_name(finished: Path) -> None:
     files = (finished / "store" / "results" / "own" / "studies").glob("*.parquet")
     named = [row["task"] for file in files for row in pyarrow.parquet.read_table(file).to_pylist()]
     assert set(named) == {"flair-t2-edema"}
     assert len(named) == 2 + 2 + 1  # fine-tuned and de novo in two folds, the default model on subset 1
 
 
-def test_its_table_has_a_plain_title_and_no_number_of_the_paper(finished: Path) -> None:
+def test_its_table_has_a_plain_title_without_a_table_number_of_the_paper(finished: Path) -> None:
     tables = {path.stem: path for path in (finished / "report" / "tables").glob("*.md")}
     assert not [name for name in tables if name.startswith("table-") and name != "table-performance-theirs"]
     title, *_ = tables["table-performance-theirs"].read_text().splitlines()
@@ -165,7 +165,7 @@ def refused(result: Result) -> str:
 
 @pytest.mark.parametrize("fault", FAULTY)
 @pytest.mark.parametrize("command", ["preprocess", "verify"])
-def test_a_faulty_task_file_is_refused_before_anything_is_read(
+def test_a_faulty_task_file_is_refused_before_the_dataset_is_read(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, command: str, fault: str
 ) -> None:
     content, words = FAULTY[fault]
@@ -176,28 +176,28 @@ def test_a_faulty_task_file_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTY if name not in ("a list",)])
-def test_an_experiment_file_tells_the_same_faults_of_its_task(lesionlab: Lesionlab, tmp_path: Path, fault: str) -> None:
+def test_an_experiment_file_reports_the_same_faults_of_its_task(
+    lesionlab: Lesionlab, tmp_path: Path, fault: str
+) -> None:
     content, words = FAULTY[fault]
     experiment = written(tmp_path / "own.yaml", EXPERIMENT | {"task": content})
     assert words in refused(lesionlab("plan", experiment))
 
 
-def test_a_task_that_is_neither_known_nor_a_file_is_told_the_known_ones(lesionlab: Lesionlab, tmp_path: Path) -> None:
-    told = refused(lesionlab("verify", tmp_path, "--task", "flair"))
-    assert f"wanted one of {', '.join(TASKS)}; found 'flair'" in told
-    told = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"task": "flair"})))
-    assert "task: wanted one of flair-single" in told
-    assert "found 'flair'; or write the task in full" in told
+def test_an_unknown_task_is_refused_and_the_built_in_tasks_are_listed(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    message = refused(lesionlab("verify", tmp_path, "--task", "flair"))
+    assert f"wanted one of {', '.join(TASKS)}; found 'flair'; or give a YAML file" in message
+    message = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"task": "flair"})))
+    assert "task: wanted one of flair-single" in message
+    assert "found 'flair'; or write the task in full" in message
     assert "cannot be read" in refused(lesionlab("verify", tmp_path, "--task", tmp_path / "gone.yaml"))
 
 
-def test_a_source_may_have_a_task_of_its_own_but_not_under_the_experiments_name(
-    lesionlab: Lesionlab, tmp_path: Path
-) -> None:
+def test_a_source_may_have_its_own_task_but_not_under_the_same_name(lesionlab: Lesionlab, tmp_path: Path) -> None:
     other = TASK | {"label": "lesion"}
     source = {"model": "theirs", "cohort": "theirs", "task": other}
-    told = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]})))
-    assert f"task flair-t2-edema@{Task.model_validate(other).version()} is not the study's flair-t2-edema@" in told
+    message = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]})))
+    assert f"task flair-t2-edema@{Task.model_validate(other).version()} is not the study's flair-t2-edema@" in message
     source["task"] = other | {"name": "flair-t2-lesions"}
     result = lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]}))
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""The built-in study files are the paper's designs: 264 trainings, resolved against manifests without a voxel."""
+"""The built-in experiment files are the paper's designs: 264 trainings, planned from manifests without voxels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from storage_schemas.models import InferenceConfig, ModelCard
 from tests.experiments.drawn import entry, manifest
 
 PAPER = {"wahlig2023-flair-single": (180, 60), "wahlig2023-flair-new": (60, 60), "wahlig2023-enhancing": (24, 40)}
-"""Trainings, and studies of the target."""
+"""Number of trainings, number of target studies."""
 
 
 def resolved(spec: ExperimentSpec, target: Manifest) -> Plan:
-    """Planned as if every source were registered at every depth of the study."""
+    """The plan if every source were registered at every depth of the experiment."""
     parents = {
         (source.model, depth): SourceModel(
             ModelCard(
@@ -47,12 +47,12 @@ def resolved(spec: ExperimentSpec, target: Manifest) -> Plan:
 
 
 def target_of(spec: ExperimentSpec, studies: int) -> Manifest:
-    """So many patients, ten of them read twice."""
+    """`studies` patients, ten of them with a second rater's mask."""
     entries = (entry(number, second_rater=number < 10) for number in range(studies))
     return manifest(*entries, cohort=spec.target.cohort, task=spec.task)
 
 
-def test_the_three_tasks_are_264_trainings_with_ids_of_their_own() -> None:
+def test_the_three_tasks_have_264_trainings_with_distinct_ids() -> None:
     plans = [resolved(spec := load_spec(name), target_of(spec, studies)) for name, (_, studies) in PAPER.items()]
     trained = [run.run_id for plan in plans for run in plan.runs if run.train]
     assert len(trained) == len(set(trained)) == 180 + 60 + 24 == 264
@@ -104,7 +104,7 @@ def test_the_isbi_design_fine_tunes_six_models_for_each_of_five_patients() -> No
     assert set(direct.values()) == {1}
 
 
-def test_each_source_of_the_isbi_design_means_one_cell_of_the_flair_study() -> None:
+def test_each_source_of_the_isbi_design_names_one_cell_of_the_flair_experiment() -> None:
     there = cells(load_spec("wahlig2023-flair-single"))
     meant = [
         [cell.title() for cell in there if source.trained_in and source.trained_in.means(cell)]
@@ -122,7 +122,7 @@ def test_each_source_of_the_isbi_design_means_one_cell_of_the_flair_study() -> N
     ("name", "studies"),
     [("wahlig2023-flair-single", 293 + 34), ("wahlig2023-flair-new", 198), ("wahlig2023-enhancing", 463)],
 )
-def test_default_models_come_from_cohorts_as_large_as_the_papers_at_each_depth(name: str, studies: int) -> None:
+def test_default_models_are_pretrained_on_cohorts_of_the_papers_size_at_each_depth(name: str, studies: int) -> None:
     spec = load_spec(name)
     (source,) = spec.sources
     cohort = spec.cohorts[source.cohort or ""].simulate

@@ -1,4 +1,4 @@
-"""The printed design: what all share said once, no word broken on a narrow screen, models called what they are."""
+"""The printed design states shared settings once, breaks no word on a narrow screen and names models correctly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ freezings: [null, {part: encoder, epochs: 5}]
 
 
 def table_of(output: str) -> list[str]:
-    """The lines between the heading's rule and the picture of the rotation."""
+    """The lines between the table's header and the drawing of the rotation."""
     lines = output.splitlines()
     rule = next(place for place, line in enumerate(lines) if "───" in line)
     return lines[rule + 1 : next(place for place, line in enumerate(lines) if "N = 10" in line)]
@@ -46,7 +46,7 @@ def test_no_word_is_broken_on_a_narrow_screen(narrow: Lesionlab, tmp_path: Path)
     assert max(map(len, lines)) <= 80
 
 
-def test_what_all_share_is_said_once_and_has_no_column(narrow: Lesionlab, tmp_path: Path) -> None:
+def test_a_shared_setting_is_printed_once_and_has_no_column(narrow: Lesionlab, tmp_path: Path) -> None:
     shared = EVERY_AXIS.replace("[1.0e-5, 1.0e-4], de-novo: [1.0e-4, 1.0e-3]", "[1.0e-5]")
     shared = shared.replace("[{epochs: 30}, {steps: 2000}]", "[{steps: 2000}]")
     file = tmp_path / "shared.yaml"
@@ -76,23 +76,23 @@ def test_losses_are_a_column_like_any_other_axis(narrow: Lesionlab, tmp_path: Pa
     ]
 
 
-def test_models_that_an_ms_study_trained_are_not_called_default_models(narrow: Lesionlab) -> None:
+def test_models_trained_by_another_experiment_are_not_called_default_models(narrow: Lesionlab) -> None:
     output = narrow("plan", "wahlig2023-isbi").output
     assert "default model" not in output
-    assert "flair-single-dn-10 as it is" in output
+    assert "flair-single-dn-10, not fine-tuned" in output
     assert "flair-single-dn-10: de novo in wahlig2023-flair-single, training size 10, depth 4, fold 1\n" in output
     assert max(map(len, output.splitlines()[1:])) <= 100
 
 
-def test_repeats_and_the_default_models_to_be_trained_first_are_told(narrow: Lesionlab, tmp_path: Path) -> None:
+def test_repeats_and_default_models_to_pretrain_are_listed(narrow: Lesionlab, tmp_path: Path) -> None:
     file = tmp_path / "wide.yaml"
     file.write_text(EVERY_AXIS + "seeds: [1, 2, 3]\n")
     lines = narrow("plan", file).output.splitlines()
-    assert "seeds: 1, 2, 3; each training is repeated 3 times" in lines
-    assert lines[-2] == "default models to pretrain if not yet registered: mixed-flair, metastases at depths 3, 4"
+    assert any(line.startswith("seeds: 1, 2, 3;") and "3 times" in line for line in lines)
+    assert lines[-2].endswith(": mixed-flair, metastases at depths 3, 4")
 
 
-def test_a_figure_that_cannot_be_written_is_one_message(lesionlab: Lesionlab, tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_written_gives_one_message(lesionlab: Lesionlab, tmp_path: Path) -> None:
     result = lesionlab("plan", "demo", "--figure", tmp_path / "nowhere" / "x.png")
     assert result.exit_code == 1
     assert "cannot be written" in result.output

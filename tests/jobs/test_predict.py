@@ -1,4 +1,4 @@
-"""One's own images by role in, wherever each of them lies; a mask on the native image's grid out."""
+"""`lesionlab predict` segments images given by role, on any grids, with a mask on the native image's grid."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ from tests.preprocessing.pairs import gadolinium
 VERSION = "0123456789abcdef"
 
 
-def keep_model(store_uri: str, task: str) -> None:
-    """A network that nobody trained, under the name `fresh`."""
+def register_untrained(store_uri: str, task: str) -> None:
+    """Register an untrained network under the name `untrained`."""
     store, channels = open_store(store_uri), TASKS[task].channel_names
     architecture = Architecture(depth=1, base_channels=2)
     weights = weights_bytes(build_unet(architecture, channels=len(channels), seed=0))
     card = ModelCard(
-        name="fresh",
+        name="untrained",
         version=VERSION,
         task=TASKS[task],
         architecture=architecture,
@@ -41,14 +41,14 @@ def keep_model(store_uri: str, task: str) -> None:
         cohort="none",
         training_studies=1,
     )
-    store.put(keys.MODEL_WEIGHTS.build(name="fresh", version=VERSION), weights)
-    create_document(store, keys.MODEL_CARD.build(name="fresh", version=VERSION), card)
-    move_pointer(store, keys.CHAMPION.build(name="fresh"), VERSION)
+    store.put(keys.MODEL_WEIGHTS.build(name="untrained", version=VERSION), weights)
+    create_document(store, keys.MODEL_CARD.build(name="untrained", version=VERSION), card)
+    move_pointer(store, keys.CHAMPION.build(name="untrained"), VERSION)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> dict[str, Path]:
-    """Before and after gadolinium; the patient moved between, and the grids differ."""
+    """Images before and after gadolinium; the patient moved in between, and the grids differ."""
     paths = {role: tmp_path / f"{role}.nii.gz" for role in gadolinium()}
     for role, image in gadolinium().items():
         write_volume(paths[role], image)
@@ -58,11 +58,11 @@ def images(tmp_path: Path) -> dict[str, Path]:
 def test_images_by_role_in_any_order_give_one_mask_on_the_native_grid(
     lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
 ) -> None:
-    keep_model(file_store_uri, "enhancing")
+    register_untrained(file_store_uri, "enhancing")
     named = [f"{role}={path}" for role, path in images.items()]
     masks = [tmp_path / "one.nii.gz", tmp_path / "other.nii.gz"]
     for out, arguments in zip(masks, (named, named[::-1]), strict=True):
-        result = lesionlab("predict", *arguments, "--model", "fresh", "--out", out)
+        result = lesionlab("predict", *arguments, "--model", "untrained", "--out", out)
         assert result.exit_code == 0, result.output
     mask = nib.load(masks[0])
     assert mask.shape == THREE_MM.shape
@@ -70,24 +70,24 @@ def test_images_by_role_in_any_order_give_one_mask_on_the_native_grid(
     assert masks[0].read_bytes() == masks[1].read_bytes()
 
 
-def test_images_that_do_not_show_one_head_are_refused_with_the_reason(
+def test_images_of_different_heads_are_refused_with_the_correlation(
     lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
 ) -> None:
-    keep_model(file_store_uri, "enhancing")
+    register_untrained(file_store_uri, "enhancing")
     noise = np.random.default_rng(0).uniform(0, 900, THREE_MM.shape).astype(np.float32)
     write_volume(images["before"], Volume(noise, np.array(THREE_MM.affine)))
     named = [f"{role}={path}" for role, path in images.items()]
-    result = lesionlab("predict", *named, "--model", "fresh", "--out", tmp_path / "mask.nii.gz")
+    result = lesionlab("predict", *named, "--model", "untrained", "--out", tmp_path / "mask.nii.gz")
     assert result.exit_code == 1
-    assert "before: wanted edges that correlate with those of after" in result.output
+    assert "before: wanted an edge correlation with after of at least 0.75" in result.output
     assert not (tmp_path / "mask.nii.gz").exists()
 
 
-def test_images_without_their_role_are_refused_with_the_roles_that_are_wanted(
+def test_images_without_roles_are_refused_and_the_roles_are_named(
     lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
 ) -> None:
-    keep_model(file_store_uri, "enhancing")
-    result = lesionlab("predict", *images.values(), "--model", "fresh", "--out", tmp_path / "mask.nii.gz")
+    register_untrained(file_store_uri, "enhancing")
+    result = lesionlab("predict", *images.values(), "--model", "untrained", "--out", tmp_path / "mask.nii.gz")
     assert result.exit_code == 1
     assert "an image without a role: task enhancing wants before=IMAGE after=IMAGE" in result.output
 
@@ -102,22 +102,22 @@ def test_images_without_their_role_are_refused_with_the_roles_that_are_wanted(
     ],
     ids=["missing", "twice", "misspelt", "bare"],
 )
-def test_every_fault_of_the_roles_is_told_at_once(roles: list[str], faults: list[str]) -> None:
+def test_all_faults_of_the_roles_are_reported_together(roles: list[str], faults: list[str]) -> None:
     image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
     with pytest.raises(InputError) as refusal:
         images_by_role([(role, image) for role in roles], TASKS["flair-new"])
     assert len(refusal.value.args) == len(faults)
-    assert all(told.startswith(fault) for told, fault in zip(refusal.value.args, faults, strict=True))
+    assert all(message.startswith(fault) for message, fault in zip(refusal.value.args, faults, strict=True))
 
 
-def test_a_single_image_needs_no_role_but_may_have_it() -> None:
+def test_a_single_image_needs_no_role_but_may_have_one() -> None:
     image = Volume(np.zeros((3, 3, 3), np.float32), np.eye(4))
     assert images_by_role([("", image)], TASKS["flair-single"]) == images_by_role(
         [("flair", image)], TASKS["flair-single"]
     )
 
 
-def test_a_file_whose_name_holds_an_equals_sign_is_still_a_file(tmp_path: Path) -> None:
+def test_a_file_name_may_contain_an_equals_sign(tmp_path: Path) -> None:
     odd = tmp_path / "te=120.nii.gz"
     odd.touch()
     assert role_and_path(str(odd)) == ("", odd)

@@ -1,4 +1,4 @@
-"""Ingestion as people run it: summary, resumption after whatever stopped it, and the same bytes however it ran."""
+"""`lesionlab preprocess` prints a summary, resumes after any stop, and gives the same bytes however it runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def verdicts(store: Store) -> int:
 
 
 def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
-    """The command, stopped by nobody yet, once it has finished a few studies."""
+    """The running command, after it has finished a few studies."""
     command = [sys.executable, "-m", "jobs.preprocess", str(dataset), "--cohort", "ms", "--store", uri, "--plain"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -51,25 +51,25 @@ def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_stopped_in_the_middle_and_run_again_leaves_the_same_bytes_as_undisturbed(
+def test_a_stopped_command_run_again_gives_the_same_bytes_as_an_undisturbed_one(
     lesionlab: Lesionlab, tmp_path: Path, stop: signal.Signals
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", *FORTY)
     stopped, undisturbed = ((tmp_path / name).as_uri() for name in ("stopped", "undisturbed"))
     process = started(dataset, stopped)
     process.send_signal(stop)
-    _, told = process.communicate()
+    _, printed = process.communicate()
     assert verdicts(open_store(stopped)) < len(FORTY)
     assert open_store(stopped).list("manifests") == []
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert "run the same command again" in told
+        assert "run the same command again" in printed
     for uri in (stopped, undisturbed):
         assert lesionlab("preprocess", dataset, "--cohort", "ms", "--store", uri, "--plain").exit_code == 0
     assert contents(stopped) == contents(undisturbed)
 
 
-def test_the_summary_counts_verdicts_and_says_where_the_tables_lie(
+def test_the_summary_counts_verdicts_and_names_the_tables(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
@@ -81,7 +81,7 @@ def test_the_summary_counts_verdicts_and_says_where_the_tables_lie(
     assert all(open_store(file_store_uri).exists(table) for table in tables)
 
 
-def test_a_name_that_reads_like_a_patients_is_refused_and_not_repeated_unless_hashed(
+def test_a_study_name_like_a_patients_name_is_refused_unless_hashed_and_never_printed(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", "sub-Smith", "sub-02")
@@ -97,7 +97,7 @@ def test_a_name_that_reads_like_a_patients_is_refused_and_not_repeated_unless_ha
     assert all(re.fullmatch(r"sub-[0-9a-f]{12}", name) for name in names)
 
 
-def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Lesionlab, tmp_path: Path) -> None:
+def test_a_column_of_patient_names_is_refused_or_with_scrub_reported(lesionlab: Lesionlab, tmp_path: Path) -> None:
     dataset = draw_dataset(tmp_path / "bids", "sub-01")
     (dataset / "participants.tsv").write_text("participant_id\tpatient_name\nsub-01\tJohn Smith\n")
     refused = lesionlab("preprocess", dataset, "--cohort", "ms")
@@ -110,7 +110,7 @@ def test_a_column_of_names_is_refused_and_scrubbed_it_is_reported(lesionlab: Les
 
 
 @pytest.mark.slow
-def test_studies_in_parallel_leave_the_same_bytes_as_one_after_the_other(tmp_path: Path) -> None:
+def test_parallel_and_sequential_preprocessing_give_the_same_bytes(tmp_path: Path) -> None:
     dataset = draw_dataset(tmp_path / "bids", *TEN)
     image_path(dataset, "sub-03").write_bytes(image_path(dataset, "sub-03").read_bytes()[:200])
     recipe = Recipe(TASKS["flair-single"], 1.0, scrub=False)

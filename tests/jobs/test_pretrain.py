@@ -1,4 +1,4 @@
-"""Default models of each task come from simulated cohorts or from given ones, and are registered with their cards."""
+"""Default models of each task are trained on simulated or given cohorts and registered with their cards."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COHORTS: dict[str, dict[str, Any]] = {
 }
 
 
-def study_file(folder: Path, task: str, simulate: dict[str, Any] | None) -> Path:
-    """A study whose target nobody has: pretraining does not ask for it."""
-    study = {
+def experiment_file(folder: Path, task: str, simulate: dict[str, Any] | None) -> Path:
+    """An experiment without target data, which pretraining does not need."""
+    content = {
         "name": "small",
         "title": f"a default model for {task}",
         "task": task,
@@ -37,16 +37,16 @@ def study_file(folder: Path, task: str, simulate: dict[str, Any] | None) -> Path
         "training": {"patch_voxels": 16, "patches_per_study": 2, "augmentations": 1, "epochs": 1, "batch_size": 2},
         "inference": {"step_voxels": 16},
     }
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(study))
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
 @pytest.mark.parametrize("task", COHORTS)
-def test_a_default_model_of_each_task_from_a_simulated_cohort(
+def test_a_default_model_of_each_task_is_trained_on_a_simulated_cohort(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, task: str
 ) -> None:
-    spec = study_file(tmp_path, task, COHORTS[task] | {"seed": 1, "spacing_mm": 4.0})
+    spec = experiment_file(tmp_path, task, COHORTS[task] | {"seed": 1, "spacing_mm": 4.0})
     result = lesionlab("pretrain", spec, "--plain", "--work", tmp_path / "work")
     assert result.exit_code == 0, result.output
     (card,) = models(open_store(file_store_uri))
@@ -55,16 +55,16 @@ def test_a_default_model_of_each_task_from_a_simulated_cohort(
     assert f"registered elsewhere@{card.version}: depth 1" in result.output
 
 
-def test_a_given_cohort_stands_in_for_the_simulated_one_and_is_asked_for_where_there_is_none(
+def test_a_given_cohort_replaces_a_simulated_one_and_is_required_if_there_is_none(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str
 ) -> None:
-    spec = study_file(tmp_path, "flair-single", None)
+    spec = experiment_file(tmp_path, "flair-single", None)
     result = lesionlab("pretrain", spec, "--plain")
     assert result.exit_code == 1
     assert "give --bids elsewhere=PATH" in result.output
 
     simulate_cohort(CohortPlan(pathology="glioma", studies=2, seed=5, spacing_mm=4.0), tmp_path / "own")
-    for options in (["--bids", f"elsewhere={tmp_path / 'own'}"], []):  # the second time it is in the store
+    for options in (["--bids", f"elsewhere={tmp_path / 'own'}"], []):  # the second time it is already in the store
         result = lesionlab("pretrain", spec, "--plain", *options)
         assert result.exit_code == 0, result.output
     (card,) = models(open_store(file_store_uri))

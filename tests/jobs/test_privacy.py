@@ -1,4 +1,4 @@
-"""Identifiers planted in every place of a dataset; nothing of them in the store, nor in what is printed or logged."""
+"""Identifiers planted in every place of a dataset never reach the store, the output or the logs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ REFUSED = {
     "sub-05": "FLAIR sidecar key PatientName",
     "sub-06": "FLAIR sidecar key global.const.ImageComments",
 }
-"""What each study holds that keeps it out; sub-01 holds what cannot be recognised, sub-07 what need not."""
+"""Where each refused study has its identifier; sub-01 has unrecognisable ones, sub-07 a harmless one."""
 
 
 def plant(root: Path) -> Path:
-    """A dataset with the name in every place, but for participants.tsv's columns."""
+    """A dataset with the name in every place except the columns of participants.tsv."""
     draw_dataset(root, "sub-01", *REFUSED, "sub-07", "sub-08", f"sub-{NAME}")
     unrecognisable = {"Note": NAME, "Manufacturer": NAME, "ManufacturersModelName": NAME, "MRAcquisitionType": NAME}
     write_sidecar(root, "sub-01", unrecognisable)
@@ -69,7 +69,7 @@ def write_sidecar(root: Path, study: str, content: dict[str, object]) -> None:
 
 
 def everything_in(store: Store) -> bytes:
-    """Every key and every object, as it lies there and decoded."""
+    """Every key and every object, raw and decoded."""
     parts = []
     for key in store.list(""):
         data = store.get(key)
@@ -89,7 +89,7 @@ def is_nowhere(word: str, store_uri: str, printed: str, logged: str) -> bool:
     return word.upper().encode() not in stored and word.upper() not in (printed + logged).upper()
 
 
-def test_what_is_recognised_is_refused_with_its_place_and_nothing_is_left_of_it(
+def test_recognised_identifiers_are_refused_with_their_place_and_leave_no_trace(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -104,7 +104,7 @@ def test_what_is_recognised_is_refused_with_its_place_and_nothing_is_left_of_it(
     assert is_nowhere(str(root), file_store_uri, result.output, caplog.text)
 
 
-def test_scrubbing_brings_the_studies_in_and_leaves_the_identifiers_behind(
+def test_scrub_accepts_the_studies_and_drops_the_identifiers(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -125,7 +125,7 @@ def test_scrubbing_brings_the_studies_in_and_leaves_the_identifiers_behind(
     assert is_nowhere(NAME, file_store_uri, refused.output + scrubbed.output, caplog.text)
 
 
-def test_hashed_names_stand_in_for_labels_everywhere(
+def test_hashed_names_replace_labels_everywhere(
     lesionlab: Lesionlab,
     tmp_path: Path,
     file_store_uri: str,
@@ -150,7 +150,7 @@ def test_hashed_names_stand_in_for_labels_everywhere(
         assert is_nowhere(word, file_store_uri, result.output, caplog.text), word
 
 
-def test_names_of_files_that_only_a_table_knows_stay_outside(
+def test_file_names_in_a_table_are_never_stored_or_printed(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -170,10 +170,10 @@ def test_names_of_files_that_only_a_table_knows_stay_outside(
     assert is_nowhere(NAME, file_store_uri, result.output, caplog.text)
 
 
-def test_verify_repeats_no_identifier(lesionlab: Lesionlab, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_verify_prints_no_identifier(lesionlab: Lesionlab, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = plant(tmp_path / "bids")
     result = lesionlab("verify", root, "--plain", "--json", tmp_path / "v.json", "--csv", tmp_path / "v.csv")
     assert result.exit_code == 1
-    told = result.output + caplog.text + (tmp_path / "v.json").read_text() + (tmp_path / "v.csv").read_text()
-    assert "PatientName" in told
-    assert NAME.lower() not in told.lower()
+    printed = result.output + caplog.text + (tmp_path / "v.json").read_text() + (tmp_path / "v.csv").read_text()
+    assert "PatientName" in printed
+    assert NAME.lower() not in printed.lower()

@@ -1,4 +1,4 @@
-"""The folder that a report is saved to: what an earlier report left goes, what is a person's own stays."""
+"""Saving a report removes the stale files of an earlier report and keeps the user's files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_an_earlier_report_left_goes(tmp_path: Path) -> None:
+def test_stale_files_of_an_earlier_report_are_removed(tmp_path: Path) -> None:
     save_files(FIRST, tmp_path)
     save_files(SECOND, tmp_path)
     assert names(tmp_path) == {*SECOND, SUMS}
     assert (tmp_path / "tables/a.csv").read_bytes() == b"b"
 
 
-def test_files_of_others_stay_also_where_they_lie_among_ours(tmp_path: Path) -> None:
+def test_other_files_are_kept_even_among_the_reports_files(tmp_path: Path) -> None:
     save_files(FIRST, tmp_path)
     for name in ("notes.txt", "tables/mine.csv"):
         (tmp_path / name).write_text("mine")
@@ -33,27 +33,27 @@ def test_files_of_others_stay_also_where_they_lie_among_ours(tmp_path: Path) -> 
     assert names(tmp_path) == {*SECOND, SUMS, "notes.txt", "tables/mine.csv"}
 
 
-def test_what_a_person_changed_is_a_persons_own(tmp_path: Path) -> None:
+def test_a_file_that_the_user_changed_is_kept(tmp_path: Path) -> None:
     save_files(FIRST, tmp_path)
     (tmp_path / "studies/sub-1.html").write_text("with my notes")
     save_files(SECOND, tmp_path)
     assert (tmp_path / "studies/sub-1.html").read_text() == "with my notes"
 
 
-def test_a_list_cannot_name_files_outside_the_folder(tmp_path: Path) -> None:
+def test_the_list_never_removes_files_outside_the_folder(tmp_path: Path) -> None:
     outside, folder = tmp_path / "outside.txt", tmp_path / "report"
     save_files({"../outside.txt": b"x"} | FIRST, folder)
     save_files(SECOND, folder)
     assert outside.read_bytes() == b"x"
 
 
-def test_the_list_is_one_that_sha256sum_reads(tmp_path: Path) -> None:
+def test_sha256sum_can_check_the_list(tmp_path: Path) -> None:
     save_files(FIRST, tmp_path)
     subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_a_place_that_cannot_be_a_folder_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a person's own")
+def test_a_path_that_cannot_be_a_folder_is_refused_before_computing(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a user's file")
     with pytest.raises(InputError, match="taken: wanted a folder"):
         make_folder(tmp_path / "taken")
-    assert (tmp_path / "taken").read_text() == "a person's own"
+    assert (tmp_path / "taken").read_text() == "a user's file"

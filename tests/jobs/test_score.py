@@ -1,4 +1,4 @@
-"""Two mask files in; what `lesionlab score` says of them, as table, as JSON and as CSV; and what it refuses."""
+"""`lesionlab score` scores two mask files as table, JSON and CSV, and refuses what it cannot score."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def reference(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prediction(tmp_path: Path) -> Path:
-    """Twelve voxels of the larger lesion, and one of 8 voxels where there is none."""
+    """Twelve voxels of the larger lesion, and a false positive of 8 voxels."""
     mask = np.zeros((20, 24, 12), dtype=np.uint8)
     mask[2:6, 3:6, 2] = mask[14:16, 4:6, 8:10] = 1
     return save(tmp_path / "prediction.nii.gz", mask)
@@ -46,10 +46,10 @@ def values_of(lesionlab: Lesionlab, *arguments: object) -> dict[str, object]:
     return dict(json.loads(result.stdout))
 
 
-def test_the_counts_are_those_that_were_drawn(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+def test_the_counts_are_those_of_the_drawn_masks(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     values = values_of(lesionlab, reference, prediction)
-    counts = ("reference_lesions", "found", "missed", "predicted_lesions", "true", "false-positive")
-    assert [values[name] for name in counts] == [2, 1, 1, 2, 1, 1]
+    counts = ("reference_lesions", "true_positives", "missed", "predicted_lesions", "false_positives")
+    assert [values[name] for name in counts] == [2, 1, 1, 2, 1]
     assert (values["sensitivity"], values["ppv"], values["f1"]) == (0.5, 0.5, 0.5)
     assert values["dice"] == pytest.approx(2 * 12 / (25 + 20))
     assert values["voxelwise_ppv"] == pytest.approx(12 / 20)
@@ -60,7 +60,7 @@ def test_the_counts_are_those_that_were_drawn(lesionlab: Lesionlab, reference: P
     assert definition == DEFINITIONS["paper"].model_dump(mode="json")
 
 
-def test_detection_is_told_by_volume(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+def test_detection_is_given_by_lesion_volume(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     by_size = values_of(lesionlab, reference, prediction)["by_size"]
     assert isinstance(by_size, dict)
     drawn = [(size["up_to_mm3"], size["lesions"], size["hits"]) for size in by_size["reference"]]
@@ -68,29 +68,30 @@ def test_detection_is_told_by_volume(lesionlab: Lesionlab, reference: Path, pred
     assert [size["share"] for size in by_size["reference"]] == [0.0, None, None, 1.0, None, 0.5]
 
 
-def test_a_definition_is_named_or_written_down(
+def test_a_definition_is_given_by_name_or_as_a_file(
     lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path
 ) -> None:
     assert values_of(lesionlab, reference, prediction, "--definition", "msseg-2")["reference_lesions"] == 1
-    assert values_of(lesionlab, reference, prediction, "--definition", DEFINITIONS["isbi-2015"].label())["found"] == 1
+    assert (
+        values_of(lesionlab, reference, prediction, "--definition", DEFINITIONS["isbi-2015"].label())["true_positives"]
+        == 1
+    )
     own = tmp_path / "own.yaml"
     own.write_text("name: strict\nmatching: {rule: any-overlap, minimum_overlap: 0.6}\n")
-    assert values_of(lesionlab, reference, prediction, "--definition", own)["found"] == 0
+    assert values_of(lesionlab, reference, prediction, "--definition", own)["true_positives"] == 0
 
 
-def test_the_isbi_score_is_told_by_its_own_definition_alone(
-    lesionlab: Lesionlab, reference: Path, prediction: Path
-) -> None:
+def test_only_the_isbi_definition_gives_the_isbi_score(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     values = values_of(lesionlab, reference, prediction, "--definition", "isbi-2015")
     expected = (24 / 45 / 8 + 0.6 / 8 + 0.5 / 4 + 0.5 / 4) * 4 / 3
     assert values["isbi_score_without_corr"] == pytest.approx(expected)
     assert "isbi_score_without_corr" not in values_of(lesionlab, reference, prediction)
 
 
-def test_people_get_tables(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
+def test_by_default_tables_are_printed(lesionlab: Lesionlab, reference: Path, prediction: Path) -> None:
     result = lesionlab("score", reference, prediction, "--definition", "msseg-2")
     assert result.exit_code == 0
-    version = DEFINITIONS["msseg-2"].digest()
+    version = DEFINITIONS["msseg-2"].version()
     for words in (
         f"definition msseg-2 (version {version}): ",
         "6-connectivity, over 3 mm³",
@@ -108,9 +109,9 @@ def test_every_lesion_is_a_line_of_the_csv(
     values_of(lesionlab, reference, prediction, "--lesions", sheet, "--definition", "one-to-one-iou")
     lines = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
     assert [(line["side"], line["outcome"], line["matched"]) for line in lines] == [
-        ("reference", "found", "1"),
+        ("reference", "true-positive", "1"),
         ("reference", "missed", ""),
-        ("prediction", "true", "1"),
+        ("prediction", "true-positive", "1"),
         ("prediction", "false-positive", ""),
     ]
     single = lines[1]
@@ -120,7 +121,7 @@ def test_every_lesion_is_a_line_of_the_csv(
 
 
 @pytest.mark.parametrize("definition", [name for name in DEFINITIONS if not name.startswith("one-to-one")])
-def test_lesions_without_partners_have_no_column_for_them(
+def test_only_one_to_one_definitions_have_a_column_of_matches(
     lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path, definition: str
 ) -> None:
     sheet = tmp_path / "lesions.csv"
@@ -131,7 +132,7 @@ def test_lesions_without_partners_have_no_column_for_them(
 
 
 def test_the_numbers_of_the_csv_are_rounded_to_a_millionth(lesionlab: Lesionlab, tmp_path: Path) -> None:
-    """NIfTI holds the grid in float32: as they come, these are 5.670000128746029 mm³ and 0.20000001043081284 mm."""
+    """NIfTI stores the affine in float32; unrounded these are 5.670000128746029 mm³ and 0.20000001043081284 mm."""
     affine = np.array([[0.7, 0, 0, -0.7], [0, 0.3, 0, -0.1], [0, 0, 1.0, 0], [0, 0, 0, 1]])
     drawn, sheet = save(tmp_path / "drawn.nii.gz", np.ones((3, 3, 3), dtype=np.uint8), affine), tmp_path / "lesions.csv"
     values_of(lesionlab, drawn, drawn, "--lesions", sheet)
@@ -140,7 +141,7 @@ def test_the_numbers_of_the_csv_are_rounded_to_a_millionth(lesionlab: Lesionlab,
     assert [lines[0][axis] for axis in ("x_mm", "y_mm", "z_mm")] == ["0.0", "0.2", "1.0"]
 
 
-def test_nothing_in_either_mask_is_undefined_not_perfect(lesionlab: Lesionlab, tmp_path: Path) -> None:
+def test_two_empty_masks_are_undefined_not_perfect(lesionlab: Lesionlab, tmp_path: Path) -> None:
     empty = save(tmp_path / "empty.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8))
     values = values_of(lesionlab, empty, empty, "--definition", "isbi-2015")
     names = ("sensitivity", "ppv", "f1", "dice", "voxelwise_ppv", "isbi_score_without_corr")
@@ -161,7 +162,7 @@ def stored_in_another_order(path: Path, mask: nib.Nifti1Image) -> Path:
 
 
 @pytest.mark.parametrize("store", [stored_as_0_and_255, stored_as_float, stored_in_another_order])
-def test_however_the_same_prediction_is_stored_its_score_is_the_same(
+def test_the_score_does_not_depend_on_how_the_prediction_is_stored(
     lesionlab: Lesionlab, reference: Path, prediction: Path, tmp_path: Path, store
 ) -> None:
     again = store(tmp_path / "again.nii.gz", nib.load(prediction))
@@ -170,12 +171,12 @@ def test_however_the_same_prediction_is_stored_its_score_is_the_same(
         assert values_of(lesionlab, reference, again, "--definition", definition) == straight
 
 
-def test_a_probability_map_is_scored_from_a_threshold_on(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+def test_a_probability_map_is_scored_at_a_threshold(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
     probability = np.zeros((20, 24, 12), dtype=np.float32)
     probability[2:6, 3:6, 2:4], probability[12, 14, 7], probability[16, 4, 8] = 0.7, 0.4, 0.3
     soft = save(tmp_path / "soft.nii.gz", probability)
     counts = {
-        threshold: [values[name] for name in ("found", "false-positive")]
+        threshold: [values[name] for name in ("true_positives", "false_positives")]
         for threshold in (0.2, 0.4, 0.7, 0.71)
         for values in [values_of(lesionlab, reference, soft, "--threshold", threshold)]
     }
@@ -187,12 +188,13 @@ def test_one_label_of_many_is_scored(lesionlab: Lesionlab, tmp_path: Path) -> No
     labels[2:6, 3:6, 2:4], labels[12, 14, 7], labels[16, 4, 8] = 3, 3, 1
     mask, many = save(tmp_path / "mask.nii.gz", (labels == 3).astype(np.uint8)), save(tmp_path / "many.nii.gz", labels)
     of_both = values_of(lesionlab, many, many, "--reference-label", 3, "--label", 1)
-    assert [of_both[name] for name in ("reference_lesions", "found", "predicted_lesions", "true")] == [2, 0, 1, 0]
+    names = ("reference_lesions", "true_positives", "predicted_lesions", "false_positives")
+    assert [of_both[name] for name in names] == [2, 0, 1, 1]
     assert values_of(lesionlab, mask, many, "--label", 3) == values_of(lesionlab, mask, mask)
     assert values_of(lesionlab, many, mask, "--reference-label", 3) == values_of(lesionlab, mask, mask)
 
 
-def test_other_values_than_0_and_1_are_refused_with_the_options_that_say_what_they_mean(
+def test_values_other_than_0_and_1_are_refused_and_the_options_for_them_are_named(
     lesionlab: Lesionlab, tmp_path: Path
 ) -> None:
     labels = np.zeros((4, 4, 4), dtype=np.uint8)
@@ -210,11 +212,11 @@ def test_other_values_than_0_and_1_are_refused_with_the_options_that_say_what_th
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--label", 1), "wanted labels, found the value 0.5"),
+        (("--label", 1), "found the value 0.5"),
         (("--label", 1, "--threshold", 0.5), "--label and --threshold"),
     ],
 )
-def test_a_probability_is_no_label(
+def test_a_probability_map_is_not_a_label_map(
     lesionlab: Lesionlab, reference: Path, tmp_path: Path, options: tuple[object, ...], words: str
 ) -> None:
     soft = save(tmp_path / "soft.nii.gz", np.full((20, 24, 12), 0.5, dtype=np.float32))
@@ -223,13 +225,11 @@ def test_a_probability_is_no_label(
     assert words in result.output
 
 
-def test_files_that_are_not_there_are_both_named_and_no_study_is_spoken_of(
-    lesionlab: Lesionlab, tmp_path: Path
-) -> None:
+def test_two_missing_files_are_both_named(lesionlab: Lesionlab, tmp_path: Path) -> None:
     result = lesionlab("score", tmp_path / "drawn.nii", tmp_path / "predicted.nii.gz")
     assert result.exit_code == 1
     for line, name in zip(result.output.splitlines(), ("drawn.nii", "predicted.nii.gz"), strict=True):
-        assert f"{name}: there is no such file; check the path" in line
+        assert f"{name}: no such file" in line
 
 
 def test_masks_on_two_grids_are_refused_with_what_to_do(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_masks_on_two_grids_are_refused_with_what_to_do(lesionlab: Lesionlab, re
     moved = save(tmp_path / "moved.nii.gz", np.zeros((20, 24, 12), dtype=np.uint8), beside)
     for other, words in [
         (smaller, ("20 × 24 × 11", "20 × 24 × 12")),
-        (moved, ("at another place, its corners up to 2 mm away",)),
+        (moved, ("corners up to 2 mm away",)),
     ]:
         result = lesionlab("score", reference, other)
         assert result.exit_code == 1
@@ -273,7 +273,7 @@ def test_an_unknown_definition_is_refused_with_the_known_ones(
         ("my.yaml", "name: paper", "paper"),
     ],
 )
-def test_a_written_definition_without_a_name_is_called_as_its_file(
+def test_a_definition_file_without_a_name_is_named_after_the_file(
     lesionlab: Lesionlab, reference: Path, tmp_path: Path, file: str, content: str, name: str
 ) -> None:
     own = tmp_path / file
@@ -286,17 +286,17 @@ def test_a_written_definition_without_a_name_is_called_as_its_file(
 @pytest.mark.parametrize(
     ("file", "content"), [("six.yaml", "{name: paper, connectivity: 6}"), ("paper.yaml", "connectivity: 6")]
 )
-def test_other_rules_do_not_take_the_name_of_a_known_definition(
+def test_other_rules_cannot_use_the_name_of_a_built_in_definition(
     lesionlab: Lesionlab, reference: Path, tmp_path: Path, file: str, content: str
 ) -> None:
     own = tmp_path / file
     own.write_text(content)
     result = lesionlab("score", reference, reference, "--definition", own)
     assert result.exit_code == 1
-    assert "paper is the name of another definition" in result.output
+    assert "paper is the name of a built-in definition" in result.output
 
 
-def test_a_mistyped_key_of_a_written_definition_is_told_with_what_was_meant(
+def test_a_mistyped_key_of_a_definition_file_is_reported_with_a_suggestion(
     lesionlab: Lesionlab, reference: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "own.yaml"
@@ -306,7 +306,7 @@ def test_a_mistyped_key_of_a_written_definition_is_told_with_what_was_meant(
     assert "did you mean connectivity?" in result.output
 
 
-def test_every_fault_of_a_written_definition_is_told(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+def test_every_fault_of_a_definition_file_is_reported(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.yml"
     own.write_text("connectivity: 8\nmatching: {rule: one-to-one, threshold: 2}\nminimum_overlap: 0.5\n")
     result = lesionlab("score", reference, reference, "--definition", own)
@@ -315,7 +315,7 @@ def test_every_fault_of_a_written_definition_is_told(lesionlab: Lesionlab, refer
         assert place in result.output
 
 
-def test_the_definitions_are_listed_with_what_they_count(lesionlab: Lesionlab) -> None:
+def test_the_definitions_are_listed_with_their_rules(lesionlab: Lesionlab) -> None:
     result = lesionlab("score", "--definitions")
     assert result.exit_code == 0
     for name in DEFINITIONS:
@@ -329,12 +329,12 @@ def test_a_file_that_cannot_be_written_is_named(lesionlab: Lesionlab, reference:
     assert "nowhere" in result.output
 
 
-def test_scoring_waits_neither_for_torch_nor_for_ray(reference: Path) -> None:
+def test_scoring_imports_neither_torch_nor_ray(reference: Path) -> None:
     code = (
         "import sys; from jobs.cli import app; "
         f"app(['score', {str(reference)!r}, {str(reference)!r}, '--json'], standalone_mode=False); "
         "print({'torch', 'ray', 'ants', 'pandas'} & set(sys.modules), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert json.loads(result.stdout)["found"] == 2
+    assert json.loads(result.stdout)["true_positives"] == 2
     assert result.stderr.strip() == "set()"

@@ -1,4 +1,4 @@
-"""A study file is read whole or refused with everything that is wrong in it, in words that a radiologist can act on."""
+"""An experiment file is valid or refused with all its faults, in words that a radiologist can act on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ALTERNATIVES = re.findall(r"^# or: (\w+): (.*)$", EXAMPLE, flags=re.MULTILINE)
 
 
 def faults_of(folder: Path, text: str) -> list[str]:
-    path = folder / "study.yaml"
+    path = folder / "experiment.yaml"
     path.write_text(dedent(text))
     with pytest.raises(SpecError) as caught:
         load_spec(str(path))
     return [fault.removeprefix(f"experiment file {path}: ") for fault in caught.value.args]
 
 
-def study(**changes: object) -> str:
+def experiment(**changes: object) -> str:
     whole = {
         "name": "mine",
         "title": "mine",
@@ -39,40 +39,42 @@ def study(**changes: object) -> str:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_every_built_in_study_file_holds(name: str) -> None:
+def test_every_built_in_experiment_file_is_valid(name: str) -> None:
     assert load_spec(name).name == name
 
 
-def test_the_example_shows_every_key_that_a_study_file_may_have() -> None:
+def test_the_example_shows_every_key_of_an_experiment_file() -> None:
     assert yaml.safe_load(EXAMPLE).keys() == ExperimentSpec.model_fields.keys()
 
 
 @pytest.mark.parametrize(("key", "value"), ALTERNATIVES, ids=[f"{key} {n}" for n, (key, _) in enumerate(ALTERNATIVES)])
-def test_every_alternative_of_the_example_may_take_the_place_of_its_key(key: str, value: str, tmp_path: Path) -> None:
+def test_every_alternative_of_the_example_can_replace_its_key(key: str, value: str, tmp_path: Path) -> None:
     content = yaml.safe_load(EXAMPLE) | yaml.safe_load(f"{key}: {value}")
     if content["target"].get("design", "rotation") != "rotation":
         content["unit_of_analysis"] = "per-study"
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    spec = load_spec(str(tmp_path / "study.yaml"))
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(content))
+    spec = load_spec(str(tmp_path / "experiment.yaml"))
     assert getattr(spec, key) != getattr(load_spec("example"), key)
 
 
-def test_an_unknown_key_is_named_with_what_was_meant_and_hides_no_other_fault(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, study(trainning={"epochs": 3}, training_sizes=[15, 15], target={"cohort": "gone"})) == [
-        "trainning: is not known; did you mean training?",
+def test_an_unknown_key_is_named_with_a_suggestion_and_hides_no_other_fault(tmp_path: Path) -> None:
+    assert faults_of(
+        tmp_path, experiment(trainning={"epochs": 3}, training_sizes=[15, 15], target={"cohort": "gone"})
+    ) == [
+        "trainning: unknown key; did you mean training?",
         "training_sizes: wanted whole subsets of 10, from 10 to 50 studies; found 15",
         "training_sizes: found one twice in [15, 15]",
         "cohorts: 'gone' is used but not described; described are ['ms']",
     ]
 
 
-def test_where_nothing_similar_is_known_the_keys_of_that_place_are_listed(tmp_path: Path) -> None:
-    (fault,) = faults_of(tmp_path, study(target={"cohort": "ms", "leave_out": True}))
-    assert fault.startswith("target.leave_out: is not known; known here: cohort, design, subsets, ")
+def test_without_a_similar_key_all_keys_of_that_place_are_listed(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, experiment(target={"cohort": "ms", "leave_out": True}))
+    assert fault.startswith("target.leave_out: unknown key; known keys: cohort, design, subsets, ")
     simulation = {"pathology": "ms", "studies": 1, "zeed": 1}
-    assert faults_of(tmp_path, study(cohorts={"ms": {"simulate": simulation}})) == [
-        "cohorts.ms.simulate.seed: is missing",
-        "cohorts.ms.simulate.zeed: is not known; did you mean seed?",
+    assert faults_of(tmp_path, experiment(cohorts={"ms": {"simulate": simulation}})) == [
+        "cohorts.ms.simulate.seed: missing",
+        "cohorts.ms.simulate.zeed: unknown key; did you mean seed?",
     ]
 
 
@@ -85,31 +87,34 @@ def test_where_nothing_similar_is_known_the_keys_of_that_place_are_listed(tmp_pa
         ({"spacing_mm": 0}, "spacing_mm: wanted more than 0; found 0"),
         ({"task": "flair"}, "task: wanted one of flair-single, flair-new, "),
         ({"training_sizes": [1.5]}, "training_sizes.0: wanted a whole number; found 1.5"),
-        ({"target": {"cohort": "ms", "sites": ["North Site"]}}, "`North Site` is north-site here); found 'North Site'"),
+        (
+            {"target": {"cohort": "ms", "sites": ["North Site"]}},
+            "(write the site `North Site` as north-site); found 'North Site'",
+        ),
         ({"title": None}, "title: wanted text; found nothing"),
     ],
     ids=["list", "keys", "number", "bound", "choice", "whole", "name", "nothing"],
 )
-def test_what_was_wanted_and_found_is_said_in_plain_words(changes, fault, tmp_path: Path) -> None:
-    (found,) = faults_of(tmp_path, study(**changes))
+def test_a_fault_says_what_was_wanted_and_what_was_found(changes, fault, tmp_path: Path) -> None:
+    (found,) = faults_of(tmp_path, experiment(**changes))
     assert fault in found
 
 
 def test_a_key_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, study() + "training_sizes: [20]\n") == [
-        "training_sizes is given twice, in lines 8 and 10; keep one"
+    assert faults_of(tmp_path, experiment() + "training_sizes: [20]\n") == [
+        "training_sizes appears twice, in lines 8 and 10; keep one"
     ]
 
 
 def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
     merged = "training: &t {epochs: 3}\nsources: [{model: a, cohort: ms, training: {<<: *t, epochs: 5}}]\n"
-    assert faults_of(tmp_path, study() + merged) == [
+    assert faults_of(tmp_path, experiment() + merged) == [
         "source a: ms is the target; a model is not tested on what trained it"
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("nowhere.yaml", "not found"),
         ("nosuch", "not found"),
@@ -117,21 +122,21 @@ def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
         ("empty.yaml", "found nothing"),
     ],
 )
-def test_what_is_no_study_file_is_said_to_be_none(name: str, said: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_file_that_is_not_an_experiment_file_is_refused(name: str, message: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.yaml").touch()
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         load_spec(name)
 
 
-def test_other_rules_under_a_known_definitions_name_are_refused(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, study(metric={"name": "paper", "connectivity": 6})) == [
-        "metric: paper is the name of another definition; give it a name of its own"
+def test_other_rules_cannot_use_the_name_of_a_built_in_definition(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, experiment(metric={"name": "paper", "connectivity": 6})) == [
+        "metric: paper is the name of a built-in definition; use another name"
     ]
 
 
-def test_brackets_in_a_title_are_shown_as_they_are(lesionlab: Lesionlab, tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(study(title="lesions [FLAIR/T1] at 3T [/new] [bold]three[/bold]"))
-    result = lesionlab("plan", tmp_path / "study.yaml")
+def test_brackets_in_a_title_are_printed_literally(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text(experiment(title="lesions [FLAIR/T1] at 3T [/new] [bold]three[/bold]"))
+    result = lesionlab("plan", tmp_path / "experiment.yaml")
     assert result.exit_code == 0
     assert "lesions [FLAIR/T1] at 3T [/new] [bold]three[/bold]" in " ".join(result.output.split())

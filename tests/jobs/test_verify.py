@@ -1,4 +1,4 @@
-"""Verdicts for people: a table that can be read, files that a program can read, and no store touched."""
+"""`lesionlab verify` prints a readable table, writes machine-readable files and touches no store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.preprocessing.drawn import SHAPE, draw_dataset, image_path, lesions, 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """One sound study, one with two faults, one without a mask."""
+    """One valid study, one with two faults, one without a mask."""
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
     save(image_path(root, "sub-02"), np.zeros(SHAPE, dtype=np.int16))
     save(mask_path(root, "sub-02"), lesions()[::2])
@@ -24,14 +24,14 @@ def dataset(tmp_path: Path) -> Path:
     return root
 
 
-def test_sound_studies_pass_with_exit_code_0(lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str) -> None:
+def test_valid_studies_pass_with_exit_code_0(lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str) -> None:
     result = lesionlab("verify", draw_dataset(tmp_path / "bids", "sub-01", "sub-02"))
     assert result.exit_code == 0
     assert "2 passed, 0 repaired, 0 quarantined" in result.output
     assert open_store(file_store_uri).list("") == []
 
 
-def test_every_fault_of_every_study_is_shown_with_its_code_and_the_exit_code_is_1(
+def test_every_fault_of_every_study_is_printed_with_its_code_and_exit_code_1(
     lesionlab: Lesionlab, dataset: Path, file_store_uri: str
 ) -> None:
     result = lesionlab("verify", dataset)
@@ -42,7 +42,7 @@ def test_every_fault_of_every_study_is_shown_with_its_code_and_the_exit_code_is_
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_table_fits_the_terminal_and_loses_no_word(
+def test_the_table_fits_the_terminal_without_losing_a_word(
     lesionlab: Lesionlab, dataset: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -53,7 +53,7 @@ def test_the_table_fits_the_terminal_and_loses_no_word(
     assert "…" not in shown
 
 
-def test_json_and_csv_hold_what_the_table_shows(lesionlab: Lesionlab, dataset: Path, tmp_path: Path) -> None:
+def test_json_and_csv_contain_the_verdicts_of_the_table(lesionlab: Lesionlab, dataset: Path, tmp_path: Path) -> None:
     lesionlab("verify", dataset, "--json", tmp_path / "v.json", "--csv", tmp_path / "v.csv")
     verdicts = json.loads((tmp_path / "v.json").read_text())
     assert [(verdict["study"], verdict["verdict"]) for verdict in verdicts] == [
@@ -67,7 +67,7 @@ def test_json_and_csv_hold_what_the_table_shows(lesionlab: Lesionlab, dataset: P
     assert {row["verdict"] for row in rows if row["study"] == "sub-02"} == {"quarantined"}
 
 
-def test_the_same_image_under_two_patients_is_seen_without_a_store(lesionlab: Lesionlab, tmp_path: Path) -> None:
+def test_the_same_image_of_two_patients_is_detected_without_a_store(lesionlab: Lesionlab, tmp_path: Path) -> None:
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     image_path(root, "sub-02").write_bytes(image_path(root, "sub-01").read_bytes())
     result = lesionlab("verify", root)

@@ -1,4 +1,4 @@
-"""Run a command as a later release would: every document has gained a field that nobody heard of when it was written.
+"""Run a command as a later release would, in which every document has one more field.
 
 `python -m tests.jobs.with_added_fields runs EXPERIMENT …` is `lesionlab runs EXPERIMENT …` by such a release.
 """

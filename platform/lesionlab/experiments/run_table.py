@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,19 @@ def differences(lines: Sequence[dict[str, Any]]) -> list[str]:
         },
     }
     return [
-        f"made by different {what}: " + ", ".join(f"{value} in {count} runs" for value, count in found.most_common())
+        f"made by different {what}: " + ", ".join(f"{value} in {_runs(count)}" for value, count in found.most_common())
         for what, found in made_by.items()
         if len(found) > 1
     ]
+
+
+def csv_lines(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same lines for a CSV: `libraries` as JSON text."""
+    return [
+        line | {"libraries": json.dumps(line["libraries"], sort_keys=True) if line["libraries"] else None}
+        for line in lines
+    ]
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
