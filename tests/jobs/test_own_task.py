@@ -151,7 +151,7 @@ FAULTY: dict[str, tuple[Any, str]] = {
     "no name": (without("name"), "name: missing"),
     "suffix": (
         TASK | {"inputs": [{"role": "flair", "suffix": "FLAIR.nii"}]},
-        "inputs.0.suffix: wanted letters and digits, as file names have them in BIDS; found 'FLAIR.nii'",
+        "inputs.0.suffix: wanted only letters and digits, as in BIDS labels; found 'FLAIR.nii'",
     ),
     "misspelt key": (TASK | {"chanels": []}, "chanels: unknown key; did you mean channels?"),
     "a list": ([TASK], "wanted keys with values"),
@@ -197,7 +197,7 @@ def test_a_source_may_have_a_task_of_its_own_but_not_under_the_experiments_name(
     other = TASK | {"label": "lesion"}
     source = {"model": "theirs", "cohort": "theirs", "task": other}
     told = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]})))
-    assert f"task flair-t2-edema@{Task.model_validate(other).version()} is not the study's flair-t2-edema@" in told
+    assert f"task flair-t2-edema@{Task.model_validate(other).version()} is not the experiment's flair-t2-edema@" in told
     source["task"] = other | {"name": "flair-t2-lesions"}
     result = lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]}))
     assert result.exit_code == 0, result.output
