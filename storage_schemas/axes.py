@@ -1,8 +1,8 @@
-"""The axes of an experiment: all that may differ between its runs, each declared once, as one frozen value.
+"""Declare the axes of an experiment: everything that may vary between its runs, each declared once.
 
-Cells, result rows, conditions, plan tables, sheets and the reader of tables from elsewhere take their axes from here.
-What each needs to treat an axis without knowing it stands beside the axis, in its `Axis`. A new axis of training is a
-field of TrainingAxes, the code in `training` that obeys it, its setting in TrainingConfig, and its list of values in
+Cells, result rows, conditions, plan tables, sheets and the reader of external tables take their axes from here. The
+`Axis` beside each field holds what this code needs to handle the axis generically. To add an axis of training, add a
+field to TrainingAxes, a setting to TrainingConfig, the code in `training` that applies it, and a list of values to
 ExperimentSpec.
 """
 
@@ -20,85 +20,85 @@ from storage_schemas.base import Document, OneText, Slug
 from storage_schemas.identity import Aside, Neutral
 
 Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
-"""de-novo: randomly initialised. fine-tuned: from a default model. default: that model itself, untrained on the target.
-rater: the second human rater's masks, scored as if a model had drawn them."""
+"""de-novo: randomly initialised. fine-tuned: from a default model. default: that model itself, without training on the
+target. rater: the second rater's masks, scored as predictions."""
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
 
 Optimizer = Literal["adam", "adamw", "sgd"]
-"""As `training.optimizers` makes it."""
+"""Built by `training.optimizers`."""
 
 Loss = Literal["cross-entropy", "dice-cross-entropy"]
-"""dice-cross-entropy: their sum with soft Dice over the batch, as in nnU-Net (Isensee et al. 2021)."""
+"""dice-cross-entropy: sum of cross-entropy and soft Dice loss over the batch, as in nnU-Net (Isensee et al. 2021)."""
 
 Role = Literal["model", "method", "method or stratum", "stratum", "turn"]
-"""How the models of an experiment that differ on an axis are compared.
+"""How models that differ on an axis are compared.
 
-model: arm, source and training size, which every table states. method: the arm's own choice; each choice is compared
-with every model of the other arm. stratum: shared by the models that are compared; each value is a table of its own.
-method or stratum: a stratum where both arms were trained with the same several values, otherwise a method. turn: not
-part of a condition; its results are averaged.
+model: arm, source and training size, which every table states. method: a choice of one arm; each value is compared with
+every model of the other arm. stratum: only models with the same value are compared; each value has its own table.
+method or stratum: a stratum if both arms were trained with the same set of several values, otherwise a method. turn:
+not part of a condition; results are averaged over it.
 """
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What there is to know of an axis to read it, show it and compare by it."""
+    """How to read, show and compare the values of an axis."""
 
     title: str
-    """Heads a column of tables that people read."""
+    """Column heading in reports."""
     role: Role
     phrase: str = "{}"
-    """How a value reads within a sentence: `learning rate {}`."""
+    """Text of a value within a sentence: `learning rate {}`."""
     absent: str = ""
-    """How a model without a value reads among models that have one: `nothing frozen`."""
+    """Text of a model without a value among models with one: `nothing frozen`."""
     joint: str = ", "
-    """Stands before the phrase in the name of a model: `fine-tuned from glioma at learning rate 1e-05`."""
+    """Separator before the phrase in a model's name: `fine-tuned from glioma at learning rate 1e-05`."""
     listed: str = ""
     """The field of ExperimentSpec that lists its values."""
     fine_tuned_only: bool = False
-    """Whether de novo trainings have nothing to choose here."""
+    """Whether the axis applies to fine-tuning only."""
 
     def words(self, value: Any) -> str:
-        """`learning rate 1e-05`, `30 epochs`; of no value `nothing frozen`."""
+        """Text of a value: `learning rate 1e-05`, `30 epochs`; without a value `nothing frozen`."""
         return self.absent if value is None else self.phrase.format(text_of(value))
 
 
 class Freezing(OneText):
-    """Weights of the source that a fine-tuning leaves as they are for a while.
+    """The part of the network that is frozen during fine-tuning, and for how long.
 
-    Only what was taken over as it is: tensors that were adapted or start fresh learn from the first step. Batch
-    normalisation whose weights are frozen also keeps, and normalises by, the source's statistics.
+    Only tensors that were copied unchanged from the source are frozen; adapted and randomly initialised tensors are
+    trained from the first step. Frozen batch normalisation also keeps the source's running statistics and uses them.
     """
 
     part: Literal["encoder", "all-but-head"]
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Frozen for so many epochs; None: to the end."""
+    """Number of epochs that it is frozen; None: to the end."""
 
     def text(self) -> str:
         """`encoder frozen for 5 epochs`, `all but the head frozen`."""
-        return f"{_PARTS[self.part]} frozen" + (f" for {_count(self.epochs, 'epoch')}" if self.epochs else "")
+        return f"{_PART_NAMES[self.part]} frozen" + (f" for {_count(self.epochs, 'epoch')}" if self.epochs else "")
 
     @classmethod
     def fields_of(cls, text: str) -> dict[str, Any]:
-        """The other way round. Raises ValueError for any other text."""
+        """Inverse of `text`. Raises ValueError for any other text."""
         found = re.fullmatch(r"(encoder|all but the head) frozen(?: for (\d+) epochs?)?", text)
         if found is None:
             raise ValueError(
-                f"wanted `encoder frozen` or `all but the head frozen`, which may end in `for 5 epochs`; found {text!r}"
+                f"wanted `encoder frozen` or `all but the head frozen`, optionally with `for 5 epochs`; found {text!r}"
             )
-        part = next(part for part, words in _PARTS.items() if words == found[1])
+        part = next(part for part, words in _PART_NAMES.items() if words == found[1])
         return {"part": part, "epochs": found[2] and int(found[2])}
 
 
 class Budget(OneText):
-    """How long a training lasts: so many epochs, or so many optimiser steps whatever its training size."""
+    """Length of a training: a number of epochs, or a number of optimiser steps at every training size."""
 
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Budget:
+    def _check_exactly_one(self) -> Budget:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("wanted either epochs or steps")
         return self
@@ -109,19 +109,19 @@ class Budget(OneText):
 
     @classmethod
     def fields_of(cls, text: str) -> dict[str, Any]:
-        """The other way round. Raises ValueError for any other text."""
+        """Inverse of `text`. Raises ValueError for any other text."""
         found = re.fullmatch(r"(\d+) (epoch|step)s?", text)
         if found is None:
             raise ValueError(f"wanted `30 epochs` or `2000 steps`; found {text!r}")
         return {f"{found[2]}s": int(found[1])}
 
     def as_training(self) -> dict[str, Any]:
-        """The same as fields of TrainingConfig, whose epochs stand while steps are None."""
+        """The budget as fields of TrainingConfig, where `epochs` applies if `steps` is None."""
         return {"steps": self.steps} | ({"epochs": self.epochs} if self.epochs else {})
 
 
 class TrainingAxes(Document):
-    """How a network was trained, as far as the experiment varies it; None: as ExperimentSpec.training says for all."""
+    """Training settings that an experiment may vary; None: the value of ExperimentSpec.training."""
 
     learning_rate: Annotated[
         Annotated[float, Field(gt=0)] | None,
@@ -141,7 +141,7 @@ class TrainingAxes(Document):
         Freezing | None,
         Axis("Freezing", "method", absent="nothing frozen", listed="freezings", fine_tuned_only=True),
     ] = None
-    """Null where nothing is frozen, too."""
+    """Also None if nothing is frozen."""
     loss: Annotated[
         Loss | None,
         Axis("Loss", "stratum", phrase="{} loss", absent="the training's own loss", listed="losses"),
@@ -154,11 +154,11 @@ class TrainingAxes(Document):
     ] = None
 
     def values(self) -> dict[str, Any]:
-        """Its value on each axis that it has."""
+        """The value on each axis of this type."""
         return {name: getattr(self, name) for name in axes_in(type(self))}
 
     def as_training(self) -> dict[str, Any]:
-        """How it was trained, as fields of TrainingConfig; those that are given only."""
+        """The values that are given, as fields of TrainingConfig."""
         changes: dict[str, Any] = {}
         for name in axes_in(TrainingAxes):
             value = getattr(self, name)
@@ -168,23 +168,23 @@ class TrainingAxes(Document):
 
 
 class Origin(Document):
-    """Where a network's weights come from, and how many studies of the target trained it."""
+    """Origin of a network's initial weights, its training size and its depth."""
 
     arm: Annotated[Arm, Axis("Arm", "model")]
     source: Annotated[Slug | None, Axis("Source", "model", phrase="from {}"), Aside()]
-    """Name of the default model that it started from, whose weights decide the result; null for de novo."""
+    """Name of the default model that it started from; null for de novo. A run's identity has its weights instead."""
     training_size: Annotated[Annotated[int, Field(ge=0)], Axis("Training size", "model", listed="training_sizes")]
-    """Target studies to train on, as the design asks; 0 for the default model and the rater."""
+    """Number of target studies to train on, as the design specifies; 0 for the default model and the rater."""
     depth: Annotated[Annotated[int, Field(ge=1)], Axis("Depth", "stratum", phrase="depth {}", listed="depths")] = 4
-    """Down-sampling blocks of the network; of a rater's rows the experiment's own. The paper's 4 goes unsaid."""
+    """Down-sampling blocks; rows of a rater have the experiment's main depth. Names omit the paper's 4."""
 
 
 Narrower = TypeVar("Narrower", bound=Document)
 
 
-# The bases from right to left give the order of the columns: what it is, then how it was trained.
+# The columns follow the bases from right to left: first the origin, then the training.
 class ModelAxes(TrainingAxes, Origin):
-    """All that tells one model of an experiment from another, whatever its turn."""
+    """The axes that distinguish the models of an experiment, without those that are averaged over."""
 
     train_site: Annotated[
         Slug | None, Axis("Trained on", "stratum", phrase="trained on {}", absent="trained on several sites")
@@ -192,33 +192,33 @@ class ModelAxes(TrainingAxes, Origin):
     """The one site that was trained on, where the design is train-on-one-site."""
 
     def only(self, kind: type[Narrower]) -> Narrower:
-        """The same values as a type with some of these fields."""
-        # Not checked again: they were, and a table from elsewhere may call its sites what it likes.
+        """The same values as another type that has a subset of these fields."""
+        # Not validated again: the values were, and external tables may have any site names.
         values = {name: getattr(self, name) for name in kind.model_fields}
         return cast(Narrower, kind.model_construct(**values))
 
 
 class Axes(ModelAxes):
-    """One cell of the design: every axis, with the turn."""
+    """One cell of the design: every axis, including fold, seed and test site."""
 
     fold: Annotated[Annotated[int, Field(ge=1)], Axis("Fold", "turn", listed="folds")]
-    """Turn of the design, from 1: the subset that was tested; of train-on-one-site the one that was trained on."""
+    """Fold from 1: the number of the test subset; for train-on-one-site, of the training subset."""
     seed: Annotated[int, Axis("Seed", "turn", listed="seeds")]
     test_site: Annotated[Slug | None, Axis("Tested on", "turn", phrase="tested on {}")] = None
-    """The one site that was tested, where the subsets are sites and not the ones trained on."""
+    """The test site, if the subsets are sites and the test subset is a single site."""
 
 
 AXES: Mapping[str, Axis] = {
     name: mark for name, field in Axes.model_fields.items() for mark in field.metadata if isinstance(mark, Axis)
 }
-"""Every axis by the name of its field, in the order of the columns."""
+"""All axes by field name, in the order of the columns."""
 
 
 def told(models: Iterable[ModelAxes]) -> tuple[str, ...]:
-    """The axes of these models that a table of them tells, in order.
+    """The axes that a table of these models shows, in order.
 
-    One that was added later (it is Neutral in an identity) is told only where a model has a value: so the tables of an
-    experiment from before stay as they were, to the byte.
+    An axis that was added later (Neutral in an identity) is shown only if a model has a value, so that the tables of
+    earlier experiments stay the same to the byte.
     """
     found = list(models)
     return tuple(
@@ -231,7 +231,7 @@ def told(models: Iterable[ModelAxes]) -> tuple[str, ...]:
 
 @cache
 def axes_in(kind: type[Document]) -> tuple[str, ...]:
-    """The axes that a type has."""
+    """The axes of a type."""
     return tuple(name for name in AXES if name in kind.model_fields)
 
 
@@ -241,7 +241,7 @@ def axes_of(*roles: Role) -> dict[str, Axis]:
 
 
 def text_of(value: Any) -> str:
-    """A value of an axis as every table shows it: `1e-05`, `30 epochs`, `north`; empty where there is none."""
+    """Text of a value in tables: `1e-05`, `30 epochs`, `north`; empty if there is none."""
     if value is None:
         return ""
     if isinstance(value, OneText):
@@ -249,7 +249,7 @@ def text_of(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-_PARTS = {"encoder": "encoder", "all-but-head": "all but the head"}
+_PART_NAMES = {"encoder": "encoder", "all-but-head": "all but the head"}
 
 
 def _count(number: int, thing: str) -> str:

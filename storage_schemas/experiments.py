@@ -1,6 +1,6 @@
-"""The study as a value: ExperimentSpec (what a person writes in YAML), and Plan (what it becomes, run by run).
+"""Define an experiment: ExperimentSpec (written as YAML) and Plan (all of its runs).
 
-An axis of the design is a list of values: `depths: [3, 4, 5]`. An axis that is left out does not vary.
+An axis of the design is a list of values: `depths: [3, 4, 5]`. An axis that is omitted does not vary.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from storage_schemas.tasks import Task, TaskNamedOrFull, same_task, told_apart
 from storage_schemas.versions import ResultVersions
 
 TestedOn = Literal["first-subset", "all-subsets", "nothing"]
-"""What models that are not trained on the target are tested on; the paper: subset 1."""
+"""Test studies of models that are not trained on the target; subset 1 in the paper."""
 
 Undefined = Literal["exclude", "worst"]
-"""What a value that is undefined counts for: nothing, and every mean says how many it left out; or 0."""
+"""exclude: omit undefined values; every mean states how many it omits. worst: count them as 0."""
 
 Unit = Literal["fold-averaged", "per-study"]
-"""What an unpaired test counts: positions in the test subset, each averaged over the folds, or studies."""
+"""Unit of unpaired tests: positions in the test subset, averaged over the folds, or single studies."""
 
 
 class TrainedIn(TrainingAxes):
-    """Which model of another experiment: the one cell of its last plan that has all these values."""
+    """A model of another experiment: the only cell of its current plan with all these values."""
 
     experiment: Slug
     arm: TrainedArm
@@ -44,31 +44,31 @@ class TrainedIn(TrainingAxes):
     depth: int | None = None
 
     def given(self) -> dict[str, Any]:
-        """The values that are given, by axis."""
+        """The given values by axis."""
         return {name: value for name in AXES if (value := getattr(self, name, None)) is not None}
 
     def means(self, cell: Cell) -> bool:
-        """Whether the cell has all the values that are given here."""
+        """Whether the cell has all given values."""
         return all(getattr(cell, name) == value for name, value in self.given().items())
 
 
 class Source(Document):
-    """A default model: trained once on something else, registered under its name."""
+    """A default model: trained once on a source cohort and registered under its name."""
 
     model: Slug
     cohort: Slug | None = None
-    """Trained from this cohort, at each depth of the study, where the registry does not have it."""
+    """Train it on this cohort, at each depth of the experiment, unless it is registered already."""
     trained_in: TrainedIn | None = None
-    """Taken from another experiment in this store; without this and `cohort` it must be registered already."""
+    """Take it from another experiment in this store. Without this and `cohort`, it must be registered already."""
     training: TrainingConfig | None = None
-    """None: as the study's own trainings."""
+    """None: as ExperimentSpec.training."""
     task: TaskNamedOrFull | None = None
-    """What it was trained for; None: the study's own task. Another one must be declared here and in `adaptation`."""
+    """Its task; None: the experiment's task. Another task must be declared here and in `adaptation`."""
     adaptation: Adaptation | None = None
-    """How its weights are fitted to the study's networks; None: they must fit as they are."""
+    """How its weights are adapted to the experiment's networks; None: they must fit unchanged."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Source:
+    def _check_consistency(self) -> Source:
         faults = []
         if self.training is not None and self.cohort is None:
             faults.append(f"source {self.model}: training is given but no cohort to train it on")
@@ -80,115 +80,115 @@ class Source(Document):
 
 
 class Goal(Document):
-    """What the models are to reach, so that the answer can say how many labelled studies that takes."""
+    """The target performance; the report estimates how many labelled studies each arm needs to reach it."""
 
     metric: FractionMetric = "sensitivity"
     target: Fraction | None = None
-    """None: the second rater's mean; where none was scored, de novo's mean at the largest training size."""
+    """None: the second rater's mean; without a second rater, the de novo mean at the largest training size."""
     annotation_minutes: Annotated[float, Field(gt=0)] | None = None
-    """A person's time for one study; None: the answer counts studies and no hours."""
+    """Annotation time per study; None: the report counts studies but not hours."""
 
 
-def _usual_unit(known: dict[str, Any]) -> Unit:
-    """By the design, as far as it could be read."""
+def _default_unit(known: dict[str, Any]) -> Unit:
+    """The default unit for the design; fold-averaged if the target is invalid."""
     return "fold-averaged" if "target" not in known or known["target"].design == "rotation" else "per-study"
 
 
 class ExperimentSpec(Document):
-    """A whole study. Raises ValueError with every contradiction that it holds."""
+    """A whole experiment. Raises ValueError that lists every contradiction."""
 
     name: Slug
     title: str
     task: TaskNamedOrFull
     spacing_mm: Annotated[float, Field(gt=0)] = 1.0
-    """Isotropic model grid."""
+    """Spacing of the isotropic model grid."""
     cohorts: dict[Slug, Cohort]
     target: Target
     sources: tuple[Source, ...] = ()
-    """Fine-tuned are trained from each of them."""
+    """The fine-tuned arm is trained from each of them."""
     de_novo: bool = True
-    """Whether networks are trained from fresh weights too."""
+    """Whether networks are also trained de novo, from random initialisation."""
     default_tested_on: TestedOn = "first-subset"
-    """Where the sources are tested untrained on the target."""
+    """Studies on which the default models are tested without training on the target."""
     rater_tested_on: TestedOn = "nothing"
-    """Where the second rater's masks are scored as if a model had drawn them."""
+    """Studies on which the second rater's masks are scored as predictions."""
     training_sizes: Annotated[tuple[int, ...], Field(min_length=1)]
-    """Studies to train on. Of a rotation: whole subsets. Of the other designs: so many of those that the fold leaves,
-    one of each of its subsets in turn, or all where it has fewer; the largest fold must have them."""
+    """Numbers of training studies. Rotation: whole subsets. Other designs: this many of the fold's training studies,
+    taken from its subsets in turn, or all if the fold has fewer; the largest fold must have enough."""
     folds: tuple[int, ...] = ()
-    """Empty: all."""
+    """Folds to run; empty: all."""
     depths: tuple[Annotated[int, Field(ge=1, le=6)], ...] = ()
-    """Of the networks; empty: the architecture's."""
+    """Depths of the networks; empty: architecture.depth."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     learning_rates: dict[TrainedArm, Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]] = Field(
         default_factory=dict
     )
-    """By arm, since fine-tuning may want smaller ones; an arm that is left out: the training's."""
+    """Learning rates by arm, because fine-tuning may need smaller ones; an omitted arm: training.learning_rate."""
     budgets: tuple[Budget, ...] = ()
-    """Empty: the training's."""
+    """Empty: the budget of `training`."""
     freezings: tuple[Freezing | None, ...] = ()
-    """Of fine-tuned networks; null in the list: nothing frozen. Empty: the training's."""
+    """Freezing of fine-tuned networks; null in the list: nothing frozen. Empty: training.freezing."""
     optimizers: tuple[Optimizer, ...] = ()
-    """Empty: the training's."""
+    """Empty: training.optimizer."""
     losses: tuple[Loss, ...] = ()
-    """Empty: the training's."""
+    """Empty: training.loss."""
     architecture: Architecture = Architecture()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
     metric: NamedOrFull = MetricDefinition()
-    unit_of_analysis: Unit = Field(default_factory=_usual_unit)
-    """Of the unpaired tests: each test position averaged over the folds (reproduces the paper), or every study. A
-    rotation's is fold-averaged where nothing is said; in the other designs a position means nothing, so: per-study."""
+    unit_of_analysis: Unit = Field(default_factory=_default_unit)
+    """Unit of the unpaired tests: each test position averaged over the folds (as in the paper), or every study.
+    Default: fold-averaged for a rotation, per-study for the other designs, in which positions have no meaning."""
 
     undefined: Undefined = "exclude"
-    """Of sensitivity without a reference lesion and PPV without a predicted one, in every mean and test."""
+    """How means and tests treat sensitivity without a reference lesion and PPV without a predicted lesion."""
     goal: Goal | None = None
-    """None: the default goal for sensitivity and for PPV, without hours."""
+    """None: the default goals for sensitivity and for PPV, without annotation time."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> ExperimentSpec:
-        faults = [*self._sizes_and_folds(), *self._repeats(), *self._arms(), *self._sources(), *self._trainings()]
+    def _check_consistency(self) -> ExperimentSpec:
+        faults = [*self._sizes_and_folds(), *self._duplicates(), *self._arms(), *self._sources(), *self._trainings()]
         if faults:
             raise ValueError("\n".join(dict.fromkeys(faults)))
         return self
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
-        """The folds that are run."""
+        """The folds to run."""
         return self.folds or tuple(range(1, self.target.fold_count + 1))
 
     @property
     def network_depths(self) -> tuple[int, ...]:
-        """The depths that are trained."""
+        """The depths to train."""
         return self.depths or (self.architecture.depth,)
 
     @property
     def main_depth(self) -> int:
-        """The depth that a bare model name means, and a rater's rows say: the architecture's, where it is trained."""
+        """The depth of a model name without depth and of a rater's rows: architecture.depth if it is trained."""
         return self.architecture.depth if self.architecture.depth in self.network_depths else self.network_depths[0]
 
     def architecture_at(self, depth: int) -> Architecture:
-        """The study's network at this depth."""
+        """The experiment's architecture at this depth."""
         return self.architecture.model_copy(update={"depth": depth})
 
     def task_of(self, cohort: Slug) -> Task:
-        """What the studies of a cohort are prepared for."""
+        """The task for which the studies of a cohort are preprocessed."""
         return next((s.task for s in self.sources if s.cohort == cohort and s.task), self.task)
 
     def variants(self, arm: TrainedArm) -> tuple[TrainingAxes, ...]:
-        """Every way in which an arm is trained: each value of an axis with each value of the others."""
+        """All training variants of an arm: every combination of the values of its axes."""
         chosen = {name: self._listed(name, arm) or (None,) for name in axes_in(TrainingAxes)}
         return tuple(TrainingAxes(**dict(zip(chosen, values, strict=True))) for values in product(*chosen.values()))
 
     def training_of(self, arm: TrainedArm, axes: TrainingAxes) -> TrainingConfig:
-        """One training, in full. Raises ValueError where its parts contradict each other."""
+        """All settings of one training. Raises ValueError if they contradict each other."""
         changes = axes.as_training()
         if arm == "de-novo":
             changes |= {name: None for name in axes_in(TrainingAxes) if AXES[name].fine_tuned_only}
         return TrainingConfig.model_validate(self.training.model_dump() | changes)
 
     def lists(self) -> dict[str, tuple[Any, ...]]:
-        """The values of every axis that the study lists, by the name of the list; `learning_rates of de-novo`."""
+        """The values of every listed axis by the name of the list, such as `depths` or `learning_rates of de-novo`."""
         found: dict[str, tuple[Any, ...]] = {}
         for name in filter(None, (axis.listed for axis in AXES.values())):
             values = getattr(self, name)
@@ -198,7 +198,7 @@ class ExperimentSpec(Document):
         return found
 
     def _listed(self, name: str, arm: TrainedArm) -> tuple[Any, ...]:
-        """The values of an axis of training that an arm is trained with; empty: as `training` says."""
+        """The values of a training axis for an arm; empty: the value of `training`."""
         if AXES[name].fine_tuned_only and arm == "de-novo":
             return ()
         values = getattr(self, AXES[name].listed)
@@ -210,65 +210,68 @@ class ExperimentSpec(Document):
             if self.target.design == "rotation" and (n % size or not size <= n <= most):
                 yield f"training_sizes: wanted whole subsets of {size}, from {size} to {most} studies; found {n}"
             elif n < 1:
-                yield f"training_sizes: wanted one study at least, found {n}"
+                yield f"training_sizes: wanted at least one study, found {n}"
         if self.target.design != "rotation" and self.unit_of_analysis == "fold-averaged":
             yield (
-                f"unit_of_analysis: fold-averaged wants a rotation, which draws who stands where in a subset; in "
-                f"{self.target.design} a position means nothing; wanted per-study"
+                "unit_of_analysis: fold-averaged needs a rotation, which draws the positions in a subset at random; "
+                f"found {self.target.design}; use per-study"
             )
         for fold in self.folds:
             if not 1 <= fold <= self.target.fold_count:
                 yield f"folds: wanted 1 to {self.target.fold_count}, found {fold}"
 
-    def _repeats(self) -> Iterable[str]:
+    def _duplicates(self) -> Iterable[str]:
         for name, values in self.lists().items():
             if len(set(values)) < len(values):
-                yield f"{name}: found one twice in {list(values)}"
+                yield f"{name}: wanted each value once, found {list(values)}"
         models = [source.model for source in self.sources]
         if len(set(models)) < len(models):
-            yield f"sources: found one model twice in {models}"
+            yield f"sources: wanted each model once, found {models}"
 
     def _arms(self) -> Iterable[str]:
         if not self.sources and not self.de_novo and self.rater_tested_on == "nothing":
-            yield "nothing to do: wanted sources, de_novo or a rater, found none of them"
+            yield "nothing to do: wanted sources, de_novo or rater_tested_on, found none of them"
         if "de-novo" in self.learning_rates and not self.de_novo:
-            yield "learning_rates: de-novo has some, but de_novo is false"
+            yield "learning_rates: found values for de-novo, but de_novo is false"
         if not self.sources and (self.freezings or "fine-tuned" in self.learning_rates):
-            yield "freezings, learning_rates: fine-tuned has some, but there is no source to fine-tune from"
+            yield "freezings, learning_rates: found values for fine-tuned, but there is no source to fine-tune from"
         if self.freezings and self.training.freezing is not None:
-            yield "freezings: training has a freezing too; wanted one of the two"
+            yield "freezings: wanted either freezings or training.freezing, found both"
 
     def _sources(self) -> Iterable[str]:
         for name in [self.target.cohort, *(s.cohort for s in self.sources if s.cohort)]:
             if name not in self.cohorts:
-                yield f"cohorts: {name!r} is used but not described; described are {sorted(self.cohorts)}"
+                yield f"cohorts: {name!r} is used but not defined; defined are {sorted(self.cohorts)}"
         channels = self.task.channel_names
         for source in self.sources:
             task = source.task or self.task
             if task.name == self.task.name and not same_task(task, self.task):
                 theirs, ours = told_apart(task, self.task)
-                yield f"source {source.model}: task {theirs} is not the study's {ours}; give it a name of its own"
+                yield f"source {source.model}: task {theirs} is not the experiment's {ours}; give it another name"
             if source.cohort == self.target.cohort:
-                yield f"source {source.model}: {source.cohort} is the target; a model is not tested on what trained it"
-            if source.cohort and not same_task(self.task_of(source.cohort), task):
-                yield f"source {source.model}: cohort {source.cohort} is also prepared for another task"
-            declared = source.adaptation.channels if source.adaptation else {}
-            taken = {name for origin in declared.values() for name in origin.taken_from}
-            found = task.channel_names
-            if (declared and declared.keys() != set(channels)) or not taken <= set(found):
                 yield (
-                    f"source {source.model}: adaptation must say where each of {', '.join(channels)} comes from, "
-                    f"among {', '.join(found)} of {task.name}; "
-                    f"found {', '.join(declared)} from {', '.join(sorted(taken))}"
+                    f"source {source.model}: {source.cohort} is the target; "
+                    "a model must not be tested on its training studies"
+                )
+            if source.cohort and not same_task(self.task_of(source.cohort), task):
+                yield f"source {source.model}: cohort {source.cohort} is also preprocessed for another task"
+            declared = source.adaptation.channels if source.adaptation else {}
+            used = {name for origin in declared.values() for name in origin.taken_from}
+            found = task.channel_names
+            if (declared and declared.keys() != set(channels)) or not used <= set(found):
+                yield (
+                    f"source {source.model}: adaptation must declare the origin of each of {', '.join(channels)} "
+                    f"among the channels {', '.join(found)} of {task.name}; "
+                    f"found {', '.join(declared)} from {', '.join(sorted(used))}"
                 )
             elif not declared and found != channels:
                 yield (
-                    f"source {source.model}: trained for {task.name} it sees {', '.join(found)}, the study "
+                    f"source {source.model}: {task.name} has channels {', '.join(found)}, the experiment has "
                     f"{', '.join(channels)}; declare adaptation.channels"
                 )
             if source.adaptation and source.adaptation.head == "reinitialise" and self.default_tested_on != "nothing":
                 yield (
-                    f"source {source.model}: with a head that starts anew there is no default model to test; "
+                    f"source {source.model}: a default model with a reinitialised head cannot be tested; "
                     "set default_tested_on: nothing"
                 )
 
@@ -303,13 +306,13 @@ class ExperimentSpec(Document):
 
 
 class Plan(Named):
-    """An ExperimentSpec resolved against the store: which studies, which weights, every run."""
+    """An ExperimentSpec resolved against the store: its studies, its source weights and all its runs."""
 
     spec: ExperimentSpec
     manifest: Digest
-    """Of the target cohort."""
+    """Manifest of the target cohort."""
     split: Digest
-    """Who is in which subset."""
+    """The split into subsets."""
     versions: ResultVersions
-    """Of the code that made this plan."""
+    """Result versions of the code that made this plan."""
     runs: tuple[RunSpec, ...]

@@ -1,17 +1,17 @@
-"""How an identity is made: the canonical JSON of what decides a result, and nothing else.
+"""Compute an identity: the canonical JSON of the values that determine a result, and its digest.
 
-A run, a study volume and a deformed copy are each named by an identity, so that equal names mean equal results. What
-a document's identity holds is declared where its fields are declared:
+Runs, study volumes and deformed copies are named by the digest of an identity, so equal names mean equal results. The
+declaration of each field says whether it is part of the identity:
 
-* a plain field is always written, also where it has its default: a changed default is another result;
-* `Annotated[T, Aside()]` is never written: names, labels for people, workers, devices;
-* `Annotated[T, Neutral(value)]` is left out while the field has this value, and written otherwise.
+* a plain field is always included, even with its default value, because a changed default changes the result;
+* `Annotated[T, Aside()]` is never included: names, labels for people, workers, devices;
+* `Annotated[T, Neutral(value)]` is included only if the field has another value.
 
-To add a field to a document that is part of an identity: give it the value under which it changes nothing as its
-default, and mark it `Neutral` with that value. Ids made before the field existed then stay what they were. A field that
-decides no result is marked `Aside`. Never remove or rename a field of an identity, and never change what `Neutral`
-holds: that renames every result that was paid for. A change of behaviour without a change of fields is a new result
-version of the room that behaves differently (see `storage_schemas.versions`).
+To add a field to a document that is part of an identity, choose as default the value that leaves results unchanged, and
+mark the field `Neutral` with that value. Existing ids then stay the same. Mark a field that does not affect results
+`Aside`. Never remove or rename a field of an identity, and never change the value of a `Neutral`: either renames every
+existing result. A change of behaviour without a change of fields needs a new result version of the stage that behaves
+differently (see `storage_schemas.versions`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from storage_schemas.base import Digest, canonical_json, digest_of
 
 @dataclass(frozen=True)
 class Aside:
-    """Marks a field that decides no result."""
+    """Mark a field that does not affect results."""
 
 
 @dataclass(frozen=True)
 class Neutral:
-    """Marks a field that was added later: it is left out while it has this value, as JSON would hold it."""
+    """Mark a field that was added later: it is left out of the identity if it has this (JSON) value."""
 
     value: Any = None
 
 
 def identity(value: Any) -> Any:
-    """What of a value decides a result, as plain JSON values.
+    """The part of a value that determines a result, as plain JSON values.
 
-    Documents lose the fields that their declarations leave out, at any depth; lists and mappings keep their order and
-    keys; whatever else must be plain already. Raises TypeError for a value that has no JSON form.
+    Fields that their declarations exclude are removed from documents at any depth. Lists and mappings keep their order
+    and keys; all other values must be plain. Raises TypeError for a value without a JSON form.
     """
     if isinstance(value, BaseModel):
         return _of_document(value)
@@ -51,16 +51,16 @@ def identity(value: Any) -> Any:
         return [identity(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise TypeError(f"an identity holds documents and plain values; found {type(value).__name__}")
+    raise TypeError(f"identity: wanted documents and plain values; found {type(value).__name__}")
 
 
 def identity_json(value: Any) -> str:
-    """The one text of an identity: what the digest is taken of, and what to compare where two ids differ."""
+    """Canonical JSON of an identity: the input of the digest. Compare it to find out why two ids differ."""
     return canonical_json(identity(value))
 
 
 def identity_digest(value: Any) -> Digest:
-    """The name that follows from the identity."""
+    """Digest of the identity."""
     return digest_of(identity(value))
 
 

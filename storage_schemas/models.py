@@ -1,7 +1,7 @@
-"""The model card and the transfer transfers: what a set of weights is, and what in it was taken over from where.
+"""Describe a model: its card, its architecture, its adaptation to other inputs, and its weight-transfer report.
 
-A model in the store is `weights.safetensors` (never pickle), `card.json` (a ModelCard) and `transfer.parquet`
-(TensorTransfer rows).
+A model in the store is `weights.safetensors` (never pickle), `card.json` (a ModelCard) and `transfer.parquet` (the
+weight-transfer report: one TensorTransfer row per tensor).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Architecture(Document):
     """A 3-D U-Net (Wahlig et al. 2023, figure 2A; details after Duong et al. 2019, see DECISIONS.md)."""
 
     depth: Annotated[int, Field(ge=1, le=6)] = 4
-    """Down-sampling blocks; the paper's 4, and 3 and 5 as alternatives."""
+    """Number of down-sampling blocks: 4 in the paper, 3 and 5 as alternatives."""
     base_channels: Annotated[int, Field(ge=1)] = 32
     """Channels at full resolution; doubled at each down-sampling."""
     norm: Literal["batch", "instance", "group"] = "instance"
@@ -28,12 +28,12 @@ class Architecture(Document):
 
 
 Precision = Literal["fp32", "bf16"]
-"""fp32: all arithmetic in float32, with TF32 off. bf16: convolutions and products in bfloat16 (autocast), weights and
-sums in float32. Declared, never inferred from the device: the same run gives the same result wherever it runs."""
+"""fp32: all arithmetic in float32, TF32 off. bf16: convolutions and matrix products in bfloat16 (autocast), weights and
+sums in float32. Always declared, never inferred from the device, so that a run does not depend on its device."""
 
 
 class InferenceConfig(Document):
-    """Whole-head inference: overlapping windows of the patch size, mean of probabilities, one threshold."""
+    """Whole-head inference: mean probability over overlapping windows of the patch size, then one threshold."""
 
     step_voxels: Annotated[int, Field(gt=0)] = 32
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -41,44 +41,44 @@ class InferenceConfig(Document):
 
 
 class ModelName(Document):
-    """Which registered model: its name and one immutable version."""
+    """A registered model: its name and one immutable version."""
 
     name: Slug
     version: Digest
 
 
 class ModelCard(Document):
-    """All that a user of the weights must know; `weights_sha256` is checked at every load."""
+    """Everything needed to use a model's weights; `weights_sha256` is checked at every load."""
 
     name: Slug
     version: Digest
-    """The run that trained it."""
+    """Id of the run that trained it."""
     task: Task
     architecture: Architecture
     channels: tuple[str, ...]
     """Input channels, in order."""
     spacing_mm: Annotated[float, Field(gt=0)]
-    """Isotropic grid that the network was trained on."""
+    """Spacing of the isotropic model grid that it was trained on."""
     patch_voxels: Annotated[int, Field(gt=0)]
-    """Edge of the training patches, and of the windows of whole-head inference."""
+    """Edge length of the training patches and of the windows of whole-head inference."""
     inference: InferenceConfig
     weights_sha256: Sha256
     parent: ModelName | None = None
-    """The default model it was fine-tuned from; None: de novo."""
+    """The default model that it was fine-tuned from; None: trained de novo."""
     cohort: Slug
     training_studies: Annotated[int, Field(ge=1)]
-    """How many studies it was trained on (the source model's studies not counted)."""
+    """Number of studies that it was trained on, without those of its parent."""
 
 
 class ChannelOrigin(Document):
-    """Where the first convolution's weights of one input channel come from: exactly one of the three."""
+    """Origin of the first convolution's weights for one input channel: exactly one of the three fields."""
 
     copy_of: str | None = None
-    """This channel of the source."""
+    """Copy the weights of this source channel."""
     mean_of: tuple[str, ...] = ()
-    """The mean over these channels of the source, at their joint strength: as if each showed what this one shows."""
+    """Sum the weights of these source channels, as if each of them showed the image of this channel."""
     zero: bool = False
-    """Zeros: the channel is blind at first and learns from there."""
+    """Start from zeros: the channel is ignored at first and is learned during training."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ChannelOrigin:
@@ -90,27 +90,27 @@ class ChannelOrigin(Document):
 
     @property
     def taken_from(self) -> tuple[str, ...]:
-        """The channels of the source that this one takes from."""
+        """The source channels that this channel uses."""
         return self.mean_of if self.copy_of is None else (self.copy_of,)
 
 
 class Adaptation(Document):
-    """How source weights are fitted to a network of other channels or depth; whatever is not declared is refused."""
+    """How source weights are adapted to a network of other channels or depth; undeclared differences are refused."""
 
     channels: dict[str, ChannelOrigin] = Field(default_factory=dict)
-    """By the network's input channel, each of them; empty: the source must have the same channels.
+    """Origin of every input channel of the network; empty: the source must have the same channels.
 
-    A channel of the source from which several take is shared out evenly, so that the weights keep their sum over the
-    channels that are used: one image on all channels is answered as the source answers it on those that are used.
+    A source channel that several channels use is divided equally among them, which keeps the sum of the weights: given
+    one image on all channels, the network answers as the source does with this image on the channels that are used.
     """
     head: Literal["keep", "reinitialise"] = "keep"
     depth: Literal["same", "shared-levels"] = "same"
-    """`shared-levels`: levels of resolution that both networks have are taken over, the others start fresh."""
+    """`shared-levels`: load the resolution levels that both networks have; the others are randomly initialised."""
 
     def misfits(self, source: ModelCard, architecture: Architecture, channels: tuple[str, ...]) -> list[str]:
-        """All that keeps the source's weights from such a network; none where all that differs is declared.
+        """Every undeclared difference between the source and such a network; empty if the weights can be loaded.
 
-        What is declared but not needed is no fault: one declaration serves a study of several depths.
+        A declaration that is not needed is allowed, so that one declaration serves an experiment with several depths.
         """
         wanted, found = architecture.model_dump(), source.architecture.model_dump()
         declared = {"depth"} if self.depth == "shared-levels" else set()
@@ -125,22 +125,23 @@ class Adaptation(Document):
             return faults
         if self.channels.keys() != set(channels):
             faults.append(
-                f"channels: wanted the origin of each of {', '.join(channels)}; declared are {', '.join(self.channels)}"
+                f"channels: wanted the origin of each of {', '.join(channels)}; found {', '.join(self.channels)}"
             )
         taken = {name for origin in self.channels.values() for name in origin.taken_from}
-        if strangers := sorted(taken - set(source.channels)):
-            faults.append(f"channels: wanted to take {', '.join(strangers)}; found {', '.join(source.channels)}")
+        if missing := sorted(taken - set(source.channels)):
+            faults.append(f"channels: wanted {', '.join(missing)} in the source; found {', '.join(source.channels)}")
         if not taken:
-            faults.append("channels: every one starts from zero, and the network would see nothing")
+            faults.append("channels: wanted at least one origin in the source; found only zeros")
         return faults
 
 
 class TensorTransfer(Document):
-    """What became of one tensor of a network when source weights were loaded into it."""
+    """Origin of one tensor of a network: a row of the weight-transfer report."""
 
     tensor: str
     shape: str
     """For example `32x1x3x3x3`."""
-    origin: Literal["source", "adapted", "fresh"]
+    origin: Literal["source", "adapted", "random"]
+    """source: copied unchanged. adapted: computed from the source. random: randomly initialised."""
     how: str
-    """`copied`, or which adaptation, or why it is fresh."""
+    """Details: `copied`, the adaptation, or why the tensor is randomly initialised."""

@@ -1,6 +1,6 @@
-"""The rows of the results: what each Parquet column is called, its type and unit, and where null is allowed.
+"""Define the rows of the result tables: name, type and unit of each Parquet column, and where null is allowed.
 
-Sensitivity without a reference lesion and PPV without a predicted lesion are undefined: null, never 0 or 1 in silence.
+Sensitivity without a reference lesion and PPV without a predicted lesion are undefined: they are null, never 0 or 1.
 """
 
 from __future__ import annotations
@@ -15,130 +15,131 @@ from storage_schemas.metrics import Measured, Metric
 
 
 class RunColumns(Document):
-    """Which run a row belongs to."""
+    """Columns that identify the run of a row."""
 
     experiment: Slug
-    """The ExperimentSpec's name: the scientific study, not the MRI study."""
+    """Name of the ExperimentSpec."""
     run_id: Digest
     task: Slug
-    """Its name; what it is stands in the manifest and in the model's card."""
+    """Name of the task; the manifest and the model card hold its definition."""
 
 
 class CellColumns(Axes, RunColumns):
-    """The columns that say which cell of the design a row belongs to; each axis as in the cell itself."""
+    """Columns that identify the cell of the design, with the axes as in Cell."""
 
     trained_on: Annotated[int, Field(ge=0)]
-    """Target studies trained on; fewer than asked only where a fold of a site or patient design has no more."""
+    """Target studies trained on; fewer than `training_size` only if a fold of a site or patient design has fewer."""
 
 
 class StudyColumns(CellColumns):
-    """Which tested MRI study a row belongs to."""
+    """Columns that identify the tested MRI study of a row."""
 
     study: StudyId
     patient: str
     site: Slug
     position: Annotated[int, Field(ge=1)]
-    """Place of the study in its test subset, from 1: the fold-averaged analysis pairs by it."""
+    """Position of the study in its test subset, from 1; the fold-averaged analysis pairs by it."""
     definition: str
-    """MetricDefinition that counted, as `name@digest`."""
+    """The MetricDefinition that was applied, as `name@digest`."""
 
 
 class StudyRow(Measured, StudyColumns):
-    """One tested study under one model, in native space."""
+    """Result of one model on one tested study, in native space."""
 
     false_positives: Annotated[int, Field(ge=0)]
-    """Predicted lesions that hit no reference lesion."""
+    """Predicted lesions that do not hit a reference lesion."""
     reference_lesions: Annotated[int, Field(ge=0)]
     predicted_lesions: Annotated[int, Field(ge=0)]
     true_positives: Annotated[int, Field(ge=0)]
-    """Reference lesions that a prediction hits."""
+    """Reference lesions that are hit by a predicted lesion."""
     reference_ml: Annotated[float, Field(ge=0)]
     predicted_ml: Annotated[float, Field(ge=0)]
     inference_s: Annotated[float, Field(ge=0)]
-    """Wall time of whole-head inference, in seconds; the one column that differs between equal runs."""
+    """Wall time of whole-head inference in seconds; the only column that differs between equal runs."""
 
 
 class LesionRow(StudyColumns):
-    """One lesion of the reference or of the prediction."""
+    """One lesion of the reference mask or of the predicted mask."""
 
     side: Literal["reference", "prediction"]
     lesion: Annotated[int, Field(ge=1)]
     """Component number within its mask."""
     outcome: Literal["true-positive", "missed", "false-positive"]
-    """Reference lesions are found or missed, predicted lesions true or spurious."""
+    """true-positive or missed for a reference lesion; true-positive or false-positive for a predicted lesion."""
     volume_mm3: Annotated[float, Field(gt=0)]
     x_mm: float
     y_mm: float
     z_mm: float
     """Centroid in native world space, RAS+ millimetres."""
     overlap: Fraction
-    """Part of the lesion's voxels that the other mask covers."""
+    """Fraction of the lesion's voxels that the other mask covers."""
     matched: Annotated[int, Field(ge=1)] | None = None
-    """Component number of its partner in the other mask; null where the definition does not match one to one."""
+    """Component number of the matched lesion in the other mask; null if the definition does not match one to one."""
 
 
 class LedgerEntry(Document):
-    """What one run did and cost, and what made it; written once and last, so that a run with an entry is complete.
+    """Provenance and cost of one run. It is written once and last, so a run with an entry is complete.
 
-    Provenance, not identity: two entries of one run may differ in all of it but what was tested and trained.
+    Two executions of one run may differ in everything except the studies tested and the training.
     """
 
     run_id: Digest
     experiment: Slug
-    """The experiment that executed it; others may share its result."""
+    """The experiment that executed the run; others may share its result."""
     tested: Annotated[int, Field(ge=0)]
-    """Studies tested; equal to the StudyRows of this run."""
+    """Number of studies tested, equal to the number of StudyRows of this run."""
     epochs: Annotated[int, Field(ge=0)]
     steps: Annotated[int, Field(ge=0)]
     final_loss: float | None
-    """Mean loss of the last epoch; null where nothing was trained."""
+    """Mean loss of the last epoch; null if nothing was trained."""
     workers: Annotated[int, Field(ge=1)]
     device: str
     """`cpu`, or the name of the GPU."""
     training_s: Annotated[float, Field(ge=0)]
-    """Of the last attempt."""
+    """Training time of the last attempt, in seconds."""
     evaluation_s: Annotated[float, Field(ge=0)]
+    """Evaluation time, in seconds."""
     attempts: Annotated[int, Field(ge=1)]
-    """How often it was begun; more than 1 where its workers were lost and it went on from a checkpoint."""
+    """Number of times the run was started; more than 1 if workers were lost and it resumed from a checkpoint."""
     lesionlab: str
-    """Version of the package."""
+    """Version of the lesionlab package."""
     code: Digest
-    """Of all sources of the package: two entries that differ here were made by different code."""
+    """Digest of all source files of the package; if two entries differ here, different code made them."""
     libraries: dict[str, str]
-    """Versions of Python and of the libraries that decide results."""
+    """Versions of Python and of the libraries that affect results."""
 
 
 class Attempts(Document):
-    """How often a run was begun; removed when it is complete."""
+    """Number of times an incomplete run was started; deleted once the run is complete."""
 
     count: Annotated[int, Field(ge=1)]
 
 
 class EffectRow(Document):
-    """One statistical comparison, as a line of the study's table."""
+    """One statistical comparison: a row of the experiment's comparison table."""
 
     metric: Metric
     test: Literal["rm-anova", "paired-t", "unpaired-t"]
     comparison: str
     training_size: int | None
     n: Annotated[int, Field(ge=0)]
-    """Pairs, or subjects of the ANOVA, or values of the first group."""
+    """Number of pairs, of subjects of the ANOVA, or of values in the first group."""
     n_other: int | None
-    """Values of the second group of an unpaired test."""
+    """Number of values in the second group of an unpaired test."""
     undefined: Annotated[int, Field(ge=0)]
-    """Values or pairs for which the metric was undefined: left out, or counted as 0 where the study says so."""
+    """Number of values or pairs with an undefined metric; excluded, or counted as 0 if the experiment says so."""
     difference: float | None
     statistic: float | None
     p: Fraction | None
-    """Null where the test cannot be computed; `note` says why."""
+    """Null if the test cannot be computed; `note` gives the reason."""
     p_bonferroni: Fraction | None
     family: Annotated[int, Field(ge=1)]
-    """m of the Bonferroni correction: comparisons of the same kind in one column of one table."""
+    """m of the Bonferroni correction: the number of comparisons of the same kind in one column of one table."""
     significant: bool
     stratum: str = ""
-    """What the compared models share and others of the study do not, such as `depth 3`; empty where nothing varies."""
+    """The stratum that the compared models share, such as `depth 3`; empty if the experiment has only one."""
     note: str = ""
     p_holm: Fraction | None = None
-    """Adjusted after Holm over the same family; beside the paper's Bonferroni."""
+    """Holm-adjusted over the same family; reported beside the paper's Bonferroni correction."""
     p_welch: Fraction | None = None
-    """Of an unpaired test without pooled variances, not corrected; beside the paper's pooled test."""
+    """Uncorrected p of Welch's unpaired test; reported beside the paper's test with pooled variances."""

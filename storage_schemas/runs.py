@@ -1,6 +1,6 @@
-"""The run as a value: how a network is trained (TrainingConfig), which cell of a design it is, and RunSpec, all of it.
+"""Define a run: its training settings (TrainingConfig), its cell of the design (Cell), and the complete RunSpec.
 
-Every default is the paper's (Wahlig et al. 2023) or, where it is silent, the one that DECISIONS.md argues for.
+Every default is from the paper (Wahlig et al. 2023); where the paper gives none, DECISIONS.md explains the choice.
 """
 
 from __future__ import annotations
@@ -25,51 +25,51 @@ class Elastic(Document):
     """Elastic augmentation (Simard et al. 2003): a smooth random displacement of the whole head."""
 
     control_spacing_mm: Annotated[float, Field(gt=0)] = 32.0
-    """Distance of the control points that are moved independently."""
+    """Distance between control points, which are displaced independently."""
     sd_mm: Annotated[float, Field(ge=0)] = 3.0
     """Standard deviation of each control point's displacement along each axis."""
 
 
 class TrainingConfig(Document):
-    """One training, in full. Raises ValueError with every contradiction that it holds."""
+    """All settings of one training. Raises ValueError that lists every contradiction."""
 
     patch_voxels: Annotated[int, Field(gt=0)] = 96
-    """Edge of a cubic patch on the model grid; 96 voxels are 96 mm at 1 mm."""
+    """Edge length of a cubic patch on the model grid; 96 voxels are 96 mm at 1 mm."""
     patches_per_study: Annotated[int, Field(gt=0)] = 60
-    """Per augmented volume; half of them contain lesion, half do not."""
+    """Patches per augmented volume and epoch; half contain lesion, half do not."""
     augmentations: Annotated[int, Field(ge=1)] = 3
-    """Elastically deformed copies of each study: 60 × 3 = 180 patches a study."""
+    """Elastically deformed copies of each study; 60 patches × 3 copies = 180 patches per study."""
     elastic: Elastic = Elastic()
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 8
-    """Patches per step over all workers together."""
+    """Patches per step, over all workers."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Adam's; the paper's exponent is lost in print, see DECISIONS.md."""
+    """For Adam. The exponent is missing in the printed paper; see DECISIONS.md."""
     optimizer: Annotated[Optimizer, Neutral("adam")] = "adam"
-    """adamw: with a weight decay of 0.01. sgd: with Nesterov momentum of 0.99; it wants a learning rate about a hundred
-    times that of Adam (nnU-Net: 1e-2)."""
+    """adamw: weight decay 0.01. sgd: Nesterov momentum 0.99; needs about a hundred times Adam's learning rate (nnU-Net
+    uses 1e-2)."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps in all, in place of `epochs`: the same budget at every training size; the last epoch ends where
-    they are reached. None: by epochs."""
+    """Total optimiser steps instead of `epochs`: the same budget at every training size. The last epoch may be partial.
+    None: `epochs` applies."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """The learning rate rises linearly over so many steps, of which the last has all of it."""
+    """Number of steps over which the learning rate rises linearly; the last of them uses the full rate."""
     freezing: Freezing | None = None
-    """Only where weights were taken over from a source; a de novo training ignores it."""
+    """Applies to tensors copied from a source; de novo training ignores it."""
     precision: Precision = "fp32"
     loss: Annotated[Loss, Neutral("cross-entropy")] = "cross-entropy"
     workers: Annotated[int, Field(ge=1), Aside()] = 1
-    """Data-parallel workers; they share out each batch, so their number changes rounding only."""
+    """Data-parallel workers; they split each batch, so their number changes rounding only."""
 
     def steps_per_epoch(self, studies: int) -> int:
-        """With so many studies to train on; a step is one batch, whatever the number of workers."""
+        """Steps per epoch for this number of training studies; a step is one batch, whatever the number of workers."""
         return ceil(studies * self.augmentations * self.patches_per_study / self.batch_size)
 
     def all_steps(self, studies: int) -> int:
-        """The whole training's."""
+        """Total steps for this number of training studies."""
         return self.steps or self.epochs * self.steps_per_epoch(studies)
 
     @model_validator(mode="after")
-    def _holds_together(self) -> TrainingConfig:
+    def _check_consistency(self) -> TrainingConfig:
         faults = []
         if self.patches_per_study % 2:
             faults.append(
@@ -79,12 +79,12 @@ class TrainingConfig(Document):
         if self.batch_size % self.workers:
             faults.append(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
         if self.steps is not None and self.warmup_steps > self.steps:
-            faults.append(f"warmup_steps: wanted at most the {self.steps} steps in all, found {self.warmup_steps}")
-        thaws_after = self.freezing.epochs if self.freezing else None
-        if self.steps is None and thaws_after is not None and thaws_after >= self.epochs:
+            faults.append(f"warmup_steps: wanted at most the {self.steps} steps in total, found {self.warmup_steps}")
+        frozen_epochs = self.freezing.epochs if self.freezing else None
+        if self.steps is None and frozen_epochs is not None and frozen_epochs >= self.epochs:
             faults.append(
-                f"freezing: wanted fewer than the {self.epochs} epochs in all, or null for to the end; "
-                f"found {thaws_after}"
+                f"freezing: wanted fewer than the {self.epochs} epochs in total, or null to freeze to the end; "
+                f"found {frozen_epochs}"
             )
         if faults:
             raise ValueError("\n".join(faults))
@@ -92,10 +92,10 @@ class TrainingConfig(Document):
 
 
 class Cell(Axes):
-    """One cell of the design: what varies between the runs of one study; None: as the ExperimentSpec says for all."""
+    """One cell of the design: the values that vary between runs; None: the ExperimentSpec's common value."""
 
     def model(self) -> str:
-        """How people call its arm: `fine-tuned from glioma`."""
+        """Name of its arm in tables and logs: `fine-tuned from glioma`."""
         return {
             "de-novo": "de novo",
             "fine-tuned": f"fine-tuned from {self.source}",
@@ -104,38 +104,38 @@ class Cell(Axes):
         }[self.arm]
 
     def title(self) -> str:
-        """How people call this cell: `fine-tuned from glioma, 10 studies, depth 3, fold 2`."""
+        """Name of the cell in tables and logs: `fine-tuned from glioma, 10 studies, depth 3, fold 2`."""
         parts = [self.model()]
         if self.training_size:
             parts.append("1 study" if self.training_size == 1 else f"{self.training_size} studies")
         if self.arm != "rater":
-            parts += [axis.words(getattr(self, name)) for name, axis in _BESIDE.items() if self._tells(name)]
+            parts += [axis.words(getattr(self, name)) for name, axis in _TITLE_AXES.items() if self._differs(name)]
         parts.append(f"fold {self.fold}" + (f" (tested on {self.test_site})" if self.test_site else ""))
         if self.seed:
             parts.append(f"seed {self.seed}")
         return ", ".join(parts)
 
-    def _tells(self, name: str) -> bool:
-        """Whether it has a value that does not go without saying."""
+    def _differs(self, name: str) -> bool:
+        """Whether the cell's value on an axis is set and is not the default."""
         return bool(getattr(self, name) != Cell.model_fields[name].default)
 
 
-_BESIDE = axes_of("stratum", "method or stratum", "method")
+_TITLE_AXES = axes_of("stratum", "method or stratum", "method")
 
 
 class Parent(Document):
-    """The default model that a run starts from, by the very weights."""
+    """The default model that a run starts from, identified by the sha256 of its weights."""
 
     model: Annotated[ModelName, Aside()]
     weights_sha256: Sha256
     adaptation: Adaptation | None = None
-    """None: architecture, channels and head must be the source's own."""
+    """None: architecture and channels must equal the source's; the head is loaded too."""
 
 
 class RunSpec(Named):
-    """One run, complete: equal ids give equal weights and equal rows.
+    """One complete run; equal ids give equal weights and equal rows.
 
-    The id is the identity of what decides the result, see `decides`; it is stored with the run.
+    The id is the digest of everything that determines the result (see `decides`), and is stored with the run.
     """
 
     experiment: Slug
@@ -143,10 +143,10 @@ class RunSpec(Named):
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
     cell: Cell | None
-    """None: a default model in the making, which is tested on nothing."""
+    """None: the run trains a default model and tests no study."""
     cohort: Slug
     manifest: Digest
-    """Of that cohort, as it was when the run was planned."""
+    """The cohort's manifest when the run was planned."""
     train: tuple[ManifestEntry, ...]
     test: tuple[ManifestEntry, ...]
     parent: Parent | None
@@ -156,23 +156,24 @@ class RunSpec(Named):
     metric: MetricDefinition
     seed: int
     versions: ResultVersions
-    """Of the code that planned the run; a run is executed by code of the same versions only."""
+    """Result versions of the code that planned the run; only code with the same versions executes it."""
 
     @property
     def run_id(self) -> Digest:
-        """Name of this run everywhere: in keys, in Ray, in tables."""
+        """The name of the run in keys, in Ray and in tables."""
         return self.id
 
     def name_digest(self) -> Digest:
-        """The digest of what decides the result."""
+        """The digest of everything that determines the result."""
         return identity_digest(self.decides())
 
     def decides(self) -> dict[str, Any]:
-        """What decides the result, as plain values: the one place that says what a run's identity is made of.
+        """Everything that determines the result, as plain values; the only definition of a run's identity.
 
-        The studies by label (all draws follow from it) and volume digest, in order; the cell; what the run starts from;
-        its settings; and the result versions of the rooms that it passes through. A volume's digest holds the version
-        of preprocessing. Not in it: names of experiments, cohorts and models, workers, device, source text.
+        It includes the studies in order, each by label (which determines its random draws) and volume digest; the cell;
+        the parent weights; the settings; and the result versions of the stages that the run uses. A volume's digest
+        includes the version of preprocessing. It excludes names of experiments, cohorts and models, workers, device and
+        source code.
         """
         parts: dict[str, Any] = {
             "train": [[entry.study, entry.volume] for entry in self.train],
@@ -203,7 +204,7 @@ class RunSpec(Named):
     def columns(self) -> CellColumns:
         """The columns that every result row of this run carries. Raises ValueError for a run without a cell."""
         if self.cell is None:
-            raise ValueError(f"run {self.run_id} makes a default model and has no rows")
+            raise ValueError(f"run {self.run_id} trains a default model and has no rows")
         return CellColumns(
             experiment=self.experiment,
             run_id=self.run_id,

@@ -1,8 +1,8 @@
-"""What a study of a task consists of: what is read, how it is aligned, what the network sees, what it must find.
+"""Define a task: its input images, their registration, the network's input channels, and the lesions to segment.
 
-A task is a value. Those of the paper have a name here (`TASKS`); another one is written in full in an experiment file,
-or in a YAML file of its own, and needs no code. Documents that must be understood elsewhere (manifests, volumes, runs,
-model cards) hold the whole task; rows hold its name.
+A task is data, not code. The tasks of the paper are named here (`TASKS`); any other task is written in full in an
+experiment file or in its own YAML file. Manifests, volumes, runs and model cards contain the whole task, so that they
+can be read on their own; rows contain its name.
 """
 
 from __future__ import annotations
@@ -18,112 +18,112 @@ from storage_schemas.definitions import Share
 from storage_schemas.identity import Aside, Neutral, identity_digest
 
 Visit = Literal["this", "initial"]
-"""`initial`: the earlier one of a study of two visits."""
+"""`initial`: the earlier visit of a study with two visits."""
 
 
-_BIDS = r"[A-Za-z0-9]+"
-_PLAIN = r"[a-z0-9]+(-[a-z0-9]+)*"
+_LABEL = r"[A-Za-z0-9]+"
+_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
-def _bids(text: str) -> str:
-    if not re.fullmatch(_BIDS, text):
-        raise ValueError(f"wanted letters and digits, as file names have them in BIDS; found {text!r}")
+def _check_bids_label(text: str) -> str:
+    if not re.fullmatch(_LABEL, text):
+        raise ValueError(f"wanted only letters and digits, as in BIDS labels; found {text!r}")
     return text
 
 
-def _plain(text: str) -> str:
-    if not re.fullmatch(_PLAIN, text):
+def _check_plain_name(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
         raise ValueError(f"wanted lower-case letters, digits and '-', as in follow-up; found {text!r}")
     return text
 
 
-BidsLabel = Annotated[str, AfterValidator(_bids), Field(json_schema_extra={"pattern": f"^{_BIDS}$"})]
-"""A suffix, or the label of an entity, in the name of a file."""
+BidsLabel = Annotated[str, AfterValidator(_check_bids_label), Field(json_schema_extra={"pattern": f"^{_LABEL}$"})]
+"""A suffix or the label of an entity in a BIDS file name."""
 
-PlainName = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": f"^{_PLAIN}$"})]
-"""What a task calls an image or a channel: `ROLE=IMAGE` on the command line, a column of a table of paths."""
+PlainName = Annotated[str, AfterValidator(_check_plain_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
+"""The name of an image (its role) or channel: `ROLE=IMAGE` on the command line, a column in a table of paths."""
 
-_TAKEN = (
-    *("study", "patient", "site", "age", "sex", "mask"),  # columns of such a table
-    *("reference", "reference-transform", "second", "second-transform"),  # the other files of a study, in its card
+_RESERVED_ROLES = (
+    *("study", "patient", "site", "age", "sex", "mask"),  # other columns of a table of paths
+    *("reference", "reference-transform", "second", "second-transform"),  # other files of a study, in its card
 )
-_TOLD_ELSEWHERE = ("sub", "ses", "ce")
-"""Entities that a study's name and `contrast_agent` say."""
+_RESERVED_ENTITIES = ("sub", "ses", "ce")
+"""Entities that are given by the study's name and by `contrast_agent`."""
 
 
 class ScanInput(Document):
-    """One image that a study of this task must have, by BIDS entities."""
+    """One image that each study of the task must have, by its BIDS entities."""
 
     role: PlainName
-    """What the task calls this image: `flair`, `initial`, `follow-up`, `before`, `after`."""
+    """Name of the image in the task: `flair`, `initial`, `follow-up`, `before`, `after`."""
     suffix: BidsLabel
-    """`FLAIR`, `T1w`, `T2w`, `PDw`, `T2starw`, …: whatever a file below `anat` may have."""
+    """BIDS suffix of a file in `anat`: `FLAIR`, `T1w`, `T2w`, `PDw`, `T2starw`, …"""
     contrast_agent: BidsLabel | None = None
-    """BIDS entity `ce-`, for example `gadolinium`; None: the image was taken without."""
+    """BIDS entity `ce-`, for example `gadolinium`; None: without contrast agent."""
     visit: Visit = "this"
-    """The earlier one is that which the reference mask's `space-` names."""
+    """The initial visit is the one that the reference mask's `space-` entity names."""
     entities: Annotated[dict[str, BidsLabel], Neutral({})] = Field(default_factory=dict)
-    """Further BIDS entities that the file's name must have, by their short names: `{acq: 3D}`; it may have others."""
+    """Further BIDS entities that the file name must have, by short name: `{acq: 3D}`; others are allowed."""
 
     @model_validator(mode="after")
-    def _names_entities(self) -> ScanInput:
-        wrong = [name for name in self.entities if name in _TOLD_ELSEWHERE or not re.fullmatch("[a-z]+", name)]
+    def _check_entities(self) -> ScanInput:
+        wrong = [name for name in self.entities if name in _RESERVED_ENTITIES or not re.fullmatch("[a-z]+", name)]
         if wrong:
             raise ValueError(
-                f"entities: wanted short names as acq, run, echo; found {', '.join(wrong)} (sub and ses are the "
-                "study's, ce is contrast_agent)"
+                f"entities: wanted short names such as acq, run, echo; found {', '.join(wrong)} (sub and ses come from "
+                "the study's name, ce from contrast_agent)"
             )
         return self
 
 
 class Registration(Document):
-    """Which image is brought onto which, and how (ANTs)."""
+    """Registration of one image to another by ANTs."""
 
     moving: str
     fixed: str
     kind: Literal["rigid", "syn"]
     """`syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008)."""
     least_correlation: Annotated[Share | None, Neutral(None)] = None
-    """Of the edges of both images once they are registered; a lower one has failed. None: 0.75 for rigid, 0.85 for syn,
-    which hold between images of one contrast. Edges of two contrasts agree less: those of FLAIR and T1w by 0.74 to 0.94
-    on six real heads at 3 mm, and by up to 0.57 where the two are different patients'."""
+    """Minimum correlation of the edges of both images after registration; below it, registration has failed. None: 0.75
+    for rigid and 0.85 for syn, which suit images of the same contrast. Edges of different contrasts correlate less:
+    FLAIR and T1w by 0.74 to 0.94 on six real heads at 3 mm, and by up to 0.57 if they are of different patients."""
 
 
 class Channel(Document):
-    """One input channel of the network, made of normalised images on the model grid."""
+    """One input channel of the network, computed from normalised images on the model grid."""
 
     name: PlainName
     image: str
-    """Role of the image that it shows."""
+    """Role of the image."""
     minus: str | None = None
-    """Role of the image that is subtracted from it."""
+    """Role of the image to subtract."""
 
 
 class Task(Document):
-    """What a study of this task consists of. Raises ValueError with every contradiction that it holds."""
+    """Inputs, channels and label of a study. Raises ValueError that lists every contradiction."""
 
     name: Slug
     title: Annotated[str, Aside()]
     inputs: Annotated[tuple[ScanInput, ...], Field(min_length=1)]
     native: str
-    """Role of the image whose grid is native space: masks are drawn on it, predictions return to it."""
+    """Role of the image whose grid is native space: masks are drawn and predictions are returned on it."""
     registrations: tuple[Registration, ...] = ()
-    """An image that is not registered lies where its header says."""
+    """Images without a registration keep the position given by their header."""
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     label: BidsLabel
-    """BIDS entity `label-` of the reference mask under `derivatives/manual`."""
+    """BIDS entity `label-` of the reference mask in `derivatives/manual`."""
     lesion_free: Literal["expected", "suspicious"]
-    """Whether a study without any lesion in its reference is one, or more likely a mask that nobody drew."""
+    """Whether a reference mask without lesions is expected, or suggests that no one drew the mask."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Task:
-        if faults := [*self._repeats(), *self._strangers(), *self._misaligned()]:
+    def _check_consistency(self) -> Task:
+        if faults := [*self._duplicates(), *self._unknown_roles(), *self._misaligned()]:
             raise ValueError("\n".join(f"task {self.name}: {fault}" for fault in faults))
         return self
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What the task calls its images, in the order in which they are read."""
+        """Roles of its images, in the order in which they are read."""
         return tuple(scan.role for scan in self.inputs)
 
     @property
@@ -132,35 +132,35 @@ class Task(Document):
         return tuple(channel.name for channel in self.channels)
 
     def scan(self, role: str) -> ScanInput:
-        """The input of this role. Raises KeyError where the task reads no such image."""
+        """The input with this role. Raises KeyError if the task has no such input."""
         return {scan.role: scan for scan in self.inputs}[role]
 
     def version(self) -> Digest:
-        """Of all that decides what a study of this task is: tasks that differ in their titles alone share it."""
+        """Digest of everything except the title: tasks that differ only in their titles share it."""
         return identity_digest(self)
 
-    def _repeats(self) -> Iterable[str]:
+    def _duplicates(self) -> Iterable[str]:
         for what, names in (("role", self.roles), ("channel", self.channel_names)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                yield f"found the {what} {', '.join(twice)} twice"
-        if taken := [role for role in self.roles if role in _TAKEN]:
-            yield f"wanted other roles than {', '.join(taken)}, which mean other things in a dataset"
+                yield f"wanted each {what} once, found {', '.join(twice)} twice"
+        if reserved := [role for role in self.roles if role in _RESERVED_ROLES]:
+            yield f"found the reserved role {', '.join(reserved)}, which means something else in a dataset; rename it"
 
-    def _strangers(self) -> Iterable[str]:
+    def _unknown_roles(self) -> Iterable[str]:
         used = {self.native}
         used |= {role for move in self.registrations for role in (move.moving, move.fixed)}
         used |= {role for channel in self.channels for role in (channel.image, channel.minus) if role is not None}
-        if strangers := sorted(used - set(self.roles)):
-            yield f"uses {', '.join(strangers)}, but reads {', '.join(sorted(set(self.roles)))}"
-        if blind := [channel.name for channel in self.channels if channel.image == channel.minus]:
-            yield f"channel {', '.join(blind)} is an image less itself"
+        if unknown := sorted(used - set(self.roles)):
+            yield f"uses {', '.join(unknown)}, but reads {', '.join(sorted(set(self.roles)))}"
+        if empty := [channel.name for channel in self.channels if channel.image == channel.minus]:
+            yield f"channel {', '.join(empty)} is an image minus itself"
 
     def _misaligned(self) -> Iterable[str]:
         if all(scan.visit == "initial" for scan in self.inputs):
-            yield "wanted an image of this visit, found earlier ones only"
+            yield "wanted an image of this visit, found only images of the initial visit"
         moved = [move.moving for move in self.registrations]
         if {move.fixed for move in self.registrations} - {self.native} or len({*moved, self.native}) <= len(moved):
-            yield f"wanted each other image registered once, and onto {self.native}"
+            yield f"wanted each other image registered at most once, and to {self.native}"
 
 
 _VISITS = (
@@ -226,30 +226,30 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-"""The tasks that have a name of their own."""
+"""The built-in tasks."""
 
 
 def task_named(name: str) -> Task:
-    """The known task of this name. Raises ValueError with the known names."""
+    """The built-in task with this name. Raises ValueError that lists the names."""
     if name not in TASKS:
         raise ValueError(f"wanted one of {', '.join(TASKS)}; found {name!r}")
     return TASKS[name]
 
 
 def takes_a_known_name(task: Task) -> bool:
-    """Whether it goes by the name of a known task and is another one."""
+    """Whether it has the name of a built-in task but differs from it."""
     return not same_task(TASKS.get(task.name, task), task)
 
 
 def same_task(one: Task, other: Task) -> bool:
-    """Whether studies of the one are studies of the other."""
+    """Whether both tasks have the same version, so that their studies are interchangeable."""
     return one.version() == other.version()
 
 
 def told_apart(*tasks: Task) -> Sequence[str]:
-    """Their names; of different tasks of one name with their versions, `t1-black-holes@0123456789abcdef`."""
-    alike = len({task.name for task in tasks}) < len({task.version() for task in tasks})
-    return [f"{task.name}@{task.version()}" if alike else task.name for task in tasks]
+    """Names of tasks, with versions if different tasks share a name: `t1-black-holes@0123456789abcdef`."""
+    ambiguous = len({task.name for task in tasks}) < len({task.version() for task in tasks})
+    return [f"{task.name}@{task.version()}" if ambiguous else task.name for task in tasks]
 
 
 def _by_name(value: Any) -> Any:
@@ -260,4 +260,4 @@ def _by_name(value: Any) -> Any:
 
 
 TaskNamedOrFull = Annotated[Task, BeforeValidator(_by_name, json_schema_input_type=str | Task)]
-"""In an experiment file: the name of a task, or a whole one under a name of its own."""
+"""In an experiment file: the name of a built-in task, or a whole task under another name."""

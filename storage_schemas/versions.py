@@ -1,8 +1,8 @@
-"""The result version of each room that decides a result: one integer, raised when the same inputs give other results.
+"""Declare the result version of each stage: an integer that is raised when the same inputs give other results.
 
-An identity holds the versions of the rooms that its result passed through. The golden runs in `tests/golden/` hold each
-room to its version: they fail where a result moved and the integer did not. Comments, names, speed and error messages
-raise nothing.
+An identity includes the versions of the stages that its result depends on. The golden runs in `tests/golden/` fail if
+the results of a stage change and its version does not. Changes of comments, names, speed or error messages leave the
+versions unchanged.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ Version = Annotated[int, Field(ge=1)]
 
 
 class ResultVersions(Document):
-    """Of every room that decides the result of a run."""
+    """Result versions of all stages that determine the result of a run."""
 
     preprocessing: Version
-    """From files to the voxels, grids and masks of a study volume."""
+    """Files to the voxels, grids and masks of a study volume."""
     augmentation: Version
-    """From a study volume to its deformed copies and the places where patches may lie."""
+    """A study volume to its deformed copies and the possible positions of patches."""
     training: Version
-    """From volumes, or their copies, and a start to trained weights: draws, patches, steps."""
+    """Deformed copies and initial weights to trained weights: random draws, patches, steps."""
     inference: Version
-    """From weights and a study volume to a probability map and a mask in native space."""
+    """Weights and a study volume to a probability map and a mask in native space."""
     evaluation: Version
-    """From two masks to the rows of a study and its lesions."""
+    """Two masks to the study row and the lesion rows."""
 
 
 CURRENT = ResultVersions(preprocessing=1, augmentation=1, training=1, inference=1, evaluation=2)
-"""The versions of this code."""
+"""Result versions of this code."""
 
 
 def version_difference(planned: ResultVersions) -> str:
-    """Which rooms of this code give other results than those that were planned, and what to do."""
+    """The stages of which this code has another result version than the plan, and what to do."""
     wanted, found = planned.model_dump(), CURRENT.model_dump()
-    rooms = ", ".join(
-        f"{room} {wanted[room]} (this code has {found[room]})" for room in wanted if wanted[room] != found[room]
+    stages = ", ".join(
+        f"{stage} {wanted[stage]} (this code has {found[stage]})" for stage in wanted if wanted[stage] != found[stage]
     )
     return (
-        f"planned with result versions {rooms}; go on with the lesionlab version that planned it, or plan anew: "
-        "finished runs keep their results, but other versions never mix with them"
+        f"planned with result versions {stages}; continue with the lesionlab that made the plan, or plan again: "
+        "completed runs keep their results, but results of different versions are never mixed"
     )

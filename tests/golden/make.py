@@ -1,4 +1,4 @@
-"""Write the golden results of a room's current version: `python -m tests.golden.make ROOM`. Never over an old one."""
+"""Write the golden results of a stage's current version, once: `python -m tests.golden.make STAGE`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tests.golden.runs import GOLDEN
 
 FOLDER = Path(__file__).parent
 SUMS = FOLDER / "SHA256SUMS"
-"""Of every golden file: what was expected once stays in the history of the project."""
+"""Checksums of all golden files; the expected results of earlier versions are kept."""
 
 
-def golden_file(room: str, version: int) -> Path:
-    """Where the expected results of this version lie."""
-    return FOLDER / room / f"{version}.npz"
+def golden_file(stage: str, version: int) -> Path:
+    """Path of the expected results of this version."""
+    return FOLDER / stage / f"{version}.npz"
 
 
 def sums() -> dict[str, str]:
-    """What SHA256SUMS says, by path beside it."""
+    """The digests in SHA256SUMS by relative path."""
     lines = SUMS.read_text().splitlines() if SUMS.exists() else []
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def main(room: str) -> None:
-    """Write the file and its line in SHA256SUMS. Raises SystemExit where the version has its file already."""
-    file = golden_file(room, getattr(CURRENT, room))
+def main(stage: str) -> None:
+    """Write the file and its line in SHA256SUMS. Raises SystemExit if the version already has a file."""
+    file = golden_file(stage, getattr(CURRENT, stage))
     if file.exists():
-        raise SystemExit(f"{file} is there: results that moved need a new version; raise CURRENT.{room} first")
+        raise SystemExit(f"{file} exists: changed results need a new version; raise CURRENT.{stage} first")
     with tempfile.TemporaryDirectory() as folder:
-        arrays = GOLDEN[room](Path(folder))
+        arrays = GOLDEN[stage](Path(folder))
     file.parent.mkdir(exist_ok=True)
     np.savez_compressed(file, **arrays)
     known = sums() | {file.relative_to(FOLDER).as_posix(): sha256(file.read_bytes()).hexdigest()}

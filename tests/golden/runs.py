@@ -1,7 +1,7 @@
-"""One seeded tiny run of each room that decides results: the same inputs each time, all that the room gives out.
+"""Run each stage that determines results once on tiny fixed inputs and return all of its outputs.
 
-Inputs are drawn here, from fixed seeds and formulas, so that a golden run depends on nothing but its room and on the
-rooms before it that it names. Axes: C channel, I J K voxels of the model grid, i j k native voxels.
+Inputs are drawn here from fixed seeds and formulas, so that a golden run depends only on its stage and on the stages
+that it imports. Axes: C channel, I J K voxels of the model grid, i j k native voxels.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _volume(name: str, volume: StudyVolume) -> Arrays:
 
 
 def augmentation(folder: Path) -> Arrays:
-    """A deformed copy, as training finds it in the node's cache."""
+    """A deformed copy as training reads it from the node's cache."""
     study = draw_study(1)
     run = make_run([study])
     copy = open_augmented(study, study.entry.volume, 1, run.training, seed=3, cache=folder)
@@ -78,7 +78,7 @@ def augmentation(folder: Path) -> Arrays:
 
 
 def training(folder: Path) -> Arrays:
-    """Weights, draws, rates and length of a run whose last batch of an epoch is not full."""
+    """Weights, draws, learning rates and length of a run whose epochs do not divide into full batches."""
     studies = [draw_study(1), draw_study(2)]
     run = make_run(studies, patches_per_study=6, augmentations=1, batch_size=8, warmup_steps=3)
     network = build_unet(run.architecture, channels=1, seed=run.seed)
@@ -97,7 +97,7 @@ def training(folder: Path) -> Arrays:
 
 
 def inference(folder: Path) -> Arrays:
-    """Probability and mask on an oblique native grid, from a network with weights by formula."""
+    """Probability and mask on an oblique native grid, from a network with weights from a formula."""
     study = draw_study(1)
     network = by_formula(build_unet(Architecture(depth=1, base_channels=2), channels=1, seed=0))
     native = Grid(shape=(28, 30, 14), affine=tuple(tuple(row) for row in (OBLIQUE + _shift(26, 24, 20)).tolist()))
@@ -114,7 +114,7 @@ def _shift(*mm: float) -> NDArray[np.float64]:
 
 
 def by_formula(network: UNet) -> UNet:
-    """Weights that no random generator decides."""
+    """Set all weights by a formula, without a random generator."""
     with torch.no_grad():
         for number, tensor in enumerate(network.state_dict().values()):
             steps = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
@@ -123,7 +123,7 @@ def by_formula(network: UNet) -> UNet:
 
 
 def evaluation(folder: Path) -> Arrays:
-    """Counts, ratios and lesions of hand-drawn masks by each built-in definition; undefined is NaN."""
+    """Counts, ratios and lesions of hand-drawn masks by each built-in definition; undefined values are NaN."""
     reference, prediction = np.zeros((24, 24, 12), np.uint8), np.zeros((24, 24, 12), np.uint8)
     for corner, edge in (((2, 2, 2), 4), ((12, 3, 4), 2), ((3, 15, 6), 3), ((18, 18, 2), 1), ((19, 19, 3), 1)):
         reference[tuple(slice(first, first + edge) for first in corner)] = 1
@@ -163,21 +163,21 @@ GOLDEN: dict[str, Callable[[Path], Arrays]] = {
     "inference": inference,
     "evaluation": evaluation,
 }
-"""By the room's name in ResultVersions."""
+"""By the stage's name in ResultVersions."""
 
 BOUNDS: dict[str, dict[str, float]] = {
-    # Registration by ANTs rounds otherwise on other processors; float16 has a step of 0.002 at 4 SD.
+    # ANTs registration rounds differently on other processors; float16 has a step of 0.002 at 4 SD.
     "preprocessing": {"single.image_CIJK": 2e-3, "single.scales": 1e-5, "pair.image_CIJK": 0.1, "pair.scales": 1e-4},
     "augmentation": {"image_CIJK": 4e-3},
-    # Adam divides by the size of the gradient, so a rounding of 1e-7 may move a weight by a part of a step (rate 1e-3).
+    # Adam divides by the gradient's size, so rounding of 1e-7 may change a weight by a part of a step (rate 1e-3).
     "training": {"loss": 1e-4, "weights": 5e-4},
     "inference": {"probability_ijk": 1e-5},
     "evaluation": {f"{name}.{kind}": 1e-9 for name in DEFINITIONS for kind in ("study", "lesions")},
 }
-"""Largest difference that another processor or torch (2.11 to 2.13) may make, by array; all others are exact."""
+"""Largest difference by array between processors and torch versions (2.11 to 2.13); all other arrays are exact."""
 
 
-def bound_of(room: str, name: str) -> float:
-    """0 where the array is exact."""
-    own = BOUNDS.get(room, {})
+def bound_of(stage: str, name: str) -> float:
+    """Largest allowed difference of an array; 0: exact."""
+    own = BOUNDS.get(stage, {})
     return own.get(name, own.get(name.partition(".")[0], 0.0))

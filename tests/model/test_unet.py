@@ -1,4 +1,4 @@
-"""The U-Net keeps the shape of its input, has the parameters of the drawing, and starts reproducibly."""
+"""The U-Net keeps the shape of its input, has the paper's architecture, and is initialised reproducibly."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_logits_have_the_shape_of_the_image(depth, upsampling):
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_every_option_keeps_the_shape_and_every_weight_learns(norm, dilation):
+def test_every_option_keeps_the_shape_and_gives_every_weight_a_gradient(norm, dilation):
     network = build_unet(
         Architecture(depth=2, base_channels=4, norm=norm, encoder_dilation=dilation), channels=2, seed=0
     )
@@ -32,9 +32,10 @@ def test_every_option_keeps_the_shape_and_every_weight_learns(norm, dilation):
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
 
 
-def test_parameters_are_those_counted_by_hand():
-    def block(entering, leaving):  # two 3×3×3 convolutions without bias, each with a scale and a shift per channel
-        return 27 * entering * leaving + 2 * leaving + 27 * leaving * leaving + 2 * leaving
+def test_the_number_of_parameters_equals_a_count_by_hand():
+    # Two 3×3×3 convolutions without bias, each with a scale and a shift per channel.
+    def block(channels_in, channels_out):
+        return 27 * channels_in * channels_out + 2 * channels_out + 27 * channels_out * channels_out + 2 * channels_out
 
     entry = block(1, 4)
     down = (8 * 4 * 8 + 8 + block(8, 8)) + (8 * 8 * 16 + 16 + block(16, 16))
@@ -46,7 +47,7 @@ def test_parameters_are_those_counted_by_hand():
 
 
 @pytest.mark.parametrize(
-    "voxels", [(18, 16, 16), (16, 16, 6), (4, 4, 4)], ids=["odd", "short", "one voxel at the bottom"]
+    "voxels", [(18, 16, 16), (16, 16, 6), (4, 4, 4)], ids=["odd", "short", "one voxel at the deepest level"]
 )
 def test_a_size_that_cannot_be_halved_is_refused(voxels):
     with pytest.raises(ValueError, match="multiple of 4 voxels, at least 8 along one"):
@@ -59,14 +60,14 @@ def test_a_wrong_number_of_channels_is_refused():
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "group"])
-def test_one_seed_gives_one_network_and_another_seed_another(norm):
+def test_equal_seeds_give_equal_networks_and_other_seeds_other_networks(norm):
     architecture = SMALL.model_copy(update={"norm": norm})
     first, again, other = (weights_bytes(build_unet(architecture, 1, seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
-def test_building_neither_reads_nor_moves_the_global_random_state():
+def test_building_neither_reads_nor_changes_the_global_random_state():
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = weights_bytes(build_unet(SMALL, 1, seed=0))
@@ -75,7 +76,7 @@ def test_building_neither_reads_nor_moves_the_global_random_state():
     assert weights_bytes(build_unet(SMALL, 1, seed=0)) == first
 
 
-def test_a_fresh_network_holds_lesions_for_rare_but_not_for_impossible():
+def test_a_randomly_initialised_network_predicts_lesions_with_low_probability():
     logits_BCIJK = build_unet(Architecture(depth=4, base_channels=8), 1, seed=0)(torch.randn(1, 1, 32, 32, 32))
     lesion_BIJK = torch.softmax(logits_BCIJK, dim=1)[:, 1]
     assert 0.001 < lesion_BIJK.mean().item() < 0.1
@@ -93,7 +94,7 @@ def test_a_fresh_network_holds_lesions_for_rare_but_not_for_impossible():
         ("head.weight", "head", 0, 16),
     ],
 )
-def test_a_tensor_stands_at_the_level_at_which_it_works(tensor, part, level, voxels):
+def test_the_level_of_a_tensor_is_the_resolution_of_its_output(tensor, part, level, voxels):
     network = build_unet(Architecture(depth=3, base_channels=2), channels=1, seed=0)
     made = []
     module = network.get_submodule(tensor.removesuffix(".weight"))
@@ -104,7 +105,7 @@ def test_a_tensor_stands_at_the_level_at_which_it_works(tensor, part, level, vox
     assert (place.part, place.level) == (part, level)
 
 
-def test_up_samplings_stand_at_the_level_that_they_make_and_say_what_they_read():
+def test_an_up_sampling_has_the_level_of_its_output_and_declares_its_input():
     network = build_unet(Architecture(depth=2, base_channels=2), channels=1, seed=0)
     places = {number: network.place_of(f"up.{number}.reduce.bias") for number in (0, 1)}
     assert places == {0: Place("decoder", 1, "up.reduce.bias"), 1: Place("decoder", 0, "up.reduce.bias")}
@@ -113,7 +114,7 @@ def test_up_samplings_stand_at_the_level_that_they_make_and_say_what_they_read()
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("upsampling", ["linear", "transposed"])
-def test_every_tensor_has_a_place_of_its_own(depth, upsampling):
+def test_every_tensor_has_a_unique_place(depth, upsampling):
     architecture = Architecture(depth=depth, base_channels=2, norm="batch", upsampling=upsampling)
     network = build_unet(architecture, channels=1, seed=0)
     assert len(network.by_place()) == len(network.state_dict())
@@ -121,7 +122,7 @@ def test_every_tensor_has_a_place_of_its_own(depth, upsampling):
         network.place_of("stem.0.weight")
 
 
-def test_only_the_first_convolution_knows_the_input_channels():
+def test_only_the_first_convolution_depends_on_the_input_channels():
     one, three = (build_unet(SMALL, channels, seed=0) for channels in (1, 3))
     shapes = {name: tensor.shape for name, tensor in three.state_dict().items()}
     other = {name for name, tensor in one.state_dict().items() if tensor.shape != shapes[name]}

@@ -1,4 +1,4 @@
-"""Whole-head inference gives each voxel the mean of the windows that see it, whatever the step."""
+"""Whole-head inference gives each voxel the mean over the windows that cover it, for any step."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class Constant(nn.Module):
-    """Says lesion with probability 1/4 everywhere."""
+    """Predicts a lesion probability of 1/4 everywhere."""
 
     def forward(self, image_BCIJK):
         logits_BCIJK = torch.zeros(image_BCIJK.shape[0], 2, *image_BCIJK.shape[2:])
@@ -22,7 +22,7 @@ class Constant(nn.Module):
 
 
 class Threshold(nn.Module):
-    """Is certain of lesion where the first channel is positive, and of none elsewhere."""
+    """Predicts lesion with certainty where the first channel is positive, and background elsewhere."""
 
     def forward(self, image_BCIJK):
         lesion_BIJK = torch.where(image_BCIJK[:, 0] > 0, 1000.0, -1000.0)
@@ -34,7 +34,7 @@ def drawn_head(*shape):
 
 
 @pytest.mark.parametrize("step", [1, 3, 5, 8])
-def test_a_constant_network_gives_that_constant_everywhere(step):
+def test_a_constant_network_gives_a_constant_probability(step):
     probability_IJK = head_probability(Constant(), drawn_head(13, 9, 8), 8, step, CPU)
     assert probability_IJK.dtype == np.float32
     np.testing.assert_allclose(probability_IJK, 0.25, rtol=1e-6)
@@ -42,13 +42,13 @@ def test_a_constant_network_gives_that_constant_everywhere(step):
 
 @pytest.mark.parametrize("step", [1, 3, 5, 8])
 @pytest.mark.parametrize("shape", [(13, 9, 8), (5, 20, 3), (8, 8, 8)], ids=["larger", "partly smaller", "one window"])
-def test_a_network_that_sees_single_voxels_is_not_changed_by_windows(step, shape):
+def test_windows_do_not_change_the_result_of_a_voxelwise_network(step, shape):
     image_CIJK = drawn_head(*shape)
     probability_IJK = head_probability(Threshold(), image_CIJK, 8, step, CPU)
     np.testing.assert_array_equal(probability_IJK, image_CIJK[0] > 0)
 
 
-def test_one_window_is_the_network_itself():
+def test_a_single_window_gives_the_output_of_the_network():
     network = build_unet(Architecture(depth=2, base_channels=4), 1, seed=0).eval()
     image_CIJK = drawn_head(16, 16, 16)
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def test_one_window_is_the_network_itself():
     np.testing.assert_array_equal(head_probability(network, image_CIJK, 16, 8, CPU), expected_IJK)
 
 
-def test_inference_is_repeatable_and_leaves_the_weights_alone():
+def test_inference_is_repeatable_and_does_not_change_the_weights():
     network = build_unet(Architecture(depth=2, base_channels=4, norm="batch"), 1, seed=0)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     first, again = (head_probability(network, drawn_head(20, 17, 16), 16, 8, CPU) for _ in range(2))

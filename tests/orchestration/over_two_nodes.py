@@ -17,7 +17,7 @@ from lesionlab.orchestration.distributed import run_distributed
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import train
 from tests.orchestration.test_distributed import drawn_run
-from tests.training.drawn import taken_over
+from tests.training.drawn import copied_transfers
 
 
 def train_here(worker, task):
@@ -25,7 +25,7 @@ def train_here(worker, task):
     studies, run = drawn_run()
     network, store = build_unet(run.architecture, 1, run.seed), open_store(task["store"])
     node = ray.get_runtime_context().get_node_id()
-    train(run, network, taken_over(network), studies, store, worker, Path(task["cache"]) / node)
+    train(run, network, copied_transfers(network), studies, store, worker, Path(task["cache"]) / node)
     store.put(f"nodes/{worker.rank}", node.encode())
     if worker.rank == 0:
         store.put("weights", weights_bytes(network))

@@ -19,7 +19,7 @@ from lesionlab.orchestration.distributed import run_distributed
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
 from storage_schemas.axes import Freezing
-from tests.training.drawn import draw_study, make_run, taken_over
+from tests.training.drawn import copied_transfers, draw_study, make_run
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
@@ -39,7 +39,7 @@ def train_drawn(worker, task):
     studies, run = drawn_run(task.get("norm", "instance"), task.get("frozen_epochs", "0"))
     network = build_unet(run.architecture, 1, run.seed)
     store = open_store(task["store"])
-    train(run, network, taken_over(network), studies, store, worker, Path(task["cache"]))
+    train(run, network, copied_transfers(network), studies, store, worker, Path(task["cache"]))
     if worker.rank == 0:
         store.put("weights", weights_bytes(network))
 
@@ -78,7 +78,7 @@ def assert_same_as_one_worker(weights, tmp_path, frozen_epochs="0"):
     studies, run = drawn_run(frozen_epochs=frozen_epochs)
     network = build_unet(run.architecture, 1, run.seed)
     alone = SoloWorker(torch.device("cpu"))
-    train(run, network, taken_over(network), studies, open_store("memory://"), alone, tmp_path / "cache")
+    train(run, network, copied_transfers(network), studies, open_store("memory://"), alone, tmp_path / "cache")
     for name, tensor in load(weights).items():
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=1e-5)
 

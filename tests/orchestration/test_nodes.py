@@ -14,7 +14,7 @@ from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
 from tests.orchestration.test_distributed import drawn_run
-from tests.training.drawn import taken_over
+from tests.training.drawn import copied_transfers
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_two_nodes_train_to_the_weights_of_one_worker(tmp_path: Path) -> None:
     assert len(list((tmp_path / "caches").iterdir())) == 2
     studies, run = drawn_run()
     network = build_unet(run.architecture, 1, run.seed)
-    train(run, network, taken_over(network), studies, open_store("memory://"), SoloWorker(), tmp_path / "own")
+    train(run, network, copied_transfers(network), studies, open_store("memory://"), SoloWorker(), tmp_path / "own")
     over_nodes = load(store.get("weights"))
     for name, tensor in network.state_dict().items():
         # The workers sum their shares in another order; Adam amplifies the rounding.

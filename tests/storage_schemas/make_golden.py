@@ -1,7 +1,7 @@
-"""Keep one stored object of each kind: `python -m tests.storage_schemas.make_golden STORE VERSION`.
+"""Copy one stored object of each kind to golden/: `python -m tests.storage_schemas.make_golden STORE VERSION`.
 
-STORE is the URI of a store in which the tiny experiment (tests/jobs/tiny.yaml) was run by that release. Files of a
-release are written once; from 0.2.0 on they stay as they are.
+STORE is the URI of a store in which that release ran the tiny experiment (tests/jobs/tiny.yaml). The files of a release
+are written once and never changed, from 0.2.0 on.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ OBJECTS: dict[str, KeyPattern] = {
     "VerdictRow.parquet": keys.VERDICTS,
     "StudyFacts.parquet": keys.FACTS,
 }
-"""By the class that reads it."""
+"""Named after the class that reads it."""
 
 ATTRIBUTES: dict[str, tuple[KeyPattern, str]] = {
     "StudyVolumeCard.json": (keys.STUDY_VOLUME, ATTRIBUTE),
     "ManifestEntry.json": (keys.STUDY_VOLUME, ENTRY_ATTRIBUTE),
     "PredictionCard.json": (keys.PREDICTION, PREDICTION_ATTRIBUTE),
 }
-"""Documents in attributes of Zarr groups."""
+"""Documents in the attributes of Zarr groups."""
 
 
 def main(uri: str, version: str) -> None:
-    """Write the folder of a release. Raises SystemExit where it is there already."""
+    """Write the folder of a release. Raises SystemExit if it exists."""
     store, folder = open_store(uri), GOLDEN / version
     if folder.exists():
-        raise SystemExit(f"{folder} is there: golden documents of a release are written once")
+        raise SystemExit(f"{folder} exists: golden documents of a release are written once")
     folder.mkdir(parents=True)
     for file, pattern in OBJECTS.items():
         (folder / file).write_bytes(store.get(_one(store, pattern)))
@@ -58,7 +58,7 @@ def main(uri: str, version: str) -> None:
 
 
 def _one(store: Store, pattern: KeyPattern) -> str:
-    """The last key of the kind; a pointer beside documents is none of them."""
+    """The last key of the pattern; pointers count only for the pattern of pointers."""
     found = [key for key in store.list(pattern.prefix()) if pattern.parse(key)]
     return [key for key in found if pattern == keys.CURRENT_PLAN or not key.endswith("/current.json")][-1]
 

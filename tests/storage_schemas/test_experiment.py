@@ -1,4 +1,4 @@
-"""An ExperimentSpec that contradicts itself says so in full; a run is named by what decides its result alone."""
+"""An inconsistent ExperimentSpec is refused with all contradictions; cells have titles and columns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from storage_schemas.runs import (
 )
 
 
-def test_the_defaults_are_the_papers(study: dict[str, Any]) -> None:
+def test_the_defaults_are_from_the_paper(study: dict[str, Any]) -> None:
     spec = ExperimentSpec.model_validate(study)
     training = spec.training
     assert (training.patch_voxels, training.patches_per_study, training.augmentations) == (96, 60, 3)
     assert (training.epochs, spec.spacing_mm, spec.architecture.depth) == (30, 1.0, 4)
 
 
-def test_every_contradiction_is_reported_at_once(study: dict[str, Any]) -> None:
+def test_all_contradictions_are_reported_together(study: dict[str, Any]) -> None:
     study |= {
         "training_sizes": [4, 4, 6, 12],
         "seeds": [1, 1],
@@ -37,11 +37,11 @@ def test_every_contradiction_is_reported_at_once(study: dict[str, Any]) -> None:
     for fault in (
         "training_sizes: wanted whole subsets of 4, from 4 to 8 studies; found 6",
         "training_sizes: wanted whole subsets of 4, from 4 to 8 studies; found 12",
-        "training_sizes: found one twice in [4, 4, 6, 12]",
-        "seeds: found one twice in [1, 1]",
-        "sources: found one model twice",
-        "cohorts: 'nowhere' is used but not described; described are ['glioma', 'ms']",
-        "cohorts: 'gone' is used but not described",
+        "training_sizes: wanted each value once, found [4, 4, 6, 12]",
+        "seeds: wanted each value once, found [1, 1]",
+        "sources: wanted each model once, found ['glioma', 'glioma']",
+        "cohorts: 'nowhere' is used but not defined; defined are ['glioma', 'ms']",
+        "cohorts: 'gone' is used but not defined",
         "training: patch_voxels must be a multiple of 16 for a U-Net of depth 4; found 40",
     ):
         assert fault in message
@@ -53,7 +53,7 @@ def faults_of(study: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, Any]) -> None:
+def test_all_contradictions_of_the_axes_are_reported_together(study: dict[str, Any]) -> None:
     message = faults_of(
         study
         | {
@@ -69,18 +69,18 @@ def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, An
     )
     for fault in (
         "folds: wanted 1 to 3, found 4",
-        "folds: found one twice in [2, 2, 4]",
-        "depths: found one twice in [3, 3, 6]",
-        "learning_rates of fine-tuned: found one twice",
-        "budgets: found one twice",
-        "freezings: found one twice",
-        "learning_rates: de-novo has some, but de_novo is false",
-        "freezings: training has a freezing too",
+        "folds: wanted each value once, found [2, 2, 4]",
+        "depths: wanted each value once, found [3, 3, 6]",
+        "learning_rates of fine-tuned: wanted each value once",
+        "budgets: wanted each value once",
+        "freezings: wanted each value once",
+        "learning_rates: found values for de-novo, but de_novo is false",
+        "freezings: wanted either freezings or training.freezing, found both",
         "training: patch_voxels must be a multiple of 64 for a U-Net of depth 6; found 96",
-        "source glioma: ms is the target; a model is not tested on what trained it",
-        "with a head that starts anew there is no default model to test",
+        "source glioma: ms is the target; a model must not be tested on its training studies",
+        "a default model with a reinitialised head cannot be tested",
         "fine-tuned training: ",
-        "warmup_steps: wanted at most the 10 steps in all, found 20",
+        "warmup_steps: wanted at most the 10 steps in total, found 20",
     ):
         assert fault in message
 
@@ -88,7 +88,7 @@ def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, An
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"sources": [], "de_novo": False}, "nothing to do: wanted sources, de_novo or a rater"),
+        ({"sources": [], "de_novo": False}, "nothing to do: wanted sources, de_novo or rater_tested_on"),
         ({"sources": [], "freezings": [{"part": "encoder"}]}, "there is no source to fine-tune from"),
         ({"sources": [{"model": "a", "cohort": "glioma", "trained_in": {}}]}, "Field required"),
         ({"budgets": [{"steps": 10, "epochs": 2}]}, "wanted either epochs or steps"),
@@ -96,11 +96,11 @@ def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, An
         ({"task": "enhancing", "sources": [{"model": "a", "task": "flair-single"}]}, "declare adaptation.channels"),
         (
             {"sources": [{"model": "a", "adaptation": {"channels": {"flair": {"copy_of": "t1"}}}}]},
-            "where each of flair comes from, among flair of flair-single; found flair from t1",
+            "the origin of each of flair among the channels flair of flair-single; found flair from t1",
         ),
         (
             {"sources": [{"model": "a", "cohort": "glioma"}, {"model": "b", "cohort": "glioma", "task": "enhancing"}]},
-            "cohort glioma is also prepared for another task",
+            "cohort glioma is also preprocessed for another task",
         ),
         (
             {"training": {"epochs": 2, "patches_per_study": 4, "augmentations": 1, "warmup_steps": 100}},
@@ -116,10 +116,10 @@ def test_every_contradiction_of_the_axes_is_reported_at_once(study: dict[str, An
         "task",
         "channels",
         "two tasks",
-        "rise",
+        "long warm-up",
     ],
 )
-def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
+def test_an_inconsistent_experiment_is_refused(study: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
     assert fault in faults_of(study | changes)
 
 
@@ -137,9 +137,7 @@ def test_a_study_that_cannot_be_meant_is_refused(study: dict[str, Any], changes:
     ],
     ids=["no sites", "a site twice", "no patients", "another design's", "stratified patients"],
 )
-def test_a_split_design_that_contradicts_itself_is_refused(
-    study: dict[str, Any], target: dict[str, Any], fault: str
-) -> None:
+def test_an_inconsistent_split_design_is_refused(study: dict[str, Any], target: dict[str, Any], fault: str) -> None:
     assert fault in faults_of(study | {"target": {"cohort": "ms"} | target})
 
 
@@ -149,15 +147,15 @@ BY_SITE: dict[str, Any] = {
 }
 
 
-def test_positions_are_averaged_over_the_folds_of_a_rotation_only(study: dict[str, Any]) -> None:
+def test_positions_are_averaged_over_folds_only_in_a_rotation(study: dict[str, Any]) -> None:
     assert ExperimentSpec.model_validate(study).unit_of_analysis == "fold-averaged"
     assert ExperimentSpec.model_validate(study | BY_SITE).unit_of_analysis == "per-study"
-    said = faults_of(study | BY_SITE | {"unit_of_analysis": "fold-averaged"})
-    assert "unit_of_analysis: fold-averaged wants a rotation" in said
-    assert "in leave-one-site-out a position means nothing; wanted per-study" in said
+    message = faults_of(study | BY_SITE | {"unit_of_analysis": "fold-averaged"})
+    assert "unit_of_analysis: fold-averaged needs a rotation" in message
+    assert "found leave-one-site-out; use per-study" in message
 
 
-def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) -> None:
+def test_the_title_and_columns_of_a_cell_include_everything_that_varies(run: RunSpec) -> None:
     cell = Cell(
         arm="fine-tuned",
         source="glioma",
@@ -180,7 +178,7 @@ def test_what_varies_is_in_the_title_of_a_cell_and_in_its_columns(run: RunSpec) 
     assert (columns.training_size, columns.trained_on) == (10, len(run.train))
 
 
-def test_a_plain_cell_has_a_plain_title() -> None:
+def test_the_title_of_a_cell_omits_default_values() -> None:
     plain = {"training_size": 1, "fold": 1, "seed": 0}
     assert Cell(arm="de-novo", source=None, **plain).title() == "de novo, 1 study, fold 1"
     assert (
@@ -189,7 +187,7 @@ def test_a_plain_cell_has_a_plain_title() -> None:
     assert Cell(arm="rater", source=None, **plain | {"training_size": 0}).title() == "second rater, fold 1"
 
 
-def test_a_study_file_survives_its_own_json(study: dict[str, Any]) -> None:
+def test_an_experiment_survives_a_round_trip_through_json(study: dict[str, Any]) -> None:
     spec = ExperimentSpec.model_validate(
         study
         | {
@@ -202,7 +200,7 @@ def test_a_study_file_survives_its_own_json(study: dict[str, Any]) -> None:
     assert ExperimentSpec.model_validate_json(spec.canonical_json()) == spec
 
 
-def test_a_source_whose_patches_do_not_fit_the_network_is_named(study: dict[str, Any]) -> None:
+def test_a_source_whose_patches_do_not_fit_the_network_is_refused_and_named(study: dict[str, Any]) -> None:
     study["sources"] = [{"model": "glioma", "cohort": "glioma", "training": {"patch_voxels": 40}}]
     with pytest.raises(ValidationError, match="source glioma: patch_voxels must be a multiple of 16"):
         ExperimentSpec.model_validate(study)
@@ -216,12 +214,12 @@ def test_a_source_whose_patches_do_not_fit_the_network_is_named(study: dict[str,
     ],
     ids=["odd patches", "uneven batch"],
 )
-def test_patches_and_batches_are_shared_out_evenly(training: dict[str, int], fault: str) -> None:
+def test_patches_and_batches_that_cannot_be_split_evenly_are_refused(training: dict[str, int], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         TrainingConfig.model_validate(training)
 
 
 def test_a_run_without_a_cell_has_no_rows(run: RunSpec) -> None:
     assert run.columns().model_dump() | {"run_id": run.run_id, "arm": "fine-tuned"} == run.columns().model_dump()
-    with pytest.raises(ValueError, match="makes a default model and has no rows"):
+    with pytest.raises(ValueError, match="trains a default model and has no rows"):
         run.changed(cell=None).columns()

@@ -1,4 +1,4 @@
-"""A run is named by what decides its result and by nothing else; its name stays, whatever is added later."""
+"""A run's id depends only on what determines its result, and stays the same when fields are added later."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def training(**changed: Any) -> TrainingConfig:
     return TrainingConfig.model_validate(TrainingConfig().model_dump() | changed)
 
 
-def start(**changed: Any) -> Parent:
+def parent(**changed: Any) -> Parent:
     given = {"model": ModelName(name="glioma", version="0" * 16), "weights_sha256": "0" * 64}
     return Parent.model_validate(given | changed)
 
 
-DECISIVE: dict[str, dict[str, Any]] = {
+DETERMINES_THE_RESULT: dict[str, dict[str, Any]] = {
     "channels": {"channels": ("t1w",)},
     "arm": {"cell": Cell(arm="de-novo", source=None, training_size=1, fold=1, seed=0)},
     "fold": {"cell": Cell(arm="fine-tuned", source="glioma", training_size=1, fold=2, seed=0)},
     "no training": {"train": ()},
     "no test": {"test": ()},
     "no parent": {"parent": None},
-    "parent weights": {"parent": start(weights_sha256="1" * 64)},
-    "adaptation": {"parent": start(adaptation=Adaptation(head="reinitialise"))},
+    "parent weights": {"parent": parent(weights_sha256="1" * 64)},
+    "adaptation": {"parent": parent(adaptation=Adaptation(head="reinitialise"))},
     "architecture": {"architecture": Architecture(depth=3)},
     "learning rate": {"training": training(learning_rate=2e-4)},
     "deformation": {"training": training(elastic=Elastic(sd_mm=4.0))},
@@ -52,32 +52,32 @@ DECISIVE: dict[str, dict[str, Any]] = {
     "version of inference": {"versions": versions(inference=99)},
     "version of evaluation": {"versions": versions(evaluation=99)},
 }
-ASIDE: dict[str, dict[str, Any]] = {
+DOES_NOT_AFFECT_THE_RESULT: dict[str, dict[str, Any]] = {
     "experiment": {"experiment": "other"},
     "cohort": {"cohort": "other"},
     "manifest": {"manifest": "1" * 16},
     "name of the source": {"cell": Cell(arm="fine-tuned", source="tumour", training_size=1, fold=1, seed=0)},
-    "name of the parent": {"parent": start(model=ModelName(name="tumour", version="1" * 16))},
+    "name of the parent": {"parent": parent(model=ModelName(name="tumour", version="1" * 16))},
     "name of the metric": {"metric": MetricDefinition(name="own")},
     "workers": {"training": training(workers=2)},
-    # It decides through the digests of the volumes.
+    # It affects the id through the digests of the volumes.
     "version of preprocessing": {"versions": versions(preprocessing=99)},
 }
 
 
-@pytest.mark.parametrize("what", DECISIVE)
-def test_the_id_changes_with_each_thing_that_decides_the_result(run: RunSpec, what: str) -> None:
-    assert run.changed(**DECISIVE[what]).run_id != run.run_id
+@pytest.mark.parametrize("what", DETERMINES_THE_RESULT)
+def test_everything_that_determines_the_result_changes_the_id(run: RunSpec, what: str) -> None:
+    assert run.changed(**DETERMINES_THE_RESULT[what]).run_id != run.run_id
 
 
-@pytest.mark.parametrize("what", ASIDE)
-def test_the_id_stays_where_nothing_that_decides_the_result_changes(run: RunSpec, what: str) -> None:
-    changed = run.changed(**ASIDE[what])
+@pytest.mark.parametrize("what", DOES_NOT_AFFECT_THE_RESULT)
+def test_values_that_do_not_affect_the_result_leave_the_id_unchanged(run: RunSpec, what: str) -> None:
+    changed = run.changed(**DOES_NOT_AFFECT_THE_RESULT[what])
     assert changed.run_id == run.run_id
     assert changed != run
 
 
-def test_the_order_of_studies_and_their_labels_and_volumes_decide(run: RunSpec) -> None:
+def test_the_order_labels_and_volumes_of_studies_change_the_id(run: RunSpec) -> None:
     first, second = run.train[0], run.train[0].model_copy(update={"study": "sub-3"})
     variants = [
         run.changed(train=(first, second)),
@@ -89,12 +89,12 @@ def test_the_order_of_studies_and_their_labels_and_volumes_decide(run: RunSpec) 
     assert len({variant.run_id for variant in variants}) == len(variants)
 
 
-def test_what_is_known_of_a_study_beside_its_label_and_voxels_does_not_decide(run: RunSpec) -> None:
+def test_other_facts_about_a_study_leave_the_id_unchanged(run: RunSpec) -> None:
     counted_anew = run.train[0].model_copy(update={"lesions": 7, "lesion_volume_ml": 1.5})
     assert run.changed(train=(counted_anew,)).run_id == run.run_id
 
 
-def test_settings_that_play_no_part_in_a_run_do_not_name_it(run: RunSpec) -> None:
+def test_settings_that_a_run_does_not_use_leave_its_id_unchanged(run: RunSpec) -> None:
     default = run.changed(train=(), cell=Cell(arm="default", source="glioma", training_size=0, fold=1, seed=0))
     assert default.changed(training=training(learning_rate=2e-4)).run_id == default.run_id
     assert default.changed(versions=versions(training=99)).run_id == default.run_id
@@ -106,9 +106,9 @@ def test_settings_that_play_no_part_in_a_run_do_not_name_it(run: RunSpec) -> Non
     assert rater.changed(metric=MetricDefinition(connectivity=6)).run_id != rater.run_id
 
 
-def test_the_id_is_stored_with_the_run_and_never_computed_again_on_reading(run: RunSpec) -> None:
+def test_the_stored_id_is_kept_on_reading(run: RunSpec) -> None:
     form = run.stored_form()
-    form["training"]["learning_rate"] = 5e-5  # as an older code would have named it
+    form["training"]["learning_rate"] = 5e-5  # as if older code had computed the id
     assert RunSpec.from_stored(form).run_id == run.run_id
     assert RunSpec.from_stored(dict(reversed(form.items()))).run_id == run.run_id
 
@@ -120,33 +120,33 @@ class Before(Document):
 
 
 class After(Document):
-    """The same with fields that were added later."""
+    """The same document with fields that were added later."""
 
     rate: float = 0.1
     loss: Annotated[str, Neutral("cross-entropy")] = "cross-entropy"
-    limits: Annotated[Budget | None, Neutral(None)] = None
+    budget: Annotated[Budget | None, Neutral(None)] = None
     workers: Annotated[int, Aside()] = 1
 
 
-class Careless(Document):
-    """The same with a field that nobody declared."""
+class Unmarked(Document):
+    """The same document with a field that is neither Neutral nor Aside."""
 
     rate: float = 0.1
     loss: str = "cross-entropy"
 
 
-def test_a_later_field_is_left_out_while_it_has_the_value_under_which_it_changes_nothing() -> None:
+def test_a_field_added_later_is_left_out_if_it_has_its_neutral_value() -> None:
     assert identity_digest(After()) == identity_digest(Before())
     assert identity_digest({"training": [After(workers=4)]}) == identity_digest({"training": [Before()]})
     assert identity_digest(After(loss="dice")) != identity_digest(Before())
-    assert identity(After(limits=Budget(epochs=3))) == {"rate": 0.1, "limits": {"epochs": 3, "steps": None}}
-    assert identity_digest(Careless()) != identity_digest(Before())
+    assert identity(After(budget=Budget(epochs=3))) == {"rate": 0.1, "budget": {"epochs": 3, "steps": None}}
+    assert identity_digest(Unmarked()) != identity_digest(Before())
 
 
-def test_a_default_is_always_written_so_that_another_default_is_another_result() -> None:
+def test_default_values_are_part_of_an_identity() -> None:
     assert identity(Before()) == {"rate": 0.1}
 
 
-def test_what_has_no_plain_form_is_refused() -> None:
+def test_a_value_without_a_json_form_is_refused() -> None:
     with pytest.raises(TypeError, match="found set"):
         identity({"studies": {1, 2}})

@@ -1,4 +1,4 @@
-"""What was written can be read, for years; what cannot be read is refused in one sentence that says which version."""
+"""Documents and tables of every release can be read; unreadable ones are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ TABLES = [path for path in sorted(GOLDEN.rglob("*.parquet"))]
 KEY = "models/glioma/champion.json"
 
 
-def called(path: Path) -> str:
+def release_and_kind(path: Path) -> str:
     return f"{path.parent.name} {path.stem}"
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_every_kind_of_stored_document_has_a_golden_one(release: str) -> None:
+def test_every_kind_of_stored_document_has_a_golden_file(release: str) -> None:
     assert {path.name for path in (GOLDEN / release).iterdir()} == {*OBJECTS, *ATTRIBUTES}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=called)
-def test_documents_of_every_release_are_read_with_every_field(path: Path) -> None:
+@pytest.mark.parametrize("path", DOCUMENTS, ids=release_and_kind)
+def test_documents_of_every_release_can_be_read_with_every_field(path: Path) -> None:
     form = json.loads(path.read_text())
     document = KINDS[path.stem].from_stored(form)
     assert json.loads(json.dumps(document.written())) == {
@@ -53,8 +53,8 @@ def test_documents_of_every_release_are_read_with_every_field(path: Path) -> Non
         assert document.id == form["id"]
 
 
-@pytest.mark.parametrize("path", TABLES, ids=called)
-def test_tables_of_every_release_are_read(path: Path) -> None:
+@pytest.mark.parametrize("path", TABLES, ids=release_and_kind)
+def test_tables_of_every_release_can_be_read(path: Path) -> None:
     store = open_store("memory://")
     store.put("table.parquet", path.read_bytes())
     rows = read_rows(store, ["table.parquet"], KINDS[path.stem])
@@ -64,8 +64,8 @@ def test_tables_of_every_release_are_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_the_id_of_a_golden_run_is_what_this_code_would_name_it(release: str) -> None:
-    """Fails where a field was added to a run without `Neutral` or `Aside`: every run would be paid for again."""
+def test_this_code_computes_the_stored_id_of_a_golden_run(release: str) -> None:
+    """Fails if a field was added to a run without `Neutral` or `Aside`: every run would have to be repeated."""
     run = RunSpec.from_stored(json.loads((GOLDEN / release / "RunSpec.json").read_text()))
     if run.versions != CURRENT:
         run = run.model_copy(update={"versions": run.versions})
@@ -90,27 +90,27 @@ def stored(form: Any) -> Any:
     ],
     ids=["0.1.0", "future schema", "future field", "wrong value", "missing field", "no document"],
 )
-def test_a_document_that_cannot_be_read_is_one_clear_sentence(form: Any, wanted: str) -> None:
+def test_an_unreadable_document_is_refused_in_one_sentence(form: Any, wanted: str) -> None:
     with pytest.raises(StoreError, match=wanted) as refusal:
         read_pointer(stored(form), KEY)
     assert KEY in str(refusal.value)
     assert len(refusal.value.args) == 1
 
 
-def test_what_is_no_json_is_one_clear_sentence() -> None:
+def test_a_document_that_is_not_json_is_refused_in_one_sentence() -> None:
     store = open_store("memory://")
     store.put(KEY, b"\x00{")
     with pytest.raises(StoreError, match="is not JSON"):
         read_pointer(store, KEY)
 
 
-def test_a_field_from_the_future_deep_within_is_named_by_its_place() -> None:
+def test_an_unknown_field_of_a_newer_version_is_named() -> None:
     form = ModelName(name="glioma", version="0" * 16).stored_form() | {"schema": 1}
     with pytest.raises(SchemaError, match=r"unknown fields \(colour\)"):
         ModelName.from_stored(form | {"colour": "blue"})
 
 
-def test_a_stored_document_is_what_was_written() -> None:
+def test_a_stored_document_is_read_back_unchanged() -> None:
     store = open_store("memory://")
     document = ModelName(name="glioma", version="0" * 16)
     write_document(store, KEY, document)

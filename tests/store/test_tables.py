@@ -154,7 +154,7 @@ def test_a_non_finite_number_is_refused_with_its_column(value: float) -> None:
 
 def test_rows_of_another_type_are_refused_with_the_faulty_columns() -> None:
     store = open_store("memory://")
-    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
+    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="random", how="new head")], TensorTransfer)
     with pytest.raises(StoreError, match=rf"{KEY} does not contain EffectRow rows: metric: Field required"):
         read_rows(store, [KEY], EffectRow)
 
@@ -162,7 +162,7 @@ def test_rows_of_another_type_are_refused_with_the_faulty_columns() -> None:
 @pytest.mark.parametrize("cut", [0, 10, -10], ids=["empty", "head", "tail"])
 def test_a_truncated_object_is_reported_by_key(cut: int) -> None:
     store = open_store("memory://")
-    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="fresh", how="new head")], TensorTransfer)
+    write_rows(store, KEY, [TensorTransfer(tensor="a", shape="3", origin="random", how="new head")], TensorTransfer)
     store.put(KEY, store.get(KEY)[:cut])
     with pytest.raises(StoreError, match=rf"{KEY} cannot be read as Parquet"):
         read_rows(store, [KEY], TensorTransfer)

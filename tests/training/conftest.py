@@ -1,4 +1,4 @@
-"""What all tests of training need: torch as it was before."""
+"""Restore torch's global settings after every test of training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def _torch_as_it_was():
-    """Training sets torch up for its whole process; tests share one."""
+def _restore_torch_settings():
+    """Training configures torch for the whole process, which the tests share."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     yield
     torch.set_num_threads(threads)

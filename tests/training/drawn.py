@@ -1,4 +1,4 @@
-"""Drawn studies: smooth heads with bright balls for lesions, small enough to train on within seconds."""
+"""Draw small studies to train on within seconds: round heads with bright balls as lesions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATCH_VOXELS = 16
 
 @dataclass(frozen=True)
 class DrawnStudy:
-    """A study as training sees it, and its entry in the manifest."""
+    """A study as training reads it, and its entry in the manifest."""
 
     entry: ManifestEntry
     card: StudyVolumeCard
@@ -33,7 +33,7 @@ class DrawnStudy:
 
 
 def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnStudy:
-    """A noisy round head in darker air, with `lesions` bright balls of 2 to 3 voxels radius inside."""
+    """A noisy round head in darker air, with `lesions` bright balls of radius 2 to 3 voxels."""
     rng = np.random.default_rng(number)
     places_AIJK = np.indices((edge, edge, edge))
     centre = (edge - 1) / 2
@@ -71,7 +71,7 @@ def draw_study(number: int, lesions: int = 3, edge: int = EDGE_VOXELS) -> DrawnS
 
 
 def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", **training: object) -> RunSpec:
-    """A run over drawn studies; `training` changes single fields of its TrainingConfig."""
+    """A run on drawn studies; `training` sets fields of its TrainingConfig."""
     fields = {
         "patch_voxels": PATCH_VOXELS,
         "patches_per_study": 4,
@@ -101,11 +101,11 @@ def make_run(studies: list[DrawnStudy], seed: int = 0, norm: str = "instance", *
 
 
 def interrupted_run() -> tuple[list[DrawnStudy], RunSpec]:
-    """A run of 3 epochs of 4 steps, for tests that stop it and go on."""
+    """A run of 3 epochs of 4 steps, for tests that stop and resume it."""
     studies = [draw_study(1), draw_study(2)]
     return studies, make_run(studies, epochs=3, norm="batch")
 
 
-def taken_over(network: UNet) -> tuple[TensorTransfer, ...]:
-    """The transfers of a network of which every tensor came from a source as it is."""
+def copied_transfers(network: UNet) -> tuple[TensorTransfer, ...]:
+    """The weight-transfer report of a network whose tensors were all copied unchanged from a source."""
     return tuple(row.model_copy(update={"origin": "source", "how": "copied"}) for row in random_start(network))

@@ -1,4 +1,4 @@
-"""Elastic copies: smooth, repeatable, true to the millimetre, image and label together; one file per node."""
+"""Deformed copies are smooth, repeatable and correct in millimetres; each node makes them once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def deform_study(study, elastic=TRAINING.elastic, seed=0, spacing_mm=2.0):
     return deform(study.image_CIJK, study.label_IJK, spacing_mm, elastic, np.random.default_rng(seed))
 
 
-def test_without_displacement_nothing_changes():
+def test_a_displacement_of_0_mm_changes_nothing():
     study = draw_study(1)
     copy = deform_study(study, Elastic(sd_mm=0))
     np.testing.assert_array_equal(copy.image_CIJK, study.image_CIJK)
@@ -27,7 +27,7 @@ def test_without_displacement_nothing_changes():
     assert not np.shares_memory(copy.label_IJK, study.label_IJK)
 
 
-def test_one_seed_gives_one_copy_and_another_seed_another():
+def test_equal_seeds_give_equal_copies_and_other_seeds_other_copies():
     study = draw_study(1)
     first, again, other = (deform_study(study, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.image_CIJK, again.image_CIJK)
@@ -35,20 +35,20 @@ def test_one_seed_gives_one_copy_and_another_seed_another():
     assert (first.label_IJK != other.label_IJK).any()
 
 
-def test_every_channel_and_the_label_move_together():
+def test_all_channels_and_the_label_have_the_same_displacement():
     study = draw_study(1)
     as_image_CIJK = np.stack([study.label_IJK, 10 * study.label_IJK]).astype(np.float16)
     copy = deform(as_image_CIJK, study.label_IJK, 2.0, TRAINING.elastic, np.random.default_rng(3))
     np.testing.assert_allclose(copy.image_CIJK[1], 10 * copy.image_CIJK[0], rtol=2e-3)
-    # Linear against nearest: they may differ on the border of a lesion only.
+    # The image is interpolated linearly and the label by nearest neighbour: they differ only at lesion borders.
     inside, outside = copy.image_CIJK[0] > 0.99, copy.image_CIJK[0] == 0
     assert copy.label_IJK[inside].all()
     assert not copy.label_IJK[outside].any()
 
 
 @pytest.mark.parametrize("spacing_mm", [1.0, 2.0])
-def test_displacements_have_the_size_that_was_asked_for_in_millimetres(spacing_mm):
-    # The image is its own coordinate in mm, so the copy shows by how much each voxel was displaced.
+def test_displacements_have_the_requested_sd_in_millimetres(spacing_mm):
+    # Each voxel of the image holds its own coordinate in mm, so the copy shows its displacement.
     edge = 64
     place_AIJK = np.indices((edge, edge, edge)).astype(np.float32) * spacing_mm
     elastic = Elastic(control_spacing_mm=16, sd_mm=1.5)
@@ -58,14 +58,14 @@ def test_displacements_have_the_size_that_was_asked_for_in_millimetres(spacing_m
     displacement_AIJK = copy.image_CIJK.astype(np.float64)[inner] - place_AIJK[inner]
     step = round(16 / spacing_mm)
     at_controls = displacement_AIJK[:, 8 % step :: step, 8 % step :: step, 8 % step :: step]
-    assert 1.0 < displacement_AIJK.std() < 1.6  # between control points splines stay a little closer to zero
+    assert 1.0 < displacement_AIJK.std() < 1.6  # the SD is lower between control points
     assert abs(displacement_AIJK.mean()) < 0.3
     assert 1.2 < at_controls.std() < 1.8
     steepest = np.abs(np.diff(displacement_AIJK, axis=1)).max() / spacing_mm
-    assert steepest < 1  # smooth: no voxel overtakes its neighbour
+    assert steepest < 1  # smooth: the order of neighbouring voxels is kept
 
 
-def test_shapes_that_are_no_multiple_of_anything_are_kept():
+def test_odd_shapes_are_kept():
     image_CIJK = np.ones((1, 33, 17, 1), dtype=np.float16)
     copy = deform(image_CIJK, np.zeros((33, 17, 1), dtype=np.uint8), 1.0, Elastic(), np.random.default_rng(0))
     np.testing.assert_array_equal(copy.image_CIJK, image_CIJK)
@@ -79,7 +79,7 @@ def names_of_copies(cache):
     return {path.name for path in (cache / "augmented").iterdir() if path.is_dir()}
 
 
-def test_a_copy_is_the_same_on_every_node_and_opened_not_made_again(tmp_path):
+def test_all_nodes_make_equal_copies_and_reuse_their_own(tmp_path):
     study = draw_study(1)
     first = open_copy(study, tmp_path / "one")
     again, other_node = open_copy(study, tmp_path / "one"), open_copy(study, tmp_path / "two")
@@ -93,7 +93,7 @@ def test_a_copy_is_the_same_on_every_node_and_opened_not_made_again(tmp_path):
     assert len(names_of_copies(tmp_path / "one")) == 1
 
 
-def test_whatever_decides_a_copy_gives_it_a_name_of_its_own(tmp_path):
+def test_every_setting_that_affects_a_copy_changes_its_name(tmp_path):
     study = draw_study(1)
     other_elastic = TRAINING.model_copy(update={"elastic": Elastic(sd_mm=1)})
     other_patch = TRAINING.model_copy(update={"patch_voxels": 8})
@@ -106,7 +106,7 @@ def test_whatever_decides_a_copy_gives_it_a_name_of_its_own(tmp_path):
     assert len(names_of_copies(tmp_path)) == 6
 
 
-def test_a_study_that_newer_code_prepared_anew_is_drawn_alike(tmp_path):
+def test_a_volume_from_newer_preprocessing_is_deformed_in_the_same_way(tmp_path):
     study = draw_study(1)
     before, after = (open_augmented(study, digest, 0, TRAINING, 0, tmp_path) for digest in ("1" * 16, "2" * 16))
     assert len(names_of_copies(tmp_path)) == 2
@@ -114,13 +114,13 @@ def test_a_study_that_newer_code_prepared_anew_is_drawn_alike(tmp_path):
     np.testing.assert_array_equal(after.places.exclusive_S3, before.places.exclusive_S3)
 
 
-def test_all_copies_of_a_study_are_deformed_each_in_its_own_way(tmp_path):
+def test_the_copies_of_a_study_differ_from_it_and_from_each_other(tmp_path):
     study = draw_study(1)
     images = [study.image_CIJK, *(open_copy(study, tmp_path, copy).image_CIJK for copy in range(3))]
     assert all((one != other).any() for place, one in enumerate(images) for other in images[:place])
 
 
-def test_several_may_want_the_same_copy_at_once_and_leavings_do_not_matter(tmp_path):
+def test_concurrent_readers_get_the_same_copy_despite_stale_files(tmp_path):
     study = draw_study(1)
     expected = open_copy(study, tmp_path / "other")
     (name,) = names_of_copies(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Losses by hand, whatever the number of workers; and the weights that they train."""
+"""Losses equal hand-computed values for any number of workers; each loss trains different weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU = SoloWorker(torch.device("cpu"))
 
 
 def logits_of(probability: np.ndarray) -> torch.Tensor:
-    """Two-class logits (B, 2, I, J, K) whose softmax gives lesion this probability (B, I, J, K)."""
+    """Two-class logits (B, 2, I, J, K) whose softmax gives this lesion probability (B, I, J, K)."""
     lesion = torch.logit(torch.tensor(probability, dtype=torch.float64))
     return torch.stack([torch.zeros_like(lesion), lesion], dim=1).requires_grad_()
 
@@ -34,7 +34,7 @@ def logits_of(probability: np.ndarray) -> torch.Tensor:
     ],
     ids=["undecided", "good", "no lesion"],
 )
-def test_the_sum_of_both_is_what_one_computes_by_hand(probability, label, dice):
+def test_both_losses_equal_hand_computed_values(probability, label, dice):
     logits = logits_of(np.array(probability).reshape(1, 1, 2, 2))
     target = torch.tensor(label).reshape(1, 1, 2, 2)
     entropy = -np.mean([np.log(p if y else 1 - p) for p, y in zip(probability, label, strict=True)])
@@ -44,7 +44,7 @@ def test_the_sum_of_both_is_what_one_computes_by_hand(probability, label, dice):
 
 @dataclass(frozen=True)
 class Shared(SoloWorker):
-    """One of two workers, which knows what the other one gathers."""
+    """One of two workers; it has the values of the other."""
 
     other: list[float] = field(default_factory=list)
     world_size: int = 2
@@ -54,7 +54,7 @@ class Shared(SoloWorker):
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "dice-cross-entropy"])
-def test_two_workers_go_down_the_gradient_of_one(loss):
+def test_two_workers_have_the_gradient_of_one_worker(loss):
     rng = np.random.default_rng(5)
     probability, label = rng.uniform(0.05, 0.95, (4, 3, 3, 3)), torch.tensor(rng.random((4, 3, 3, 3)) < 0.3).long()
     whole = logits_of(probability)
@@ -69,7 +69,7 @@ def test_two_workers_go_down_the_gradient_of_one(loss):
     assert torch.allclose(torch.cat(parts), whole.grad, rtol=1e-5)
 
 
-def test_each_loss_trains_weights_of_its_own_and_the_same_again(tmp_path):
+def test_each_loss_trains_different_reproducible_weights(tmp_path):
     studies = [draw_study(1), draw_study(2)]
 
     def trained(loss):

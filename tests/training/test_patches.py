@@ -1,4 +1,4 @@
-"""Patches: exactly half with lesion, no lesion starved, none that shows only air, all cut from the copy."""
+"""Half of the patches contain lesion, small lesions are drawn as often as large ones, and air is not drawn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_half_of_the_patches_contain_lesion_and_half_do_not(number):
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_patches_lie_within_the_head_box_and_are_cuts_of_the_volume(number):
+def test_patches_are_subarrays_of_the_volume(number):
     study = draw_study(number)
     _, starts = starts_of(study.image_CIJK, study.label_IJK)
     for i, j, k in (*starts.inclusive_P3, *starts.exclusive_P3):
@@ -45,18 +45,18 @@ def test_patches_lie_within_the_head_box_and_are_cuts_of_the_volume(number):
         assert study.label_IJK[box].shape == (PATCH, PATCH, PATCH)
 
 
-def test_a_small_lesion_is_not_starved_by_a_large_one():
+def test_small_lesions_are_drawn_as_often_as_large_ones():
     label_IJK = np.zeros((40, 40, 40), dtype=np.uint8)
     label_IJK[2:14, 2:14, 2:14] = 1
     label_IJK[30, 30, 30] = 1
     image_CIJK = rng().standard_normal((1, 40, 40, 40))
     _, starts = starts_of(image_CIJK, label_IJK, patches=400)
     with_small = sum(bool(cut_label(label_IJK, start, PATCH).sum() == 1) for start in starts.inclusive_P3)
-    # Binomial with n = 200 and p = 1/2, a few of the others cut a corner of the large one.
+    # Binomial with n = 200 and p = 1/2; some patches contain only one voxel of the large lesion.
     assert 70 < with_small < 130
 
 
-def test_a_lesion_lies_anywhere_in_its_patches():
+def test_a_lesion_may_be_at_any_position_in_its_patches():
     label_IJK = np.zeros((40, 40, 40), dtype=np.uint8)
     label_IJK[20, 20, 20] = 1
     _, starts = starts_of(rng().standard_normal((1, 40, 40, 40)), label_IJK, patches=400)
@@ -64,15 +64,15 @@ def test_a_lesion_lies_anywhere_in_its_patches():
         assert set(20 - starts.inclusive_P3[:, axis]) == set(range(PATCH))
 
 
-def test_patches_of_air_alone_are_not_cut():
+def test_patches_of_air_are_not_drawn():
     study = draw_study(1, edge=48)
     _, starts = starts_of(study.image_CIJK, study.label_IJK, patches=200)
     assert min(cut_image(study.image_CIJK, start, PATCH).std() for start in starts.exclusive_P3) > 0.05
     corner = cut_image(study.image_CIJK, (0, 0, 0), PATCH)
-    assert corner.std() == 0  # there was air to be cut
+    assert corner.std() == 0  # the volume has patches of air
 
 
-def test_exclusive_patches_come_from_all_over_the_head():
+def test_exclusive_patches_cover_the_whole_head():
     study = draw_study(1, edge=48)
     _, starts = starts_of(study.image_CIJK, study.label_IJK, patches=400)
     centres_P3 = starts.exclusive_P3 + PATCH / 2 - 24
@@ -81,14 +81,14 @@ def test_exclusive_patches_come_from_all_over_the_head():
         assert centres_P3[:, axis].max() > 12
 
 
-def test_without_lesion_all_patches_are_exclusive():
+def test_in_a_volume_without_lesions_all_patches_are_exclusive():
     study = draw_study(1, lesions=0)
     _, starts = starts_of(study.image_CIJK, study.label_IJK)
     assert starts.inclusive_P3.shape == (0, 3)
     assert len(starts.exclusive_P3) == 40
 
 
-def test_where_no_place_is_free_of_lesion_those_with_the_least_are_taken_and_it_says_so():
+def test_a_crowded_volume_uses_the_patches_with_the_fewest_lesion_voxels():
     label_IJK = np.zeros((12, 12, 12), dtype=np.uint8)
     label_IJK[4:8, 4:8, 4:8] = 1
     label_IJK[4, 4, 4] = 0
@@ -98,7 +98,7 @@ def test_where_no_place_is_free_of_lesion_those_with_the_least_are_taken_and_it_
     assert set(lesion_voxels(label_IJK, starts.exclusive_P3)) == {int(least)}
 
 
-def test_a_volume_smaller_than_the_patch_is_grown_at_its_far_end():
+def test_a_volume_smaller_than_the_patch_is_padded_at_the_far_end():
     label_IJK = np.zeros((20, 6, 20), dtype=np.uint8)
     label_IJK[10, 5, 10] = 1
     image_CIJK = rng().standard_normal((2, 20, 6, 20)).astype(np.float16)
@@ -112,7 +112,7 @@ def test_a_volume_smaller_than_the_patch_is_grown_at_its_far_end():
         assert not cut_label(label_IJK, start, PATCH)[:, 6:].any()
 
 
-def test_places_and_starts_follow_from_their_seed_alone():
+def test_positions_and_starts_depend_on_the_seed_only():
     study = draw_study(1)
     first, again, other = (
         starts_of(study.image_CIJK, study.label_IJK, seed=seed)[1].exclusive_P3.tolist() for seed in (0, 0, 5)

@@ -1,4 +1,4 @@
-"""The budget is spent to the step, the learning rate rises as declared, and only what came from a source is frozen."""
+"""A training takes exactly its budget of steps, warms up as declared, and freezes only tensors from a source."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from lesionlab.training.schedule import Length, frozen_in, learning_rate, length
 from storage_schemas.axes import Freezing
 from storage_schemas.models import Architecture
 from storage_schemas.runs import TrainingConfig
-from tests.training.drawn import draw_study, make_run, taken_over
+from tests.training.drawn import copied_transfers, draw_study, make_run
 
 NETWORK = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0)
 
 
 @given(steps=st.integers(1, 200), steps_per_epoch=st.integers(1, 50))
-def test_the_epochs_spend_the_budget_exactly(steps, steps_per_epoch):
+def test_the_steps_of_all_epochs_equal_the_budget(steps, steps_per_epoch):
     length = Length(steps, steps_per_epoch)
     spent = [length.steps_of(epoch) for epoch in range(length.epochs)]
     assert [step for epoch in spent for step in epoch] == list(range(steps))
     assert all(len(epoch) == steps_per_epoch for epoch in spent[:-1])
 
 
-def test_by_epochs_more_studies_take_more_steps_and_by_steps_they_do_not():
+def test_more_studies_take_more_steps_with_a_budget_in_epochs_but_not_in_steps():
     few, many = [draw_study(1)], [draw_study(number) for number in range(1, 4)]
-    # A study gives 2 copies × 4 patches, 4 patches make a step.
+    # Each study gives 2 copies × 4 patches; a step takes 4 patches.
     assert [length_of(make_run(studies, epochs=5)).steps for studies in (few, many)] == [10, 30]
     assert [length_of(make_run(studies, steps=7)) for studies in (few, many)] == [Length(7, 2), Length(7, 6)]
     assert [length_of(make_run(studies, steps=7)).epochs for studies in (few, many)] == [4, 2]
 
 
-def test_the_learning_rate_rises_linearly_to_its_full_value_and_stays():
+def test_the_learning_rate_rises_linearly_and_then_stays_constant():
     training = TrainingConfig(learning_rate=1e-3, warmup_steps=4)
     rates = [learning_rate(training, step) for step in range(6)]
     assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3, 1e-3])
     assert rates[3:] == [1e-3] * 3
 
 
-def test_without_warm_up_the_learning_rate_is_what_it_is():
+def test_without_warm_up_the_learning_rate_is_constant():
     assert {learning_rate(TrainingConfig(learning_rate=1e-5), step) for step in range(3)} == {1e-5}
 
 
@@ -50,29 +50,29 @@ def test_without_warm_up_the_learning_rate_is_what_it_is():
     ("part", "trained"),
     [("encoder", {"up", "merge", "head"}), ("all-but-head", {"head"})],
 )
-def test_the_frozen_part_is_as_declared_and_for_as_long(part, trained):
-    transfers = taken_over(NETWORK)
+def test_the_declared_part_is_frozen_for_the_declared_epochs(part, trained):
+    transfers = copied_transfers(NETWORK)
     for epochs, frozen_epochs in ((2, (0, 1)), (None, (0, 1, 2, 99))):
         freezing = Freezing(part=part, epochs=epochs)
         for epoch in frozen_epochs:
-            left = {row.tensor for row in transfers} - frozen_in(epoch, freezing, NETWORK, transfers)
-            assert {name.split(".")[0] for name in left} == trained
+            trainable = {row.tensor for row in transfers} - frozen_in(epoch, freezing, NETWORK, transfers)
+            assert {name.split(".")[0] for name in trainable} == trained
     assert frozen_in(2, Freezing(part=part, epochs=2), NETWORK, transfers) == frozenset()
 
 
-def test_what_starts_fresh_or_was_adapted_is_never_frozen():
+def test_randomly_initialised_and_adapted_tensors_are_never_frozen():
     forever = Freezing(part="all-but-head")
     assert frozen_in(0, forever, NETWORK, random_start(NETWORK)) == frozenset()
     adapted = [
         row.model_copy(update={"origin": "adapted"}) if row.tensor == "entry.conv1.weight" else row
-        for row in taken_over(NETWORK)
+        for row in copied_transfers(NETWORK)
     ]
-    left = {row.tensor for row in adapted} - frozen_in(0, forever, NETWORK, adapted)
-    assert left == {"entry.conv1.weight", "head.weight", "head.bias"}
+    trainable = {row.tensor for row in adapted} - frozen_in(0, forever, NETWORK, adapted)
+    assert trainable == {"entry.conv1.weight", "head.weight", "head.bias"}
 
 
 class Reversed(PartedNetwork):
-    """A network whose parts have the names that a U-Net gives to others."""
+    """A network that gives its parts the names of other parts of a U-Net."""
 
     first_convolution = "head.weight"
 
@@ -88,7 +88,7 @@ class Reversed(PartedNetwork):
 @pytest.mark.parametrize(
     ("part", "frozen"), [("encoder", {"head.weight", "head.bias"}), ("all-but-head", {"head", "entry"})]
 )
-def test_what_is_frozen_follows_from_what_the_network_declares(part, frozen):
+def test_the_frozen_tensors_depend_on_the_places_that_the_network_declares(part, frozen):
     network = Reversed()
-    found = frozen_in(0, Freezing(part=part), network, taken_over(network))
+    found = frozen_in(0, Freezing(part=part), network, copied_transfers(network))
     assert found == {name for name in network.state_dict() if name.startswith(tuple(frozen))}

@@ -1,6 +1,6 @@
-"""A training in a process of its own that is killed (SIGKILL) in the middle of an epoch.
+"""Train `interrupted_run` in a separate process that kills itself (SIGKILL) within an epoch.
 
-`python train_until_killed.py STORE_URI CACHE STEP`; what it trains is `interrupted_run`.
+Usage: `python train_until_killed.py STORE_URI CACHE STEP`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
 
 
-class Fatal(nn.Module):
-    """The network, until it is asked once too often."""
+class KillingNetwork(nn.Module):
+    """Kills the process at the first forward pass after `passes` passes."""
 
     def __init__(self, network: nn.Module, passes: int) -> None:
         super().__init__()
@@ -34,11 +34,11 @@ class Fatal(nn.Module):
         return self.network(image_BCIJK)
 
 
-class DoomedWorker(SoloWorker):
-    """Trains `STEP` steps."""
+class KilledWorker(SoloWorker):
+    """Trains STEP steps; then the process is killed."""
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        return Fatal(network, int(sys.argv[3]))
+        return KillingNetwork(network, int(sys.argv[3]))
 
 
 studies, run = interrupted_run()
@@ -49,6 +49,6 @@ train(
     random_start(network),
     studies,
     open_store(sys.argv[1]),
-    DoomedWorker(torch.device("cpu")),
+    KilledWorker(torch.device("cpu")),
     Path(sys.argv[2]),
 )

@@ -1,1 +1,1 @@
-"""The network: its shape, its weights as bytes, what it adopts from another model, inference over a whole head."""
+"""The network: architecture, weights as bytes, loading of pretrained weights, and whole-head inference."""

@@ -1,4 +1,4 @@
-"""Which device a network runs on, and with which arithmetic."""
+"""Choose the device that a network runs on and the precision of its arithmetic."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from storage_schemas.models import Precision
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def device_name(device: torch.device) -> str:
-    """`cpu`, or what the GPU is called: `NVIDIA H100 80GB HBM3`."""
+    """`cpu`, or the name of the GPU: `NVIDIA H100 80GB HBM3`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 @contextmanager
 def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute as declared within the block, whatever this process or the library would do by itself.
+    """Compute at this precision within the block, whatever the defaults of torch or of this process.
 
-    In fp32 no product is rounded to TF32, which cuDNN does by default; bf16 is torch's autocast.
+    fp32 turns TF32 off, which cuDNN uses by default; bf16 is torch's autocast.
     """
     convolution, product = torch.backends.cudnn, torch.backends.cuda.matmul
     before = convolution.allow_tf32, product.allow_tf32

@@ -1,7 +1,6 @@
-"""The name of a tensor in; which part of its network it belongs to, and which tensor of another network does the same
-work, out.
+"""Locate a tensor in its network by name: its part, its resolution level, and its counterpart in another network.
 
-Each network declares this about itself, so that transfer and freezing know no network's attribute names.
+Each network declares this itself, so that transfer and freezing do not depend on a network's attribute names.
 """
 
 from __future__ import annotations
@@ -16,28 +15,27 @@ Part = Literal["encoder", "decoder", "head"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where in its network a tensor stands. Tensors of equal places, in networks of whatever depths, do the same work
-    at the same resolution."""
+    """The location of a tensor in its network; tensors at equal places correspond, whatever the depths."""
 
     part: Part
     level: int
-    """Halvings of the resolution at which it works; of an up-sampling, those of what it makes."""
+    """Number of times the resolution is halved here; for an up-sampling, in its output."""
     name: str
-    """Tells it from the other tensors of its part and level."""
+    """Distinguishes it from the other tensors of its part and level."""
     reads: Part | None = field(default=None, compare=False)
-    """Which part makes the features that it reads, where this depends on the network's depth."""
+    """The part that produces its input features, if that depends on the network's depth."""
 
 
 class PartedNetwork(nn.Module):
-    """A network that says of each of its tensors where it stands."""
+    """A network that declares the place of each of its tensors."""
 
     first_convolution: ClassVar[str]
-    """The one tensor that knows the input channels: (features, channels, i, j, k)."""
+    """The only tensor whose shape depends on the input channels: (features, channels, i, j, k)."""
 
     def place_of(self, tensor: str) -> Place:
-        """Of a tensor by its name in `state_dict()`. Raises KeyError where the network has no such part."""
+        """The place of a tensor by its name in `state_dict()`. Raises KeyError if the network has no such tensor."""
         raise NotImplementedError
 
     def by_place(self) -> dict[Place, str]:
-        """The names of all its tensors."""
+        """The names of all tensors by place."""
         return {self.place_of(tensor): tensor for tensor in self.state_dict()}

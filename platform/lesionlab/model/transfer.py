@@ -1,9 +1,10 @@
-"""A fresh network and a registered model in; the network with the model's weights, and a transfers per tensor, out.
+"""Load the weights of a registered model into a randomly initialised network and report the origin of each tensor.
 
-Fine-tuning that silently started from random weights would answer the study's question wrongly, so every tensor is
-accounted for, and compared afterwards with what it was meant to become.
+If fine-tuning silently started from random weights, the comparison with de novo training would be wrong. So the
+weight-transfer report lists every tensor of the network, and each tensor is compared with its intended value after
+loading.
 
-Shapes: N channels of the network, C channels of the source, O features that the first convolution makes of them.
+Shapes: N channels of the network, C channels of the source, O output features of the first convolution.
 """
 
 from __future__ import annotations
@@ -30,27 +31,27 @@ def load_pretrained(
     channels: tuple[str, ...],
     adaptation: Adaptation | None = None,
 ) -> tuple[TensorTransfer, ...]:
-    """Give the network the source's weights; what became of each of its tensors, in the network's own order.
+    """Load the source's weights into the network; return the weight-transfer report, in the order of its tensors.
 
-    `channels` are the input channels that the network will see. `adaptation` declares how the weights of other channels
-    or another depth are fitted to it, and whether it gets a new head. Encoder levels correspond by their distance from
-    the top, decoder levels by their resolution; what starts fresh keeps the network's own initialisation.
+    `channels` are the input channels of the network. `adaptation` declares how weights for other channels or of another
+    depth are adapted, and whether the head is randomly initialised. Encoder and decoder levels correspond by their
+    resolution. Tensors without a counterpart in the source keep the network's own random initialisation.
 
-    Raises TransferError where the weights are missing or not those of the card, where the source differs in anything
-    that is not declared, or where a tensor is not what it should be after loading.
+    Raises TransferError if the weights are missing or do not match the card's sha256, if the source differs in anything
+    that is not declared, or if a tensor does not have its intended value after loading.
     """
     source = f"model {source_card.name}/{source_card.version}"
     declared = adaptation or Adaptation()
     _check_bytes(source, source_card, source_weights)
     _check_fit(source, declared.misfits(source_card, network.architecture, channels))
-    described, tensors = _described(source_card), read_weights(source_weights)
-    _check_names(source, described, tensors)
+    described, tensors = _network_of(source_card), read_weights(source_weights)
+    _check_tensors(source, described, tensors)
     pretrained = _Pretrained(source_card, described, described.by_place(), tensors)
     fitted = {
         name: _fit(name, own, network, channels, pretrained, declared) for name, own in network.state_dict().items()
     }
     network.load_state_dict({name: fit.tensor for name, fit in fitted.items()})
-    _check_taken(source, network, fitted)
+    _check_loaded(source, network, fitted)
     return tuple(
         TensorTransfer(tensor=name, shape=shape_text(fit.tensor), origin=fit.origin, how=fit.how)
         for name, fit in fitted.items()
@@ -58,21 +59,21 @@ def load_pretrained(
 
 
 def random_start(network: nn.Module) -> tuple[TensorTransfer, ...]:
-    """The transfers of a network that starts from its seed alone."""
+    """The weight-transfer report of a network that is randomly initialised from its seed."""
     return tuple(
-        TensorTransfer(tensor=name, shape=shape_text(tensor), origin="fresh", how="de novo")
+        TensorTransfer(tensor=name, shape=shape_text(tensor), origin="random", how="de novo")
         for name, tensor in network.state_dict().items()
     )
 
 
 def shape_text(tensor: Tensor) -> str:
-    """How transfers write a shape: `32x1x3x3x3`; `scalar` where there is none."""
+    """A shape as the weight-transfer report writes it: `32x1x3x3x3`; `scalar` for a tensor without axes."""
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 @dataclass(frozen=True)
 class _Pretrained:
-    """The source: its card, a network of its shape that has no values, and its tensors."""
+    """The source: its card, a network of its architecture without values (on the meta device), and its tensors."""
 
     card: ModelCard
     network: UNet
@@ -82,10 +83,10 @@ class _Pretrained:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What a tensor of the network is to become, and why."""
+    """The intended value of one tensor of the network, and its origin."""
 
     tensor: Tensor
-    origin: Literal["source", "adapted", "fresh"]
+    origin: Literal["source", "adapted", "random"]
     how: str
 
 
@@ -94,32 +95,34 @@ def _fit(
 ) -> _Fitted:
     place = network.place_of(name)
     if declared.head == "reinitialise" and place.part == "head":
-        return _Fitted(own.clone(), "fresh", "a new head, as declared")
+        return _Fitted(own.clone(), "random", "a new head, as declared")
     if place not in pretrained.by_place:
         depth = pretrained.card.architecture.depth
-        return _Fitted(own.clone(), "fresh", f"a level that the source, of depth {depth}, lacks")
+        return _Fitted(own.clone(), "random", f"a level that the source, of depth {depth}, lacks")
     counterpart = pretrained.by_place[place]
     tensor = pretrained.tensors[counterpart]
     if name == network.first_convolution and declared.channels:
-        return _mix(tensor, channels, pretrained.card.channels, declared)
+        return _mix_channels(tensor, channels, pretrained.card.channels, declared)
     how = "copied" if counterpart == name else f"copied from {counterpart}"
-    # Below the last decoder level that both have lies the bottom of one network and a decoder level of the other.
-    seam = place.reads != pretrained.network.place_of(counterpart).reads
-    return _Fitted(tensor, "source", f"{how}, but reads features of another kind" if seam else how)
+    # The up-sampling of the deepest shared decoder level reads the encoder in one network and the decoder in the other.
+    other_input = place.reads != pretrained.network.place_of(counterpart).reads
+    return _Fitted(tensor, "source", f"{how}, but reads features of another kind" if other_input else how)
 
 
-def _mix(weights_OCijk: Tensor, channels: tuple[str, ...], found: tuple[str, ...], declared: Adaptation) -> _Fitted:
-    """The first convolution for other channels: each of the source's is shared out among those that take from it."""
-    takers = Counter(name for origin in declared.channels.values() for name in origin.taken_from)
+def _mix_channels(
+    weights_OCijk: Tensor, channels: tuple[str, ...], found: tuple[str, ...], declared: Adaptation
+) -> _Fitted:
+    """The first convolution for other channels: a source channel is divided equally among its uses."""
+    uses = Counter(name for origin in declared.channels.values() for name in origin.taken_from)
     parts = {
-        channel: {name: Fraction(1, takers[name]) for name in declared.channels[channel].taken_from}
+        channel: {name: Fraction(1, uses[name]) for name in declared.channels[channel].taken_from}
         for channel in channels
     }
     made_of = [
         f"{channel} = " + (" + ".join(name if part == 1 else f"{part} {name}" for name, part in of.items()) or "zero")
         for channel, of in parts.items()
     ]
-    unused = [f"{name} of the source is not used" for name in found if name not in takers]
+    unused = [f"{name} of the source is not used" for name in found if name not in uses]
     mix_NC = torch.tensor([[float(parts[channel].get(name, 0)) for name in found] for channel in channels])
     if torch.equal(mix_NC, torch.eye(len(found))):
         return _Fitted(weights_OCijk, "source", "copied" if channels == found else "; ".join(["copied", *made_of]))
@@ -140,18 +143,18 @@ def _check_fit(source: str, misfits: list[str]) -> None:
     if misfits:
         raise TransferError(
             f"{source} does not fit this network ({'; '.join(misfits)}); choose a source of the same architecture and "
-            "channels, train one, or declare how it is adapted"
+            "channels, train one, or declare an adaptation"
         )
 
 
-def _described(card: ModelCard) -> UNet:
-    """A network as the card describes it: names and shapes without values."""
+def _network_of(card: ModelCard) -> UNet:
+    """A network of the card's architecture: tensor names and shapes without values."""
     with torch.device("meta"):
         return UNet(card.architecture, len(card.channels))
 
 
-def _check_names(source: str, described: UNet, tensors: dict[str, Tensor]) -> None:
-    """The weights must be those of the network that is described, whole, whatever of it is taken over."""
+def _check_tensors(source: str, described: UNet, tensors: dict[str, Tensor]) -> None:
+    """Check that the weights are complete for the card's architecture, even if some are not used."""
     wanted = described.state_dict()
     used = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
     if len(used) < len(wanted):
@@ -163,11 +166,11 @@ def _check_names(source: str, described: UNet, tensors: dict[str, Tensor]) -> No
             f"{source}: {how_many}; the network wants {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}, "
             f"the weights hold {', '.join(sorted(tensors)[:3]) or 'nothing'}{', …' if len(tensors) > 3 else ''}"
         )
-    if strangers := sorted(tensors.keys() - wanted.keys()):
-        raise TransferError(f"{source}: holds tensors that the network has no place for: {', '.join(strangers[:5])}")
+    if unknown := sorted(tensors.keys() - wanted.keys()):
+        raise TransferError(f"{source}: has tensors that the network lacks: {', '.join(unknown[:5])}")
 
 
-def _check_taken(source: str, network: UNet, fitted: dict[str, _Fitted]) -> None:
+def _check_loaded(source: str, network: UNet, fitted: dict[str, _Fitted]) -> None:
     for name, tensor in network.state_dict().items():
         if not torch.equal(tensor.cpu(), fitted[name].tensor.cpu()):
-            raise TransferError(f"{source}: tensor {name} of the network is not what it should be after loading")
+            raise TransferError(f"{source}: tensor {name} does not have its intended value after loading")

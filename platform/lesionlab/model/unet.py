@@ -1,7 +1,7 @@
-"""An architecture and a seed in; a 3-D U-Net with reproducible weights out.
+"""Build a 3-D U-Net of a given architecture with reproducible random weights from a seed.
 
-Wahlig et al. 2023, figure 2A: `depth` times down, `depth` times up, a skip connection at every resolution. Each block
-is two convolutions of 3×3×3, each followed by normalisation and ReLU; channels double on the way down.
+Wahlig et al. 2023, figure 2A: `depth` down-samplings, `depth` up-samplings, and a skip connection at every resolution.
+Each block has two 3×3×3 convolutions, each followed by normalisation and ReLU; channels double at each down-sampling.
 
 Shapes: B batch, C channel, I J K voxel axes (multiples of 2**depth), i j k the same axes at a block's own resolution.
 """
@@ -21,18 +21,18 @@ from lesionlab.model.parts import PartedNetwork, Place
 from storage_schemas.models import Architecture
 
 CLASSES = 2
-"""Background and lesion; the network returns logits, softmax is the caller's."""
+"""Background and lesion. The network returns logits; the caller applies softmax."""
 
 LESION = 1
 """Index of the lesion class."""
 
 LESION_PRIOR = 0.01
-"""Probability of lesion that a fresh network starts from (Lin et al. 2017): about what patches hold. Starting from 0.5,
-the first hundreds of steps teach it nothing but that lesions are rare."""
+"""Lesion probability that a randomly initialised network predicts (Lin et al. 2017), about the share of lesion voxels
+in patches. From 0.5, the network would spend hundreds of steps on learning only that lesions are rare."""
 
 
 class UNet(PartedNetwork):
-    """Image patches to logits of the same size; built by `build_unet`."""
+    """Map image patches to logits of the same size; build it with `build_unet`."""
 
     first_convolution: ClassVar[str] = "entry.conv1.weight"
 
@@ -50,13 +50,13 @@ class UNet(PartedNetwork):
             )
             for finer, coarser in pairwise(widths)
         )
-        rising = list(pairwise(reversed(widths)))
-        self.up = nn.ModuleList(_up(coarser, finer, architecture.upsampling) for coarser, finer in rising)
-        self.merge = nn.ModuleList(_block(2 * finer, finer, norm, dilation=1) for _, finer in rising)
+        upwards = list(pairwise(reversed(widths)))
+        self.up = nn.ModuleList(_up(coarser, finer, architecture.upsampling) for coarser, finer in upwards)
+        self.merge = nn.ModuleList(_block(2 * finer, finer, norm, dilation=1) for _, finer in upwards)
         self.head = nn.Conv3d(widths[0], CLASSES, kernel_size=1)
 
     def place_of(self, tensor: str) -> Place:
-        """See PartedNetwork: encoder levels are numbered from the top, decoder levels from the bottom."""
+        """See PartedNetwork. Module names count encoder levels from the top and decoder levels from the bottom."""
         module, _, rest = tensor.partition(".")
         if module == "entry":
             return Place("encoder", 0, rest)
@@ -73,7 +73,7 @@ class UNet(PartedNetwork):
         raise KeyError(tensor)
 
     def forward(self, image_BCIJK: Tensor) -> Tensor:
-        """Logits (B, 2, I, J, K). Raises ValueError where the patch does not fit `depth` halvings."""
+        """Logits (B, 2, I, J, K). Raises ValueError for wrong channels or a size that does not fit the depth."""
         self._check(image_BCIJK)
         features_BCijk = self.entry(image_BCIJK)
         skips = []
@@ -88,7 +88,7 @@ class UNet(PartedNetwork):
     def _check(self, image_BCIJK: Tensor) -> None:
         scale = 2**self.architecture.depth
         voxels = tuple(image_BCIJK.shape[2:])
-        # One voxel at the bottom has no spread to normalise by: its features would be the same for every image.
+        # A single voxel at the deepest level has an SD of 0: normalised, it would be the same for every image.
         fits = len(voxels) == 3 and not any(n % scale for n in voxels) and max(voxels) > scale
         if not fits or image_BCIJK.shape[1] != self.channels:
             raise ValueError(
@@ -99,7 +99,7 @@ class UNet(PartedNetwork):
 
 
 class _Upsample(nn.Module):
-    """Twice the voxels by trilinear interpolation."""
+    """Double the resolution by trilinear interpolation."""
 
     def forward(self, features_BCijk: Tensor) -> Tensor:
         return functional.interpolate(features_BCijk, scale_factor=2, mode="trilinear", align_corners=False)
@@ -108,10 +108,10 @@ class _Upsample(nn.Module):
 def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
     """A U-Net for `channels` input channels, on the CPU; equal arguments give equal bytes.
 
-    Convolutions start as He et al. 2015, normalisations as identity, the head at the odds of lesion in a patch. The
-    global random state is neither read nor moved.
+    Convolutions are initialised after He et al. 2015, normalisations as identity, and the head's bias so that the
+    network predicts LESION_PRIOR. The global random state is neither read nor changed.
     """
-    with torch.device("meta"):  # shapes only: torch would fill real tensors from the global random state
+    with torch.device("meta"):  # shapes only: torch would initialise real tensors from the global random state
         network = UNet(architecture, channels)
     network.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
@@ -126,19 +126,19 @@ def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
     return network
 
 
-def _block(entering: int, leaving: int, norm: str, dilation: int) -> nn.Sequential:
+def _block(channels_in: int, channels_out: int, norm: str, dilation: int) -> nn.Sequential:
     return _named(
-        conv1=nn.Conv3d(entering, leaving, kernel_size=3, padding=1, bias=False),
-        norm1=_norm(norm, leaving),
+        conv1=nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        norm1=_norm(norm, channels_out),
         relu1=nn.ReLU(inplace=True),
-        conv2=nn.Conv3d(leaving, leaving, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
-        norm2=_norm(norm, leaving),
+        conv2=nn.Conv3d(channels_out, channels_out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+        norm2=_norm(norm, channels_out),
         relu2=nn.ReLU(inplace=True),
     )
 
 
 def _named(**modules: nn.Module) -> nn.Sequential:
-    """One after the other; the names become those of the tensors in weights and transfers."""
+    """A sequence of modules; their names become part of the tensor names in weights and weight-transfer reports."""
     return nn.Sequential(OrderedDict(modules))
 
 
@@ -147,7 +147,7 @@ def _norm(norm: str, channels: int) -> nn.Module:
         case "batch":
             return nn.BatchNorm3d(channels)
         case "instance":
-            # Instance normalisation is group normalisation of one channel a group; torch computes it faster as such.
+            # Instance normalisation is group normalisation with one channel per group, which torch computes faster.
             return nn.GroupNorm(channels, channels)
         case "group":
             return nn.GroupNorm(math.gcd(8, channels), channels)
@@ -158,5 +158,5 @@ def _norm(norm: str, channels: int) -> nn.Module:
 def _up(coarser: int, finer: int, upsampling: str) -> nn.Module:
     if upsampling == "transposed":
         return _named(enlarge=nn.ConvTranspose3d(coarser, finer, kernel_size=2, stride=2))
-    # The 1×1×1 convolution commutes with interpolation, and costs an eighth at the coarser resolution.
+    # The 1×1×1 convolution commutes with interpolation and costs an eighth at the coarser resolution.
     return _named(reduce=nn.Conv3d(coarser, finer, kernel_size=1), enlarge=_Upsample())

@@ -1,4 +1,4 @@
-"""A network in, its weights as safetensors bytes out; and back. Never pickle: weights come from other people."""
+"""Convert a network's weights to safetensors bytes and back. Never pickle: weights come from other sites."""
 
 from __future__ import annotations
 
@@ -13,25 +13,23 @@ from storage_schemas.base import Sha256
 
 
 def weights_bytes(network: nn.Module) -> bytes:
-    """All tensors of the network by name (parameters and buffers), on the CPU; equal weights give equal bytes."""
+    """The network's parameters and buffers by name as safetensors bytes; equal weights give equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return safetensors.torch.save(tensors)
 
 
 def read_weights(data: bytes) -> dict[str, Tensor]:
-    """Tensors by name. Raises TransferError where the bytes are no safetensors file."""
+    """Read tensors by name. Raises TransferError if the bytes are not a safetensors file."""
     try:
         return safetensors.torch.load(data)
     except SafetensorError as fault:
-        raise TransferError(
-            f"weights: wanted a safetensors file, found {len(data)} bytes that are none: {fault}"
-        ) from None
+        raise TransferError(f"weights: wanted a safetensors file, found {len(data)} other bytes: {fault}") from None
 
 
 def load_weights(network: nn.Module, data: bytes) -> None:
-    """Put weights into a network of the very same tensors.
+    """Load weights into a network with exactly the same tensor names and shapes.
 
-    Raises TransferError with the names and shapes that differ.
+    Raises TransferError that lists the tensors that differ.
     """
     tensors = read_weights(data)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -44,5 +42,5 @@ def load_weights(network: nn.Module, data: bytes) -> None:
 
 
 def sha256_of(data: bytes) -> Sha256:
-    """Whole sha256 of the weights, as model cards hold it."""
+    """The full sha256 of the weights, as stored in model cards."""
     return hashlib.sha256(data).hexdigest()

@@ -1,9 +1,9 @@
-"""A trained network and one whole head in; the probability of lesion at each voxel out.
+"""Predict the lesion probability at each voxel of a whole head with a trained network.
 
-Overlapping windows of the training patch's size, mean of their probabilities (after Duong et al. 2019). Every window
-is computed, air too: a window left out would be a decision about where lesions cannot be.
+Probabilities of overlapping windows of the training patch size are averaged (after Duong et al. 2019). Windows in air
+are not skipped: that would be an assumption about where lesions cannot be.
 
-Shapes: C channel, I J K voxels of the model grid, B windows of one pass.
+Shapes: C channel, I J K voxels of the model grid, B windows per forward pass.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from lesionlab.model.unet import LESION
 Image = NDArray[np.floating[Any]]
 
 WINDOWS_PER_PASS = 4
-"""On an accelerator; a CPU gains nothing from more than one."""
+"""Windows per forward pass on a GPU; a CPU gains nothing from more than one."""
 
 
 def head_probability(
     network: nn.Module, image_CIJK: Image, patch_voxels: int, step_voxels: int, device: torch.device
 ) -> NDArray[np.float32]:
-    """Probability of lesion, float32 (I, J, K): the mean over all windows that cover a voxel.
+    """Lesion probability, float32 (I, J, K): the mean over all windows that cover a voxel.
 
-    Windows start every `step_voxels` and the last one ends at the border. The network must lie on `device`, and is left
-    in evaluation mode. Raises ValueError where the steps would leave gaps.
+    Windows start every `step_voxels`, and the last one ends at the border. The network must be on `device`; it is left
+    in evaluation mode. Raises ValueError if a step is longer than a window, which would leave gaps.
     """
     if not 1 <= step_voxels <= patch_voxels:
         raise ValueError(f"step: wanted 1 to {patch_voxels} voxels (the patch), found {step_voxels}")
@@ -48,31 +48,30 @@ def head_probability(
             logits_BCIJK = network(torch.stack([image[:, *box] for box in boxes]))
             for box, probability in zip(boxes, torch.softmax(logits_BCIJK, dim=1)[:, LESION], strict=True):
                 total_IJK[box] += probability
-    covers = [_cover(n, patch_voxels, at) for n, at in zip(padded_CIJK.shape[1:], starts, strict=True)]
-    windows_IJK: NDArray[np.float32] = reduce(np.multiply.outer, covers)
+    counts = [_windows_per_voxel(n, patch_voxels, at) for n, at in zip(padded_CIJK.shape[1:], starts, strict=True)]
+    windows_IJK: NDArray[np.float32] = reduce(np.multiply.outer, counts)
     inside = tuple(slice(n) for n in image_CIJK.shape[1:])
     mean_IJK: NDArray[np.float32] = np.divide(total_IJK.cpu().numpy(), windows_IJK)[inside]
     return mean_IJK
 
 
 def pad_to_patch(image_CIJK: Image, patch_voxels: int) -> Image:
-    """The image, grown at the far end of each axis that is shorter than a patch.
+    """Pad the image at the far end of each axis that is shorter than a patch, by repeating the border.
 
-    By repeating the border: it invents no intensity, whatever the contrast (air is the minimum of a FLAIR image but the
-    middle of a subtraction image).
+    No constant suits every contrast: air is the minimum of a FLAIR image but the middle of a subtraction image.
     """
-    grow = [(0, max(0, patch_voxels - n)) for n in image_CIJK.shape[1:]]
-    return np.pad(image_CIJK, [(0, 0), *grow], mode="edge") if any(far for _, far in grow) else image_CIJK
+    padding = [(0, max(0, patch_voxels - n)) for n in image_CIJK.shape[1:]]
+    return np.pad(image_CIJK, [(0, 0), *padding], mode="edge") if any(far for _, far in padding) else image_CIJK
 
 
 def window_starts(voxels: int, patch_voxels: int, step_voxels: int) -> list[int]:
-    """First voxels of the windows along one axis: every step, and one that is flush with the far border."""
+    """First voxels of the windows along one axis; the last window ends at the far border."""
     last = voxels - patch_voxels
     return [*range(0, last, step_voxels), last]
 
 
-def _cover(voxels: int, patch_voxels: int, starts: list[int]) -> NDArray[np.float32]:
-    """How many windows cover each voxel of one axis."""
+def _windows_per_voxel(voxels: int, patch_voxels: int, starts: list[int]) -> NDArray[np.float32]:
+    """The number of windows that cover each voxel of one axis."""
     count = np.zeros(voxels, dtype=np.float32)
     for start in starts:
         count[start : start + patch_voxels] += 1

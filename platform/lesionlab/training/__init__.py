@@ -1,1 +1,1 @@
-"""Train a network on study volumes in plain torch: patches, augmentation, the loop, checkpoints and schedules."""
+"""Train a network on study volumes in torch: augmentation, patches, losses, optimisers, schedules, checkpoints."""

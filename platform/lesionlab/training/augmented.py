@@ -1,11 +1,11 @@
-"""Elastically deformed copies of study volumes, memory-mapped on this node and ready to be cut into patches.
+"""Make elastically deformed copies of study volumes in this node's cache and open them as memory maps.
 
-A copy is made once per node and shared by all trials on it through the page cache. It is named by the identity of what
-decides it, the result version of this room included. What is drawn follows from the study's name and not from its
-content, so that newer preprocessing draws alike.
+Each copy is made once per node; all trials on the node share it through the page cache. Its name is the identity of
+everything that determines it, including the result version of augmentation. The random draws depend on the study's
+name and not on its voxels, so a volume from newer preprocessing is deformed in the same way.
 
-On disk a voxel takes 2 bytes a channel (float16) and 1 for the label: 22 MB for a 182×218×182 head of one channel, so
-50 studies × 3 copies are 3.2 GB, and a node that sees all 60 studies of the paper holds 3.9 GB.
+On disk a voxel takes 2 bytes per channel (float16) and 1 byte for the label: 22 MB for a one-channel head of
+182×218×182. So 50 studies × 3 copies take 3.2 GB, and a node that trains on all 60 studies of the paper stores 3.9 GB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from storage_schemas.volumes import StudyVolumeCard
 
 
 class StudyArrays(Protocol):
-    """What training needs of a study volume."""
+    """The parts of a study volume that training reads."""
 
     @property
     def card(self) -> StudyVolumeCard: ...
@@ -42,7 +42,7 @@ class StudyArrays(Protocol):
 
 @dataclass(frozen=True)
 class AugmentedVolume:
-    """One deformed copy: `image_CIJK` and `label_IJK` are read-only memory maps."""
+    """One deformed copy; `image_CIJK` and `label_IJK` are read-only memory maps."""
 
     study: StudyId
     copy: int
@@ -54,27 +54,28 @@ class AugmentedVolume:
 def open_augmented(
     volume: StudyArrays, volume_digest: Digest, copy: int, training: TrainingConfig, seed: int, cache: Path
 ) -> AugmentedVolume:
-    """Copy number `copy` of a study, made now where this node does not have it; the same on every node.
+    """Open copy number `copy` of a study; make it first if the cache lacks it. All nodes make equal copies.
 
-    Raises TrainingError where the cache cannot be written.
+    Raises TrainingError if the cache cannot be written or the copy cannot be read back.
     """
     name = copy_name(volume.card.study, volume_digest, copy, training, seed)
     folder = cache / "augmented" / name
-    opened = partial(_opened, study=volume.card.study, copy=copy)
+    opened = partial(_open, study=volume.card.study, copy=copy)
     try:
-        found = open_or_fill(folder, opened, partial(_make, volume=volume, copy=copy, training=training, seed=seed))
+        made = partial(_make_copy, volume=volume, copy=copy, training=training, seed=seed)
+        found = open_or_fill(folder, opened, made)
     except OSError as error:
         raise TrainingError(
-            f"{volume.card.study}: a deformed copy cannot be written to the cache {folder.parent} "
-            f"({error.strerror or error}); free some space there, or name another cache folder"
+            f"{volume.card.study}: cannot write a deformed copy to the cache {folder.parent} "
+            f"({error.strerror or error}); free some space there or choose another cache folder"
         ) from error
     if found is None:
-        raise TrainingError(f"{volume.card.study}: its deformed copy {folder} reads back damaged; check the disk")
+        raise TrainingError(f"{volume.card.study}: the deformed copy {folder} cannot be read back; check the disk")
     return found
 
 
 def copy_name(study: StudyId, volume: Digest, copy: int, training: TrainingConfig, seed: int) -> Digest:
-    """The identity of a deformed copy: everything that decides its voxels and the places of its patches."""
+    """The name of a deformed copy: the digest of everything that determines its voxels and its possible patches."""
     return identity_digest(
         {
             "augmentation_version": CURRENT.augmentation,
@@ -88,7 +89,7 @@ def copy_name(study: StudyId, volume: Digest, copy: int, training: TrainingConfi
     )
 
 
-def _opened(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:
+def _open(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:
     try:
         return AugmentedVolume(
             study=study,
@@ -105,7 +106,7 @@ def _opened(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:
         return None
 
 
-def _make(folder: Path, volume: StudyArrays, copy: int, training: TrainingConfig, seed: int) -> None:
+def _make_copy(folder: Path, volume: StudyArrays, copy: int, training: TrainingConfig, seed: int) -> None:
     rng = np.random.default_rng(int(digest_of([volume.card.study, copy, seed]), 16))
     deformed = deform(volume.image_CIJK, volume.label_IJK, volume.card.spacing_mm, training.elastic, rng)
     places = find_places(deformed.image_CIJK, deformed.label_IJK, training.patch_voxels, rng)

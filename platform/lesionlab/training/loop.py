@@ -1,10 +1,10 @@
-"""A run, its network and its study volumes in; the trained network out. Plain torch: no Ray, one process or several.
+"""Train the network of a run in place on its study volumes, in plain torch without Ray, in one process or several.
 
-Everything random in an epoch follows from the run's seed and the epoch's number, and a checkpoint follows each epoch.
-So a run that was stopped goes on to the same weights as one that was not, and the number of workers, who share out each
-batch, changes rounding only.
+All random draws of an epoch follow from the run's seed and the epoch number, and each epoch ends with a checkpoint. So
+a resumed run reaches the same weights as an uninterrupted one. The workers split each batch between them, so their
+number changes rounding only.
 
-Shapes: B batch (this worker's share), C channel, I J K voxels of a patch, N patches of an epoch.
+Shapes: B batch (this worker's share), C channel, I J K voxels of a patch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Worker(Protocol):
-    """One of the processes that train together."""
+    """One of the processes that train one network together."""
 
     @property
     def rank(self) -> int: ...
@@ -49,21 +49,21 @@ class Worker(Protocol):
     @property
     def device(self) -> torch.device: ...
     def parallel(self, network: nn.Module) -> nn.Module:
-        """The network with gradients averaged over the workers."""
+        """Wrap the network so that gradients are averaged over the workers."""
         ...
 
     def gather(self, value: T) -> list[T]:
-        """Every worker's value, by rank; also the place where they wait for each other."""
+        """Return every worker's value, by rank; also a barrier at which the workers wait for each other."""
         ...
 
     def report(self, metrics: dict[str, float]) -> None:
-        """Tell whoever watches; every worker calls it equally often."""
+        """Report metrics; every worker must call it equally often."""
         ...
 
 
 @dataclass(frozen=True)
 class SoloWorker:
-    """The only worker: a plain process without Ray."""
+    """A single worker: one plain process without Ray."""
 
     device: torch.device = field(default_factory=best_device)
     rank: int = 0
@@ -76,23 +76,23 @@ class SoloWorker:
         return [value]
 
     def report(self, metrics: dict[str, float]) -> None:
-        """Nobody watches."""
+        """Do nothing: no one is listening."""
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a training did; `seconds` are those of this process, an earlier one's that it went on from not included."""
+    """What a training did; `seconds` is the time of this process, without the processes that it resumed from."""
 
     epochs: int
     steps: int
     final_loss: float | None
-    """Mean over the last epoch; None: nothing was trained."""
+    """Mean loss of the last epoch; None: nothing was trained."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Patch:
-    """One patch of an epoch: which augmented volume, and the first voxel in it."""
+    """One patch of an epoch: its augmented volume and its first voxel there."""
 
     volume: AugmentedVolume
     start: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -107,11 +107,12 @@ def train(
     worker: Worker,
     cache: Path,
 ) -> TrainingOutcome:
-    """Train the network in place (it moves to the worker's device), from the run's checkpoint where there is one.
+    """Train the network in place on the worker's device, from the run's checkpoint if there is one.
 
-    `transfers` says where the network's tensors come from, `volumes` are those of `run.train`, in its order; `cache`
-    is a node-local folder. Reports after each epoch: epoch, step, steps (in all), loss, seconds. The checkpoint stays
-    in the store. Raises TrainingError where the loss is not finite or the checkpoint is another run's.
+    `transfers` lists the origin of each tensor of the network, `volumes` are the volumes of `run.train` in the same
+    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds. The
+    checkpoint stays in the store. Raises TrainingError if a loss is not finite, the checkpoint is of another run, or
+    the device cannot train at the run's precision.
     """
     began = time.monotonic()
     refuse_wrong_arithmetic(run, worker.device)
@@ -126,7 +127,7 @@ def train(
     for epoch in range(progress.epochs, length.epochs):
         if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
             apply_freezing(network, frozen := wanted)
-            parallel = worker.parallel(network)  # anew: it fixes which gradients the workers exchange
+            parallel = worker.parallel(network)  # wrapped again: this fixes which gradients the workers exchange
         losses = train_epoch(run, epoch, parallel, optimizer, copies, worker)
         loss = float(np.mean(worker.gather(float(np.mean(losses)))))
         progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
@@ -145,22 +146,23 @@ def train(
 
 
 def refuse_wrong_arithmetic(run: RunSpec, device: torch.device) -> None:
-    """Raise TrainingError for bf16 on a CPU with 2³ voxels at the bottom of the network.
+    """Raise TrainingError for bf16 on a CPU if the deepest level of the network has 2³ voxels or fewer.
 
-    There oneDNN 3.12 (torch 2.13) computes wrong gradients of a 3×3×3 convolution: it reads memory that nobody wrote.
+    At that size oneDNN 3.12 (torch 2.13) computes wrong gradients of a 3×3×3 convolution: it reads uninitialised
+    memory.
     """
     bottom = run.training.patch_voxels // 2**run.architecture.depth
     if run.training.precision == "bf16" and device.type == "cpu" and bottom <= 2:
         raise TrainingError(
-            f"run {run.run_id}: wanted bf16 on a CPU with 3 or more voxels at the bottom of the network, found "
-            f"patches of {run.training.patch_voxels} at depth {run.architecture.depth}, which leave {bottom}; "
+            f"run {run.run_id}: wanted 3 or more voxels at the deepest level for bf16 on a CPU, found {bottom} "
+            f"(patches of {run.training.patch_voxels} voxels at depth {run.architecture.depth}); "
             "use fp32, larger patches, or a GPU"
         )
 
 
 def configure_torch(worker: Worker) -> None:
-    """Same inputs, same bytes on a CPU; one thread a worker unless the environment says otherwise."""
-    # On a GPU trilinear up-sampling has no deterministic gradient, so torch would refuse to train.
+    """Make torch deterministic on a CPU, and use one thread per worker unless OMP_NUM_THREADS is set."""
+    # Not on a GPU: trilinear up-sampling has no deterministic gradient there, so torch would refuse to train.
     torch.use_deterministic_algorithms(worker.device.type == "cpu")
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
@@ -169,7 +171,7 @@ def configure_torch(worker: Worker) -> None:
 def augmented_copies(
     run: RunSpec, volumes: Sequence[StudyArrays], worker: Worker, cache: Path
 ) -> tuple[AugmentedVolume, ...]:
-    """Every deformed copy of every study; the workers share out the making where they share a node."""
+    """Open every deformed copy of every study; workers on one node divide the work of making them."""
     studies = zip(run.train, volumes, strict=True)
     wanted = list(product(studies, range(run.training.augmentations)))
 
@@ -191,25 +193,25 @@ def train_epoch(
     copies: Sequence[AugmentedVolume],
     worker: Worker,
 ) -> list[float]:
-    """One pass over the epoch's patches, or what the budget leaves of it; this worker's loss a step.
+    """Train for one epoch, or until the step budget ends, and return this worker's loss at each step.
 
-    Raises TrainingError where a loss is not finite.
+    Raises TrainingError if a loss is not finite.
     """
     losses = []
-    cut = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
-    for step, batch in zip(length_of(run).steps_of(epoch), cut, strict=False):
+    in_batches = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
+    for step, batch in zip(length_of(run).steps_of(epoch), in_batches, strict=False):
         image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
         with arithmetic(worker.device, run.training.precision):
             loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
         if not math.isfinite(value := loss.item()):
             raise TrainingError(
                 f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
-                f"lower the learning rate ({run.training.learning_rate:g}) or look for odd intensities"
+                f"lower the learning rate ({run.training.learning_rate:g}) or check the image intensities"
             )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(run.training, step)
         optimizer.zero_grad()
-        with arithmetic(worker.device, "fp32"):  # what autocast chose forward holds backward too
+        with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
             torch.autograd.backward(loss)
         optimizer.step()
         losses.append(value)
@@ -217,7 +219,7 @@ def train_epoch(
 
 
 def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -> list[Patch]:
-    """All patches of an epoch in the order in which they are seen; every epoch cuts anew."""
+    """Draw all patches of an epoch, in the order of training; every epoch draws new ones."""
     patches = []
     for volume in copies:
         rng = np.random.default_rng(int(digest_of([volume.study, volume.copy, run.seed, epoch]), 16))
@@ -229,14 +231,14 @@ def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -
 
 
 def batches(patches: list[Patch], batch_size: int) -> Iterator[list[Patch]]:
-    """Whole batches only, so that every worker always has its share; the last is filled up with the epoch's first."""
+    """Split patches into full batches, so that every worker has a share; fill the last with the first."""
     for first in range(0, len(patches), batch_size):
         batch = patches[first : first + batch_size]
         yield [*batch, *(patches[place % len(patches)] for place in range(batch_size - len(batch)))]
 
 
 def load(share: list[Patch], training: TrainingConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Image float32 (B, C, I, J, K) and label int64 (B, I, J, K) on the device."""
+    """Cut the patches and move them to the device: image float32 (B, C, I, J, K) and label int64 (B, I, J, K)."""
     edge = training.patch_voxels
     image_BCIJK = torch.from_numpy(np.stack([cut_image(p.volume.image_CIJK, p.start, edge) for p in share]))
     label_BIJK = torch.from_numpy(np.stack([cut_label(p.volume.label_IJK, p.start, edge) for p in share]))

@@ -1,4 +1,4 @@
-"""What the network says of a batch and what the readers drew in; the loss that a step lowers, out.
+"""Compute the training loss of a batch from the logits and the reference labels.
 
 Shapes: B batch (this worker's share), C class, I J K voxels of a patch.
 """
@@ -15,21 +15,21 @@ from lesionlab.model.unet import LESION
 from storage_schemas.axes import Loss
 
 SMOOTH = 1e-5
-"""Of soft Dice, as in nnU-Net: keeps it defined for a batch without lesion."""
+"""Smoothing term of soft Dice, as in nnU-Net: keeps Dice defined for a batch without lesions."""
 
 
 class Sharing(Protocol):
-    """One of the workers that share out a batch."""
+    """One of the workers that split a batch."""
 
     @property
     def world_size(self) -> int: ...
     def gather(self, value: list[float]) -> list[list[float]]:
-        """Every worker's value, by rank."""
+        """Return every worker's value, by rank."""
         ...
 
 
 def loss_of(loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -> Tensor:
-    """The scalar to go down from; averaged over the workers, its gradient is that of the whole batch."""
+    """The scalar loss; its gradient, averaged over the workers, is the gradient for the whole batch."""
     entropy = cross_entropy(logits_BCIJK, label_BIJK)
     if loss == "cross-entropy":
         return entropy
@@ -37,18 +37,18 @@ def loss_of(loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharin
 
 
 def _soft_dice_loss(logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -> Tensor:
-    """1 − soft Dice of the lesion class over the whole batch (Isensee et al. 2021, Nature Methods 18:203, which adds it
-    to the cross-entropy; Milletari et al. 2016).
+    """1 − soft Dice of the lesion class over the whole batch (Milletari et al. 2016).
 
-    2 Σ p·y / (Σ p + Σ y) is no mean over patches, so the workers exchange their sums: their number changes rounding
-    only, as it does for the cross-entropy.
+    Isensee et al. 2021 (Nature Methods 18:203) add it to the cross-entropy. 2 Σ p·y / (Σ p + Σ y) is not a mean over
+    patches, so the workers exchange their sums. As for the cross-entropy, the number of workers changes rounding only.
     """
     probability_BIJK = torch.softmax(logits_BCIJK.float(), dim=1)[:, LESION]
     lesion_BIJK = (label_BIJK == LESION).float()
     own = torch.stack([(probability_BIJK * lesion_BIJK).sum(), probability_BIJK.sum() + lesion_BIJK.sum()])
-    everyones = own.new_tensor(worker.gather(own.tolist())).sum(dim=0)
-    # Everyone's value with the gradient of one's own share. The workers' gradients are averaged, these must add up.
-    shared = everyones + worker.world_size * (own - own.detach())
+    total = own.new_tensor(worker.gather(own.tolist())).sum(dim=0)
+    # The total of all workers, with the gradient of the own share, times the number of workers because their gradients
+    # are averaged.
+    shared = total + worker.world_size * (own - own.detach())
     overlap, size = shared.unbind()
     dice_loss: Tensor = 1 - (2 * overlap + SMOOTH) / (size + SMOOTH)
     return dice_loss

@@ -1,7 +1,7 @@
-"""A network and a training's settings in; the optimiser, new or as a checkpoint left it, out.
+"""Build the optimiser of a network from the training settings; convert its state for a checkpoint and restore it.
 
-The state of any optimiser of torch is taken apart by its own `state_dict()`: tensors by the name of their parameter,
-all else as plain values for a header.
+The conversion works for any torch optimiser. It splits `state_dict()` into tensors, named by their parameter, and
+plain values for a header.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from storage_schemas.runs import TrainingConfig
 
 WEIGHT_DECAY = 0.01
-"""AdamW's, decoupled from the learning rate's moments (Loshchilov and Hutter 2019); torch's default too."""
+"""AdamW's weight decay, decoupled from the moment estimates (Loshchilov and Hutter 2019); also torch's default."""
 
 MOMENTUM = 0.99
-"""SGD's, after Nesterov, as in nnU-Net (Isensee et al. 2021), without the weight decay that nnU-Net has."""
+"""SGD's Nesterov momentum, as in nnU-Net (Isensee et al. 2021), but without nnU-Net's weight decay."""
 
 
 def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser of a training's first step; it holds all parameters in the network's order, frozen ones too."""
+    """A new optimiser over all parameters in the network's order, including frozen ones."""
     rate = training.learning_rate
     match training.optimizer:
         case "adam":
@@ -34,7 +34,7 @@ def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors of its state: `<parameter>.<slot>`, of parameters that have taken a step."""
+    """The tensors of its state, named `<parameter>.<slot>`, for parameters that have been updated."""
     return {
         f"{name}.{slot}": value
         for name, slots in _state_by_name(network, optimizer).items()
@@ -44,7 +44,7 @@ def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> d
 
 
 def optimizer_header(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Its kind (`Adam`), its parameter groups and what of its state is no tensor, as JSON can hold them."""
+    """Its class name (`Adam`), its parameter groups and the state values that are not tensors, as JSON values."""
     names = _names(network, optimizer)
     plain = {
         name: {slot: value for slot, value in slots.items() if not isinstance(value, Tensor)}
@@ -63,9 +63,9 @@ def optimizer_header(network: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def restore_optimizer(
     network: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put the state of an optimiser of the same kind into this one; tensors go where their parameters are.
+    """Load the saved state of an optimiser of the same class; tensors move to the devices of their parameters.
 
-    `header` and `tensors` are those of `optimizer_header` and `optimizer_tensors`.
+    `header` and `tensors` come from `optimizer_header` and `optimizer_tensors`.
     """
     numbers = {name: number for number, name in enumerate(_names(network, optimizer))}
     state: dict[int, dict[str, Any]] = {numbers[name]: dict(slots) for name, slots in header["state"].items()}
@@ -81,7 +81,7 @@ def restore_optimizer(
 
 
 def _names(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Of the optimiser's parameters, in the order in which its state numbers them."""
+    """Names of the optimiser's parameters, in the order in which its state numbers them."""
     names = {parameter: name for name, parameter in network.named_parameters()}
     return [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
 

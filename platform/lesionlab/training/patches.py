@@ -1,10 +1,10 @@
-"""One augmented volume in; where to cut patches that contain lesion and patches that do not, and the patches, out.
+"""Draw and cut patches with lesion (inclusive) and without (exclusive) from an augmented volume.
 
-Inclusive patches: a random lesion of the volume (so that small ones are not starved by large ones), a random voxel of
-it, a random patch around that voxel. Exclusive patches: at random among the places without any lesion voxel, over the
-whole volume as in the paper, except where there is only air.
+An inclusive patch is drawn in three steps: a random lesion (so that small lesions are drawn as often as large ones), a
+random voxel of it, and a random patch that contains this voxel. An exclusive patch is drawn from all positions without
+a lesion voxel, over the whole volume as in the paper, but not from air.
 
-Shapes: C channel, I J K voxels of the volume, P patches, S places where a patch may start, V lesion voxels.
+Shapes: C channel, I J K voxels of the volume, P patches, S positions where a patch may start, V lesion voxels.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from lesionlab.imaging.lesions import label_lesions
 from lesionlab.model.windows import pad_to_patch
 
 MOST_PLACES = 4096
-"""Exclusive places that are kept of a volume, drawn once; 30 epochs of 30 patches use 900 of them."""
+"""Exclusive positions kept per volume, drawn once; 30 epochs of 30 patches use 900 of them."""
 
 AIR_SD = 0.1
-"""A patch that varies less than this is air: the head itself has an SD of 1, the noise of air a few hundredths."""
+"""A patch with a lower SD is air: normalised heads have an SD of 1, noise in air a few hundredths."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the patches of one volume may lie.
+    """The possible positions of patches in one volume.
 
     `lesions_V4` int32: voxel and lesion number (from 0) of each lesion voxel, sorted by lesion. `exclusive_S3` int32:
-    first voxels of patches without lesion. `crowded`: the volume has no such patch, so `exclusive_S3` holds the places
-    with the fewest lesion voxels instead.
+    first voxels of patches without lesion. `crowded`: the volume has no patch without lesion, so `exclusive_S3` holds
+    the patches with the fewest lesion voxels.
     """
 
     lesions_V4: NDArray[np.int32]
@@ -41,7 +41,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Starts:
-    """First voxels of the patches of one volume in one epoch, (P, 3) each."""
+    """First voxels of the patches of one volume in one epoch, each array (P, 3)."""
 
     inclusive_P3: NDArray[np.int64]
     exclusive_P3: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Starts:
 def find_places(
     image_CIJK: NDArray[np.floating[Any]], label_IJK: NDArray[np.uint8], patch_voxels: int, rng: np.random.Generator
 ) -> Places:
-    """All that `draw_starts` must know of a volume; costs a look at every voxel, so it is done once."""
+    """Find everything that `draw_starts` needs; done once per volume, because it visits every voxel."""
     ids_IJK = label_lesions(label_IJK).ids_IJK
     voxels_V3 = np.argwhere(ids_IJK)
     numbers_V = ids_IJK[tuple(voxels_V3.T)] - 1
@@ -72,7 +72,7 @@ def find_places(
 def draw_starts(
     places: Places, shape: tuple[int, ...], patch_voxels: int, patches: int, rng: np.random.Generator
 ) -> Starts:
-    """Where `patches` patches start: half with lesion, half without; a volume without lesion gives all without."""
+    """Draw the first voxels of `patches` patches: half with lesion, or none if the volume has no lesion."""
     inclusive = patches // 2 if len(places.lesions_V4) else 0
     ends = np.searchsorted(places.lesions_V4[:, 3], np.arange(places.lesions_V4[:, 3].max(initial=-1) + 2))
     lesions_P = rng.integers(len(ends) - 1, size=inclusive) if inclusive else np.zeros(0, dtype=np.int64)
@@ -87,12 +87,12 @@ def draw_starts(
 def cut_image(
     image_CIJK: NDArray[np.floating[Any]], start: NDArray[np.int64], patch_voxels: int
 ) -> NDArray[np.float32]:
-    """The patch of the image, float32 (C, patch, patch, patch); a volume smaller than the patch repeats its border."""
+    """Cut an image patch, float32 (C, patch, patch, patch); a volume smaller than the patch repeats its border."""
     return pad_to_patch(image_CIJK[:, *_box(start, patch_voxels)].astype(np.float32), patch_voxels)
 
 
 def cut_label(label_IJK: NDArray[np.uint8], start: NDArray[np.int64], patch_voxels: int) -> NDArray[np.uint8]:
-    """The patch of the label; a volume smaller than the patch is grown without lesion."""
+    """Cut a label patch; a volume smaller than the patch is padded with 0."""
     label = label_IJK[_box(start, patch_voxels)]
     return np.pad(label, [(0, patch_voxels - n) for n in label.shape])
 
@@ -102,7 +102,7 @@ def _box(start: NDArray[np.int64], patch_voxels: int) -> tuple[slice, ...]:
 
 
 def _patch_sums(values_IJK: NDArray[Any], patch_voxels: int) -> NDArray[Any]:
-    """Sum over the patch at each place where one may start: differences of running sums, axis by axis."""
+    """Sum over the patch at each possible start, by differences of cumulative sums along each axis."""
     sums = values_IJK.astype(np.float64 if values_IJK.dtype.kind == "f" else np.int32)
     for axis, n in enumerate(values_IJK.shape):
         running = np.cumsum(sums, axis=axis, dtype=sums.dtype)
@@ -113,7 +113,7 @@ def _patch_sums(values_IJK: NDArray[Any], patch_voxels: int) -> NDArray[Any]:
 
 
 def _air(image_CIJK: NDArray[np.floating[Any]], patch_voxels: int, places: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether the patch that starts at each place shows nothing in any channel, by about 8 samples along each edge."""
+    """Whether the patch at each position is air in every channel, judged by about 8 samples along each edge."""
     step = max(1, patch_voxels // 8)
     air = np.ones(places, dtype=np.bool_)
     nearest = np.ix_(*(np.arange(n) // step for n in places))

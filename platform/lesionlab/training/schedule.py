@@ -1,6 +1,6 @@
-"""A run in; how many steps it takes, how fast it learns at each of them, and what of the network is frozen, out.
+"""Compute a run's number of steps, its learning rate at each step and its frozen tensors in each epoch.
 
-All of it follows from the run and the number of the step or epoch, so a resumed run needs to remember nothing.
+All of this follows from the run and the number of the step or epoch, so a resumed run needs no saved schedule.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import RunSpec, TrainingConfig
 
 _PARTS: dict[str, tuple[Part, ...]] = {"encoder": ("encoder",), "all-but-head": ("encoder", "decoder")}
-"""What a Freezing's part means."""
+"""The parts of the network that each Freezing.part covers."""
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run trains."""
+    """The length of a training."""
 
     steps: int
     steps_per_epoch: int
 
     @property
     def epochs(self) -> int:
-        """The last one may be cut short."""
+        """Number of epochs; the last one may be partial."""
         return ceil(self.steps / self.steps_per_epoch)
 
     def steps_of(self, epoch: int) -> range:
-        """Numbers (from 0, over the whole run) of the steps of one epoch (from 0)."""
+        """Step numbers, counted from 0 over the whole run, of one epoch, counted from 0."""
         first = epoch * self.steps_per_epoch
         return range(first, min(first + self.steps_per_epoch, self.steps))
 
 
 def length_of(run: RunSpec) -> Length:
-    """Of a run that trains."""
+    """The length of a run that trains a network."""
     studies = len(run.train)
     return Length(run.training.all_steps(studies), run.training.steps_per_epoch(studies))
 
 
 def learning_rate(training: TrainingConfig, step: int) -> float:
-    """At step `step` (from 0): a linear rise over the warm-up, then the rate itself."""
+    """The learning rate at a step (from 0): a linear rise over the warm-up, then constant."""
     return training.learning_rate * min(1.0, (step + 1) / max(training.warmup_steps, 1))
 
 
 def frozen_in(
     epoch: int, freezing: Freezing | None, network: PartedNetwork, transfers: Sequence[TensorTransfer]
 ) -> frozenset[str]:
-    """Tensors that epoch `epoch` (from 0) leaves as they are: only such as are the source's own, none de novo."""
+    """The tensors that are frozen in an epoch (from 0); only tensors copied unchanged from the source are frozen."""
     if freezing is None or (freezing.epochs is not None and epoch >= freezing.epochs):
         return frozenset()
     parts = _PARTS[freezing.part]
-    taken = (row.tensor for row in transfers if row.origin == "source")
-    return frozenset(name for name in taken if network.place_of(name).part in parts)
+    copied = (row.tensor for row in transfers if row.origin == "source")
+    return frozenset(name for name in copied if network.place_of(name).part in parts)
 
 
 def apply_freezing(network: nn.Module, frozen: frozenset[str]) -> None:
-    """Put the network in training mode, the `frozen` parameters left out.
+    """Put the network in training mode with the `frozen` parameters frozen.
 
-    Batch normalisation with frozen weights normalises by the statistics that it has and keeps them: these belong to
-    the weights, and moving them would change what the frozen part computes.
+    Batch normalisation with frozen weights also keeps its running statistics and normalises by them: updating them
+    would change what the frozen part computes.
     """
     network.train()
     for name, parameter in network.named_parameters():
