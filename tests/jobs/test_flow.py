@@ -70,7 +70,7 @@ def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_per_model(store
     assert {row["arm"] for row in rows} == {"default", "de-novo", "fine-tuned"}
 
 
-@pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "fresh")])
+@pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "random")])
 def test_every_network_has_a_weight_transfer_report(store: Store, arm: str, origin: str) -> None:
     run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == arm)
     transfers = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_TRANSFER.build(run_id=run.run_id))))
