@@ -1,4 +1,4 @@
-"""The printed numbers in; the marks of the printed figures out."""
+"""The printed numbers give the marks of the printed figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlays of many models: every column named apart, nothing cut off, outlines told apart without colour."""
+"""Overlays of many models: every column has its own title, nothing is cut off, outlines differ without colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars of sensitivity by volume: every model told apart without colour, and no bar where there is no lesion."""
+"""Bars of sensitivity by volume: models differ without colour, and a class without lesions has no bar."""
 
 from __future__ import annotations
 

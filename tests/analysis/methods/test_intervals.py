@@ -1,4 +1,4 @@
-"""Differences with a known truth in; effect sizes and intervals that hold it out, also where networks have luck."""
+"""Effect sizes and intervals cover a known true difference, also if networks vary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drawn study with one lesion and one prediction; what its page shows, and where the lesion stands in its picture."""
+"""What the page of a drawn study with one lesion and one prediction shows, and where the lesion is in its slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts drawn by hand in; the cohort tables, counted by hand, out."""
+"""The cohort tables, counted by hand, from facts drawn by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows drawn by hand in; the lines of the report's long tables out."""
+"""The lines of the report's long tables, from rows drawn by hand."""
 
 from __future__ import annotations
 

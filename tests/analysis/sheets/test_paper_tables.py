@@ -1,4 +1,4 @@
-"""The numbers that the paper printed in; its tables, cell by cell, out."""
+"""The printed numbers give the printed tables, cell by cell."""
 
 from __future__ import annotations
 

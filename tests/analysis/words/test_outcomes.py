@@ -1,4 +1,4 @@
-"""Every outcome has words of its own, and the numbers of an outcome stand in its words. Not which words."""
+"""Every outcome has words of its own that contain its numbers; which words is left open."""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ def decisions(rows, cells):
     """Everything that two definitions let the experiment say."""
     blind = [row.model_copy(update={"sensitivity": 0.0}) if row.arm == "fine-tuned" else row for row in rows]
     before, after = analysed(rows, cells), analysed(blind, cells)
-    return repr((before, after, compared(before.effects, after.effects), conclusions(before, after)))
+    found = conclusions(before, after)
+    changed = [one.changed for one in found]
+    assert set(changed) == {True, False}
+    return repr((before, after, compared(before.effects, after.effects), found, changed))
 
 
 def records(text):
