@@ -1,7 +1,7 @@
-"""The metrics of a tested study: each declared once, with all that tables, tests and readers need to treat it.
+"""Declare the metrics of a tested study, each once, with everything that tables, tests and readers need.
 
-Rows, the reader of tables from elsewhere, means, tests and sheets take their metrics from here. A new metric is its
-name in Metric, a field of Measured, and the code of `evaluation` that computes it.
+Rows, the reader of external tables, means, tests and sheets take their metrics from here. To add a metric, add its name
+to Metric, a field to Measured, and the code to `evaluation` that computes it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from pydantic import Field
 from storage_schemas.base import Document, Fraction
 
 FractionMetric = Literal["sensitivity", "ppv", "dice"]
-"""From 0 to 1, where more is better: an experiment may declare a goal for it."""
+"""Metrics from 0 to 1 where higher is better; an experiment may declare a goal for them."""
 
 Metric = Literal[FractionMetric, "false_positives"]
 
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """What there is to know of a metric to show it and to average it."""
+    """How to show and average a metric."""
 
     title: str
-    """Heads a column of tables that people read."""
+    """Column heading in reports."""
     name: str
-    """Within a sentence."""
+    """Name within a sentence."""
     undefined: str = ""
-    """Why a study may have none: `no predicted lesion`."""
+    """Why the metric may be undefined: `no predicted lesion`."""
     worst: float | None = None
-    """What an undefined value counts for where the experiment says `worst`; None: it stays undefined."""
+    """Value of an undefined metric if the experiment says `worst`; None: it stays undefined."""
     primary: bool = False
-    """The paper's: in its tables, verdicts, learning curves and the null test. The others stand in tables of ours."""
+    """Whether the paper reports it: shown in its tables, verdicts, learning curves and the null test. Others have extra
+    tables."""
 
 
 class Measured(Document):
-    """The metrics of one tested study, in native space; null: undefined, or not measured."""
+    """The metrics of one tested study, in native space; null: undefined or not measured."""
 
     sensitivity: Annotated[
         Fraction | None,
@@ -46,16 +47,16 @@ class Measured(Document):
     """true_positives / reference_lesions; null without a reference lesion."""
     ppv: Annotated[Fraction | None, MetricColumn("PPV", "PPV", "no predicted lesion", worst=0.0, primary=True)] = None
     """(predicted_lesions − false_positives) / predicted_lesions; null without a predicted lesion."""
-    # Undefined Dice is not the worst: both masks are empty, or nobody computed it.
+    # Undefined Dice is not counted as 0: both masks are empty, or it was not computed.
     dice: Annotated[Fraction | None, MetricColumn("Dice", "Dice", "both masks empty")] = None
-    """Voxelwise; null where both masks are empty."""
+    """Voxelwise Dice; null if both masks are empty."""
     false_positives: Annotated[
         Annotated[float, Field(ge=0)] | None, MetricColumn("False positives", "false positives")
     ] = None
-    """Predicted lesions that hit no reference lesion; defined also without a lesion in either mask."""
+    """Predicted lesions that do not hit a reference lesion; defined even if both masks are empty."""
 
     def measured(self, metric: Metric) -> float | None:
-        """Its value of a metric."""
+        """The value of a metric."""
         value: float | None = getattr(self, metric)
         return value
 
@@ -66,7 +67,7 @@ COLUMNS: Mapping[Metric, MetricColumn] = {
     for mark in field.metadata
     if isinstance(mark, MetricColumn)
 }
-"""Every metric by its name, in the order of the tables."""
+"""All metrics by name, in the order of the tables."""
 
 METRICS: tuple[Metric, ...] = tuple(COLUMNS)
 PRIMARY: tuple[Metric, ...] = tuple(metric for metric in METRICS if COLUMNS[metric].primary)

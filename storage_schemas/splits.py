@@ -41,7 +41,7 @@ class Target(Document):
     """Seed of the randomisation."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Target:
+    def _check_consistency(self) -> Target:
         faults = []
         if self.design != "rotation" and (self.stratify or self.second_rater_first):
             faults.append(f"stratify, second_rater_first: only rotation uses them, found design {self.design}")

@@ -164,7 +164,7 @@ def _check_tensors(source: str, described: UNet, tensors: dict[str, Tensor]) -> 
         )
         raise TransferError(
             f"{source}: {how_many}; the network wants {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}, "
-            f"the weights hold {', '.join(sorted(tensors)[:3]) or 'nothing'}{', …' if len(tensors) > 3 else ''}"
+            f"the weights contain {', '.join(sorted(tensors)[:3]) or 'nothing'}{', …' if len(tensors) > 3 else ''}"
         )
     if unknown := sorted(tensors.keys() - wanted.keys()):
         raise TransferError(f"{source}: has tensors that the network lacks: {', '.join(unknown[:5])}")
