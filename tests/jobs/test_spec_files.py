@@ -63,7 +63,7 @@ def test_an_unknown_key_is_named_with_a_suggestion_and_hides_no_other_fault(tmp_
     ) == [
         "trainning: unknown key; did you mean training?",
         "training_sizes: wanted whole subsets of 10, from 10 to 50 studies; found 15",
-        "training_sizes: found one twice in [15, 15]",
+        "training_sizes: wanted each value once, found [15, 15]",
         "cohorts: 'gone' is used but not described; described are ['ms']",
     ]
 
@@ -109,7 +109,7 @@ def test_a_key_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
 def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
     merged = "training: &t {epochs: 3}\nsources: [{model: a, cohort: ms, training: {<<: *t, epochs: 5}}]\n"
     assert faults_of(tmp_path, experiment() + merged) == [
-        "source a: ms is the target; a model is not tested on what trained it"
+        "source a: ms is the target; a model must not be tested on its training studies"
     ]
 
 
