@@ -160,7 +160,7 @@ def test_arrays_that_do_not_fit_their_card_are_refused(store: Store, cache: Path
 )
 def test_a_volume_without_a_valid_card_is_refused(store: Store, cache: Path, attributes: dict[str, object]) -> None:
     write_group(store, KEY, arrays(), attributes)  # type: ignore[arg-type]
-    with pytest.raises(StoreError, match=r"wanted the attribute study_volume, found none|is not a valid StudyVolumeCard"):
+    with pytest.raises(StoreError, match=r"the attribute study_volume, found none|is not a valid StudyVolumeCard"):
         open_cached(store, ENTRY, cache)
 
 

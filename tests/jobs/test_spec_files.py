@@ -64,7 +64,7 @@ def test_an_unknown_key_is_named_with_a_suggestion_and_hides_no_other_fault(tmp_
         "trainning: unknown key; did you mean training?",
         "training_sizes: wanted whole subsets of 10, from 10 to 50 studies; found 15",
         "training_sizes: wanted each value once, found [15, 15]",
-        "cohorts: 'gone' is used but not described; described are ['ms']",
+        "cohorts: 'gone' is used but not defined; defined are ['ms']",
     ]
 
 
