@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.training.conftest import _torch_as_it_was as _torch_as_it_was
+from tests.training.conftest import _restore_torch_settings as _restore_torch_settings
 
 
 @pytest.fixture(scope="session")
