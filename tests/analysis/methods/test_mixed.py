@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.methods.intervals import Covers
-from lesionlab.analysis.methods.mixed import Observation, fit_mixed
+from lesionlab.analysis.methods.mixed import FixedEffect, NotFitted, Observation, fit_mixed
+from lesionlab.analysis.methods.random_effects import Omitted
 from tests.analysis.drawn_effects import drawn
 
 
@@ -39,7 +40,7 @@ def test_gains_of_patients_that_no_search_may_miss_are_in_the_interval():
 def test_a_planted_effect_of_arm_and_size_lies_in_its_interval():
     fitted = fit_mixed(drawn(np.random.default_rng(1), fine_tuned=0.05, doubling=0.03))
     arm, doubling, interaction = fitted.terms
-    assert (arm.name, doubling.name) == ("fine-tuned − de novo", "doubling of the training size")
+    assert (arm.effect, doubling.effect) == (FixedEffect.ARM, FixedEffect.DOUBLING)
     assert arm.low < 0.05 < arm.high
     assert doubling.low < 0.03 < doubling.high
     assert interaction.low < 0 < interaction.high
@@ -91,8 +92,8 @@ def test_one_network_of_each_kind_cannot_tell_the_luck_of_training_and_the_note_
     assert "network" in fitted.sd
     alone = fit_mixed(drawn(np.random.default_rng(4), folds=1, sizes=(10, 20)))
     assert {"training_set", "network"}.isdisjoint(alone.sd)
-    assert "network (4)" in alone.note
-    assert "the limits hold for these very networks" in alone.note
+    assert Omitted("network", 4) in alone.omitted
+    assert alone.covers == Covers.THESE_NETWORKS
 
 
 def test_a_model_says_what_its_interval_covers():
@@ -103,7 +104,7 @@ def test_a_model_says_what_its_interval_covers():
 def test_with_one_arm_a_network_and_its_training_set_are_one_and_the_same():
     fitted = fit_mixed([o for o in drawn(np.random.default_rng(5)) if o.fine_tuned])
     assert set(fitted.sd) == {"patient", "training_set", "site", "residual"}
-    assert "network (18)" in fitted.note
+    assert Omitted("network", 18) in fitted.omitted
 
 
 def test_shared_training_sets_widen_the_interval_of_the_size_but_not_of_the_arm():
@@ -122,29 +123,32 @@ def test_the_order_of_the_values_changes_nothing():
 
 def test_one_size_leaves_the_arm_alone():
     fitted = fit_mixed([o for o in drawn(np.random.default_rng(5), fine_tuned=0.1) if o.training_size == 20])
-    assert [term.name for term in fitted.terms] == ["fine-tuned − de novo"]
+    assert [term.effect for term in fitted.terms] == [FixedEffect.ARM]
 
 
 @pytest.mark.parametrize(
     ("observations", "why"),
     [
-        ([], "no variance"),
+        ([], NotFitted.NO_VARIANCE),
         (
             [Observation(0.5, arm, 10, str(p), "1", "1", "a") for arm, p in product((True, False), range(9))],
-            "no variance",
+            NotFitted.NO_VARIANCE,
         ),
-        ([o for o in drawn(np.random.default_rng(6)) if o.fine_tuned and o.training_size == 10], "nothing to compare"),
+        (
+            [o for o in drawn(np.random.default_rng(6)) if o.fine_tuned and o.training_size == 10],
+            NotFitted.ONE_CONDITION,
+        ),
     ],
     ids=["nothing", "constant", "one-condition"],
 )
 def test_what_cannot_be_fitted_has_no_terms_and_says_why(observations, why):
     fitted = fit_mixed(observations)
     assert fitted.terms == ()
-    assert why in fitted.note
+    assert fitted.not_fitted == why
 
 
 def test_too_few_sites_are_left_out_and_named():
     observations = [o for o in drawn(np.random.default_rng(7)) if o.site in {"s0", "s1"}]
     fitted = fit_mixed(observations)
     assert "site" not in fitted.sd
-    assert "site (2)" in fitted.note
+    assert Omitted("site", 2) in fitted.omitted

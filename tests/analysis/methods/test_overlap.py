@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.methods.intervals import Covers
-from lesionlab.analysis.methods.mixed import fit_mixed
+from lesionlab.analysis.methods.mixed import NotFitted, fit_mixed
 from lesionlab.analysis.methods.overlap import fit_overlapping, memberships, rotation_subsets
 from lesionlab.experiments.splits import fold_subsets
 from storage_schemas.splits import Target
@@ -88,15 +88,15 @@ def test_at_one_size_without_overlap_a_network_is_what_its_subset_is():
 @pytest.mark.parametrize(
     ("observations", "why"),
     [
-        ([replace(o, subsets=()) for o in drawn(np.random.default_rng(1))], "not known"),
-        ([], "not known"),
-        ([o for o in drawn(np.random.default_rng(1)) if o.fine_tuned], "one arm"),
-        (drawn(np.random.default_rng(1), sizes=(20, 40)), "no training size at which no two folds share"),
-        (drawn(np.random.default_rng(1), folds=2, sizes=(10,)), "fewer than 3 subsets"),
+        ([replace(o, subsets=()) for o in drawn(np.random.default_rng(1))], NotFitted.SUBSETS_UNKNOWN),
+        ([], NotFitted.SUBSETS_UNKNOWN),
+        ([o for o in drawn(np.random.default_rng(1)) if o.fine_tuned], NotFitted.ONE_ARM),
+        (drawn(np.random.default_rng(1), sizes=(20, 40)), NotFitted.NO_DISJOINT_SIZE),
+        (drawn(np.random.default_rng(1), folds=2, sizes=(10,)), NotFitted.FEW_SUBSETS),
     ],
     ids=["unknown", "nothing", "one arm", "always shared", "two folds"],
 )
 def test_where_the_choice_of_studies_cannot_be_told_there_is_no_model_but_a_reason(observations, why):
     fitted = fit_overlapping(observations)
     assert fitted.terms == ()
-    assert why in fitted.note
+    assert fitted.not_fitted == why

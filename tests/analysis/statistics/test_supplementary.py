@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lesionlab.analysis.methods.mixed import fit_mixed
+from lesionlab.analysis.methods.mixed import FixedEffect, fit_mixed
 from lesionlab.analysis.methods.student import paired_t
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
-from lesionlab.analysis.statistics.budget import SLOPE, BudgetFinding
+from lesionlab.analysis.statistics.budget import BudgetFinding
 from lesionlab.analysis.statistics.changes import Difference
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition, values_by_study
+from lesionlab.analysis.statistics.null_test import NotRun
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
 from tests.analysis.drawn_rows import drawn_rows
 
@@ -49,7 +50,7 @@ def test_effect_sizes_are_standardised_and_count_pairs_and_patients():
 def test_the_mixed_model_finds_the_slope_per_doubling_that_was_drawn():
     rows = drawn_rows(2, EQUAL, sizes=(10, 20, 40))
     model = next(fitted.model for fitted in supplementary_of(rows).mixed if fitted.metric == "sensitivity")
-    slope = next(term for term in model.terms if term.name == SLOPE)
+    slope = next(term for term in model.terms if term.effect == FixedEffect.DOUBLING)
     truth = (10**-0.5 - 40**-0.5) / 2
     assert slope.low < truth < slope.high
     assert set(model.sd) == {"patient", "patient_fine_tuned", "training_set", "network", "site", "residual"}
@@ -119,17 +120,17 @@ def test_the_null_test_includes_a_default_model_only_where_there_is_one():
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        ([r for r in drawn_rows(6, EQUAL, sizes=(10,)) if r.arm == "de-novo"], "both arms"),
+        ([r for r in drawn_rows(6, EQUAL, sizes=(10,)) if r.arm == "de-novo"], NotRun.ONE_ARM),
         (
             [r.model_copy(update={"sensitivity": 0.5, "ppv": 0.5}) for r in drawn_rows(6, EQUAL, sizes=(10,))],
-            "not known",
+            NotRun.VARIANCES_UNKNOWN,
         ),
     ],
     ids=["one arm", "constant"],
 )
 def test_a_null_test_that_cannot_be_run_says_why(rows, why):
     for test in supplementary_of(rows, Options(null_repetitions=2)).null:
-        assert (test.rates, why in test.note) == ((), True)
+        assert (test.rates, test.not_run) == ((), why)
 
 
 def test_conclusions_that_holm_or_welch_change_are_listed(table_of):

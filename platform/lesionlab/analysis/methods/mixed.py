@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,30 @@ from scipy import stats
 
 from lesionlab.analysis.methods.intervals import Array, Covers, t_limit
 from lesionlab.analysis.methods.likelihood import Design, design_of
-from lesionlab.analysis.methods.random_effects import indicators_of
+from lesionlab.analysis.methods.random_effects import Omitted, indicators_of
 from lesionlab.analysis.methods.reml import Fit, fit_design
 
-NO_VARIANCE = "fewer than two different values: no variance to explain"
+
+class NotFitted(Enum):
+    """Why there is no model."""
+
+    NO_VARIANCE = auto()
+    """Fewer than two different values."""
+    NO_RESIDUAL = auto()
+    """The values leave nothing to chance: there is no variance to test against."""
+    ONE_CONDITION = auto()
+    """One arm at one training size."""
+    NO_REPEATS = auto()
+    """No patient, training set, network or site with repeated values."""
+    TOO_FEW_VALUES = auto()
+    """Fewer values than fixed effects."""
+    SUBSETS_UNKNOWN = auto()
+    """Which subsets each network trained on is not known."""
+    ONE_ARM = auto()
+    FEW_SUBSETS = auto()
+    """Fewer than LEAST_CLUSTERS subsets were trained on."""
+    NO_DISJOINT_SIZE = auto()
+    """No training size at which no two folds share training studies."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +64,23 @@ class Observation:
     """Numbers of the subsets of studies that the network trained on; empty where they are not known."""
 
 
+class FixedEffect(StrEnum):
+    """What a term of the model estimates."""
+
+    MEAN = auto()
+    ARM = auto()
+    """Fine-tuned minus de novo, at the mean training size (log2)."""
+    DOUBLING = auto()
+    """One doubling of the training size, averaged over the arms."""
+    ARM_BY_DOUBLING = auto()
+    """What fine-tuning adds to one doubling, minus what de novo training adds."""
+
+
 @dataclass(frozen=True)
 class Term:
     """One fixed effect with its interval (95 %) and two-tailed p, by Student's t."""
 
-    name: str
+    effect: FixedEffect
     estimate: float
     low: float
     high: float
@@ -56,15 +89,17 @@ class Term:
 
 @dataclass(frozen=True)
 class MixedModel:
-    """What the model says; no terms where it cannot be fitted, and `note` says why."""
+    """What the model says; no terms where it cannot be fitted, and `not_fitted` says why."""
 
     terms: tuple[Term, ...]
     sd: dict[str, float]
-    """Standard deviation that each random effect adds, and `residual`; by the keys of NAMES."""
+    """Standard deviation that each random effect adds, and `residual`; by its name."""
     n: int
     degrees: int = 0
     """Degrees of freedom of the terms."""
-    note: str = ""
+    not_fitted: NotFitted | None = None
+    omitted: tuple[Omitted, ...] = ()
+    """Random effects that these data cannot tell apart."""
     covers: Covers = Covers.THESE_NETWORKS
     """What the interval of the arm's term is an interval for."""
 
@@ -73,80 +108,77 @@ class MixedModel:
 class Frame:
     """All of a model but the values."""
 
-    terms: tuple[str, ...]
-    """The fixed effects, the mean first."""
+    terms: tuple[FixedEffect, ...]
+    """The mean first."""
     effects: tuple[str, ...]
-    """The random effects; keys of NAMES."""
+    """The random effects, by name."""
     design: Design
     degrees: int
-    note: str
+    omitted: tuple[Omitted, ...]
     covers: Covers
 
     def fit(self, values_N: Array, guess: Mapping[str, float] | None = None) -> MixedModel:
         """The model of these values. `guess`: SDs by random effect, and `residual`, near which the search begins."""
         if np.ptp(values_N) < 1e-9:
-            return MixedModel((), {}, len(values_N), note=NO_VARIANCE)
+            return MixedModel((), {}, len(values_N), not_fitted=NotFitted.NO_VARIANCE)
         try:
             fitted = fit_design(self.design, values_N, ratios(self.effects, guess))
         except np.linalg.LinAlgError:
-            why = "the values leave nothing to chance: no variance to test against"
-            return MixedModel((), {}, len(values_N), note=why)
+            return MixedModel((), {}, len(values_N), not_fitted=NotFitted.NO_RESIDUAL)
         errors_F = np.sqrt(np.diag(fitted.covariance_FF))
         terms = tuple(
-            _term(name, float(estimate), float(error), self.degrees)
-            for name, estimate, error in zip(self.terms, fitted.estimates_F, errors_F, strict=True)
-            if name != "mean"
+            _term(effect, float(estimate), float(error), self.degrees)
+            for effect, estimate, error in zip(self.terms, fitted.estimates_F, errors_F, strict=True)
+            if effect != FixedEffect.MEAN
         )
-        return MixedModel(terms, sds(self.effects, fitted), len(values_N), self.degrees, self.note, self.covers)
+        sd = sds(self.effects, fitted)
+        return MixedModel(terms, sd, len(values_N), self.degrees, omitted=self.omitted, covers=self.covers)
 
 
 def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
     """Value ~ arm × log2(training size) + patient + patient × arm + training set + network + site, by REML.
 
     The arm's effect is the one at the mean log2 size. With one size, or one arm, the terms that need two are left out.
-    Random effects that the data cannot tell apart are left out and named in the note. Never raises for lack of data.
+    Random effects that the data cannot tell apart are left out and named in `omitted`. Never raises for lack of data.
 
     The degrees of freedom are conservative where the networks of different folds are independent, and only there; see
     `overlap`.
     """
-    return fitted(observations, frame(observations) if len(observations) > 1 else NO_VARIANCE)
+    return fitted(observations, frame(observations) if len(observations) > 1 else NotFitted.NO_VARIANCE)
 
 
-def frame(observations: Sequence[Observation]) -> Frame | str:
+def frame(observations: Sequence[Observation]) -> Frame | NotFitted:
     """The model of these observations without their values; where there is none, why."""
     table = pd.DataFrame([vars(observation) for observation in observations])
     fixed = fixed_effects(table)
     if fixed.shape[1] < 2:
-        return "one arm at one training size: nothing to compare"
+        return NotFitted.ONE_CONDITION
     indicators, omitted = indicators_of(table, fixed.to_numpy())
     if not indicators:
-        return "no patient, training set, network or site with repeated values: use the plain tests"
-    note = f"not as random effects, since these data cannot tell them: {', '.join(omitted)}" if omitted else ""
+        return NotFitted.NO_REPEATS
     of_training = {"training_set", "network"} & set(indicators)
-    if not of_training:
-        note += "; the limits hold for these very networks"
     # Arms are compared within training sets and patients, sizes between training sets, and a straight line over the
     # sizes takes two of them.
     counts = [table["patient"].nunique(), *([table["training_set"].nunique()] if of_training else [])]
     degrees = max(1, min(counts) - 1 - int(table["training_size"].nunique() > 1))
     covers = Covers.INDEPENDENT_NETWORKS if of_training else Covers.THESE_NETWORKS
-    return framed_by(fixed, indicators, degrees, note, covers)
+    return framed_by(fixed, indicators, degrees, omitted, covers)
 
 
-def fitted(observations: Sequence[Observation], framed: Frame | str) -> MixedModel:
-    if isinstance(framed, str):
-        return MixedModel((), {}, len(observations), note=framed)
+def fitted(observations: Sequence[Observation], framed: Frame | NotFitted) -> MixedModel:
+    if isinstance(framed, NotFitted):
+        return MixedModel((), {}, len(observations), not_fitted=framed)
     return framed.fit(np.array([observation.value for observation in observations]))
 
 
 def framed_by(
-    fixed: pd.DataFrame, indicators: Mapping[str, Array], degrees: int, note: str, covers: Covers
-) -> Frame | str:
+    fixed: pd.DataFrame, indicators: Mapping[str, Array], degrees: int, omitted: tuple[Omitted, ...], covers: Covers
+) -> Frame | NotFitted:
     try:
         design = design_of(fixed.to_numpy(), list(indicators.values()))
     except np.linalg.LinAlgError:
-        return "fewer values than the model has fixed effects"
-    return Frame(tuple(fixed.columns), tuple(indicators), design, degrees, note, covers)
+        return NotFitted.TOO_FEW_VALUES
+    return Frame(tuple(map(FixedEffect, fixed.columns)), tuple(indicators), design, degrees, omitted, covers)
 
 
 def sds(effects: Sequence[str], fitted: Fit) -> dict[str, float]:
@@ -161,20 +193,20 @@ def fixed_effects(table: pd.DataFrame) -> pd.DataFrame:
     doublings = np.log2(table["training_size"].to_numpy(dtype=float))
     doublings -= doublings.mean()
     fine_tuned = table["fine_tuned"].to_numpy(dtype=float)
-    columns: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {"mean": np.ones(len(table))}
+    columns: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {FixedEffect.MEAN: np.ones(len(table))}
     two_arms, two_sizes = np.ptp(fine_tuned) > 0, np.ptp(doublings) > 0
     if two_arms:
-        columns["fine-tuned − de novo"] = fine_tuned
+        columns[FixedEffect.ARM] = fine_tuned
     if two_sizes:
-        columns["doubling of the training size"] = doublings
+        columns[FixedEffect.DOUBLING] = doublings
     if two_arms and two_sizes:
         # Centred, so that the doubling's own term is its mean over the two arms.
-        columns["doubling, fine-tuned − de novo"] = (fine_tuned - 0.5) * doublings
+        columns[FixedEffect.ARM_BY_DOUBLING] = (fine_tuned - 0.5) * doublings
     return pd.DataFrame(columns)
 
 
-def _term(name: str, estimate: float, error: float, degrees: int) -> Term:
+def _term(effect: FixedEffect, estimate: float, error: float, degrees: int) -> Term:
     reach = t_limit(degrees) * error
     return Term(
-        name, estimate, estimate - reach, estimate + reach, float(2 * stats.t.sf(abs(estimate) / error, degrees))
+        effect, estimate, estimate - reach, estimate + reach, float(2 * stats.t.sf(abs(estimate) / error, degrees))
     )

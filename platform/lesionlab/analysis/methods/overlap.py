@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array, Covers
-from lesionlab.analysis.methods.mixed import Frame, MixedModel, Observation, fitted, fixed_effects, framed_by
+from lesionlab.analysis.methods.mixed import Frame, MixedModel, NotFitted, Observation, fitted, fixed_effects, framed_by
 from lesionlab.analysis.methods.random_effects import indicators_of
 
 
@@ -30,22 +30,22 @@ def fit_overlapping(observations: Sequence[Observation]) -> MixedModel:
     rotations of 3, 4 and 6 folds it excluded 0 in 0 to 7 % of experiments without an effect, under independent
     networks and where subsets mattered alike (see test_type_one_error). It needs one training size at which no two
     folds share a subset, a rotation's smallest: without it the effects of subsets and of networks cannot be told apart
-    (13 %), and there is no model, but a note.
+    (13 %), and there is no model, but a reason.
     """
     return fitted(observations, overlapping_frame(observations))
 
 
-def overlapping_frame(observations: Sequence[Observation]) -> Frame | str:
+def overlapping_frame(observations: Sequence[Observation]) -> Frame | NotFitted:
     """As `frame`, of the model with training subset × arm."""
     if not observations or not all(observation.subsets for observation in observations):
-        return "which subsets each network trained on is not known"
+        return NotFitted.SUBSETS_UNKNOWN
     if len({observation.fine_tuned for observation in observations}) < 2:
-        return "one arm: nothing to compare"
+        return NotFitted.ONE_ARM
     subsets = sorted({subset for observation in observations for subset in observation.subsets})
     if len(subsets) < LEAST_CLUSTERS:
-        return f"fewer than {LEAST_CLUSTERS} subsets were trained on"
+        return NotFitted.FEW_SUBSETS
     if not _some_size_is_disjoint(observations):
-        return "no training size at which no two folds share training studies"
+        return NotFitted.NO_DISJOINT_SIZE
     table = pd.DataFrame([vars(observation) for observation in observations])
     fixed = fixed_effects(table)
     indicators, omitted = indicators_of(table, fixed.to_numpy())
@@ -54,9 +54,8 @@ def overlapping_frame(observations: Sequence[Observation]) -> Frame | str:
     if not (alone and "network" in indicators and weights_NL.shape[1] == indicators["network"].shape[1]):
         # Else a network is what its subset is, in each arm: one effect, and it is there already.
         indicators["subset_fine_tuned"] = weights_NL
-    note = f"not as random effects, since these data cannot tell them: {', '.join(omitted)}" if omitted else ""
     degrees = max(1, min(table["patient"].nunique(), len(subsets)) - 1)
-    return framed_by(fixed, indicators, degrees, note, Covers.TRAINING_STUDIES)
+    return framed_by(fixed, indicators, degrees, omitted, Covers.TRAINING_STUDIES)
 
 
 def rotation_subsets(tested: Iterable[tuple[int, int, str]]) -> dict[tuple[int, int], tuple[int, ...]]:

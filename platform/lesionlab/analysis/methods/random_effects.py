@@ -1,10 +1,11 @@
-"""A table of observations in; the random effects that it can tell apart, as indicator matrices, out."""
+"""Find the random effects that a table of observations can tell apart, as indicator matrices."""
 
 # N observations, L levels, F fixed effects
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -21,23 +22,21 @@ GROUPINGS: tuple[tuple[str, ...], ...] = (
 )
 """Columns whose values together make a level."""
 
-NAMES = {
-    "patient": "patient",
-    "patient_fine_tuned": "patient × arm",
-    "training_set": "training set",
-    "network": "network",
-    "site": "site",
-    "subset_fine_tuned": "training subset × arm",
-    "residual": "residual",
-}
-"""How people call what each adds to the spread."""
+
+@dataclass(frozen=True)
+class Omitted:
+    """A random effect that these data cannot tell apart from the others, and its number of levels."""
+
+    effect: str
+    levels: int
+
 
 LEAST_SPARE = 2
 """Levels that a random effect must have beyond what the fixed effects already explain, or its variance is unknown."""
 
 
-def indicators_of(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array], list[str]]:
-    """By random effect its 0/1 matrix; and in words those that these data cannot tell."""
+def indicators_of(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array], tuple[Omitted, ...]]:
+    """Make the 0/1 matrix of each random effect; those that these data cannot tell apart are returned beside them."""
     levels = {"_".join(columns): table.groupby(list(columns)).ngroup().to_numpy() for columns in GROUPINGS}
     if table["fine_tuned"].nunique() < 2:
         del levels["patient_fine_tuned"]
@@ -45,7 +44,7 @@ def indicators_of(table: pd.DataFrame, fixed_NF: Array) -> tuple[dict[str, Array
     for name, levels_N in levels.items():
         if _is_known(levels_N, fixed_NF, [levels[other] for other in used]):
             used.append(name)
-    omitted = [f"{NAMES[name]} ({len(set(levels[name]))})" for name in levels if name not in used]
+    omitted = tuple(Omitted(name, len(set(levels[name]))) for name in levels if name not in used)
     return {name: pd.get_dummies(levels[name], dtype=float).to_numpy() for name in used}, omitted
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lesionlab.analysis.methods.intervals import Interval
-from lesionlab.analysis.methods.random_effects import NAMES
 from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.learning import Learning
@@ -80,18 +79,19 @@ def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
     for one in fitted:
         about, note = (
             (stratum_name(one.comparison.stratum), one.metric, comparison_name(one.comparison)),
-            one.model.note,
+            words.model_note(one.model),
         )
         degrees = str(one.model.degrees)
         lines += [
             (
-                *(*about, term.name, signed(term.estimate), interval(Interval(term.low, term.high))),
+                *(*about, words.TERMS[term.effect], signed(term.estimate), interval(Interval(term.low, term.high))),
                 *(degrees, probability(term.p), note),
             )
             for term in one.model.terms
         ]
         lines += [
-            (*about, words.SD.format(NAMES[name]), fixed(sd, 3), *[NONE] * 3, "") for name, sd in one.model.sd.items()
+            (*about, words.SD.format(words.RANDOM_EFFECTS[name]), fixed(sd, 3), *[NONE] * 3, "")
+            for name, sd in one.model.sd.items()
         ]
         if not one.model.terms:
             lines.append((*about, *[NONE] * 5, note))
@@ -135,7 +135,7 @@ def null_sheet(tests: Sequence[NullTest]) -> Sheet:
             for rate in test.rates
         ]
         if not test.rates:
-            lines.append((*about, NONE, NONE, NONE, NONE, test.note))
+            lines.append((*about, NONE, NONE, NONE, NONE, words.NOT_RUN[test.not_run] if test.not_run else ""))
     return Sheet(
         words.NULL,
         columns(*words.NULL_COLUMNS),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from lesionlab.analysis.methods.mixed import MixedModel, Term
+from lesionlab.analysis.methods.mixed import FixedEffect, MixedModel, Term
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from storage_schemas.axes import Budget
@@ -39,10 +39,6 @@ class BudgetFinding(Enum):
     """It is shown under equal steps too: it is not only due to more steps."""
     PERHAPS_STEPS = auto()
     """It is not shown under equal steps: it may be due to more steps only."""
-
-
-SLOPE = "doubling of the training size"
-"""The mixed model's term."""
 
 
 @dataclass(frozen=True)
@@ -123,4 +119,4 @@ def _without_budget(comparison: ArmComparison) -> ArmComparison:
 
 
 def _slope_of(model: MixedModel) -> Term | None:
-    return next((term for term in model.terms if term.name == SLOPE), None)
+    return next((term for term in model.terms if term.effect == FixedEffect.DOUBLING), None)

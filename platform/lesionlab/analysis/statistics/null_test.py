@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Literal, cast
 
 import numpy as np
@@ -22,6 +23,14 @@ from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import Metric
 
 
+class NotRun(Enum):
+    """Why a null test was not run."""
+
+    ONE_ARM = auto()
+    """It needs both arms, fine-tuned and de novo."""
+    VARIANCES_UNKNOWN = auto()
+
+
 @dataclass(frozen=True)
 class NullTest:
     """How often each method finds an effect where there is none, in this very design."""
@@ -30,8 +39,8 @@ class NullTest:
     metric: Metric
     design: NullDesign | None
     rates: tuple[NullRate, ...]
-    note: str = ""
-    """Why it was not run; empty where it was."""
+    not_run: NotRun | None = None
+    """Why it was not run."""
 
 
 def null_test(
@@ -42,10 +51,10 @@ def null_test(
     repetitions: int,
     seed: int,
 ) -> NullTest:
-    """The null test of one arm_comparison and metric; one that cannot be run says why."""
+    """Run the null test of one arm comparison and metric; one that cannot be run says why."""
     about = arm_comparison, metric
     if not arm_comparison.fine_tuned or not arm_comparison.de_novo:
-        return NullTest(*about, None, (), "null test not run: it asks for both arms, fine-tuned and de novo")
+        return NullTest(*about, None, (), NotRun.ONE_ARM)
     source, depth = arm_comparison.fine_tuned[0].source, arm_comparison.fine_tuned[0].depth
     defaults = [c for c in by_condition if (c.arm, c.source, c.depth) == ("default", source, depth)]
     rows = [row for condition in (*arm_comparison.conditions, *defaults) for row in by_condition.get(condition, ())]
@@ -53,7 +62,7 @@ def null_test(
     rng = np.random.default_rng(seed)
     found = spread(observations(by_condition, arm_comparison, metric, undefined), refits_of(repetitions), rng)
     if found is None:
-        return NullTest(*about, None, (), "null test not run: the variances are not known")
+        return NullTest(*about, None, (), NotRun.VARIANCES_UNKNOWN)
     design = NullDesign(tuple(sorted(tested, key=str)), found.sd, found.refitted)
     return NullTest(*about, design, null_rates(design, repetitions, rng))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Covers
+from lesionlab.analysis.methods.mixed import FixedEffect, MixedModel, NotFitted
+from lesionlab.analysis.statistics.null_test import NotRun
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import ByVolume
 from lesionlab.analysis.words.cautions import CONDITIONAL
@@ -130,6 +133,48 @@ NULL_NOTE = (
     "simulations. They are drawn with all SDs of the mixed model; the interval includes the uncertainty of these SDs."
 )
 SD = "SD: {}"
+TERMS: dict[FixedEffect, str] = {
+    FixedEffect.MEAN: "mean",
+    FixedEffect.ARM: "fine-tuned − de novo",
+    FixedEffect.DOUBLING: "doubling of the training size",
+    FixedEffect.ARM_BY_DOUBLING: "doubling, fine-tuned − de novo",
+}
+RANDOM_EFFECTS = {
+    "patient": "patient",
+    "patient_fine_tuned": "patient × arm",
+    "training_set": "training set",
+    "network": "network",
+    "site": "site",
+    "subset_fine_tuned": "training subset × arm",
+    "residual": "residual",
+}
+NOT_FITTED: dict[NotFitted, str] = {
+    NotFitted.NO_VARIANCE: "fewer than two different values: no variance to explain",
+    NotFitted.NO_RESIDUAL: "no residual variance to test against",
+    NotFitted.ONE_CONDITION: "one arm at one training size: nothing to compare",
+    NotFitted.NO_REPEATS: "no patient, training set, network or site with repeated values: use the plain tests",
+    NotFitted.TOO_FEW_VALUES: "fewer values than fixed effects",
+    NotFitted.SUBSETS_UNKNOWN: "the training subsets of the networks are not known",
+    NotFitted.ONE_ARM: "one arm: nothing to compare",
+    NotFitted.FEW_SUBSETS: f"fewer than {LEAST_CLUSTERS} training subsets",
+    NotFitted.NO_DISJOINT_SIZE: "no training size at which no two folds share training studies",
+}
+NOT_RUN: dict[NotRun, str] = {
+    NotRun.ONE_ARM: "not run: it needs both arms, fine-tuned and de novo",
+    NotRun.VARIANCES_UNKNOWN: "not run: the variances are not known",
+}
+
+
+def model_note(model: MixedModel) -> str:
+    """Why a mixed model was not fitted, or what it leaves out."""
+    if model.not_fitted is not None:
+        return NOT_FITTED[model.not_fitted]
+    omitted = ", ".join(f"{RANDOM_EFFECTS[one.effect]} ({one.levels})" for one in model.omitted)
+    notes = [f"not separable as random effects in these data: {omitted}"] if omitted else []
+    if model.covers == Covers.THESE_NETWORKS:
+        notes.append(CONDITIONAL)
+    return "; ".join(notes)
+
 
 # Two metric definitions
 
