@@ -45,7 +45,7 @@ def stored(store: Store, study: DrawnStudy) -> DrawnStudy:
     return study
 
 
-def tested_run(store: Store, **training: object) -> RunSpec:
+def run_with_one_test(store: Store, **training: object) -> RunSpec:
     """A run that trains on one drawn study and tests another."""
     seen, unseen = stored(store, draw_study(1)), stored(store, draw_study(2))
     return make_run([seen], epochs=1, **training).changed(
@@ -58,7 +58,7 @@ def do(run: RunSpec, store: Store, tmp_path: Path) -> None:
 
 
 def test_the_ledger_records_what_a_run_did_and_what_made_it(store: Store, tmp_path: Path) -> None:
-    run = tested_run(store)
+    run = run_with_one_test(store)
     do(run, store, tmp_path)
     entry = ledger_entries(store, [run.run_id])[run.run_id]
     assert (entry.tested, entry.epochs, entry.steps, entry.workers, entry.device) == (1, 1, 2, 1, "cpu")
@@ -73,7 +73,7 @@ def test_the_ledger_records_what_a_run_did_and_what_made_it(store: Store, tmp_pa
 def test_a_run_with_missing_results_is_not_done(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    run, put = tested_run(store), FileStore.put
+    run, put = run_with_one_test(store), FileStore.put
 
     def full(self: FileStore, key: str, data: bytes) -> None:
         if lost in key:
@@ -98,13 +98,13 @@ def test_cpu_training_is_deterministic_whatever_torch_settings_were_made_before(
         def report(self, metrics: dict[str, float]) -> None:
             seen.append(torch.are_deterministic_algorithms_enabled())
 
-    run = tested_run(store)
+    run = run_with_one_test(store)
     run_cell(Looking(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
     assert seen == [True]
 
 
 def test_a_parent_with_a_replaced_registry_entry_is_refused_by_the_runs_sha256(store: Store) -> None:
-    run = tested_run(store)
+    run = run_with_one_test(store)
     name = ModelName(name="glioma", version="a" * 16)
     weights = weights_bytes(build_unet(run.architecture, channels=1, seed=1))
     child = run.changed(parent=Parent(model=name, weights_sha256=sha256_of(weights)))
@@ -138,7 +138,7 @@ def register(store: Store, run: RunSpec, name: ModelName, weights: bytes) -> Non
 
 
 def test_a_run_planned_with_other_result_versions_is_not_executed(store: Store, tmp_path: Path) -> None:
-    run = tested_run(store)
+    run = run_with_one_test(store)
     older = run.changed(versions=CURRENT.model_copy(update={"training": CURRENT.training + 1}))
     with pytest.raises(TrainingError, match=rf"training {CURRENT.training + 1} \(this code has {CURRENT.training}\)"):
         do(older, store, tmp_path)
@@ -146,7 +146,7 @@ def test_a_run_planned_with_other_result_versions_is_not_executed(store: Store, 
 
 
 def test_another_experiment_reuses_a_finished_run_under_its_own_names(store: Store, tmp_path: Path) -> None:
-    run = tested_run(store)
+    run = run_with_one_test(store)
     do(run, store, tmp_path)
     theirs = run.changed(experiment="theirs", metric=run.metric.model_copy(update={"name": "own"}))
     assert theirs.run_id == run.run_id
@@ -161,7 +161,7 @@ def test_another_experiment_reuses_a_finished_run_under_its_own_names(store: Sto
 
 
 def test_publishing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
-    run = tested_run(store)
+    run = run_with_one_test(store)
     do(run, store, tmp_path)
     before = {key: store.get(key) for key in store.list("results/")}
     publish(store, run)
@@ -171,7 +171,7 @@ def test_publishing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
 def test_a_run_resumes_with_another_number_of_workers(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tested_run(store, batch_size=2)
+    run = run_with_one_test(store, batch_size=2)
     run = run.changed(training=run.training.model_copy(update={"epochs": 3}))
 
     class Stops(SoloWorker):
