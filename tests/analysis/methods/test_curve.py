@@ -136,6 +136,25 @@ def test_hand_drawn_curves_cross_where_one_sees_it(means, target, crossing):
     assert found == pytest.approx(crossing)
 
 
+@pytest.mark.parametrize("largest", [30, 31, 36, 47, 49, 50, 59, 62, 93, 98])
+def test_a_curve_that_reaches_the_target_at_a_size_crosses_at_exactly_that_size(largest):
+    """2 ** log2(30) is greater than 30, and a saving up to there was told as one without an upper bound."""
+    means, target = np.array([[0.4, 0.5, 0.6]]), np.array([0.6])
+    for rounded in (0.0, 1e-16, 1e-13):
+        assert crossings_of((6, 18, largest), means, target + rounded).tolist() == [largest]
+    assert crossings_of((6, 18, largest), means, np.array([0.4 + 1e-13])).tolist() == [6]
+
+
+def test_a_saving_up_to_the_largest_size_is_one_number():
+    values = {
+        arm: {size: {Origin(1 + i // 3, f"p{i}"): [mean + i / 100] for i in range(9)} for size, mean in means.items()}
+        for arm, means in {"few": {6: 0.6, 18: 0.7, 30: 0.8}, "more": {6: 0.5, 18: 0.57, 30: 0.65}}.items()
+    }
+    saving = Curves(values).saving("few", "more", 0.69)
+    assert saving.least == saving.most == pytest.approx(30 - 6 * 3**0.5, abs=1)
+    assert saving.is_exact
+
+
 def test_more_studies_are_taken_never_to_harm_as_isotonic_regression_does():
     means_RN = np.random.default_rng(9).normal(size=(50, 5))
     rising = [isotonic_regression(means_N).x for means_N in means_RN]
@@ -169,6 +188,16 @@ def test_draws_in_which_neither_arm_arrives_count_against_a_saving():
     assert saving.support is Support.INCLUDES_ZERO
 
 
+def test_an_arm_that_arrives_at_the_largest_size_where_the_other_does_not_leaves_the_saving_open():
+    """It may save nothing or any number: "saves at least 0" says nothing."""
+    values = {
+        arm: {size: {Origin(1 + i // 3, f"p{i}"): [mean + i / 100] for i in range(9)} for size, mean in means.items()}
+        for arm, means in {"few": {6: 0.5, 18: 0.56, 30: 0.6}, "more": {6: 0.4, 18: 0.45, 30: 0.5}}.items()
+    }
+    saving = Curves(values).saving("few", "more", 0.64)
+    assert (saving.least, saving.most, saving.direction) == (0, math.inf, Direction.OPEN)
+
+
 def test_two_folds_have_limits_over_patients_and_two_patients_have_none():
     two_folds = Curves(drawn(np.random.default_rng(4), {"arm": 1.0}, folds=2))
     assert (two_folds.unit, two_folds.clusters) == ("patient", 20)
@@ -196,6 +225,11 @@ def test_a_size_without_values_is_left_out_and_counted_values_are_said():
         (0.2, 0.2, Direction.SAME),
         (-10, 10, Direction.BOTH_AT_SMALLEST),
         (-10, math.inf, Direction.OPEN),
+        (0, math.inf, Direction.OPEN),
+        (0.4, math.inf, Direction.OPEN),
+        (0, 10, Direction.OPEN),
+        (-math.inf, 0, Direction.OPEN),
+        (-10, -0.2, Direction.OPEN),
     ],
 )
 def test_which_arm_needs_fewer_studies_is_read_off_the_bounds_of_the_saving(least, most, direction):

@@ -167,8 +167,9 @@ def test_a_crossing_at_the_smallest_size_is_an_upper_bound():
         (Saving(0.2, 0.2, Interval(-4, 3), 0), ["0", "4", "3"]),
         (Saving(-10, 10, Interval(-10, 10), 0), ["10"]),
         (Saving(-10, math.inf, Interval(-10, math.inf), 0), []),
+        (Saving(0, math.inf, Interval(-math.inf, math.inf), 0.4), []),
     ],
-    ids=["fewer", "not shown", "more", "no interval", "the same", "both at the smallest", "open"],
+    ids=["fewer", "not shown", "more", "no interval", "the same", "both at the smallest", "open", "nothing or more"],
 )
 def test_a_saving_has_its_number_and_its_interval(saving, wanted):
     without = curves.sentences(replace(CURVES, saving=None))
@@ -186,6 +187,7 @@ def test_savings_of_every_direction_and_support_are_told_apart():
         Saving(-36, -36, Interval(-43, -19), 0),
         Saving(0, 0, Interval(-3, 3), 0),
         Saving(-10, 10, None, 0),
+        Saving(-10, math.inf, None, 0),
     ]
     assert all_apart([curves.sentences(replace(CURVES, saving=saving)) for saving in savings])
 

@@ -34,6 +34,9 @@ from lesionlab.analysis.methods.intervals import (
 DRAWS = 4000
 """Enough for two stable digits of the bounds of a 95 % CI."""
 
+_ROUNDING = 1e-9
+"""A mean that is below the target by less is at the target: metrics are fractions of whole lesions or voxels."""
+
 
 @dataclass(frozen=True)
 class CurvePoint:
@@ -65,6 +68,10 @@ class Crossing:
         return bool(np.isfinite(self.studies))
 
 
+_HALF_A_STUDY = 0.5
+"""Fewer are told as none."""
+
+
 class Direction(Enum):
     """Which arm needs fewer labelled studies, by the means."""
 
@@ -76,7 +83,7 @@ class Direction(Enum):
     BOTH_AT_SMALLEST = auto()
     """Both arms are at the target at the smallest size already: the saving cannot be estimated."""
     OPEN = auto()
-    """The means leave it open."""
+    """The means leave it open: the saving cannot be estimated."""
 
 
 class Support(Enum):
@@ -114,9 +121,16 @@ class Saving:
         """Which arm needs fewer studies by the means, whether that is shown or not."""
         if self.least < 0 < self.most:
             return Direction.BOTH_AT_SMALLEST if np.isfinite(self.most) else Direction.OPEN
-        if self.size[1] < 0.5:
+        if self.size[1] < _HALF_A_STUDY:
             return Direction.SAME
+        if self.size[0] < _HALF_A_STUDY and not self.is_exact:
+            return Direction.OPEN
         return Direction.FEWER if self.least >= 0 else Direction.MORE
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether both arms cross between the trained sizes, so that the saving is one number."""
+        return self.least == self.most
 
     @property
     def size(self) -> tuple[float, float]:
@@ -231,15 +245,19 @@ def crossings_of(sizes: Sequence[int], means_RN: Array, target_R: Array) -> Arra
     """Return the training sizes at which curves through these means reach their targets; bounds as in Crossing."""
     rising_RN = _rising(means_RN)
     crossings_R = np.full(len(means_RN), np.inf)
-    reached_R = rising_RN[:, -1] >= target_R
-    after_R = (rising_RN >= target_R[:, None]).argmax(axis=1)
-    crossings_R[reached_R] = np.asarray(sizes, dtype=float)[after_R[reached_R]]
+    at_target_RN = rising_RN >= target_R[:, None] - _ROUNDING
+    reached_R, after_R = at_target_RN[:, -1], at_target_RN.argmax(axis=1)
+    sizes_N = np.asarray(sizes, dtype=float)
+    crossings_R[reached_R] = sizes_N[after_R[reached_R]]
     rows = np.flatnonzero(reached_R & (after_R > 0))
     before, after = after_R[rows] - 1, after_R[rows]
-    doublings = np.log2(np.asarray(sizes, dtype=float))
+    doublings = np.log2(sizes_N)
     rise = rising_RN[rows, after] - rising_RN[rows, before]
     part = (target_R[rows] - rising_RN[rows, before]) / rise
-    crossings_R[rows] = 2 ** (doublings[before] + part * (doublings[after] - doublings[before]))
+    between_R = 2 ** (doublings[before] + part * (doublings[after] - doublings[before]))
+    # 2 ** log2(30) is greater than 30: a curve that is no higher than the target crosses at the very size.
+    at_size_R = rising_RN[rows, after] - target_R[rows] < _ROUNDING
+    crossings_R[rows] = np.where(at_size_R, sizes_N[after], between_R)
     return crossings_R
 
 

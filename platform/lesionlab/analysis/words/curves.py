@@ -79,10 +79,12 @@ def _evidence(learned: Learning) -> str:
 
 
 def _saved(learned: Learning) -> str:
-    """What fine-tuning saves; nothing if the means leave open which arm needs fewer studies."""
+    """What fine-tuning saves, if that can be estimated."""
     saving = learned.saving
-    if saving is None or saving.direction is Direction.OPEN:
+    if saving is None:
         return ""
+    if saving.direction is Direction.OPEN:
+        return "Savings cannot be estimated."
     if saving.direction is Direction.BOTH_AT_SMALLEST:
         smallest = next(arm.crossing.smallest for arm in learned.arms if arm.crossing)
         return f"Both arms already reach it at the smallest size ({smallest}); savings cannot be estimated."
@@ -97,8 +99,8 @@ def _saved(learned: Learning) -> str:
 
 def _by_the_means(saving: Saving) -> str:
     """`saves about 21 labelled studies [15, 30]`, `needs at least 3 more labelled studies [1, no bound]`."""
-    low, high = saving.size
-    much = f"{'about' if low == high else 'at least'} {round(low)}"
+    low, _ = saving.size
+    much = f"{'about' if saving.is_exact else 'at least'} {round(low)}"
     limits = _limits(saving.interval, _sign(saving))
     if saving.direction is Direction.SAME:
         return f"needs as many labelled studies as de novo{limits and f', fewer by{limits}'}"
