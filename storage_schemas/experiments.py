@@ -26,7 +26,8 @@ TestedOn = Literal["first-subset", "all-subsets", "nothing"]
 """Test studies of models that are not trained on the target; subset 1 in the paper."""
 
 Undefined = Literal["exclude", "worst"]
-"""exclude: omit undefined values; every mean states how many it omits. worst: count them as 0."""
+"""exclude: omit undefined values; every mean states how many it omits. worst: count PPV as 0 in a study with reference
+lesions, omit all other undefined values."""
 
 Unit = Literal["fold-averaged", "per-study"]
 """Unit of unpaired tests: positions in the test subset, averaged over the folds, or single studies."""
@@ -141,7 +142,7 @@ class ExperimentSpec(Document):
     Default: fold-averaged for a rotation, per-study for the other designs, in which positions have no meaning."""
 
     undefined: Undefined = "exclude"
-    """How means and tests treat sensitivity without a reference lesion and PPV without a predicted lesion."""
+    """How means and tests treat PPV without a predicted lesion."""
     goal: Goal | None = None
     """None: the default goals for sensitivity and for PPV, without annotation time."""
 

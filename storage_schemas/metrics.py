@@ -21,6 +21,15 @@ Metric = Literal[FractionMetric, "false_positives"]
 
 
 @dataclass(frozen=True)
+class Worst:
+    """What an undefined value counts as where the experiment says `worst`."""
+
+    value: float
+    if_defined: FractionMetric
+    """Only in a study that has this metric. Where there was nothing to find, finding nothing is not the worst."""
+
+
+@dataclass(frozen=True)
 class MetricColumn:
     """How to show and average a metric."""
 
@@ -30,8 +39,8 @@ class MetricColumn:
     """Name within a sentence."""
     undefined: str = ""
     """Why the metric may be undefined: `no predicted lesion`."""
-    worst: float | None = None
-    """Value of an undefined metric if the experiment says `worst`; None: it stays undefined."""
+    worst: Worst | None = None
+    """None: an undefined value stays undefined."""
     primary: bool = False
     """Whether the paper reports it: shown in its tables, verdicts, learning curves and the null test. Others have extra
     tables."""
@@ -42,10 +51,13 @@ class Measured(Document):
 
     sensitivity: Annotated[
         Fraction | None,
-        MetricColumn("Sensitivity", "sensitivity", "no reference lesion", worst=0.0, primary=True),
+        MetricColumn("Sensitivity", "sensitivity", "no reference lesion", primary=True),
     ] = None
     """true_positives / reference_lesions; null without a reference lesion."""
-    ppv: Annotated[Fraction | None, MetricColumn("PPV", "PPV", "no predicted lesion", worst=0.0, primary=True)] = None
+    ppv: Annotated[
+        Fraction | None,
+        MetricColumn("PPV", "PPV", "no predicted lesion", worst=Worst(0.0, if_defined="sensitivity"), primary=True),
+    ] = None
     """(predicted_lesions − false_positives) / predicted_lesions; null without a predicted lesion."""
     # Undefined Dice is not counted as 0: both masks are empty, or it was not computed.
     dice: Annotated[Fraction | None, MetricColumn("Dice", "Dice", "both masks empty")] = None

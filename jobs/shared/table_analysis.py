@@ -30,7 +30,11 @@ UnitOption = Annotated[
     ),
 ]
 UndefinedOption = Annotated[
-    Undefined, typer.Option(help="With --rows: exclude undefined values, or count them as 0 (worst).")
+    Undefined,
+    typer.Option(
+        help="With --rows: exclude undefined values, or (worst) count PPV as 0 if there are reference lesions but no "
+        "predicted ones. Sensitivity without a reference lesion is always excluded."
+    ),
 ]
 
 

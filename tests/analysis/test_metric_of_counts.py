@@ -45,7 +45,6 @@ def test_the_mean_counts_studies_without_lesions_too(table):
 
 def test_a_count_that_nobody_made_is_not_0(table):
     assert value_of(table.rows[0].model_copy(update={"false_positives": None}), "false_positives", "worst") is None
-    assert value_of(table.rows[2], "ppv", "worst") == 0.0
 
 
 def test_a_table_without_the_column_has_no_table_of_it(tmp_path):

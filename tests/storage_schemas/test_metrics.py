@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from storage_schemas.experiments import Goal
-from storage_schemas.metrics import COLUMNS, FRACTIONS, METRICS, PRIMARY, Measured, Metric
+from storage_schemas.metrics import COLUMNS, FRACTIONS, METRICS, PRIMARY, Measured, Metric, Worst
 from storage_schemas.results import StudyRow
 
 
@@ -21,6 +21,11 @@ def test_every_metric_is_a_column_of_the_study_rows() -> None:
 def test_a_metric_that_may_be_undefined_has_a_reason() -> None:
     assert all(COLUMNS[metric].undefined for metric in FRACTIONS)
     assert all(column.undefined for column in COLUMNS.values() if column.worst is not None)
+
+
+def test_only_ppv_has_a_worst_value_and_only_where_there_was_a_lesion_to_find() -> None:
+    worst = {metric: column.worst for metric, column in COLUMNS.items() if column.worst is not None}
+    assert worst == {"ppv": Worst(0.0, if_defined="sensitivity")}
 
 
 @pytest.mark.parametrize("metric", FRACTIONS)

@@ -48,9 +48,10 @@ def test_each_model_has_a_line_at_each_site_with_its_own_studies(rows, cells):
 
 @pytest.mark.parametrize(("undefined", "told"), [("exclude", "1.00"), ("worst", "0.50 ± 0.50")])
 def test_a_site_counts_undefined_values_as_the_study_declares(table_of, undefined, told):
-    rows = table_of({("de-novo", 8): {(1, 1): 1.0, (1, 2): None}})
+    drawn = table_of({("de-novo", 8): {(1, 1): 1.0, (1, 2): None}})
+    rows = [row.model_copy(update={"ppv": row.sensitivity, "sensitivity": 0.5}) for row in drawn]
     sheet = sites_sheet(rows, conditions(rows), "", undefined)
-    assert [row[[column.title for column in sheet.columns].index("Sensitivity")] for row in sheet.rows] == [told]
+    assert [row[[column.title for column in sheet.columns].index("PPV")] for row in sheet.rows] == [told]
 
 
 def test_other_corrections_supplement_the_papers_and_are_called_ours(rows, cells):

@@ -252,13 +252,29 @@ UNDEFINED = {
 }
 
 
-def test_an_undefined_value_counts_as_0_where_the_study_says_so(table_of):
-    rows = table_of(UNDEFINED)
-    zeros = table_of(UNDEFINED | {("fine-tuned", 4): UNDEFINED["fine-tuned", 4] | {(1, 2): 0.0}})
+def with_ppv(rows, ppv):
+    """The same rows with their sensitivity as PPV, and `ppv` where it is undefined; all have lesions."""
+    return [
+        row.model_copy(update={"ppv": ppv if row.sensitivity is None else row.sensitivity, "sensitivity": 0.5})
+        for row in rows
+    ]
+
+
+def test_an_undefined_ppv_counts_as_0_where_the_experiment_says_so(table_of):
+    rows, zeros = (with_ppv(table_of(UNDEFINED), ppv) for ppv in (None, 0.0))
     worst = compare(rows, rows, "per-study", "worst")
     for one, other in zip(worst, compare(zeros, zeros, "per-study"), strict=True):
         assert replace(one, undefined=0) == other
-    assert [(e.n, e.undefined) for e in worst if e.metric == "sensitivity"] == [(4, 1), (4, 1)]
+    assert [(e.n, e.undefined) for e in worst if e.metric == "ppv"] == [(4, 1), (4, 1)]
+
+
+def test_sensitivity_without_a_lesion_is_left_out_whatever_the_experiment_says(table_of):
+    rows = table_of(UNDEFINED)
+    excluded, worst = (
+        [e for e in compare(rows, rows, "per-study", policy) if e.metric == "sensitivity"]
+        for policy in ("exclude", "worst")
+    )
+    assert excluded == worst
 
 
 def test_holm_and_welch_supplement_every_test(rows, cells):

@@ -13,6 +13,7 @@ from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import value_of
 from lesionlab.analysis.statistics.external import REQUIRED, TableRow, read_table, unit_of
 from lesionlab.errors import InputError
+from storage_schemas.metrics import PRIMARY
 from tests.analysis.drawn_rows import drawn_rows
 
 HEADER = "study,patient,site,arm,training_size,fold,sensitivity,ppv"
@@ -216,5 +217,14 @@ def test_files_that_are_no_table_are_refused(tmp_path):
 
 def test_dice_that_nobody_computed_does_not_count_as_0(table):
     (row,) = read_table(table(LINES[2])).rows
-    assert value_of(row, "ppv", "worst") == 0.0
     assert value_of(row, "dice", "worst") is None
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "ppv", "counted"),
+    [("0", "", (0.0, 0.0)), ("", "", (None, None)), ("", "0", (None, 0.0)), ("0", "0", (0.0, 0.0))],
+    ids=["lesions, none predicted", "nothing to find or predicted", "predictions without a lesion", "all missed"],
+)
+def test_predicting_nothing_is_the_worst_only_where_there_is_a_lesion(table, sensitivity, ppv, counted):
+    (row,) = read_table(table(f"s1,p1,x,DN,10,1,{sensitivity},{ppv}")).rows
+    assert tuple(value_of(row, metric, "worst") for metric in PRIMARY) == counted

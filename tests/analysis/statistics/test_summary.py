@@ -19,6 +19,21 @@ def test_mean_and_standard_error_by_hand(table_of):
     assert (summary.n, summary.undefined) == (3, 1)
 
 
+def test_under_worst_a_mean_says_which_studies_count_as_the_worst_and_which_are_left_out(table_of):
+    rows = [
+        row.model_copy(update={"ppv": ppv, "sensitivity": sensitivity})
+        for row, ppv, sensitivity in zip(
+            table_of({("de-novo", 4): dict.fromkeys(((1, 1), (1, 2), (2, 1), (2, 2)), 0.5)}),
+            (0.6, 0.0, None, None),
+            (0.5, None, 0.0, None),
+            strict=True,
+        )
+    ]
+    sensitivity, ppv, *_ = summarise(rows, [DE_NOVO], "worst")
+    assert (ppv.mean, ppv.n, ppv.undefined, ppv.as_worst, ppv.tested) == (pytest.approx(0.2), 3, 2, 1, 4)
+    assert (sensitivity.mean, sensitivity.n, sensitivity.undefined, sensitivity.as_worst) == (0.25, 2, 2, 0)
+
+
 @pytest.mark.parametrize(("values", "wanted"), [([], (None, None)), ([None], (None, None)), ([0.5], (0.5, None))])
 def test_too_few_values_give_null(table_of, values, wanted):
     rows = table_of({("de-novo", 4): {(1, i): value for i, value in enumerate(values, start=1)}})

@@ -35,6 +35,7 @@ from lesionlab.analysis.statistics.conclusions import (
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, MissingCells, Pair
 from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
+from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.verdicts import (
     LEAST_PATIENTS,
     Contest,
@@ -240,8 +241,9 @@ def test_every_finding_of_the_budget_control_has_words():
 CAUTIONS = [
     (Preliminary(3, 13), ["3", "13"]),
     (FewStudies(12), ["12"]),
-    (UndefinedValues(Stratum(), DE_NOVO, "ppv", 4, 60, "exclude"), ["4", "60"]),
-    (UndefinedValues(Stratum(), DE_NOVO, "ppv", 4, 60, "worst"), ["4", "60"]),
+    (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 56, undefined=4)), ["4", "60"]),
+    (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 60, undefined=4, as_worst=4)), ["4", "60"]),
+    (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 55, undefined=8, as_worst=3)), ["8", "60", "3", "5"]),
     (SharedPatients(60, 30), ["60", "30"]),
     (RaterReadFewer(10, 60), ["10", "60"]),
     (LearningRatesDiffer(((1e-3, 0.01),)), ["0.001", "0.01"]),

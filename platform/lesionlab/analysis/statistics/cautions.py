@@ -12,9 +12,9 @@ from lesionlab.analysis.statistics.budget import BudgetCaution, budget_caution
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.learning import AimKind
+from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
-from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import PRIMARY, Metric
 
 SMALL_N = 30
@@ -52,11 +52,7 @@ class UndefinedValues:
     """A metric of one model is undefined in some of its test studies."""
 
     stratum: Stratum
-    model: Condition
-    metric: Metric
-    undefined: int
-    tested: int
-    policy: Undefined
+    summary: Summary
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def cautions(
     found: list[Caution] = [Preliminary(missing, planned)] if missing else []
     for table in tables:
         found += _of_tests(table)
-        found += _of_undefined(table, supplementary.options.undefined)
+        found += _of_undefined(table)
     found += _of_patients(supplementary)
     found += _of_methods(supplementary)
     found += _of_training(tables, supplementary)
@@ -143,13 +139,12 @@ def _of_tests(table: PerformanceTable) -> Iterable[Caution]:
         yield General.NOT_SIGNIFICANT
 
 
-def _of_undefined(table: PerformanceTable, policy: Undefined) -> Iterable[Caution]:
+def _of_undefined(table: PerformanceTable) -> Iterable[Caution]:
     for line in table.lines:
         for metric in PRIMARY:
             summary = line.measures[metric].summary
             if summary.undefined:
-                tested = summary.n if policy == "worst" else summary.n + summary.undefined
-                yield UndefinedValues(table.stratum, line.condition, metric, summary.undefined, tested, policy)
+                yield UndefinedValues(table.stratum, summary)
 
 
 def _of_patients(supplementary: Supplementary) -> Iterable[Caution]:

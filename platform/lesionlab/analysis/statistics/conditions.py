@@ -132,7 +132,7 @@ def values_by_study(
 ) -> dict[str, float | None]:
     """Return one value per tested study: the mean over seeds; None where the metric is undefined under every seed.
 
-    If `undefined` is "worst", an undefined value counts as 0.
+    If `undefined` is "worst", an undefined PPV counts as 0 in a study that has a reference lesion.
     """
     values = defaultdict(list)
     for row in rows_of(condition, rows):
@@ -153,8 +153,10 @@ def values_by_position(
 
 def value_of(row: Row, metric: Metric, undefined: Undefined = "exclude") -> float | None:
     """Return the metric of one row under the experiment's policy for undefined values."""
-    value = row.measured(metric)
-    return COLUMNS[metric].worst if value is None and undefined == "worst" else value
+    value, worst = row.measured(metric), COLUMNS[metric].worst
+    if value is not None or undefined == "exclude" or worst is None:
+        return value
+    return None if row.measured(worst.if_defined) is None else worst.value
 
 
 def mean_of_defined(values: Iterable[float | None]) -> float | None:

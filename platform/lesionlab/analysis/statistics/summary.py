@@ -26,7 +26,14 @@ class Summary:
     n: int
     """Studies with a value."""
     undefined: int
-    """Tested studies for which the metric was undefined: left out of the mean, or counted as 0 under policy "worst"."""
+    """Tested studies for which the metric was undefined."""
+    as_worst: int = 0
+    """Of these, the ones that count in the mean as the worst; the others are left out of it."""
+
+    @property
+    def tested(self) -> int:
+        """Tested studies."""
+        return self.n + self.undefined - self.as_worst
 
 
 def summarise(
@@ -43,11 +50,14 @@ def summarise(
 
 def _summary(rows: Sequence[Row], condition: Condition, metric: Metric, undefined: Undefined) -> Summary:
     kept = [value for value in values_by_study(rows, condition, metric, undefined).values() if value is not None]
+    defined = [value for value in values_by_study(rows, condition, metric).values() if value is not None]
+    lacking = len({row.study for row in rows}) - len(defined)
     return Summary(
         condition=condition,
         metric=metric,
         mean=fmean(kept) if kept else None,
         se=stdev(kept) / sqrt(len(kept)) if len(kept) > 1 else None,
         n=len(kept),
-        undefined=sum(value is None for value in values_by_study(rows, condition, metric).values()),
+        undefined=lacking,
+        as_worst=len(kept) - len(defined),
     )

@@ -19,6 +19,7 @@ from lesionlab.analysis.statistics.cautions import (
     UndefinedValues,
 )
 from lesionlab.analysis.statistics.changes import Change
+from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.words import budget
 from lesionlab.analysis.words.definitions import changed
 from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, model_title, stratum_name
@@ -77,12 +78,24 @@ def _of_design(caution: SharedPatients | RaterReadFewer | LearningRatesDiffer) -
 
 
 def _undefined(caution: UndefinedValues) -> str:
-    counted = "count as 0" if caution.policy == "worst" else "are left out of its mean"
-    metric, model = capital(METRICS[caution.metric]), f"{model_title(caution.model)}{in_stratum(caution.stratum)}"
+    summary = caution.summary
+    metric, model = METRICS[summary.metric], f"{model_title(summary.condition)}{in_stratum(caution.stratum)}"
     return (
-        f"{metric} is undefined in {caution.undefined} of {count_of(caution.tested, 'study')} for {model}: "
-        f"{COLUMNS[caution.metric].undefined}. These studies {counted}."
+        f"{capital(metric)} is undefined in {summary.undefined} of {count_of(summary.tested, 'study')} for {model}: "
+        f"{COLUMNS[summary.metric].undefined}. {_what_becomes(summary)}."
     )
+
+
+def _what_becomes(summary: Summary) -> str:
+    """Of the studies without a value: `3 count as 0; 1 is left out of the mean`."""
+    left_out = summary.undefined - summary.as_worst
+    if not summary.as_worst:
+        return "These studies are left out of its mean"
+    if not left_out:
+        return "These studies count as 0"
+    counted = f"{summary.as_worst} {'counts' if summary.as_worst == 1 else 'count'} as 0"
+    rest = f"{left_out}, without a reference lesion, {'is' if left_out == 1 else 'are'} left out of the mean"
+    return f"{counted}; {rest}"
 
 
 def _alarm(caution: Alarm) -> str:

@@ -110,7 +110,10 @@ def undefined_is(policy: Undefined) -> str:
     """How undefined values count."""
     if policy == "exclude":
         return "left out of means and tests, and counted; never taken for 0 or 1"
-    return "of sensitivity and PPV: 0 in means and tests, and counted; Dice without a value is left out"
+    return (
+        "PPV without a predicted lesion counts as 0 in a study with reference lesions; every other undefined value is "
+        "left out of means and tests; all are counted"
+    )
 
 
 def unit_is(unit: Unit) -> str:
