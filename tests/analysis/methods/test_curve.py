@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from lesionlab.analysis.methods.curve import Curves, Direction, Saving, Support, crossings_of
+from lesionlab.analysis.methods.curve import Crossing, Curves, Direction, MeanAt, Saving, Support, crossings_of
 from lesionlab.analysis.methods.intervals import Interval, Origin
 
 SIZES = (10, 20, 30, 40, 50)
@@ -27,6 +27,7 @@ def drawn(
     network_sd: float = 0.0,
     folds: int = FOLDS,
     per_fold: int = 10,
+    learning=learning,
 ):
     own = rng.normal(0, 0.1, folds * per_fold)
     luck = {(arm, size): rng.normal(0, network_sd, folds) for arm in gains for size in SIZES}
@@ -77,6 +78,57 @@ def test_limits_hold_the_truth_in_95_of_100_studies(network_sd, folds):
     assert 0.93 <= found["points"] <= 0.97
     assert found["crossings"] >= 0.925
     assert found["savings"] >= 0.94
+
+
+def of_the_largest_size(
+    gains: dict[str, float], network_sd: float, studies: int, learning=learning
+) -> tuple[list[Saving], list[Crossing]]:
+    """What is saved versus the mean of de novo at its largest size, and what fine-tuned needs for it."""
+    target = MeanAt("de_novo", SIZES[-1])
+    curves = [
+        Curves(drawn(np.random.default_rng(seed), gains, network_sd=network_sd, learning=learning), seed)
+        for seed in range(studies)
+    ]
+    return (
+        [one.saving("fine_tuned", "de_novo", target) for one in curves],
+        [one.crossing("fine_tuned", target) for one in curves],
+    )
+
+
+@pytest.mark.parametrize(
+    "studies", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["few experiments", "many experiments"]
+)
+@pytest.mark.parametrize("network_sd", [0.0, 0.05], ids=["alike networks", "networks differ"])
+@pytest.mark.parametrize("gain", [0.9, 0.93, 0.97])
+def test_savings_versus_de_novo_at_its_largest_size_hold_the_truth(gain, network_sd, studies):
+    """True savings of 11 to 17 studies came out as 8 to 10 where de novo's own crossing was estimated too."""
+    truth = SIZES[-1] - needed(learning(SIZES[-1], 1.1), gain)
+    savings, _ = of_the_largest_size({"fine_tuned": gain, "de_novo": 1.1}, network_sd, studies)
+    held = float(np.mean([saving.interval.includes(truth) for saving in savings]))
+    assert held >= (0.9 if studies > 20 else 0.8)
+    if not network_sd:
+        assert np.median([saving.least for saving in savings]) == pytest.approx(truth, abs=3)
+
+
+def test_the_arm_whose_mean_is_the_target_needs_that_size_by_definition():
+    curves = Curves(drawn(np.random.default_rng(1), {"fine_tuned": 0.8, "de_novo": 1.1}, noise=0.02))
+    own, other = (curves.crossing(arm, MeanAt("de_novo", 50)) for arm in ("de_novo", "fine_tuned"))
+    assert (own.studies, own.interval, own.defined) == (50, None, True)
+    assert not other.defined
+    saving = curves.saving("fine_tuned", "de_novo", MeanAt("de_novo", 50))
+    assert saving.least == saving.most == 50 - other.studies
+    assert saving.interval == Interval(50 - other.interval.high, 50 - other.interval.low)
+
+
+def test_an_only_size_is_its_own_target_and_bounds_nothing_below_it():
+    values = {
+        arm: {10: sizes[10]}
+        for arm, sizes in drawn(np.random.default_rng(1), {"fine_tuned": 0.5, "de_novo": 1}).items()
+    }
+    curves = Curves(values)
+    assert curves.crossing("de_novo", MeanAt("de_novo", 10)).studies == 10
+    saving = curves.saving("fine_tuned", "de_novo", MeanAt("de_novo", 10))
+    assert (saving.least, saving.most, saving.direction) == (0, 10, Direction.OPEN)
 
 
 def test_the_limits_of_a_point_and_of_its_draws_are_the_same():

@@ -73,7 +73,9 @@ def test_a_declared_target_goes_before_the_rater():
 def test_without_either_the_aim_is_de_novo_at_its_largest_size():
     found = first(drawn_rows(1, GAINS))
     assert (found.aim.kind, found.aim.model.training_size, found.aim.n) == (AimKind.DE_NOVO, 50, 60)
-    assert found.arms[1].crossing.studies <= 50
+    fine_tuned, de_novo = (arm.crossing for arm in found.arms)
+    assert (de_novo.studies, de_novo.defined) == (50, True)
+    assert found.saving.least == 50 - fine_tuned.studies
 
 
 def test_without_de_novo_or_a_target_there_is_no_aim():

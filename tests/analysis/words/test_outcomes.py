@@ -148,6 +148,7 @@ def test_a_verdict_that_is_not_given_says_why():
         (Crossing(31, Interval(24, math.inf), 10, 50), ["31", "24"]),
         (Crossing(math.inf, Interval(40, math.inf), 10, 50), ["50", "40"]),
         (Crossing(10, None, 10, 50), ["10"]),
+        (Crossing(50, None, 10, 50, defined=True), ["50"]),
     ],
 )
 def test_a_crossing_has_its_number_and_its_interval(crossing, text):

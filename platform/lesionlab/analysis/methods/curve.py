@@ -50,6 +50,22 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class MeanAt:
+    """The mean of one arm at one of its sizes, as a target. That arm needs this size for it, by definition.
+
+    Estimated from its own curve it could only come out smaller: the curve is constrained to be non-decreasing and ends
+    at its own target.
+    """
+
+    arm: str
+    size: int
+
+
+Target = float | ByOrigin | MeanAt
+"""A number, the mean of values by origin, or the mean of one arm at one size."""
+
+
+@dataclass(frozen=True)
 class Crossing:
     """The number of labelled studies at which a curve reaches the target.
 
@@ -61,6 +77,8 @@ class Crossing:
     interval: Interval | None
     smallest: int
     largest: int
+    defined: bool = False
+    """The target is the arm's own mean at this size; nothing was estimated."""
 
     @property
     def reached(self) -> bool:
@@ -163,8 +181,8 @@ class Curves:
         """Return mean and interval at each size, smallest first; sizes without any value are left out."""
         return tuple(CurvePoint(size, mean.mean, mean.interval, mean.n) for size, mean in self._means[arm].items())
 
-    def crossing(self, arm: str, target: float | ByOrigin) -> Crossing | None:
-        """Estimate where the arm reaches the target: a number, or the mean of values by origin.
+    def crossing(self, arm: str, target: Target) -> Crossing | None:
+        """Estimate where the arm reaches the target.
 
         A target over too few folds for an interval (a second rater's) is drawn over its patients, on its own. None
         where the arm or the target has no value.
@@ -173,14 +191,19 @@ class Curves:
         if crossings_R is None:
             return None
         sizes = tuple(self._means[arm])
+        if _is_own(arm, target):
+            return Crossing(float(crossings_R[0]), None, sizes[0], sizes[-1], defined=True)
         return Crossing(float(crossings_R[0]), _limits(crossings_R[1:], crossings_R[1:]), sizes[0], sizes[-1])
 
-    def saving(self, fewer: str, more: str, target: float | ByOrigin) -> Saving | None:
+    def saving(self, fewer: str, more: str, target: Target) -> Saving | None:
         """Estimate how many fewer studies `fewer` needs than `more`; None where either has no crossing at all."""
         few_R, many_R = (self._crossings(arm, target) for arm in (fewer, more))
         if few_R is None or many_R is None:
             return None
-        (few_low_R, few_high_R), (many_low_R, many_high_R) = self._bounds(fewer, few_R), self._bounds(more, many_R)
+        draws = min(len(few_R), len(many_R))
+        few_R, many_R = few_R[:draws], many_R[:draws]
+        few_low_R, few_high_R = self._bounds(fewer, target, few_R)
+        many_low_R, many_high_R = self._bounds(more, target, many_R)
         least_R, most_R = many_low_R - few_high_R, many_high_R - few_low_R
         neither_R = np.isinf(few_R) & np.isinf(many_R)
         return Saving(
@@ -197,18 +220,24 @@ class Curves:
             for arm, sizes in self.values.items()
         }
 
-    def _crossings(self, arm: str, target: float | ByOrigin) -> Array | None:
+    def _crossings(self, arm: str, target: Target) -> Array | None:
         """Return the crossing of the means, then those of the draws; no draws where a mean has no interval."""
         means = self._means[arm]
-        aim = self._aim(target) if isinstance(target, Mapping) else ClusteredMean(target, 0, {})
+        aim = self._aim(target)
         if not means or aim is None:
             return None
-        uncertain = [*means.values(), *([aim] if isinstance(target, Mapping) else [])]
+        uncertain = [*means.values(), *([] if isinstance(target, float) else [aim])]
         draws = 1 + (DRAWS if all(len(mean.moves) >= LEAST_CLUSTERS for mean in uncertain) else 0)
+        if isinstance(target, MeanAt) and _is_own(arm, target):
+            return np.full(draws, float(target.size))
         means_RN = np.column_stack([self._drawn(mean) for mean in means.values()])
         return crossings_of(tuple(means), means_RN[:draws], self._drawn(aim)[:draws])
 
-    def _aim(self, target: ByOrigin) -> ClusteredMean | None:
+    def _aim(self, target: Target) -> ClusteredMean | None:
+        if isinstance(target, float):
+            return ClusteredMean(target, 0, {})
+        if isinstance(target, MeanAt):
+            return self._means[target.arm].get(target.size)
         if not any(target.values()):
             return None
         alike = self.unit == unit_of(origin for origin, own in target.items() if own)
@@ -221,11 +250,18 @@ class Curves:
             moved_R += move * _chance(self.seed, cluster)
         return np.concatenate([[mean.mean], mean.mean + moved_R * _heaviness(self.seed, max(mean.degrees, 1))])
 
-    def _bounds(self, arm: str, crossings_R: Array) -> tuple[Array, Array]:
+    def _bounds(self, arm: str, target: Target, crossings_R: Array) -> tuple[Array, Array]:
         """Return the bounds of each crossing, in studies."""
+        if _is_own(arm, target):
+            return crossings_R, crossings_R
         smallest, largest = min(self._means[arm]), max(self._means[arm])
         low_R = np.where(crossings_R <= smallest, 0.0, np.minimum(crossings_R, largest))
         return low_R, crossings_R
+
+
+def _is_own(arm: str, target: Target) -> bool:
+    """Whether the target is a mean of this very arm."""
+    return isinstance(target, MeanAt) and target.arm == arm
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Curves, Saving
+from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Curves, MeanAt, Saving, Target
 from lesionlab.analysis.methods.intervals import ByOrigin, Unit
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
 from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum
@@ -158,16 +158,16 @@ def _learning(
 
 def _aim(
     goal: Goal, rater: ByOrigin, arm_comparison: ArmComparison, curves: Curves
-) -> tuple[Aim | None, float | ByOrigin | None]:
+) -> tuple[Aim | None, Target | None]:
     """Take the declared target; else the second rater; else de novo at the largest size that has results."""
     if goal.target is not None:
-        return Aim(AimKind.DECLARED, goal.target), goal.target
+        return Aim(AimKind.DECLARED, goal.target), float(goal.target)
     if rater:
         return Aim(AimKind.RATER, *_mean(rater)), rater
     for model in reversed(arm_comparison.de_novo):
         values = curves.values[model.arm][model.training_size]
         if values:
-            return Aim(AimKind.DE_NOVO, *_mean(values), model), values
+            return Aim(AimKind.DE_NOVO, *_mean(values), model), MeanAt(model.arm, model.training_size)
     return None, None
 
 

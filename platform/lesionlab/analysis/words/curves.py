@@ -36,7 +36,9 @@ def sentences_of_few(learned: Learning) -> str:
 
 
 def crossing(found: Crossing) -> str:
-    """`14 [10, 22]`, `≤ 10 [≤ 10, 22]`, `31 [24, not reached]`, `not reached with 50`."""
+    """`14 [10, 22]`, `≤ 10 [≤ 10, 22]`, `31 [24, not reached]`, `50 (by definition)`, `not reached with 50`."""
+    if found.defined:
+        return f"{found.studies:.0f} (by definition)"
     shown = _studies(found, found.studies) if found.reached else f"{_NOT_REACHED} with {found.largest}"
     if found.interval is None or (not found.reached and not np.isfinite(found.interval.low)):
         return shown
