@@ -18,6 +18,7 @@ from lesionlab.analysis.statistics.cautions import (
 )
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, Stratum, condition_of, conditions, places
+from lesionlab.analysis.statistics.effects import Lost
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
 from lesionlab.analysis.statistics.tables import performance_tables
@@ -190,11 +191,11 @@ def test_a_difference_that_was_not_shown_calls_for_a_caution(table_of):
 def test_the_numbers_in_the_findings_are_the_means(table_of):
     rows = drawn(table_of, HIGH, LOW, ppv=0.5)
     (finding,) = pair_findings(answer_to(rows, rows))
-    fine_tuned, de_novo = finding.fine_tuned.measures, finding.de_novo.measures
-    assert fine_tuned["sensitivity"].summary.mean == pytest.approx(0.7617, abs=1e-4)
-    assert fine_tuned["sensitivity"].summary.se == pytest.approx(0.0185, abs=1e-4)
-    assert fine_tuned["ppv"].summary.mean == 0.5
-    assert de_novo["sensitivity"].summary.mean == pytest.approx(0.1667, abs=1e-4)
+    found, ppv = finding.tests["sensitivity"].paired, finding.tests["ppv"].paired
+    assert found.model.mean == pytest.approx(0.7617, abs=1e-4)
+    assert found.model.se == pytest.approx(0.0185, abs=1e-4)
+    assert ppv.model.mean == 0.5
+    assert found.other.mean == pytest.approx(0.1667, abs=1e-4)
     test = finding.tests["sensitivity"]
     assert (test.difference, test.n, test.significant) == (pytest.approx(0.595), 6, True)
     assert test.p < 0.001
@@ -245,11 +246,35 @@ def test_sizes_without_results_yet_are_in_the_verdict(rows, cells):
     assert found.cautions[0] == Preliminary(missing=6, planned=13)
 
 
-def test_means_may_be_over_other_studies_than_the_pairs(rows, cells):
+def test_means_that_are_compared_are_over_the_same_studies_as_their_difference(rows, cells):
     some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
-    (finding,) = (f for f in pair_findings(answer_to(some, cells)) if f.de_novo.condition.training_size == 8)
-    sizes = [line.measures["ppv"].summary.n for line in (finding.fine_tuned, finding.de_novo)]
-    assert (sizes, finding.tests["ppv"].n) == ([12, 8], 8)
+    (finding,) = (f for f in pair_findings(answer_to(some, cells)) if f.pair.model.training_size == 8)
+    test = finding.tests["ppv"]
+    assert (test.paired.model.n, test.paired.other.n, test.n) == (8, 8, 8)
+    assert test.paired.model.mean - test.paired.other.mean == pytest.approx(test.difference)
+
+
+def test_lost_pairs_are_counted_by_the_arm_whose_ppv_is_undefined(rows):
+    without = {("fine-tuned", 1): {1, 2}, ("de-novo", 1): {2, 3}, ("de-novo", 3): {4}}
+    silent = [
+        row.model_copy(update={"ppv": None}) if row.position in without.get((row.arm, row.fold), ()) else row
+        for row in rows
+    ]
+    found = answer_to(silent, silent)
+    for finding in pair_findings(found):
+        assert finding.tests["sensitivity"].paired.lost == Lost(0, 0, 0)
+        test = finding.tests["ppv"]
+        assert (test.paired.lost, test.n) == (Lost(model=1, other=2, both=1), 8)
+        assert test.paired.model.mean - test.paired.other.mean == pytest.approx(test.difference)
+    (_, ppv) = found.curves
+    assert ppv.lost == dict.fromkeys((4, 8), Lost(model=1, other=2, both=1))
+    assert {point.n for arm in ppv.arms for point in arm.points} == {ppv.aim.n} == {8}
+
+
+def test_a_size_of_one_arm_alone_keeps_every_study_with_a_value(rows):
+    some = [row for row in rows if (row.arm, row.training_size) != ("de-novo", 4)]
+    for learned in answer_to(some, rows).curves:
+        assert {point.n for arm in learned.arms for point in arm.points} == {12}
 
 
 def test_the_answer_has_the_labelled_studies_that_the_goal_takes(rows, cells):

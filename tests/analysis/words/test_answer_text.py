@@ -33,9 +33,9 @@ def test_findings_have_the_means_and_the_tests(rows):
     found = statistics(rows, rows, "per-study", Options(null_repetitions=0))
     lines = answer_text(found.answer).findings
     for finding, line in zip(found.answer.findings[:2], lines[:2], strict=True):
-        for model in (finding.fine_tuned, finding.de_novo):
-            assert all(mean_se(model.measures[metric].summary) in line for metric in ("sensitivity", "ppv"))
         for test in finding.tests.values():
+            for own in (test.paired.model, test.paired.other):
+                assert f"{mean_se(own)} (n = {own.n})" in line
             assert f"{signed(test.difference, 2)} ({p_equals(test.p)}, n = {test.n} " in line
 
 
@@ -46,11 +46,24 @@ def test_tests_against_the_rater_have_the_n_of_their_unit(unit, n):
     assert sum(line.count(n) for line in lines[-2:]) == 4
 
 
-def test_a_mean_over_other_studies_than_the_pairs_has_its_n(rows, cells):
+def test_means_and_differences_of_one_line_are_over_the_same_studies(rows, cells):
     some = [row for row in rows if (row.arm, row.training_size, row.fold) != ("de-novo", 8, 2)]
     found = statistics(some, cells, "per-study", Options(null_repetitions=0))
     (line,) = (line for line in answer_text(found.answer).findings if line.startswith("8 "))
-    assert re.findall(r"\(n = (\d+)", line) == ["12"]
+    assert re.findall(r"n = (\d+)", line) == ["8"] * 6
+
+
+def test_lost_pairs_are_told_with_the_arm_that_has_no_ppv(rows):
+    silent = [
+        row.model_copy(update={"ppv": None}) if (row.arm, row.fold, row.position) == ("de-novo", 1, 2) else row
+        for row in rows
+    ]
+    found = text_of(silent)
+    (line,) = (line for line in found.findings if line.startswith("8 "))
+    assert "PPV leaves out 1 of 12 studies: undefined for de novo in 1." in line
+    curve = found.verdicts[2]
+    assert curve.count("11 with N = ") == curve.count("undefined for de novo in 1") == 2
+    assert "undefined" not in found.verdicts[1]
 
 
 def test_the_text_of_a_screen_has_every_line(rows):

@@ -33,7 +33,7 @@ from lesionlab.analysis.statistics.conclusions import (
     VerdictConclusion,
 )
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
-from lesionlab.analysis.statistics.effects import Effect, MissingCells, Pair
+from lesionlab.analysis.statistics.effects import Effect, Lost, MissingCells, Pair
 from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.verdicts import (
@@ -199,6 +199,11 @@ def test_learning_curves_have_the_target_the_evidence_and_the_hours():
     assert {"0.63", "12", "14", "11", "22", "50", "41", "57", "6", "30", "18"} <= set(numbers(text))
     conditional = curves.sentences(replace(CURVES, unit="patient"))
     assert len(conditional) > len(curves.sentences(CURVES))
+
+
+def test_lost_pairs_have_their_counts_by_arm_and_size():
+    text = curves.sentences(replace(CURVES, lost={10: Lost(3, 4, 2), 50: Lost(0, 0, 0)}))
+    assert numbers(text.partition("57 test studies")[2]) == ["48", "10", "3", "4", "2", "57", "50", "95", "6"]
 
 
 def test_every_kind_of_target_has_a_name():

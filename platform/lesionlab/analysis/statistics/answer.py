@@ -12,7 +12,7 @@ from lesionlab.analysis.statistics.budget import BudgetControl
 from lesionlab.analysis.statistics.cautions import Caution, cautions
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
-from lesionlab.analysis.statistics.effects import Effect
+from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
@@ -29,11 +29,10 @@ from storage_schemas.metrics import PRIMARY, Metric
 
 @dataclass(frozen=True)
 class PairFinding:
-    """Means and tests of fine-tuned and de novo at one size."""
+    """Fine-tuned and de novo at one size: means over the same studies, and tests."""
 
     stratum: Stratum
-    fine_tuned: Line
-    de_novo: Line
+    pair: Pair
     tests: Mapping[Metric, Effect]
     unit: Unit
 
@@ -94,7 +93,7 @@ def _findings(table: PerformanceTable) -> Iterable[Finding]:
     pairs = [pair for comparison in table.arm_comparisons for pair in comparison.pairs]
     for pair in sorted(pairs, key=lambda pair: pair.model.training_size):
         tests = tests_between(table, pair)
-        yield PairFinding(table.stratum, lines[pair.model], lines[pair.other], tests, table.unit)
+        yield PairFinding(table.stratum, pair, tests, table.unit)
     for line in table.lines:
         if not line.condition.trained:
             yield UntrainedFinding(table.stratum, line)

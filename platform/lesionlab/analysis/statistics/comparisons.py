@@ -35,8 +35,9 @@ from lesionlab.analysis.statistics.conditions import (
     values_by_position,
     values_by_study,
 )
-from lesionlab.analysis.statistics.effects import Effect, Method, MissingCells, Pair
+from lesionlab.analysis.statistics.effects import Effect, Method, MissingCells, Pair, PairedMeans, lost_pairs
 from lesionlab.analysis.statistics.rows import Row
+from lesionlab.analysis.statistics.summary import summary_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import METRICS, Metric
 from storage_schemas.runs import Cell
@@ -160,8 +161,9 @@ def _paired(data: _Data, pair: Pair, metric: Metric) -> Effect:
     both = sorted(set(first) & set(second))
     undefined = data.without_value(pair.model, metric) | data.without_value(pair.other, metric)
     pairs = [(a, b) for study in both if (a := first[study]) is not None and (b := second[study]) is not None]
-    return _effect(
-        paired_t([a for a, _ in pairs], [b for _, b in pairs]),
+    own, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+    effect = _effect(
+        paired_t(own, theirs),
         metric=metric,
         test="paired-t",
         pair=pair,
@@ -169,6 +171,10 @@ def _paired(data: _Data, pair: Pair, metric: Metric) -> Effect:
         undefined=len(undefined & set(both)),
         missing=data.missing(pair),
     )
+    means = PairedMeans(
+        summary_of(pair.model, metric, own), summary_of(pair.other, metric, theirs), lost_pairs(first, second)
+    )
+    return replace(effect, paired=means)
 
 
 def _unpaired(data: _Data, pair: Pair, metric: Metric) -> Effect:

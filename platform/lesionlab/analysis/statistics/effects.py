@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from lesionlab.analysis.statistics.summary import Summary
 from storage_schemas.metrics import Metric
 
 Method = Literal["rm-anova", "paired-t", "unpaired-t"]
@@ -17,6 +19,35 @@ class Pair(NamedTuple):
 
     model: Condition
     other: Condition
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Studies tested under both models of a pair without a pair of values, by the model whose metric is undefined."""
+
+    model: int
+    other: int
+    both: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.model + self.other + self.both
+
+
+def lost_pairs(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> Lost:
+    """Count them, from the values by study under both models."""
+    lacking = [(first[study] is None, second[study] is None) for study in first.keys() & second.keys()]
+    return Lost(lacking.count((True, False)), lacking.count((False, True)), lacking.count((True, True)))
+
+
+@dataclass(frozen=True)
+class PairedMeans:
+    """Means of two models over the same studies: those with a value under both."""
+
+    model: Summary
+    other: Summary
+    lost: Lost
 
 
 @dataclass(frozen=True)
@@ -48,6 +79,8 @@ class Effect:
     """None where the test cannot be computed; `untestable` says why."""
     untestable: Untestable | None = None
     anova: AnovaSize | None = None
+    paired: PairedMeans | None = None
+    """Of a paired test."""
     missing: MissingCells | None = None
     """None where every planned cell has results."""
     p_bonferroni: float | None = None

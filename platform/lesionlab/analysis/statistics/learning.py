@@ -6,7 +6,7 @@ Ours, not the paper's: the paper shows means by training size and judges by eye 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Curves, MeanAt, Saving, Target
 from lesionlab.analysis.methods.intervals import ByOrigin, Unit
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
-from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum
+from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, values_by_study
+from lesionlab.analysis.statistics.effects import Lost, Pair, lost_pairs
 from lesionlab.analysis.statistics.origins import study_origins, values_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Goal, Undefined
@@ -74,12 +75,15 @@ class Learning:
     """Of fine-tuning versus de novo; None where either has no values."""
     annotation_minutes: float | None
     studies: int
-    """Tested under every model of the comparison that has results; all means are over these."""
+    """Tested under every model of the comparison that has results. Each mean is over those of them that have a value
+    under both arms of its size; see the `n` of the points."""
     patients: int
     unit: Unit
     """What the confidence intervals are over."""
     clusters: int
     """How many of them."""
+    lost: Mapping[int, Lost] = field(default_factory=dict)
+    """By training size, the studies without a pair of values; model: fine-tuned, other: de novo."""
 
     @property
     def stratum(self) -> Stratum:
@@ -122,9 +126,17 @@ def _learning(
     tested = [{row.study for row in rows} for model in arm_comparison.conditions if (rows := by_condition.get(model))]
     # While folds are missing, the models would otherwise be compared over different studies.
     common = set.intersection(*tested) if tested else set()
+    by_study = {
+        model: values_by_study(
+            [row for row in by_condition.get(model, ()) if row.study in common], model, goal.metric, undefined
+        )
+        for model in arm_comparison.conditions
+    }
+    pairs = [pair for pair in arm_comparison.pairs if all(by_study[model] for model in pair)]
+    with_pair = _with_pair(by_study, pairs)
 
     def values(model: Condition) -> ByOrigin:
-        rows = [row for row in by_condition.get(model, ()) if row.study in common]
+        rows = [row for row in by_condition.get(model, ()) if row.study in with_pair[model]]
         return values_by_origin(rows, model, goal.metric, undefined, origin_of)
 
     def graded(model: Condition) -> ByOrigin:
@@ -153,7 +165,20 @@ def _learning(
         patients=len({origin_of[study].patient for study in common}),
         unit=curves.unit,
         clusters=curves.clusters,
+        lost={pair.model.training_size: lost_pairs(*(by_study[model] for model in pair)) for pair in pairs},
     )
+
+
+def _with_pair(
+    by_study: Mapping[Condition, Mapping[str, float | None]], pairs: Sequence[Pair]
+) -> dict[Condition, set[str]]:
+    """Return the studies that each model's mean is over: those with a value under both models of its pair.
+
+    A model that is in no pair keeps all that it has a value in.
+    """
+    defined = {model: {s for s, value in own.items() if value is not None} for model, own in by_study.items()}
+    paired = {model: defined[pair.model] & defined[pair.other] for pair in pairs for model in pair}
+    return defined | paired
 
 
 def _aim(

@@ -52,12 +52,19 @@ def _summary(rows: Sequence[Row], condition: Condition, metric: Metric, undefine
     kept = [value for value in values_by_study(rows, condition, metric, undefined).values() if value is not None]
     defined = [value for value in values_by_study(rows, condition, metric).values() if value is not None]
     lacking = len({row.study for row in rows}) - len(defined)
+    return summary_of(condition, metric, kept, undefined=lacking, as_worst=len(kept) - len(defined))
+
+
+def summary_of(
+    condition: Condition, metric: Metric, values: Sequence[float], undefined: int = 0, as_worst: int = 0
+) -> Summary:
+    """Compute mean ± SE of one value per study."""
     return Summary(
         condition=condition,
         metric=metric,
-        mean=fmean(kept) if kept else None,
-        se=stdev(kept) / sqrt(len(kept)) if len(kept) > 1 else None,
-        n=len(kept),
-        undefined=lacking,
-        as_worst=len(kept) - len(defined),
+        mean=fmean(values) if values else None,
+        se=stdev(values) / sqrt(len(values)) if len(values) > 1 else None,
+        n=len(values),
+        undefined=undefined,
+        as_worst=as_worst,
     )

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from lesionlab.analysis.statistics.answer import Answer, Finding, PairFinding, RaterFinding, UntrainedFinding
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Stratum
-from lesionlab.analysis.statistics.effects import Effect
-from lesionlab.analysis.statistics.tables import Line
+from lesionlab.analysis.statistics.effects import Effect, PairedMeans
+from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.words import budget, cautions, curves, verdicts
 from lesionlab.analysis.words.models import METRICS, RATER, model_name, model_title, stratum_name
 from lesionlab.analysis.words.numbers import capital, count_of, mean_se, n_of, p_equals, signed
-from lesionlab.analysis.words.reasons import note
+from lesionlab.analysis.words.reasons import note, undefined_for
+from storage_schemas.metrics import PRIMARY
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,25 @@ def _finding(finding: Finding) -> str:
     if isinstance(finding, UntrainedFinding):
         model = finding.line.condition
         untrained = ", not trained on the target" if model.arm == "default" else ""
-        return f"{capital(model_title(model))}{untrained}: {_means(finding.line, 0)}."
+        means = _means([finding.line.measures[metric].summary for metric in PRIMARY])
+        return f"{capital(model_title(model))}{untrained}: {means}."
     return _versus_rater(finding)
 
 
 def _pair(finding: PairFinding) -> str:
-    n = finding.tests["sensitivity"].n
-    size = count_of(finding.fine_tuned.condition.training_size, "labelled study")
-    means = "; ".join(
-        f"{model_name(line.condition)}, {_means(line, n)}" for line in (finding.fine_tuned, finding.de_novo)
-    )
-    return f"{size}: {means}. Difference: {_differences(finding.tests.values(), finding.unit)}."
+    size = count_of(finding.pair.model.training_size, "labelled study")
+    paired = [test.paired for test in finding.tests.values() if test.paired is not None]
+    arms = ([means.model for means in paired], [means.other for means in paired])
+    means = "; ".join(f"{model_name(model)}, {_means(own)}" for model, own in zip(finding.pair, arms, strict=True))
+    lost = [f" {_lost(means)}." for means in paired if means.lost.total]
+    return f"{size}: {means}. Difference: {_differences(finding.tests.values(), finding.unit)}.{''.join(lost)}"
+
+
+def _lost(means: PairedMeans) -> str:
+    """`PPV leaves out 3 of 12 studies: undefined for fine-tuned in 2, for both in 1`."""
+    tested = count_of(means.model.n + means.lost.total, "study")
+    metric = METRICS[means.model.metric]
+    return f"{capital(metric)} leaves out {means.lost.total} of {tested}: {undefined_for(means.lost)}"
 
 
 def _versus_rater(finding: RaterFinding) -> str:
@@ -90,13 +99,11 @@ def _versus_rater(finding: RaterFinding) -> str:
     return f"{name}, versus {RATER}: {_differences(finding.tests.values(), finding.unit)}."
 
 
-def _means(line: Line, tested: int) -> str:
-    """`sensitivity 0.55 ± 0.02, PPV 0.66 ± 0.02`; with n if they rest on other studies than the `tested` pairs."""
-    found, ppv = line.measures["sensitivity"].summary, line.measures["ppv"].summary
-    if found.mean is None and ppv.mean is None:
-        return "no defined value" if found.undefined else "no results"
-    studies = "" if found.n == tested else f" (n = {count_of(found.n, 'study')})"
-    return f"sensitivity {mean_se(found)}, PPV {mean_se(ppv)}{studies}"
+def _means(summaries: Sequence[Summary]) -> str:
+    """`sensitivity 0.55 ± 0.02 (n = 60), PPV 0.66 ± 0.02 (n = 52)`."""
+    if not any(summary.n for summary in summaries):
+        return "no defined value" if any(summary.undefined for summary in summaries) else "no results"
+    return ", ".join(f"{METRICS[summary.metric]} {mean_se(summary)} (n = {summary.n})" for summary in summaries)
 
 
 def _differences(tests: Iterable[Effect], unit: Unit) -> str:

@@ -68,8 +68,8 @@ def curves(comparison: ArmComparison) -> Caption:
     """Of the learning curves of one arm comparison."""
     return Caption(
         f"Learning curves: {comparison_name(comparison)}{in_stratum(comparison.stratum)}.",
-        "Mean over the tested studies with 95 % CI, by training size (logarithmic axis). Dotted line: target. Thick "
-        "mark on the horizontal axis: where an arm reaches the target. Ours, not the paper's.",
+        "Mean with 95 % CI over the studies that have a value under both arms, by training size (logarithmic axis). "
+        "Dotted line: target. Thick mark on the horizontal axis: where an arm reaches it. Ours, not the paper's.",
         "Learning curves; the table of labelled studies that each arm needs has the numbers",
     )
 

@@ -7,10 +7,12 @@ import numpy as np
 from lesionlab.analysis.methods.curve import Crossing, Direction, Saving, Support
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.methods.intervals import Unit as ClusterUnit
+from lesionlab.analysis.statistics.effects import Lost
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
 from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from lesionlab.analysis.words.models import METRICS, RATER, model_name
 from lesionlab.analysis.words.numbers import count_of
+from lesionlab.analysis.words.reasons import undefined_for
 
 _NOT_REACHED = "not reached"
 
@@ -73,11 +75,24 @@ def _studies(found: Crossing, studies: float) -> str:
 
 def _evidence(learned: Learning) -> str:
     """`60 test studies; 95 % CI over 6 folds.`"""
-    studies = count_of(learned.studies, "test study")
+    studies = f"{count_of(learned.studies, 'test study')}{_paired(learned)}"
     if not learned.has_intervals:
         return f"{studies}."
     conditional = ", conditional on the trained networks" if learned.unit == "patient" else ""
     return f"{studies}; 95 % CI over {clusters(learned.clusters, learned.unit)}{conditional}."
+
+
+def _paired(learned: Learning) -> str:
+    """`, of which those with a PPV under both arms count: 52 with N = 10 (undefined for de novo in 8)`."""
+    if not any(lost.total for lost in learned.lost.values()):
+        return ""
+    sizes = [_size(size, learned.studies, lost) for size, lost in sorted(learned.lost.items())]
+    return f", of which those with a {METRICS[learned.metric]} under both arms count: {', '.join(sizes)}"
+
+
+def _size(size: int, studies: int, lost: Lost) -> str:
+    why = f" ({undefined_for(lost)})" if lost.total else ""
+    return f"{studies - lost.total} with N = {size}{why}"
 
 
 def _saved(learned: Learning) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
-from lesionlab.analysis.statistics.effects import Effect, MissingCells
+from lesionlab.analysis.statistics.effects import Effect, Lost, MissingCells
 from lesionlab.analysis.words.numbers import count_of
 
 _UNTESTABLE: dict[Untestable, str] = {
@@ -33,6 +33,12 @@ def untestable(effect: Effect) -> str:
         found = count_of(effect.n, "study")
         return f"{found} with a value under every model; at least two are needed"
     return _UNTESTABLE[effect.untestable]
+
+
+def undefined_for(lost: Lost) -> str:
+    """Which model's metric is undefined where fine-tuned and de novo have no pair of values."""
+    counts = {"fine-tuned": lost.model, "de novo": lost.other, "both": lost.both}
+    return "undefined " + ", ".join(f"for {arm} in {count}" for arm, count in counts.items() if count)
 
 
 def _anova(size: AnovaSize | None) -> str:
