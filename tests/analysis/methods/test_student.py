@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lesionlab.analysis.methods.student import (
-    AnovaSize,
     StatisticalTest,
     Untestable,
+    greenhouse_geisser,
     holm,
     paired_t,
     repeated_measures,
@@ -99,14 +99,32 @@ def test_anova_by_hand():
     outcome = repeated_measures(values_SM)
     assert outcome.statistic == pytest.approx(12)
     assert outcome.p == pytest.approx(stats.f.sf(12, 2, 8))
-    assert outcome.anova == AnovaSize(models=3, between=2, within=8)
+    assert (outcome.anova.models, outcome.anova.between, outcome.anova.within) == (3, 2, 8)
+    # Sums of products of the contrasts (second − first) and (third − first), orthonormalised: eigenvalues λ;
+    # epsilon = (Σλ)² / (2 Σλ²).
+    contrasts_2M = np.array([[-1, 1, 0], [-1, -1, 2]]) / np.sqrt([[2], [6]])
+    eigenvalues = np.linalg.eigvalsh(np.cov(contrasts_2M @ values_SM.T))
+    epsilon = eigenvalues.sum() ** 2 / (2 * (eigenvalues**2).sum())
+    assert outcome.anova.epsilon == pytest.approx(epsilon)
+    assert outcome.anova.p_corrected == pytest.approx(stats.f.sf(12, 2 * epsilon, 8 * epsilon))
+    assert outcome.p < outcome.anova.p_corrected
+
+
+@pytest.mark.parametrize("models", [2, 3, 5])
+def test_epsilon_is_least_where_one_contrast_varies_alone_and_1_under_sphericity(models):
+    rng = np.random.default_rng(0)
+    one_alone = rng.normal(size=(20, 1)) * np.arange(models)
+    assert greenhouse_geisser(one_alone) == pytest.approx(1 / (models - 1))
+    spherical = rng.normal(size=(20_000, models))
+    assert greenhouse_geisser(spherical) == pytest.approx(1, abs=0.01)
+    assert greenhouse_geisser(spherical + rng.normal(size=(20_000, 1))) == pytest.approx(1, abs=0.01)
 
 
 def test_anova_of_two_models_is_the_paired_t_test():
     values_SM = np.random.default_rng(3).random((9, 2))
     anova, paired = repeated_measures(values_SM), paired_t(values_SM[:, 0], values_SM[:, 1])
     assert anova.statistic == pytest.approx(paired.statistic**2)
-    assert anova.p == pytest.approx(paired.p)
+    assert anova.p == anova.anova.p_corrected == pytest.approx(paired.p)
 
 
 def test_paired_t_by_hand():

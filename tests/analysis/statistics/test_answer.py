@@ -9,6 +9,7 @@ from lesionlab.analysis.statistics.answer import PairFinding, RaterFinding, Untr
 from lesionlab.analysis.statistics.budget import BudgetCaution
 from lesionlab.analysis.statistics.cautions import (
     Alarm,
+    FewComplete,
     FewStudies,
     General,
     LearningRatesDiffer,
@@ -379,6 +380,29 @@ def test_few_test_studies_call_for_a_caution(rows, cells):
     assert FewStudies(n=12) in answer_to(rows, cells).cautions
     many = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,))
     assert not any(isinstance(one, FewStudies) for one in answer_to(many, many).cautions)
+
+
+@pytest.mark.parametrize(
+    ("silent", "caution"),
+    [(0, None), (6, None), (7, FewComplete(Stratum(), "ppv", 5, 12))],
+    ids=["all complete", "half of them", "five"],
+)
+def test_an_anova_over_few_complete_studies_calls_for_a_caution(rows, silent, caution):
+    without = sorted({row.study for row in rows if row.training_size})[:silent]
+    lacking = [
+        row.model_copy(update={"ppv": None}) if row.arm == "de-novo" and row.study in without else row for row in rows
+    ]
+    found = [one for one in answer_to(lacking, lacking).cautions if isinstance(one, FewComplete)]
+    assert found == ([caution] if caution else [])
+
+
+def test_an_anova_over_less_than_half_of_many_studies_calls_for_a_caution():
+    many = drawn_rows(1, {"fine-tuned": 0.75, "de-novo": 1.1}, sizes=(10,))
+    for folds, called in ((3, False), (4, True)):
+        lacking = [
+            row.model_copy(update={"ppv": None}) if row.arm == "de-novo" and row.fold <= folds else row for row in many
+        ]
+        assert any(isinstance(one, FewComplete) for one in answer_to(lacking, lacking).cautions) == called
 
 
 def test_simulated_studies_call_for_a_caution(rows, cells):

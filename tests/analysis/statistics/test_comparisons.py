@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -136,9 +136,11 @@ def test_the_order_of_rows_changes_nothing(rows, cells, unit):
 def test_other_names_of_studies_and_sites_change_nothing(rows, cells):
     renamed = [row.model_copy(update={"study": f"sub-{900 - int(row.study[4:])}", "site": "east"}) for row in rows]
     for one, other in zip(compare(renamed, cells, "per-study"), compare(rows, cells, "per-study"), strict=True):
-        numbers = dict.fromkeys(("statistic", "p", "p_bonferroni", "p_holm", "p_welch", "difference"))
+        numbers = dict.fromkeys(("statistic", "p", "p_bonferroni", "p_holm", "p_welch", "difference", "anova"))
         assert replace(one, **numbers) == replace(other, **numbers)
         assert one.p == pytest.approx(other.p, rel=1e-9)
+        if one.anova:
+            assert astuple(one.anova) == pytest.approx(astuple(other.anova), rel=1e-9)
 
 
 def test_a_common_shift_of_a_study_changes_no_paired_result(table_of):

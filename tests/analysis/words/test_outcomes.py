@@ -16,6 +16,7 @@ from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.budget import BudgetCaution, BudgetControl, BudgetFinding, Slope
 from lesionlab.analysis.statistics.cautions import (
     Alarm,
+    FewComplete,
     FewStudies,
     General,
     LearningRatesDiffer,
@@ -104,8 +105,8 @@ def test_every_reason_why_there_is_no_p_has_words():
 
 
 def test_the_note_of_a_comparison_has_degrees_of_freedom_and_missing_cells():
-    found = note(replace(EFFECT, anova=AnovaSize(6, 5, 295), missing=MissingCells(2, 12)))
-    assert numbers(found) == ["6", "5", "295", "2", "12"]
+    found = note(replace(EFFECT, anova=AnovaSize(6, 5, 295, 0.61, 0.042), missing=MissingCells(2, 12)))
+    assert numbers(found) == ["6", "5", "295", "0.61", "0.042", "2", "12"]
 
 
 def test_every_outcome_of_a_verdict_has_words_with_its_metric_size_and_n():
@@ -250,6 +251,7 @@ CAUTIONS = [
     (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 56, undefined=4)), ["4", "60"]),
     (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 60, undefined=4, as_worst=4)), ["4", "60"]),
     (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 55, undefined=8, as_worst=3)), ["8", "60", "3", "5"]),
+    (FewComplete(Stratum(), "ppv", 4, 60), ["4", "60"]),
     (SharedPatients(60, 30), ["60", "30"]),
     (RaterReadFewer(10, 60), ["10", "60"]),
     (LearningRatesDiffer(((1e-3, 0.01),)), ["0.001", "0.01"]),

@@ -50,6 +50,10 @@ class AnovaSize:
     models: int
     between: int
     within: int
+    epsilon: float = 1.0
+    """After Greenhouse and Geisser (1959): 1 under sphericity, 1 / between at least."""
+    p_corrected: float | None = None
+    """With the degrees of freedom multiplied by epsilon. Supplements the paper's p, which assumes sphericity."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def repeated_measures(values_SM: NDArray[np.float64]) -> StatisticalTest:
     """Compute a one-way repeated-measures ANOVA: does the mean differ between models, each study its own control?
 
     `values_SM` holds one row per study and one column per model. With a missing value (NaN) there is no test; AnovaRM
-    would silently return NaN. No correction for non-sphericity.
+    would silently return NaN. Its p assumes sphericity, as in the paper; `anova` has the corrected one.
     """
     studies, models = values_SM.shape
     if np.isnan(values_SM).any():
@@ -140,8 +144,22 @@ def repeated_measures(values_SM: NDArray[np.float64]) -> StatisticalTest:
         }
     )
     row = AnovaRM(table, depvar="value", subject="study", within=["model"]).fit().anova_table.iloc[0]
-    size = AnovaSize(models, int(row["Num DF"]), int(row["Den DF"]))
-    return StatisticalTest(float(row["F Value"]), float(row["Pr > F"]), None, anova=size)
+    between, within, statistic = int(row["Num DF"]), int(row["Den DF"]), float(row["F Value"])
+    epsilon = greenhouse_geisser(values_SM)
+    corrected = float(stats.f.sf(statistic, epsilon * between, epsilon * within))
+    size = AnovaSize(models, between, within, epsilon, corrected)
+    return StatisticalTest(statistic, float(row["Pr > F"]), None, anova=size)
+
+
+def greenhouse_geisser(values_SM: NDArray[np.float64]) -> float:
+    """Return how far the covariances between models are from sphericity (Box's epsilon, estimated from the sample).
+
+    With C the double-centred covariance matrix, epsilon = trace(C)² / ((M − 1) · ΣC²); AnovaRM does not report it.
+    """
+    by_study_S1, by_model_1M = values_SM.mean(axis=1, keepdims=True), values_SM.mean(axis=0, keepdims=True)
+    residual_SM = values_SM - by_study_S1 - by_model_1M + values_SM.mean()
+    covariance_MM = residual_SM.T @ residual_SM
+    return float(np.trace(covariance_MM) ** 2 / ((values_SM.shape[1] - 1) * (covariance_MM**2).sum()))
 
 
 def _untestable(why: Untestable, difference: float | None = None) -> StatisticalTest:

@@ -20,6 +20,9 @@ from storage_schemas.metrics import PRIMARY, Metric
 SMALL_N = 30
 """With fewer test studies than this the answer says that they are few."""
 
+LEAST_COMPLETE = 6
+"""An ANOVA over fewer studies with a value under every model gets a caution, and one over less than half of them."""
+
 
 @dataclass(frozen=True)
 class Preliminary:
@@ -53,6 +56,16 @@ class UndefinedValues:
 
     stratum: Stratum
     summary: Summary
+
+
+@dataclass(frozen=True)
+class FewComplete:
+    """The ANOVA rests on few studies, because it leaves out all without a value under one of the models."""
+
+    stratum: Stratum
+    metric: Metric
+    complete: int
+    tested: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ Caution = (
     | FewStudies
     | General
     | UndefinedValues
+    | FewComplete
     | SharedPatients
     | RaterReadFewer
     | BudgetCaution
@@ -116,6 +130,7 @@ def cautions(
     found: list[Caution] = [Preliminary(missing, planned)] if missing else []
     for table in tables:
         found += _of_tests(table)
+        found += _of_anovas(table)
         found += _of_undefined(table)
     found += _of_patients(supplementary)
     found += _of_methods(supplementary)
@@ -137,6 +152,14 @@ def _of_tests(table: PerformanceTable) -> Iterable[Caution]:
         yield FewStudies(n)
     if any(test.p is not None and not test.significant for test in tests):
         yield General.NOT_SIGNIFICANT
+
+
+def _of_anovas(table: PerformanceTable) -> Iterable[Caution]:
+    for effect in table.anovas:
+        if effect.metric not in PRIMARY or effect.p is None or effect.tested is None:
+            continue
+        if effect.n < LEAST_COMPLETE or 2 * effect.n < effect.tested:
+            yield FewComplete(effect.stratum, effect.metric, effect.n, effect.tested)
 
 
 def _of_undefined(table: PerformanceTable) -> Iterable[Caution]:

@@ -153,7 +153,7 @@ def _anova(data: _Data, trained: Sequence[Condition], metric: Metric) -> Effect:
         undefined=len(undefined & set(everywhere)),
         missing=data.missing(trained),
     )
-    return _family([effect], 1)[0]
+    return _family([replace(effect, tested=len(everywhere))], 1)[0]
 
 
 def _paired(data: _Data, pair: Pair, metric: Metric) -> Effect:

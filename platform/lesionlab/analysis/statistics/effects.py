@@ -81,6 +81,8 @@ class Effect:
     anova: AnovaSize | None = None
     paired: PairedMeans | None = None
     """Of a paired test."""
+    tested: int | None = None
+    """Of the ANOVA: studies tested under every model; it leaves out those without a value under one of them."""
     missing: MissingCells | None = None
     """None where every planned cell has results."""
     p_bonferroni: float | None = None

@@ -48,7 +48,8 @@ def bars(table: PerformanceTable) -> Caption:
     """Of the performance by training size."""
     return Caption(
         f"Performance by training size{about(table)}.",
-        "Lesionwise sensitivity and PPV, mean over the tested studies; error bars: ±1 standard error. Marks: tests of "
+        "Lesionwise sensitivity and PPV, mean over the tested studies; error bars: ±1 standard error, "
+        "which treats the studies of a fold as independent. Each study counts equally. Marks: tests of "
         f"the table, significant after Bonferroni. Form: Figures 3A to 5A of {PAPER}.",
         "Bar chart of sensitivity and PPV by model and training size; the table has the numbers",
     )

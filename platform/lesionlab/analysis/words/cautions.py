@@ -9,6 +9,7 @@ from lesionlab.analysis.statistics.budget import BudgetCaution
 from lesionlab.analysis.statistics.cautions import (
     Alarm,
     Caution,
+    FewComplete,
     FewStudies,
     General,
     LearningRatesDiffer,
@@ -52,6 +53,11 @@ def sentence(caution: Caution) -> str:
         return f"Preliminary: {caution.missing} of {caution.planned} cells have no results yet."
     if isinstance(caution, FewStudies):
         return f"Few test studies (n = {caution.n}): confidence intervals are wide, and single studies weigh heavily."
+    if isinstance(caution, FewComplete):
+        return (
+            f"The repeated-measures ANOVA of {METRICS[caution.metric]}{in_stratum(caution.stratum)} rests on "
+            f"{caution.complete} of {count_of(caution.tested, 'study')}: those with a value under every model."
+        )
     if isinstance(caution, UndefinedValues):
         return _undefined(caution)
     if isinstance(caution, OtherCorrection):

@@ -13,6 +13,11 @@ from lesionlab.analysis.words.numbers import NONE, capital, listed, mean_se, n_o
 from lesionlab.analysis.words.reasons import note
 from storage_schemas.metrics import PRIMARY
 
+STUDIES_WEIGH_ALIKE = (
+    "Each study counts equally, whatever its number of lesions: a mean of 0.60 is not 60 % of all lesions. The "
+    "standard error treats studies as independent, although those of a fold were tested with the same network."
+)
+
 
 def column_title(column: PColumn, table: PerformanceTable) -> str:
     """`p default`, `p Grader 2`, `p method`; `p method (DN, learning rate 0.001)` with several ways of de novo."""
@@ -29,6 +34,7 @@ def key_of(table: PerformanceTable, shown: Sequence[PColumn]) -> tuple[str, ...]
     cells = [mean_se(m.summary) for m in measures] + [starred(test) for _, own in tests for test in own]
     return (
         f"Mean ± standard error over the tested studies ({_tested(table)}).{_names(table)}",
+        STUDIES_WEIGH_ALIKE,
         *(_explained(table, column, own) for column, own in tests if own),
         *(_anova(effect, effect.p) for effect in anovas if effect.p is not None),
         *[f"{NONE}: cannot be computed; the note of that comparison in effects.csv says why."] * (NONE in cells),

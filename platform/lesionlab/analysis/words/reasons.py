@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
 from lesionlab.analysis.statistics.effects import Effect, Lost, MissingCells
-from lesionlab.analysis.words.numbers import count_of
+from lesionlab.analysis.words.numbers import count_of, p_equals
 
 _UNTESTABLE: dict[Untestable, str] = {
     Untestable.NO_PAIR: "no paired studies",
@@ -42,7 +42,12 @@ def undefined_for(lost: Lost) -> str:
 
 
 def _anova(size: AnovaSize | None) -> str:
-    return "" if size is None else f"{size.models} models, {size.between} and {size.within} degrees of freedom"
+    if size is None:
+        return ""
+    told = f"{size.models} models, {size.between} and {size.within} degrees of freedom"
+    if size.p_corrected is None:
+        return told
+    return f"{told}; Greenhouse-Geisser ε = {size.epsilon:.2f}, corrected {p_equals(size.p_corrected)}"
 
 
 def _missing(cells: MissingCells | None) -> str:
