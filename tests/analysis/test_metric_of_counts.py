@@ -10,6 +10,7 @@ import pytest
 from lesionlab.analysis.sheets.listings import sites_sheet, studies_sheet
 from lesionlab.analysis.sheets.paper_tables import own_sheets, paper_sheet
 from lesionlab.analysis.sheets.records import performance_csv
+from lesionlab.analysis.sheets.sheet import as_csv
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.conditions import conditions, value_of
@@ -62,6 +63,9 @@ def test_it_stands_in_our_tables_and_in_the_csv_and_not_in_the_papers(rows, cell
     assert {name.split("-drawn")[0] for name in own_sheets(tables)} == {"ours-dice", "ours-false-positives"}
     (record, *_) = csv.DictReader(StringIO(performance_csv(tables)))
     assert {f"{metric}_{what}" for metric in METRICS for what in ("mean", "se", "n", "undefined")} <= record.keys()
+    (sheet,) = (sheet for name, sheet in own_sheets(tables).items() if name.startswith("ours-dice"))
+    means = [float(line["mean"]) for line in csv.DictReader(StringIO(as_csv(sheet)))]
+    assert means == [line.measures["dice"].summary.mean for line in tables[0].lines]
     paper = paper_sheet(tables[0], "")
     assert len({column.group for column in paper.columns if column.group}) == len(PRIMARY)
     assert not any("alse" in column.group for column in paper.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -40,6 +41,18 @@ def test_csv_holds_every_cell_and_tells_the_columns_apart():
         "PPV: mean": "0.32",
         "PPV: p": "–",
     }
+
+
+def test_the_csv_alone_has_the_numbers_in_full_precision():
+    numbers = ({"mean": 0.5512345678901234, "p": 0.001}, {"mean": float("inf"), "p": None}, {"mean": 2 / 3})
+    sheet = replace(SHEET, numbers=numbers)
+    lines = list(csv.DictReader(StringIO(as_csv(sheet))))
+    assert [(line["mean"], line["p"]) for line in lines] == [
+        ("0.5512345678901234", "0.001"),
+        ("inf", ""),
+        ("0.6666666666666666", ""),
+    ]
+    assert (as_html(sheet), as_markdown(sheet)) == (as_html(SHEET), as_markdown(SHEET))
 
 
 def test_html_escapes_what_could_be_markup():

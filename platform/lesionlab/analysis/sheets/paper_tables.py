@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lesionlab.analysis.sheets.sheet import Sheet, columns
 from lesionlab.analysis.statistics.conditions import Condition
@@ -74,7 +75,9 @@ def own_sheets(tables: Sequence[PerformanceTable]) -> dict[str, Sheet]:
         if metric not in PRIMARY and any(line.measures[metric].summary.n for table in tables for line in table.lines):
             file, shown = f"ours-{metric.replace('_', '-')}", {metric: COLUMNS[metric].title}
             for table in tables:
-                sheets[table_file(file, table)] = performance_sheet(table, shown, words.own_title(metric, table))
+                sheet = performance_sheet(table, shown, words.own_title(metric, table))
+                numbers = tuple(_numbers(line.measures[metric]) for line in table.lines)
+                sheets[table_file(file, table)] = replace(sheet, numbers=numbers)
     return sheets
 
 
@@ -122,6 +125,15 @@ def transfer_sheet(tables: Sequence[PerformanceTable], sources: Sequence[Source]
         heads=2,
         notes=(words.TRANSFER_NOTE,),
     )
+
+
+def _numbers(measure: Measure) -> dict[str, float | None]:
+    """What `_texts` rounds; with one column of p values for all tests of fine-tuned versus de novo if there is one."""
+    summary, between = measure.summary, list(measure.between_methods.values())
+    tests = {"default": measure.against_default, "rater": measure.against_rater}
+    tests |= {"method": between[0]} if len(between) == 1 else {}
+    numbers: dict[str, float | None] = {"mean": summary.mean, "se": summary.se, "n": summary.n}
+    return numbers | {f"p_{name}": test.p for name, test in tests.items() if test is not None}
 
 
 def _depth(table: PerformanceTable) -> int:

@@ -39,6 +39,8 @@ class Sheet:
     """What a reader must know to read it."""
     sortable: bool = False
     """Whether the page may sort it; then no repeated text is hidden."""
+    numbers: tuple[Mapping[str, float | None], ...] = ()
+    """By row, further columns of the CSV, in full precision: for programs. Their names are not those of columns."""
 
 
 def columns(*titles: str, group: str = "") -> tuple[Column, ...]:
@@ -58,11 +60,16 @@ def compact(sheet: Sheet) -> Sheet:
 
 
 def as_csv(sheet: Sheet) -> str:
-    """Write every cell as it is shown, including repeated ones; without the notes."""
+    """Write every cell as it is shown, including repeated ones, then the numbers in full precision; without the notes.
+
+    Not reached, or no bound, is `inf` there; what there is not is empty.
+    """
+    names = list(dict.fromkeys(name for row in sheet.numbers for name in row))
+    values = [[row.get(name) for name in names] for row in sheet.numbers] or [[] for _ in sheet.rows]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in sheet.columns])
-    writer.writerows(sheet.rows)
+    writer.writerow([*(column.name for column in sheet.columns), *names])
+    writer.writerows([*row, *own] for row, own in zip(sheet.rows, values, strict=True))
     return text.getvalue()
 
 

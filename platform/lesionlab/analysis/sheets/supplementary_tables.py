@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lesionlab.analysis.methods.curve import Crossing, Saving
 from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.mixed import MixedModel
 from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
 from lesionlab.analysis.statistics.changes import Change
-from lesionlab.analysis.statistics.learning import Learning
+from lesionlab.analysis.statistics.learning import Aim, Learning
 from lesionlab.analysis.statistics.null_test import NullTest
 from lesionlab.analysis.statistics.supplementary import Fitted, PairedSize, Supplementary
 from lesionlab.analysis.words import tables as words
@@ -49,7 +51,30 @@ def learning_sheet(learning: Sequence[Learning]) -> Sheet:
         heads=3,
         notes=(words.LEARNING_NOTE,),
         sortable=True,
+        numbers=tuple(
+            _crossing_numbers(learned.aim, arm.crossing) | _saving_numbers(learned.saving if arm.fine_tuned else None)
+            for learned in learning
+            if learned.aim is not None
+            for arm in learned.arms
+        ),
     )
+
+
+def _crossing_numbers(aim: Aim, found: Crossing | None) -> dict[str, float | None]:
+    studies = None if found is None else found.studies
+    return {"target_mean": aim.mean, "studies": studies} | _bounds("studies", found.interval if found else None)
+
+
+def _saving_numbers(saving: Saving | None) -> dict[str, float | None]:
+    """Of fine-tuned versus de novo; bounded by the means, then by the confidence interval."""
+    least, most = (None, None) if saving is None else (saving.least, saving.most)
+    return {"saving_least": least, "saving_most": most} | _bounds("saving", saving.interval if saving else None)
+
+
+def _bounds(of: str, interval: Interval | None) -> dict[str, float | None]:
+    """Of a 95 % confidence interval."""
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {f"{of}_low": low, f"{of}_high": high}
 
 
 def sizes_sheet(sizes: Sequence[PairedSize]) -> Sheet:
@@ -70,6 +95,12 @@ def sizes_sheet(sizes: Sequence[PairedSize]) -> Sheet:
         heads=3,
         notes=(words.SIZES_NOTE,),
         sortable=True,
+        numbers=tuple(
+            {"difference": paired.size.difference}
+            | _bounds("difference", paired.size.interval)
+            | {"standardised": paired.size.standardised}
+            for paired in sizes
+        ),
     )
 
 
@@ -102,7 +133,18 @@ def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
         heads=4,
         notes=(words.MIXED_NOTE,),
         sortable=True,
+        numbers=tuple(numbers for one in fitted for numbers in _mixed_numbers(one.model)),
     )
+
+
+def _mixed_numbers(model: MixedModel) -> list[dict[str, float | None]]:
+    """One per line of the sheet."""
+    terms: list[dict[str, float | None]] = [
+        {"estimate": term.estimate} | _bounds("estimate", Interval(term.low, term.high)) | {"p_value": term.p}
+        for term in model.terms
+    ]
+    sds: list[dict[str, float | None]] = [{"estimate": sd} for sd in model.sd.values()]
+    return [*terms, *sds] if terms else [*sds, {}]
 
 
 def changes_sheet(found: Sequence[Change], title: str) -> Sheet:
@@ -122,6 +164,15 @@ def changes_sheet(found: Sequence[Change], title: str) -> Sheet:
         ),
         heads=3,
         sortable=True,
+        numbers=tuple(
+            {
+                "p_value": change.before.p,
+                "p_bonferroni": change.before.p_bonferroni,
+                "p_holm": change.before.p_holm,
+                "p_welch": change.before.p_welch,
+            }
+            for change in found
+        ),
     )
 
 
@@ -143,4 +194,14 @@ def null_sheet(tests: Sequence[NullTest]) -> Sheet:
         heads=4,
         notes=(words.NULL_NOTE,),
         sortable=True,
+        numbers=tuple(numbers for test in tests for numbers in _null_numbers(test)),
     )
+
+
+def _null_numbers(test: NullTest) -> list[dict[str, float | None]]:
+    """One per line of the sheet."""
+    rates: list[dict[str, float | None]] = [
+        {"type_one_error": rate.rate, "type_one_error_low": rate.low, "type_one_error_high": rate.high}
+        for rate in test.rates
+    ]
+    return rates or [{}]
