@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Origin, origins_of, paired_effect, unit_of
+from lesionlab.analysis.methods.intervals import (
+    LEAST_CLUSTERS,
+    Interval,
+    Origin,
+    clustered_mean,
+    origins_of,
+    paired_effect,
+    unit_of,
+)
 
 FOLDS, PER_FOLD = 6, 10
 
@@ -97,3 +105,35 @@ def test_equal_differences_have_no_standardised_size():
 
 def test_without_pairs_there_is_no_effect():
     assert paired_effect({Origin(1, "p1"): []}) is None
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.3, 0.5, 0.97])
+def test_limits_of_a_mean_of_fractions_stay_between_0_and_1(mean):
+    spread = min(mean, 1 - mean)
+    values = {Origin(fold, f"p{fold}"): [mean + spread * by] for fold, by in enumerate((-1, -0.6, 0.2, 0.5, 0.9), 1)}
+    found = clustered_mean(values, "fold")
+    assert 0 < found.share_interval.low < found.mean < found.share_interval.high < 1
+    # The logit is a straight line where little varies: there both scales agree.
+    close = clustered_mean({origin: [mean + (own - mean) / 1000] for origin, (own,) in values.items()}, "fold")
+    assert close.share_interval.low == pytest.approx(close.interval.low, abs=1e-5)
+    assert close.share_interval.high == pytest.approx(close.interval.high, abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_mean_at_a_bound_has_no_width(value):
+    found = clustered_mean({Origin(fold, f"p{fold}"): [value] for fold in (1, 2, 3)}, "fold")
+    assert found.share_interval == Interval(value, value)
+
+
+def test_limits_of_a_share_near_1_hold_the_truth():
+    """Means of 0.95: three of four studies have no miss at all."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(400):
+        values = {
+            Origin(fold, f"p{fold}-{p}"): [rng.choice([0.8, 1.0], p=[0.25, 0.75])]
+            for fold in range(6)
+            for p in range(10)
+        }
+        found = clustered_mean(values, "fold")
+        held.append(found.share_interval.includes(0.95))
+    assert 0.92 <= np.mean(held) <= 0.98

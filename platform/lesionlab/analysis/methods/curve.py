@@ -3,8 +3,8 @@
 No formula is fitted. Curves are constrained to be non-decreasing (isotonic regression), so that one unlucky size does
 not decide, and are linear in log2 N between the trained sizes. Nothing is claimed beyond the largest size. Confidence
 intervals are over folds, or patients (see intervals): the means of both arms and of the target are drawn together from
-Student's t, each cluster shifting the means that it contributes to. So the interval of one mean is its t interval, and
-the intervals of crossings and savings follow from the drawn curves.
+Student's t, each cluster shifting the means that it contributes to. The
+intervals of crossings and savings follow from the drawn curves; that of one mean is on the logit scale.
 """
 
 # R draws, N training sizes
@@ -179,7 +179,9 @@ class Curves:
 
     def points(self, arm: str) -> tuple[CurvePoint, ...]:
         """Return mean and interval at each size, smallest first; sizes without any value are left out."""
-        return tuple(CurvePoint(size, mean.mean, mean.interval, mean.n) for size, mean in self._means[arm].items())
+        return tuple(
+            CurvePoint(size, mean.mean, mean.share_interval, mean.n) for size, mean in self._means[arm].items()
+        )
 
     def crossing(self, arm: str, target: Target) -> Crossing | None:
         """Estimate where the arm reaches the target.

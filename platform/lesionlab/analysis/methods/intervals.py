@@ -1,9 +1,9 @@
 """Means and differences with clustered 95 % confidence intervals. Ours, not the paper's.
 
 All patients of a fold are tested by one network and share its training variability, so the fold is the cluster.
-Intervals use Student's t over the clusters. They cover the sampling of test patients and training variability (which
-studies, which random draws). They ignore that the training sets of folds overlap, which makes their networks slightly
-alike. Several seeds are averaged within a fold.
+Intervals use Student's t over the clusters, on the logit scale for means of fractions. They cover the sampling of test
+patients and training variability (which studies, which random draws). They ignore that the training sets of folds
+overlap, which makes their networks slightly alike. Several seeds are averaged within a fold.
 
 With fewer than LEAST_CLUSTERS folds, or a patient tested in several, the clusters are patients. Such intervals are
 conditional on the trained networks: they exclude training variability, and every report of them must say so.
@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Array = NDArray[np.float64]
 Unit = Literal["fold", "patient"]
@@ -93,6 +93,15 @@ class ClusteredMean:
             return None
         reach = t_limit(self.degrees) * float(np.linalg.norm(list(self.moves.values())))
         return Interval(self.mean - reach, self.mean + reach)
+
+    @cached_property
+    def share_interval(self) -> Interval | None:
+        """The same for a mean of values from 0 to 1, on the logit scale (delta method): it never leaves [0, 1]."""
+        if self.interval is None or not 0 < self.mean < 1:
+            return self.interval
+        reach = (self.interval.high - self.mean) / (self.mean * (1 - self.mean))
+        centre = special.logit(self.mean)
+        return Interval(float(special.expit(centre - reach)), float(special.expit(centre + reach)))
 
 
 @dataclass(frozen=True)

@@ -80,4 +80,4 @@ def _sensitivity(counted: Mapping[Origin, SizeClass], unit: Unit) -> Sensitivity
     if not found:
         return None
     mean = clustered_mean(found, unit)
-    return Sensitivity(mean.mean, mean.interval if 0 < mean.mean < 1 else None)
+    return Sensitivity(mean.mean, mean.share_interval if 0 < mean.mean < 1 else None)
