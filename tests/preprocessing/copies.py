@@ -85,5 +85,8 @@ LIKELY: dict[str, Change] = {
     "one voxel changed": one_voxel_changed,
     "eight bits": as_bytes,
     "noise": noisy,
+    "mirrored, with noise": lambda voxels_ijk, affine: noisy(np.flip(voxels_ijk, 0), affine),
 }
 """Something was lost or changed."""
+IN_PLACE = {"rescaled", "another data type", "one voxel changed", "eight bits", "noise", "mirrored, with noise"}
+"""The grid stays as it was."""

@@ -22,7 +22,7 @@ from lesionlab.store.objects import open_store
 from storage_schemas.manifests import Likeness
 from storage_schemas.splits import Target
 from storage_schemas.tasks import TASKS
-from tests.preprocessing.copies import LIKELY, SAME_IMAGE, Change
+from tests.preprocessing.copies import IN_PLACE, LIKELY, SAME_IMAGE, Change
 from tests.preprocessing.drawn import OBLIQUE, draw_dataset, head, image_path, lesions, mask_path, save
 
 TASK = TASKS["flair-single"]
@@ -38,10 +38,9 @@ def copy_first_to_third(root: Path, change: Change) -> None:
     voxels_ijk, affine = change(head(0), OBLIQUE)
     mask_ijk = lesions()
     mask_ijk[4, 14, 6] = 1
-    unchanged_values = {"rescaled", "another data type", "one voxel changed", "eight bits", "noise"}
-    moves = {change for name, change in (SAME_IMAGE | LIKELY).items() if name not in unchanged_values}
+    moves = {name: other for name, other in (SAME_IMAGE | LIKELY).items() if name not in IN_PLACE}
     save(image_path(root, "sub-03"), voxels_ijk, affine)
-    save(mask_path(root, "sub-03"), change(mask_ijk, OBLIQUE)[0] if change in moves else mask_ijk, affine)
+    save(mask_path(root, "sub-03"), change(mask_ijk, OBLIQUE)[0] if change in moves.values() else mask_ijk, affine)
 
 
 def refusals(ingested: Ingested) -> dict[str, list[str]]:
@@ -176,7 +175,10 @@ def test_every_changed_copy_of_a_real_scan_is_found(real_data, study):
     for name, change in SAME_IMAGE.items():
         voxels_ijk, affine = change(scan.voxels, scan.affine)
         changed = Volume(np.ascontiguousarray(voxels_ijk, dtype=np.float32), affine)
-        assert canonical_sha256(changed) == own.canonical_sha256[0], name
+        if name == "rescaled" and not np.array_equal(scan.voxels, np.rint(scan.voxels)):
+            assert find_copies([own], [likeness(voxels_ijk, affine)])  # rounding merges neighbouring float values
+        else:
+            assert canonical_sha256(changed) == own.canonical_sha256[0], name
     for name, change in LIKELY.items():
         changed_own = likeness(*change(scan.voxels, scan.affine))
         assert not {*changed_own.canonical_sha256} & {*own.canonical_sha256}, name

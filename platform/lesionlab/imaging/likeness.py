@@ -71,7 +71,10 @@ def describe(images: Mapping[str, Volume], heads: Mapping[str, HeadMask], refere
 
 def canonical_sha256(image: Volume) -> Sha256:
     """Digest of shape and ranked intensities: the same for every storage order of the voxels, every mirror image, every
-    data type and every strictly increasing map of the intensities (scale, offset, gamma) that merges no two of them."""
+    data type and every strictly increasing map of the intensities (scale, offset, gamma) that merges no two of them.
+
+    Rounding may merge neighbouring values of an interpolated float image; its rescaled copy is then a likely one.
+    """
     voxels_IJK = _canonical(image.voxels, image.affine)
     ranks_IJK = np.searchsorted(np.unique(voxels_IJK), voxels_IJK).astype("<u4")
     return _mirrorless_sha256(ranks_IJK)
