@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId
 from storage_schemas.tasks import Task
@@ -15,6 +15,20 @@ from storage_schemas.verdicts import Finding
 
 ENTRY_ATTRIBUTE = "manifest_entry"
 """Attribute of a study volume with its ManifestEntry, so that it can be listed without reading the scan again."""
+
+
+class Likeness(Document):
+    """What recognises copies of a study's images and mask that differ voxel by voxel; empty if written by 0.1.0.
+
+    How each is computed is defined in `lesionlab.imaging.likeness`; it never changes, because stored ones are compared.
+    """
+
+    canonical_sha256: tuple[Sha256, ...] = ()
+    """For each image, the digest of its ranked intensities in RAS order, the same for all mirror images."""
+    mask_sha256: Sha256 | None = None
+    """Digest of the reference mask inside its bounding box; None if it has few voxels."""
+    fingerprints: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$")], ...] = ()
+    """For each image with texture, the signs of local detail on a lattice over the head, base64."""
 
 
 class ManifestEntry(Document):
@@ -33,13 +47,23 @@ class ManifestEntry(Document):
     lesions: Annotated[int, Field(ge=0)]
     """Number of connected components (26-connectivity) of the reference mask in native space."""
     lesion_volume_ml: Annotated[float, Field(ge=0)]
+    likeness: Likeness = Likeness()
+    """Finds copies that `image_sha256` does not."""
     second_rater: bool = False
     """Whether the volume also contains a second rater's mask."""
 
     @property
     def images(self) -> frozenset[Sha256]:
-        """Voxel digests of all its images."""
-        return frozenset({self.image_sha256, *self.further_images_sha256})
+        """Digests of all its images that show, if shared with another study, that both have the same image."""
+        return frozenset({self.image_sha256, *self.further_images_sha256, *self.likeness.canonical_sha256})
+
+    def same_images(self, other: ManifestEntry) -> bool:
+        """Whether two studies have the same images and no others."""
+        canonical, others = set(self.likeness.canonical_sha256), set(other.likeness.canonical_sha256)
+        if canonical and others:
+            return canonical == others
+        voxels, other_voxels = ({entry.image_sha256, *entry.further_images_sha256} for entry in (self, other))
+        return voxels == other_voxels
 
 
 class Exclusion(Document):

@@ -28,6 +28,7 @@ Code = Literal[
     "mask-outside",
     "other-space",
     "duplicate-image",
+    "likely-duplicate",
     "visit-order",
     "identical-visits",
     "registration-failed",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lesionlab.errors import DatasetError, SpecError
@@ -15,7 +17,7 @@ from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.axes import Freezing
 from storage_schemas.experiments import ExperimentSpec, Plan
-from storage_schemas.manifests import Manifest
+from storage_schemas.manifests import Likeness, Manifest, ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelCard, ModelName
 from storage_schemas.runs import Parent, RunSpec, TrainingConfig
 from storage_schemas.tasks import TASKS
@@ -263,6 +265,45 @@ def test_a_default_model_whose_parent_was_trained_on_a_test_image_is_refused() -
     )
     with pytest.raises(SpecError, match="sub-0005"):
         planned(made_by=(child, parent))
+
+
+def test_a_default_model_trained_on_a_changed_copy_of_a_test_image_or_mask_is_refused_with_both_names() -> None:
+    """Signs of 2,491 cells in 312 bytes; the copy differs in 8 % of the signs, a stranger in half of them."""
+    rng = np.random.default_rng(0)
+    image, stranger = (rng.integers(0, 2, 312 * 8, dtype=np.uint8) for _ in range(2))
+    copy = image ^ (rng.random(image.size) < 0.08)
+    target = cohort_of(60)
+    studies = list(target.studies)
+    studies[5] = like(studies[5], fingerprints=(bits(image),))
+    studies[6] = like(studies[6], mask_sha256="e" * 64)
+    cohort = target.changed(studies=tuple(studies))
+    copied = glioma(like(entry(2000), fingerprints=(bits(copy),)), like(entry(2001), mask_sha256="e" * 64))
+    wanted = (
+        "source default: studies of the target ms are likely copies of studies in its training cohort glioma "
+        r"\(sub-0005, like sub-2000 there, sub-0006, like sub-2001 there\); compare them"
+    )
+    with pytest.raises(SpecError, match=wanted):
+        planned(cohort=cohort, made_by=(trained_on(copied),))
+    strange = glioma(like(entry(2000), fingerprints=(bits(stranger),)), like(entry(2001), mask_sha256="f" * 64))
+    assert planned(cohort=cohort, made_by=(trained_on(strange),)).runs
+
+
+def test_a_default_model_trained_on_a_test_image_in_another_storage_order_is_refused() -> None:
+    cohort = cohort_of(60)
+    studies = (like(cohort.studies[0], canonical_sha256=("d" * 64,)), *cohort.studies[1:])
+    with pytest.raises(SpecError, match=r"source default: .* shares images or patients .* target ms .sub-0000\)"):
+        planned(
+            cohort=cohort.changed(studies=studies),
+            made_by=(trained_on(glioma(like(entry(2000), canonical_sha256=("d" * 64,)))),),
+        )
+
+
+def like(study: ManifestEntry, **likeness: Any) -> ManifestEntry:
+    return study.model_copy(update={"likeness": Likeness(**likeness)})
+
+
+def bits(signs: np.ndarray) -> str:
+    return base64.b64encode(np.packbits(signs).tobytes()).decode()
 
 
 def test_a_patient_label_means_the_same_person_only_within_one_register() -> None:

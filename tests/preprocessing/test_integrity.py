@@ -384,6 +384,7 @@ ELSEWHERE: dict[Code, str] = {
     "other-space": "masks in another space without a transform: dataset layouts",
     "visit-order": "dates of visits: dataset layouts",
     "duplicate-image": "one image under two patients: cohort",
+    "likely-duplicate": "a changed copy of an image, or one mask, under two patients: cohort",
     "not-finished": "a worker that died: cohort",
     "identifier": "privacy screening",
 }

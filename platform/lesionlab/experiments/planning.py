@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.errors import SpecError
 from lesionlab.experiments.cells import cells
+from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
@@ -196,8 +197,9 @@ def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
 def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Parents) -> Iterable[str]:
     """One fault for each source model whose training data, or whose parent's, overlap with the target cohort.
 
-    Images are compared by their voxels. Patient labels are compared only within a cohort or between cohorts of one
-    patient register: every dataset has a sub-01.
+    Images are compared by their voxels, in any storage order and scale; likely copies of an image or a mask are faults
+    too. Patient labels are compared only within a cohort or between cohorts of one patient register: every dataset has
+    a sub-01.
     """
     for source in spec.sources:
         runs = {run.run_id: run for depth in spec.network_depths for run in parents[source.model, depth].made_by}
@@ -207,6 +209,14 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
                 yield (
                     f"source {source.model}: its training cohort {run.cohort} shares images or patients with the "
                     f"target {manifest.cohort} ({', '.join(shared)}); never test a model on its training data"
+                )
+            copies = likely_copies(manifest.studies, run.train)
+            pairs = {entry.study: seen.study for entry, seen, _ in copies if entry.study not in shared}
+            if pairs:
+                named = ", ".join(f"{study}, like {seen} there" for study, seen in pairs.items())
+                yield (
+                    f"source {source.model}: studies of the target {manifest.cohort} are likely copies of studies in "
+                    f"its training cohort {run.cohort} ({named}); compare them, then exclude them from one cohort"
                 )
 
 

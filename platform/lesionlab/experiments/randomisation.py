@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from lesionlab.errors import DatasetError
+from lesionlab.imaging.likeness import CopyOf, find_copies
 from storage_schemas.base import Sha256
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.splits import Split, Target
@@ -73,10 +74,11 @@ def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
 
 
 def shared_images(entries: Iterable[ManifestEntry]) -> list[str]:
-    """One fault for each pair of studies that share an image.
+    """One fault for each pair of studies that share an image, or of two patients with a likely copy.
 
     Two studies of one patient may share some images, but not all: three visits make two pairs with a common visit.
     """
+    entries = tuple(entries)
     seen: dict[Sha256, ManifestEntry] = {}
     faults = []
     for entry in entries:
@@ -84,10 +86,27 @@ def shared_images(entries: Iterable[ManifestEntry]) -> list[str]:
         faults += [
             f"{study} and {entry.study} have the same image; keep one of them"
             for study, other in others.items()
-            if other.patient != entry.patient or other.images == entry.images
+            if other.patient != entry.patient or other.same_images(entry)
         ]
         seen |= dict.fromkeys(entry.images, entry)
-    return faults
+    return faults + [
+        f"{one.study} and {other.study} have {_KIND[of]} that is likely a copy; compare them, then exclude one or give "
+        "both the same patient label"
+        for one, other, of in likely_copies(entries, entries)
+        if one.study < other.study and one.patient != other.patient
+    ]
+
+
+_KIND: Mapping[CopyOf, str] = {"image": "an image", "mask": "a mask"}
+
+
+def likely_copies(
+    first: Sequence[ManifestEntry], second: Sequence[ManifestEntry]
+) -> list[tuple[ManifestEntry, ManifestEntry, CopyOf]]:
+    """Pairs of one study of each side with a likely copy of an image or a mask, unless they share an image."""
+    copies = find_copies([entry.likeness for entry in first], [entry.likeness for entry in second])
+    pairs = [(first[copy.first], second[copy.second], copy.of) for copy in copies]
+    return [(one, other, of) for one, other, of in pairs if not one.images & other.images]
 
 
 def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:

@@ -6,11 +6,12 @@ The caller decides how the work is distributed: `each` is `map` or a parallel eq
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from lesionlab.errors import DatasetError
+from lesionlab.imaging.likeness import CopyOf, find_copies
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, ingest_study, plan_study
 from lesionlab.store.documents import create_named, move_pointer
@@ -93,17 +94,40 @@ def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple
 
 
 def without_copies(outcomes: Sequence[StudyOutcome]) -> tuple[StudyOutcome, ...]:
-    """Quarantine studies that share an image with another patient: its owner is unknown and it would be a leak."""
+    """Quarantine studies that share an image with another patient: its owner is unknown and it would be a leak.
+
+    The same image is certain; a likely copy of an image or a mask is quarantined too, until somebody has looked.
+    """
+    certain, likely = _same_images(outcomes), _likely_copies(outcomes)
+    return tuple(
+        _quarantined(outcome, certain[place], likely[place]) if certain[place] or likely[place] else outcome
+        for place, outcome in enumerate(outcomes)
+    )
+
+
+def _same_images(outcomes: Sequence[StudyOutcome]) -> list[set[str]]:
+    """For each study, the studies of other patients that share an image."""
     holders: dict[str, list[StudyVerdict]] = defaultdict(list)
     for outcome in outcomes:
         for image in outcome.images:
             holders[image].append(outcome.verdict)
 
-    def others(outcome: StudyOutcome) -> list[str]:
+    def others(outcome: StudyOutcome) -> set[str]:
         found = (verdict for image in outcome.images for verdict in holders[image])
-        return sorted({verdict.study for verdict in found if verdict.patient != outcome.verdict.patient})
+        return {verdict.study for verdict in found if verdict.patient != outcome.verdict.patient}
 
-    return tuple(_copy(outcome, studies) if (studies := others(outcome)) else outcome for outcome in outcomes)
+    return [others(outcome) for outcome in outcomes]
+
+
+def _likely_copies(outcomes: Sequence[StudyOutcome]) -> list[dict[CopyOf, set[str]]]:
+    """For each study, the studies of other patients with a likely copy of its image or mask."""
+    likenesses = [outcome.likeness for outcome in outcomes]
+    found: list[dict[CopyOf, set[str]]] = [defaultdict(set) for _ in outcomes]
+    for copy in find_copies(likenesses, likenesses):
+        one, other = outcomes[copy.first].verdict, outcomes[copy.second].verdict
+        if one.patient != other.patient:
+            found[copy.first][copy.of].add(other.study)
+    return found
 
 
 def tally(verdicts: Iterable[StudyVerdict]) -> str:
@@ -124,14 +148,26 @@ def fault_lines(exclusions: Iterable[Exclusion]) -> list[str]:
     return [f"{exclusion.study} {fault}" for exclusion in exclusions for fault in exclusion.faults]
 
 
-def _copy(outcome: StudyOutcome, others: list[str]) -> StudyOutcome:
-    finding = Finding(
-        code="duplicate-image",
-        place="image",
-        what=f"wanted an image of this patient only, found the same image in {', '.join(others)}; keep one of them",
-    )
-    verdict = outcome.verdict.model_copy(update={"findings": (*outcome.verdict.findings, finding)})
+def _quarantined(outcome: StudyOutcome, same: set[str], likely: Mapping[CopyOf, set[str]]) -> StudyOutcome:
+    """The study with a finding for the same images and one for each kind of likely copy that it is not certain of."""
+    findings = []
+    if same:
+        what = f"wanted an image of this patient only, found the same image in {_names(same)}; keep one of them"
+        findings.append(Finding(code="duplicate-image", place="image", what=what))
+    for of, studies in likely.items():
+        if others := studies - same:
+            what = (
+                f"wanted {'an image' if of == 'image' else 'a mask'} of this patient only, found a likely copy in "
+                f"{_names(others)}; compare them and remove the copy, or give both the same patient label if they are "
+                "one patient"
+            )
+            findings.append(Finding(code="likely-duplicate", place=of, what=what))
+    verdict = outcome.verdict.model_copy(update={"findings": (*outcome.verdict.findings, *findings)})
     return StudyOutcome(verdict)
+
+
+def _names(studies: Iterable[str]) -> str:
+    return ", ".join(sorted(studies))
 
 
 def _without_files(exclusion: Exclusion, dataset: Dataset) -> StudyOutcome:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from lesionlab.errors import ImageError, InputError, LesionlabError, MissingObject, StoreError, StudyRefused
+from lesionlab.imaging.likeness import describe
 from lesionlab.preprocessing.facts import read_facts
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import read_scans
@@ -24,7 +25,7 @@ from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Sha256, digest_of
 from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import STUDY_VERDICT
-from storage_schemas.manifests import ManifestEntry
+from storage_schemas.manifests import Likeness, ManifestEntry
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Code, Finding, StudyVerdict
 
@@ -61,7 +62,9 @@ class StudyOutcome:
     facts: tuple[StudyFacts, ...] = ()
     """One per visit."""
     images: frozenset[Sha256] = frozenset()
-    """Digests of its images' voxels; empty if the study was refused."""
+    """`ManifestEntry.images`; empty if the study was refused."""
+    likeness: Likeness = field(default_factory=Likeness)
+    """Empty if the study was refused."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,12 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
         screened = screened_study(files, recipe)
         if registration:
             volume = preprocess_study(files, recipe.task, recipe.spacing_mm)
-            return StudyOutcome(_verdict(files, screened + volume.findings), images=volume.entry.images)
+            verdict = _verdict(files, screened + volume.findings)
+            return StudyOutcome(verdict, images=volume.entry.images, likeness=volume.entry.likeness)
         scans = read_scans(files, recipe.task)
-        images = frozenset(voxels_sha256(image) for image in scans.images.values())
-        return StudyOutcome(_verdict(files, screened + scans.findings), images=images)
+        likeness = describe(scans.images, scans.heads, scans.reference)
+        images = {voxels_sha256(image) for image in scans.images.values()} | {*likeness.canonical_sha256}
+        return StudyOutcome(_verdict(files, screened + scans.findings), images=frozenset(images), likeness=likeness)
 
     return _as_outcome(files, _all_at_once(files, recipe.task, attempt(files, checked)))
 
@@ -209,7 +214,9 @@ def _as_outcome(files: StudyFiles, done: StudyOutcome | Findings) -> StudyOutcom
 
 def _outcome(files: StudyFiles, task: Task, findings: Findings, entry: ManifestEntry | None) -> StudyOutcome:
     verdict = _verdict(files, findings)
-    return StudyOutcome(verdict, entry, read_facts(files, task), entry.images) if entry else StudyOutcome(verdict)
+    if entry is None:
+        return StudyOutcome(verdict)
+    return StudyOutcome(verdict, entry, read_facts(files, task), entry.images, entry.likeness)
 
 
 def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:

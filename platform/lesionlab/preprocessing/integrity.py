@@ -45,6 +45,8 @@ class Scans:
     """One study in memory: images by role and masks on the grid of the task's native image."""
 
     images: Mapping[str, Volume]
+    heads: Mapping[str, HeadMask]
+    """The head in each image."""
     reference: Volume
     second: Volume | None
     """Another rater's mask."""
@@ -72,7 +74,7 @@ def read_scans(files: StudyFiles, task: Task) -> Scans:
     second = _read_mask(files.second, "second mask", native, head, task, findings) if files.second else None
     if reference is None or any(not finding.repaired for finding in findings):
         raise StudyRefused(findings)
-    return Scans(images, reference, second, tuple(findings))
+    return Scans(images, heads, reference, second, tuple(findings))
 
 
 def twin_findings(images: Mapping[str, Volume]) -> list[Finding]:

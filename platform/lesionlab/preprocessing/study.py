@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
+from lesionlab.imaging.likeness import describe
 from lesionlab.imaging.resample import resample_mask
 from lesionlab.imaging.volume import Mask, Volume
 from lesionlab.imaging.warp import Steps
@@ -156,6 +157,7 @@ def _entry(files: StudyFiles, scans: Scans, task: Task, digest: Digest) -> Manif
         further_images_sha256=tuple(voxels_sha256(scans.images[role]) for role in task.roles if role != task.native),
         lesions=label_lesions(scans.reference.voxels).count,
         lesion_volume_ml=round(lesion_mm3 / 1000, 6),
+        likeness=describe(scans.images, scans.heads, scans.reference),
         second_rater=scans.second is not None,
     )
 
