@@ -34,10 +34,10 @@ def key_of(table: PerformanceTable, shown: Sequence[PColumn]) -> tuple[str, ...]
     cells = [mean_se(m.summary) for m in measures] + [starred(test) for _, own in tests for test in own]
     return (
         f"Mean ± standard error over the tested studies ({_tested(table)}).{_names(table)}",
-        STUDIES_WEIGH_ALIKE,
         *(_explained(table, column, own) for column, own in tests if own),
         *(_anova(effect, effect.p) for effect in anovas if effect.p is not None),
         *[f"{NONE}: cannot be computed; the note of that comparison in effects.csv says why."] * (NONE in cells),
+        STUDIES_WEIGH_ALIKE,
     )
 
 
