@@ -275,7 +275,8 @@ def test_lost_pairs_are_counted_by_the_arm_whose_ppv_is_undefined(rows):
 def test_a_size_of_one_arm_alone_keeps_every_study_with_a_value(rows):
     some = [row for row in rows if (row.arm, row.training_size) != ("de-novo", 4)]
     for learned in answer_to(some, rows).curves:
-        assert {point.n for arm in learned.arms for point in arm.points} == {12}
+        points = [(arm.fine_tuned, point.training_size, point.n) for arm in learned.arms for point in arm.points]
+        assert points == [(True, 4, 12), (True, 8, 12), (False, 8, 12)]
 
 
 def test_the_answer_has_the_labelled_studies_that_the_goal_takes(rows, cells):
