@@ -14,7 +14,7 @@ from lesionlab.experiments.splits import FoldSubsets, Subset, fold_of, fold_subs
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import open_store
 from storage_schemas.keys import SPLIT
-from storage_schemas.manifests import Manifest
+from storage_schemas.manifests import Likeness, Manifest
 from storage_schemas.splits import Target
 from tests.experiments.drawn import cohort_of, entry, manifest
 
@@ -112,6 +112,17 @@ def test_a_leaking_patient_and_a_leaking_image_are_reported_together() -> None:
     ]
     with pytest.raises(DatasetError, match="fold 2: sub-0003 is tested"):
         fold_of((train, test), Target(cohort="ms", subsets=2, subset_size=2), 2, fold=2)
+
+
+def test_one_image_in_two_storage_orders_leaks_and_is_refused_even_for_one_patient() -> None:
+    one, other = (
+        entry(number, patient=patient).model_copy(update={"likeness": Likeness(canonical_sha256=("c" * 64,))})
+        for number, patient in ((1, "anna"), (2, "bert"))
+    )
+    assert leaks((one,), (other,)) == ["sub-0002 is tested, but sub-0001 (same image) is trained on"]
+    of_one = other.model_copy(update={"patient": "anna"})
+    with pytest.raises(DatasetError, match="sub-0001 and sub-0002 have the same image"):
+        draw_split(manifest(one, of_one, entry(3), entry(4)), Target(cohort="ms", subsets=2, subset_size=2))
 
 
 def test_a_split_is_drawn_once_and_then_read_from_the_store() -> None:
