@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobs.shared.entry_points import with_error_messages
+from jobs.shared.streams import run_to_the_end
 
 PANELS = {
     "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "runs", "analyse", "rescore"),
@@ -65,7 +66,7 @@ def _all_commands() -> None:
 
 def main() -> None:
     """Entry point of the installed `lesionlab` command."""
-    app()
+    run_to_the_end(app)
 
 
 if __name__ == "__main__":

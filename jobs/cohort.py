@@ -34,10 +34,11 @@ def cohort(
     Example: lesionlab cohort demo-ms --out ./tables
     """
     sheets = cohort_sheets(connect(store), name, spec)
+    if out:
+        save_sheets(sheets, out)
     for sheet in sheets.values():
         console.print(as_markdown(sheet))
     if out:
-        save_sheets(sheets, out)
         console.print(f"tables: {out}")
 
 
