@@ -78,6 +78,10 @@ SavePredictionsOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Also save every predicted mask to this folder, as NIfTI in native space."),
 ]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table with all columns as JSON.")]
 ModelOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="Registered model: NAME (its champion version) or NAME@VERSION."),
