@@ -11,7 +11,7 @@ import typer
 from jobs.shared.cohort_facts import cohort_facts, cohort_sheets
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import StoreOption, connect, plain_name
+from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.output_file import save_csv
 from jobs.shared.sheet_files import save_sheets
 from lesionlab.analysis.sheets.sheet import as_markdown
@@ -42,7 +42,7 @@ def cohort(
 
     Example: lesionlab cohort demo-ms --out ./tables
     """
-    place = connect(store)
+    place = connect_to_read(store)
     sheets = cohort_sheets(place, name, spec)
     facts = [row.model_dump(mode="json") for row in cohort_facts(place, name)]
     if csv_file:

@@ -18,7 +18,7 @@ from jobs.shared.options import (
     ModelOption,
     SavePredictionsOption,
     StoreOption,
-    connect,
+    connect_to_read,
     plain_name,
 )
 from jobs.shared.output_file import save_csv
@@ -47,7 +47,7 @@ def evaluate(
 
     Example: lesionlab evaluate demo-ms --model demo-glioma
     """
-    place = connect(store)
+    place = connect_to_read(store)
     run = testing_run(find_model(place, model), current_manifest(place, cohort))
     execute_with_progress((run,), place, cache, plain=True, what="model")
     key = keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id)

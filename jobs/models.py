@@ -7,7 +7,7 @@ import json
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.models_output import COLUMNS, model_lines, show_models
-from jobs.shared.options import CsvOption, JsonOption, StoreOption, connect
+from jobs.shared.options import CsvOption, JsonOption, StoreOption, connect_to_read
 from jobs.shared.output_file import save_csv
 
 
@@ -16,7 +16,7 @@ def models(store: StoreOption, csv_file: CsvOption = None, for_programs: JsonOpt
 
     Example: lesionlab models
     """
-    lines = model_lines(connect(store))
+    lines = model_lines(connect_to_read(store))
     if csv_file:
         save_csv(csv_file, COLUMNS, lines)
     if for_programs:

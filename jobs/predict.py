@@ -10,7 +10,7 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.image_arguments import images_by_role, role_and_path
-from jobs.shared.options import ModelOption, StoreOption, connect
+from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
 from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
@@ -57,7 +57,7 @@ def predict(
     if not force:
         refuse_existing("--out", out)
     given = [(role, read_volume(path)) for role, path in named]
-    network, card = registered_network(connect(store), model)
+    network, card = registered_network(connect_to_read(store), model)
     scans = images_by_role(given, card.task)
     native = scans[card.task.native].grid
     prepared = prepare_images(scans, card.task, card.spacing_mm)

@@ -6,7 +6,7 @@ import json
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import CsvOption, ExperimentNameArgument, JsonOption, StoreOption, connect
+from jobs.shared.options import CsvOption, ExperimentNameArgument, JsonOption, StoreOption, connect_to_read
 from jobs.shared.output_file import save_csv
 from jobs.shared.runs_output import show_runs
 from lesionlab.experiments.run_table import COLUMNS, csv_lines, run_lines
@@ -25,7 +25,7 @@ def runs(
 
     Example: lesionlab runs demo
     """
-    place = connect(store)
+    place = connect_to_read(store)
     lines = run_lines(place, current_plan(place, experiment))
     if csv_file:
         save_csv(csv_file, COLUMNS, csv_lines(lines))
