@@ -9,7 +9,7 @@ import typer
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import StoreOption, connect, plain_name
+from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.report_folder import make_folder, save_report
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
 from lesionlab.analysis.report import write_report
@@ -20,7 +20,7 @@ from lesionlab.experiments.stored_plans import current_plan
 
 def analyse_experiment(experiment: str, uri: str, out: Path | None, null_repetitions: int) -> None:
     """Analyse an experiment that was swept and write its report to the store."""
-    place = connect(uri)
+    place = connect_to_read(uri)
     result = write_report(place, current_plan(place, experiment), null_repetitions)
     console.print(result.table_text)
     console.print(result.answer)

@@ -1,17 +1,22 @@
 """The `lesionlab` command; lists its commands in the order of the workflow.
 
-A command is imported only when it is called, so `lesionlab score` does not wait for torch or Ray.
+A command is imported only when it is called: `lesionlab score` does not wait for torch or Ray, the help for no command.
 """
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from jobs.shared.console import console
 from jobs.shared.entry_points import with_error_messages
+from jobs.shared.streams import run_to_the_end
 
 PANELS = {
     "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "runs", "analyse", "rescore"),
@@ -33,17 +38,29 @@ class Commands(TyperGroup):
         return list(PANEL_OF)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load one command; for an unknown name load all, so that a similar name can be suggested."""
+        """Outline one command; for an unknown name outline all, so that a similar name can be suggested."""
         for name in (cmd_name,) if cmd_name in PANEL_OF else PANEL_OF:
             if name not in self.commands:
-                self.add_command(_loaded(name), name)
+                self.add_command(TyperCommand(name, help=summary(name), rich_help_panel=PANEL_OF[name]))
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Load the command that is called."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, name and _loaded(name), rest
+
+
+def summary(name: str) -> str:
+    """First paragraph of a command's help, read from its source: importing all commands takes seconds."""
+    source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    (function,) = (node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(function) or "").partition("\n\n")[0]
 
 
 def _loaded(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     function = getattr(import_module(f"jobs.{name}"), name)
-    alone.command(rich_help_panel=PANEL_OF[name])(with_error_messages(function))
+    alone.command()(with_error_messages(function))
     return typer.main.get_command(alone)
 
 
@@ -58,14 +75,24 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        console.print(f"lesionlab {version('lesionlab')}")
+        raise typer.Exit()
+
+
 @app.callback()
-def _all_commands() -> None:
+def _all_commands(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Typer makes a command group only if something is registered; the help text is given above."""
 
 
 def main() -> None:
     """Entry point of the installed `lesionlab` command."""
-    app()
+    run_to_the_end(app)
 
 
 if __name__ == "__main__":

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+import json
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import StoreOption, connect
-from lesionlab.experiments.registry import champion
-from lesionlab.experiments.registry import models as registered
+from jobs.shared.models_output import COLUMNS, model_lines, show_models
+from jobs.shared.options import CsvOption, JsonOption, StoreOption, connect_to_read
+from jobs.shared.output_file import save_csv
 
 
-def models(store: StoreOption) -> None:
+def models(store: StoreOption, csv_file: CsvOption = None, for_programs: JsonOption = False) -> None:
     """List the registered models; a name without a version means its champion.
 
     Example: lesionlab models
     """
-    place = connect(store)
-    table = Table(title=f"models in {store}", title_justify="left")
-    for column in ("model", "version", "champion", "task", "spacing, mm", "depth", "trained on", "started from"):
-        table.add_column(column)
-    for card in registered(place):
-        table.add_row(
-            card.name,
-            card.version,
-            "yes" if champion(place, card.name) == card.version else "",
-            card.task.name,
-            f"{card.spacing_mm:g}",
-            str(card.architecture.depth),
-            f"{card.training_studies} studies of {card.cohort}",
-            f"{card.parent.name}@{card.parent.version}" if card.parent else "de novo",
-        )
-    console.print(table)
+    lines = model_lines(connect_to_read(store))
+    if csv_file:
+        save_csv(csv_file, COLUMNS, lines)
+    if for_programs:
+        console.print(json.dumps(lines, indent=2))
+    else:
+        show_models(lines, store)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,14 @@ import typer
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.image_arguments import images_by_role, role_and_path
-from jobs.shared.options import ModelOption, StoreOption, connect
+from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
+from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
 from lesionlab.errors import InputError
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.evaluation.study import export_prediction
 from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
-from lesionlab.imaging.volume import read_volume
 from lesionlab.model.devices import best_device
 from lesionlab.preprocessing.channels import prepare_images
 
@@ -56,8 +55,8 @@ def predict(
     refuse_inputs("--out", out, [path for _, path in named])
     if not force:
         refuse_existing("--out", out)
-    given = [(role, read_volume(path)) for role, path in named]
-    network, card = registered_network(connect(store), model)
+    given = read_images(named)
+    network, card = registered_network(connect_to_read(store), model)
     scans = images_by_role(given, card.task)
     native = scans[card.task.native].grid
     prepared = prepare_images(scans, card.task, card.spacing_mm)

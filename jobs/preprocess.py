@@ -19,7 +19,7 @@ from jobs.shared.dataset_options import (
 )
 from jobs.shared.dataset_screening import open_screened
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import ExcludeFaultyOption, PlainOption, StoreOption, connect, plain_name
+from jobs.shared.options import ExcludeFaultyOption, PlainOption, StoreOption, connect, connect_to_read, plain_name
 from jobs.shared.tasks import load_task
 from lesionlab.preprocessing.cohort import plan_cohort, tally
 from lesionlab.preprocessing.ingest import Recipe
@@ -48,7 +48,7 @@ def preprocess(
 
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
-    place = connect(store)
+    place = connect_to_read(store) if dry_run else connect(store)
     recipe = Recipe(load_task(task), spacing, scrub)
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     if dry_run:

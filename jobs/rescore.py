@@ -10,7 +10,7 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.definitions import load_definition
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import ExperimentNameArgument, StoreOption, connect
+from jobs.shared.options import ExperimentNameArgument, StoreOption, connect_to_read
 from jobs.shared.rescore_output import (
     Scored,
     compared_sheets,
@@ -46,7 +46,7 @@ def rescore(
     Example: lesionlab rescore demo --definition msseg-2 --definition one-to-one-iou --out ./msseg-2
     """
     others = [load_definition(name) for name in dict.fromkeys(definition)]
-    place = connect(store)
+    place = connect_to_read(store)
     plan = current_plan(place, experiment)
     runs = finished_runs(place, plan)
     rows = rescore_experiment(place, plan, runs, others)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import ExperimentNameArgument, StoreOption, connect
-from jobs.shared.output_file import csv_text, save_output
+from jobs.shared.options import CsvOption, ExperimentNameArgument, JsonOption, StoreOption, connect_to_read
+from jobs.shared.output_file import save_csv
 from jobs.shared.runs_output import show_runs
 from lesionlab.experiments.run_table import COLUMNS, csv_lines, run_lines
 from lesionlab.experiments.stored_plans import current_plan
@@ -20,10 +16,8 @@ from lesionlab.experiments.stored_plans import current_plan
 def runs(
     experiment: ExperimentNameArgument,
     store: StoreOption,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")
-    ] = None,
-    for_programs: Annotated[bool, typer.Option("--json", help="Print the table with all columns as JSON.")] = False,
+    csv_file: CsvOption = None,
+    for_programs: JsonOption = False,
 ) -> None:
     """Show what each run of an experiment did, what it cost, and which code, libraries and device made it.
 
@@ -31,10 +25,10 @@ def runs(
 
     Example: lesionlab runs demo
     """
-    place = connect(store)
+    place = connect_to_read(store)
     lines = run_lines(place, current_plan(place, experiment))
     if csv_file:
-        save_output("--csv", csv_file, csv_text(COLUMNS, csv_lines(lines)).encode())
+        save_csv(csv_file, COLUMNS, csv_lines(lines))
     if for_programs:
         console.print(json.dumps(lines, indent=2))
     else:

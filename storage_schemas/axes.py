@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Document, OneText, Slug
+from storage_schemas.base import Document, OneText, Positive, Slug
 from storage_schemas.identity import Aside, Neutral
 
 Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
@@ -124,7 +124,7 @@ class TrainingAxes(Document):
     """Training settings that an experiment may vary; None: the value of ExperimentSpec.training."""
 
     learning_rate: Annotated[
-        Annotated[float, Field(gt=0)] | None,
+        Positive | None,
         Axis(
             "Learning rate",
             "method or stratum",

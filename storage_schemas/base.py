@@ -26,6 +26,14 @@ StudyId = Annotated[str, StringConstraints(pattern=r"^sub-[A-Za-z0-9]+(_ses-[A-Z
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above 0, as a person writes it into an experiment file."""
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""Seed of a random generator: 32 bits without a sign, which every generator here accepts."""
+
 
 class Document(BaseModel):
     """A value that is stored as JSON, or a part of one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage_schemas.base import Document, Slug
+from storage_schemas.base import Document, Positive, Seed, Slug
 
 Pathology = Literal["ms", "glioma", "leukodystrophy", "small-vessel", "metastases"]
 Contrast = Literal["FLAIR", "T1w", "ce-gadolinium_T1w"]
@@ -18,8 +18,8 @@ class CohortPlan(Document):
     pathology: Pathology | tuple[Pathology, ...]
     """One disease, or several in rotation over the patients."""
     studies: Annotated[int, Field(ge=1)]
-    seed: int
-    spacing_mm: Annotated[float, Field(gt=0)] | None = None
+    seed: Seed
+    spacing_mm: Positive | None = None
     """Isotropic spacing of every image; None: each site's own spacing."""
     sites: tuple[str, ...] | None = None
     """Built-in sites in rotation; None: all of them."""

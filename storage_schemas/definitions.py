@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from storage_schemas.base import Digest, Document, Slug
+from storage_schemas.base import Digest, Document, NonNegative, Slug
 from storage_schemas.identity import Aside, identity_digest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -63,7 +63,7 @@ class MetricDefinition(Document):
     name: Annotated[Slug, Aside()] = "paper"
     connectivity: Literal[6, 18, 26] = 26
     """Connectivity of the components that are lesions."""
-    minimum_volume_mm3: Annotated[float, Field(ge=0)] = 0.0
+    minimum_volume_mm3: NonNegative = 0.0
     """Smaller components are dropped from both masks; the paper has no minimum."""
     drop_at_minimum: bool = False
     """Whether a component of exactly the minimum volume is dropped too."""

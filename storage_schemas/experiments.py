@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from storage_schemas.axes import AXES, Budget, Freezing, Loss, Optimizer, TrainedArm, TrainingAxes, axes_in
-from storage_schemas.base import Digest, Document, Fraction, Named, Slug
+from storage_schemas.base import Digest, Document, Fraction, Named, Positive, Seed, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.metrics import FractionMetric
@@ -41,7 +41,7 @@ class TrainedIn(TrainingAxes):
     training_size: int
     fold: int
     source: Slug | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     depth: int | None = None
 
     def given(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Goal(Document):
     metric: FractionMetric = "sensitivity"
     target: Fraction | None = None
     """None: the second rater's mean; without a second rater, the de novo mean at the largest training size."""
-    annotation_minutes: Annotated[float, Field(gt=0)] | None = None
+    annotation_minutes: Positive | None = None
     """Annotation time per study; None: the report counts studies but not hours."""
 
 
@@ -101,7 +101,7 @@ class ExperimentSpec(Document):
     name: Slug
     title: str
     task: TaskNamedOrFull
-    spacing_mm: Annotated[float, Field(gt=0)] = 1.0
+    spacing_mm: Positive = 1.0
     """Spacing of the isotropic model grid."""
     cohorts: dict[Slug, Cohort]
     target: Target
@@ -120,10 +120,8 @@ class ExperimentSpec(Document):
     """Folds to run; empty: all."""
     depths: tuple[Annotated[int, Field(ge=1, le=6)], ...] = ()
     """Depths of the networks; empty: architecture.depth."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    learning_rates: dict[TrainedArm, Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]] = Field(
-        default_factory=dict
-    )
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    learning_rates: dict[TrainedArm, Annotated[tuple[Positive, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Learning rates by arm, because fine-tuning may need smaller ones; an omitted arm: training.learning_rate."""
     budgets: tuple[Budget, ...] = ()
     """Empty: the budget of `training`."""

@@ -74,8 +74,8 @@ class Exclusion(Document):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Texts of the findings."""
-        return tuple(finding.text() for finding in self.findings)
+        """Texts of the findings that exclude it; what was repaired is not a fault."""
+        return tuple(finding.text() for finding in self.findings if not finding.repaired)
 
 
 class Manifest(Named):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from storage_schemas.axes import Axes, Freezing, Loss, Optimizer, axes_of
-from storage_schemas.base import Digest, Document, Named, Sha256, Slug
+from storage_schemas.base import Digest, Document, Named, NonNegative, Positive, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
 from storage_schemas.manifests import ManifestEntry
@@ -24,16 +24,16 @@ from storage_schemas.versions import ResultVersions
 class Elastic(Document):
     """Elastic augmentation (Simard et al. 2003): a smooth random displacement of the whole head."""
 
-    control_spacing_mm: Annotated[float, Field(gt=0)] = 32.0
+    control_spacing_mm: Positive = 32.0
     """Distance between control points, which are displaced independently."""
-    sd_mm: Annotated[float, Field(ge=0)] = 3.0
+    sd_mm: NonNegative = 3.0
     """Standard deviation of each control point's displacement along each axis."""
 
 
 class TrainingConfig(Document):
     """All settings of one training. Raises ValueError that lists every contradiction."""
 
-    patch_voxels: Annotated[int, Field(gt=0)] = 96
+    patch_voxels: Annotated[int, Field(gt=0, le=512)] = 96
     """Edge length of a cubic patch on the model grid; 96 voxels are 96 mm at 1 mm."""
     patches_per_study: Annotated[int, Field(gt=0)] = 60
     """Patches per augmented volume and epoch; half contain lesion, half do not."""
@@ -43,7 +43,7 @@ class TrainingConfig(Document):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Patches per step, over all workers."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Positive = 1e-4
     """For Adam. The exponent is missing in the printed paper; see DECISIONS.md."""
     optimizer: Annotated[Optimizer, Neutral("adam")] = "adam"
     """adamw: weight decay 0.01. sgd: Nesterov momentum 0.99; needs about a hundred times Adam's learning rate (nnU-Net

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Named, Slug, StudyId
+from storage_schemas.base import Digest, Document, Named, Seed, Slug, StudyId
 from storage_schemas.identity import identity_digest
 
 SplitDesign = Literal["rotation", "leave-one-site-out", "train-on-one-site", "leave-one-patient-out"]
@@ -37,7 +37,7 @@ class Target(Document):
     """Sites of the two designs by site, in the order of the folds; studies of other sites are not used."""
     patients: Annotated[int, Field(ge=2)] | None = None
     """Number of patients of leave-one-patient-out, so that the design is fixed before the data are seen."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the randomisation."""
 
     @model_validator(mode="after")

@@ -23,11 +23,17 @@ def cohort_sheets(store: Store, cohort: Slug, experiment: str | None) -> dict[st
     Raises InputError if the store has no facts of the cohort, or the experiment has no split of its current manifest.
     """
     manifest = current_manifest(store, cohort)
-    key = keys.FACTS.build(cohort=cohort, digest=manifest.id)
+    facts = cohort_facts(store, cohort)
+    split = split_of(store, manifest, experiment) if experiment else None
+    return cohort_tables(facts, f"Cohort {cohort}, {manifest.task.name}", split)
+
+
+def cohort_facts(store: Store, cohort: Slug) -> list[StudyFacts]:
+    """The facts of every study and visit. Raises InputError if the store has none."""
+    key = keys.FACTS.build(cohort=cohort, digest=current_manifest(store, cohort).id)
     if not store.exists(key):
         raise InputError(f"cohort {cohort}: its facts are not in the store; run lesionlab preprocess again")
-    split = split_of(store, manifest, experiment) if experiment else None
-    return cohort_tables(read_rows(store, [key], StudyFacts), f"Cohort {cohort}, {manifest.task.name}", split)
+    return read_rows(store, [key], StudyFacts)
 
 
 def split_of(store: Store, manifest: Manifest, experiment: str) -> Split:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import show_table
 from lesionlab.errors import SpecError
 from lesionlab.experiments.spec_files import read_yaml, validated
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, definition_named, takes_a_known_name
@@ -53,5 +53,5 @@ def show_definitions(asked: bool) -> None:
     table.add_column("lesion; hit")
     for definition in DEFINITIONS.values():
         table.add_row(definition.name, in_words(definition))
-    console.print(table)
+    show_table(table)
     raise typer.Exit()

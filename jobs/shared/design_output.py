@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import console, show_table
 from jobs.shared.output_file import save_output
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
@@ -40,7 +40,7 @@ def show_design(spec: ExperimentSpec) -> None:
         value = next(model[place] for model in models if model[place])
         console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})")
     rows = [(*(model[place] for place in shown), *_counts(spec, turns)) for model, turns in models.items()]
-    console.print(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
+    show_table(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
     for source in spec.sources:
         if source.trained_in:
             console.print(f"{source.model}: {_origin_text(source.trained_in)}")

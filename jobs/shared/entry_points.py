@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from jobs.shared.console import notes
+from jobs.shared.streams import run_to_the_end
 from lesionlab.errors import LesionlabError
 
 
@@ -37,4 +38,4 @@ def run_as_module(function: Callable[..., Any]) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(with_error_messages(function))
     sys.argv[0] = f"python -m jobs.{Path(sys.argv[0]).stem}"
-    app()
+    run_to_the_end(app)

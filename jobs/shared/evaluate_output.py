@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import show_table
 from storage_schemas.results import StudyRow
 
 _COLUMNS = (
@@ -24,4 +24,4 @@ def show_rows(rows: Sequence[StudyRow], title: str) -> None:
         counts = (row.reference_lesions, row.true_positives, row.predicted_lesions, row.false_positives)
         ratios = (row.sensitivity, row.ppv, row.dice)
         table.add_row(row.study, row.site, *map(str, counts), *("–" if x is None else f"{x:.2f}" for x in ratios))
-    console.print(table)
+    show_table(table)

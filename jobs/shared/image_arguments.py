@@ -1,12 +1,14 @@
-"""Parse `[ROLE=]IMAGE` arguments and assign the images to the roles of a task."""
+"""Parse `[ROLE=]IMAGE` arguments, read the images and assign them to the roles of a task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
-from lesionlab.errors import InputError
-from lesionlab.imaging.volume import Volume
+from jobs.shared.output_file import is_same_file
+from lesionlab.errors import ImageError, InputError
+from lesionlab.imaging.volume import Volume, read_volume
 from storage_schemas.tasks import Task
 
 
@@ -14,6 +16,26 @@ def role_and_path(image: str) -> tuple[str, Path]:
     """Split `ROLE=PATH`; the role of a path alone is empty."""
     role, equals, path = image.partition("=")
     return (role, Path(path)) if equals and not Path(image).exists() else ("", Path(image))
+
+
+def read_images(named: Sequence[tuple[str, Path]]) -> list[tuple[str, Volume]]:
+    """The images with their roles. Raises InputError with every file that is missing, unreadable or given twice."""
+    faults = [
+        f"{one}: wanted another image for each role, found it for {role!r} and {other!r}; give each role its own image"
+        for (role, one), (other, two) in combinations(named, 2)
+        if is_same_file(one, two)
+    ]
+    images: list[tuple[str, Volume]] = []
+    for role, path in named:
+        try:
+            if not path.is_file():
+                raise ImageError(f"{path}: no such file; check the path", code="missing-file")
+            images.append((role, read_volume(path)))
+        except ImageError as error:
+            faults += map(str, error.args)
+    if faults:
+        raise InputError(*faults)
+    return images
 
 
 def images_by_role(given: Sequence[tuple[str, Volume]], task: Task) -> dict[str, Volume]:
@@ -25,9 +47,11 @@ def images_by_role(given: Sequence[tuple[str, Volume]], task: Task) -> dict[str,
         return {task.native: given[0][1]}
     found = [role for role, _ in given]
     wanted = f"task {task.name} wants {' '.join(f'{role}=IMAGE' for role in task.roles)}"
-    faults = [f"{role or 'an image without a role'}: {wanted}" for role in found if role not in task.roles]
+    faults = [
+        f"{repr(role) if role else 'an image without a role'}: {wanted}" for role in found if role not in task.roles
+    ]
     faults += [
-        f"{role}: {wanted}, found {found.count(role)} with this role" for role in task.roles if found.count(role) != 1
+        f"{role!r}: {wanted}, found {found.count(role)} with this role" for role in task.roles if found.count(role) != 1
     ]
     if faults:
         raise InputError(*faults)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 import typer
+from obstore.store import MemoryStore
 from pydantic import TypeAdapter, ValidationError
 
 from lesionlab.store.objects import Store, open_store
@@ -21,6 +24,12 @@ def plain_name(value: str | None) -> str | None:
         return None if value is None else _SLUG.validate_python(value)
     except ValidationError as error:
         raise typer.BadParameter(f"wanted lower-case letters, digits, '.', '_' or '-'; found {value!r}") from error
+
+
+def store_uri(value: str) -> str:
+    """Callback of `--store`: the URI of a folder; URIs are left as they are, for `open_store` to check."""
+    is_uri = not value or re.match(r"[A-Za-z0-9]+:", value)
+    return value if is_uri else Path(value).expanduser().absolute().as_uri()
 
 
 SpecArgument = Annotated[
@@ -40,11 +49,12 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         envvar="LESIONLAB_STORE",
-        metavar="URI",
-        help="Store of volumes, models and results: file:///path or s3://bucket/prefix "
+        metavar="FOLDER|URI",
+        callback=store_uri,
+        help="Store of volumes, models and results: a folder, file:///folder or s3://bucket/prefix "
         "(endpoint and credentials as for any AWS tool).",
-        default_factory=lambda: f"file://{Path.cwd() / '.lesionlab' / 'store'}",
-        show_default="file://./.lesionlab/store",
+        default_factory=lambda: str(Path(".lesionlab", "store")),
+        show_default="./.lesionlab/store",
     ),
 ]
 CacheOption = Annotated[
@@ -78,6 +88,10 @@ SavePredictionsOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Also save every predicted mask to this folder, as NIfTI in native space."),
 ]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table with all columns as JSON.")]
 ModelOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="Registered model: NAME (its champion version) or NAME@VERSION."),
@@ -97,3 +111,11 @@ def connect(uri: str) -> Store:
     store = open_store(uri)
     store.check()
     return store
+
+
+def connect_to_read(uri: str) -> Store:
+    """As `connect`, for a command that needs what is in the store: a folder that does not exist is not created."""
+    folder = uri.removeprefix("file://")
+    if folder != uri and not Path(unquote(folder)).exists():
+        return Store(uri, MemoryStore())  # reads as empty, and errors name the folder
+    return connect(uri)

@@ -35,6 +35,11 @@ def save_output(option: str, path: Path, data: bytes) -> None:
         raise InputError(f"{option} {path}: cannot be written ({error.strerror}); choose another path") from error
 
 
+def save_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> None:
+    """Write a table for `--csv`. Raises InputError if it cannot be written."""
+    save_output("--csv", path, csv_text(columns, lines).encode())
+
+
 def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
     """A header and one line per mapping; None becomes an empty cell."""
     text = io.StringIO()

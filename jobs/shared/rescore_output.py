@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import console, show_table
 from jobs.shared.definitions import in_words
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.two_definitions import comparisons_sheet, conclusions_sheet, volumes_sheet
@@ -74,7 +74,7 @@ def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
             who = model_title(condition) if number == 1 else ""
             name = label.partition("@")[0]
             table.add_row(who, name, means["sensitivity"], means["ppv"], end_section=number == len(rows))
-    console.print(table)
+    show_table(table)
 
 
 def show_challenge_scores(plan: Plan, rows: Rows) -> None:
@@ -87,7 +87,7 @@ def show_challenge_scores(plan: Plan, rows: Rows) -> None:
         parts = challenge_score(rows_of(condition, rows))
         values = (parts.dsc, parts.ppv, parts.lfpr, parts.ltpr, parts.corr, parts.score)
         table.add_row(model_title(condition), *(fixed(value, 3) for value in values))
-    console.print(table)
+    show_table(table)
 
 
 def show_changes(before: Scored, now: Scored, by: MetricDefinition) -> None:
@@ -104,7 +104,7 @@ def show_changes(before: Scored, now: Scored, by: MetricDefinition) -> None:
             who = ", ".join(filter(None, [effect_name(effect), stratum_name(effect.stratum)]))
             numbers = (found_text(effect), found_text(change.after), words.changed(change))
             table.add_row(effect.metric, who, or_dash(effect.training_size), *numbers)
-        console.print(table)
+        show_table(table)
     every = conclusions(before.found, now.found)
     others = [one for one in every if one.changed]
     console.print(words.conclusions_summary(len(others), len(every), by.name))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import console, show_table
 from jobs.shared.progress import minutes
 from lesionlab.experiments.run_table import differences
 
@@ -25,7 +25,7 @@ def show_runs(lines: Sequence[dict[str, Any]]) -> None:
         loss = "" if line["final_loss"] is None else f"{line['final_loss']:.4f}"
         counts = ["" if line[column] is None else str(line[column]) for column in ("workers", "attempts")]
         table.add_row(line["cell"], line["state"], line["device"] or "", counts[0], *spent, loss, counts[1])
-    console.print(table)
+    show_table(table)
     done = [line for line in lines if line["state"] == "done"]
     seconds = sum(line["training_s"] + line["evaluation_s"] for line in done)
     console.print(f"{len(done)} of {len(lines)} runs done, {minutes(seconds)} in total")

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from jobs.shared.console import console
+from jobs.shared.console import console, show_table
 from jobs.shared.definitions import described
 from jobs.shared.output_file import save_output
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
@@ -84,7 +84,7 @@ def show(result: Score, definition: MetricDefinition) -> None:
     table.add_column(justify="right")
     for name, value in summary(result, definition).items():
         table.add_row(VALUES[name], str(value) if isinstance(value, int) else _number(value))
-    console.print(table)
+    show_table(table)
     sizes = Table(title="by lesion volume", title_justify="left")
     for column in ("mm³", "lesions", "detected", "sensitivity", "predicted", "true", "PPV"):
         sizes.add_column(column, justify="right")
@@ -93,7 +93,7 @@ def show(result: Score, definition: MetricDefinition) -> None:
         sizes.add_row(
             reference.title(), *_cells(reference), *_cells(predicted), end_section=reference.up_to_mm3 is None
         )
-    console.print(sizes)
+    show_table(sizes)
     console.print("–: undefined (the denominator is 0)")
 
 

@@ -39,13 +39,14 @@ UndefinedOption = Annotated[
 
 
 def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
-    """Print tables and answer; save the report if a folder is given. Raises InputError with all faults."""
+    """Save the report if a folder is given, then print tables and answer. Raises InputError with all faults."""
     table = read_table(rows)
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
+    if out is not None:
+        save_files(table_report(table, found), out)
     console.print(as_text(found.tables))
     console.print(answer_text(found.answer).text())
     if out is not None:
-        save_files(table_report(table, found), out)
         console.print(f"report: {out / PAGE}")
 
 

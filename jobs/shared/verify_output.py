@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jobs.shared.console import console
-from jobs.shared.output_file import csv_text, save_output
+from jobs.shared.console import console, show_table
+from jobs.shared.output_file import save_csv, save_output
 from lesionlab.preprocessing.cohort import tally
 from storage_schemas.verdicts import Finding, StudyVerdict, VerdictRow
 
@@ -20,7 +20,7 @@ _STYLES = {"pass": "green", "repaired": "yellow", "quarantined": "bold red"}
 
 def show_verdicts(verdicts: Sequence[StudyVerdict]) -> None:
     """Print one line per finding, and how many studies passed."""
-    console.print(verdict_table(verdicts))
+    show_table(verdict_table(verdicts))
     console.print(tally(verdicts))
 
 
@@ -33,14 +33,12 @@ def save_verdict_json(verdicts: Sequence[StudyVerdict], path: Path) -> None:
 def save_verdict_csv(verdicts: Sequence[StudyVerdict], path: Path) -> None:
     """Save one line per finding. Raises InputError if the file cannot be written."""
     rows = [row.model_dump() for verdict in verdicts for row in verdict.rows()]
-    save_output("--csv", path, csv_text(list(VerdictRow.model_fields), rows).encode())
+    save_csv(path, list(VerdictRow.model_fields), rows)
 
 
 def verdict_table(verdicts: Sequence[StudyVerdict]) -> Table:
     """One row per finding; fits a terminal of 80 columns."""
     table = Table("study", "verdict", "finding", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
     table.columns[0].max_width = 24
     for verdict in verdicts:
         style = _STYLES[verdict.verdict]

@@ -48,6 +48,10 @@ def test_the_tables_agree_with_sidecars_and_participants(
     assert lesionlab("preprocess", bids, "--cohort", "sim", "--spacing", 4, "--plain").exit_code == 0
     result = lesionlab("cohort", "sim", "--out", tmp_path / "tables")
     assert result.exit_code == 0, result.output
+    facts = json.loads(lesionlab("cohort", "sim", "--json", "--csv", tmp_path / "facts.csv").stdout)
+    with (tmp_path / "facts.csv").open() as file:
+        assert [row["study"] for row in csv.DictReader(file)] == [one["study"] for one in facts]
+    assert {one["field_strength_t"] for one in facts} == {1.5, 3.0}
     table = read_table(tmp_path / "tables", "characteristics-by-site")
     with (bids / "participants.tsv").open() as file:
         participants = list(csv.DictReader(file, delimiter="\t"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from jobs.cli import PANEL_OF, summary
 from tests.jobs.conftest import Lesionlab
 
 COMMANDS = [
@@ -39,6 +43,35 @@ def test_each_command_has_an_example(lesionlab: Lesionlab, command: str) -> None
     result = lesionlab(command, "--help")
     assert result.exit_code == 0
     assert f"Example: lesionlab {command}" in result.output
+
+
+def test_the_help_shows_the_first_sentence_of_each_command(lesionlab: Lesionlab) -> None:
+    shown = " ".join(lesionlab("--help").output.split())
+    for command in PANEL_OF:
+        function = getattr(import_module(f"jobs.{command}"), command)
+        assert summary(command) == inspect.getdoc(function).partition("\n\n")[0]
+        assert summary(command) in shown
+
+
+def test_the_version_is_shown(lesionlab: Lesionlab) -> None:
+    result = lesionlab("--version")
+    assert (result.exit_code, result.output) == (0, f"lesionlab {version('lesionlab')}\n")
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "answer"),
+    [("--help", 0, "preprocess"), ("--version", 0, "lesionlab "), ("analyze", 2, "Did you mean 'analyse'?")],
+)
+def test_help_version_and_a_typo_import_no_heavy_library(argument: str, code: int, answer: str) -> None:
+    watched = ["torch", "ray", "numpy", "pandas", "matplotlib"]
+    program = (
+        "import sys\nfrom jobs.cli import app\n"
+        f"try: app([{argument!r}])\nfinally: print('imported:', sorted(set(sys.modules) & set({watched})))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == code
+    assert answer in result.stdout + result.stderr
+    assert result.stdout.endswith("imported: []\n")
 
 
 def test_a_job_module_is_the_same_entry_point(lesionlab: Lesionlab) -> None:

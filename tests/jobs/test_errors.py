@@ -161,9 +161,45 @@ def test_predicting_a_file_that_is_not_an_image_is_refused(
 
 
 def test_an_invalid_store_uri_is_refused_with_examples(lesionlab: Lesionlab) -> None:
-    result = lesionlab("models", "--store", "results/here")
+    result = lesionlab("models", "--store", "http://results/here")
     assert result.exit_code == 1
     assert "s3://bucket/prefix" in result.output
+
+
+@pytest.mark.parametrize("store", ["my store", "./my store", "{folder}/my store", "file://{folder}/my%20store"])
+def test_a_store_is_a_folder_or_a_uri(
+    lesionlab: Lesionlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(tmp_path / "bids", "sub-01")
+    arguments = ("bids", "--cohort", "ms", "--plain", "--store", store.format(folder=tmp_path))
+    assert lesionlab("preprocess", *arguments).exit_code == 0
+    assert (tmp_path / "my store" / "manifests" / "ms" / "current.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models",),
+        ("runs", "demo"),
+        ("cohort", "demo-ms"),
+        ("analyse", "demo"),
+        ("rescore", "demo", "--definition", "msseg-2"),
+        ("evaluate", "demo-ms", "--model", "demo"),
+        ("preprocess", "bids", "--cohort", "ms", "--dry-run"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_that_only_reads_creates_no_store_and_names_the_one_it_looked_at(
+    lesionlab: Lesionlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LESIONLAB_STORE")
+    draw_dataset(tmp_path / "bids", "sub-01")
+    output = lesionlab(*arguments).output
+    assert not (tmp_path / ".lesionlab").exists()
+    if arguments[0] != "preprocess":
+        assert f"in {(tmp_path / '.lesionlab' / 'store').as_uri()}" in output
 
 
 def test_an_s3_endpoint_that_does_not_answer_is_reported_quickly(

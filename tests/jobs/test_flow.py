@@ -26,7 +26,7 @@ from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
-from storage_schemas.results import LedgerEntry
+from storage_schemas.results import LedgerEntry, StudyRow
 from tests.jobs.conftest import Lesionlab
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -135,10 +135,16 @@ def test_a_registered_model_segments_an_image_outside_any_experiment(
     assert set(np.unique(nib.load(out).dataobj)) <= {0, 1}
 
 
-def test_a_registered_model_is_tested_on_a_whole_cohort(lesionlab: Lesionlab, store: Store) -> None:
-    result = lesionlab("evaluate", "tiny-ms", "--model", "tiny-glioma", "--store", store.uri)
+def test_a_registered_model_is_tested_on_a_whole_cohort(lesionlab: Lesionlab, store: Store, tmp_path: Path) -> None:
+    arguments = ("evaluate", "tiny-ms", "--model", "tiny-glioma", "--store", store.uri)
+    result = lesionlab(*arguments)
     assert result.exit_code == 0, result.output
     assert result.output.count("sub-") == 4
+    rows = json.loads(lesionlab(*arguments, "--json", "--csv", tmp_path / "rows.csv").stdout)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        saved = list(csv.DictReader(file))
+    assert [row["study"] for row in rows] == [row["study"] for row in saved]
+    assert saved[0].keys() == StudyRow.model_fields.keys() == rows[0].keys()
 
 
 def test_stored_predictions_are_scored_by_other_definitions_and_the_original_rows_are_kept(

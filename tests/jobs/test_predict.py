@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.shared.image_arguments import images_by_role, role_and_path
+from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
 from lesionlab.errors import InputError
 from lesionlab.imaging.volume import Volume, write_volume
 from lesionlab.model.unet import build_unet
@@ -79,7 +79,7 @@ def test_images_of_different_heads_are_refused_with_the_correlation(
     named = [f"{role}={path}" for role, path in images.items()]
     result = lesionlab("predict", *named, "--model", "untrained", "--out", tmp_path / "mask.nii.gz")
     assert result.exit_code == 1
-    assert "before: wanted an edge correlation with after of at least 0.75" in result.output
+    assert "before: wanted an edge correlation with 'after' of at least 0.75" in result.output
     assert not (tmp_path / "mask.nii.gz").exists()
 
 
@@ -95,10 +95,10 @@ def test_images_without_roles_are_refused_and_the_roles_are_named(
 @pytest.mark.parametrize(
     ("roles", "faults"),
     [
-        (["initial"], ["follow-up: task"]),
-        (["initial", "follow-up", "initial"], ["initial: task"]),
-        (["initial", "followup"], ["followup: task", "follow-up: task"]),
-        (["", ""], ["an image without a role", "an image without a role", "initial: task", "follow-up: task"]),
+        (["initial"], ["'follow-up': task"]),
+        (["initial", "follow-up", "initial"], ["'initial': task"]),
+        (["initial", "followup"], ["'followup': task", "'follow-up': task"]),
+        (["", ""], ["an image without a role", "an image without a role", "'initial': task", "'follow-up': task"]),
     ],
     ids=["missing", "twice", "misspelt", "bare"],
 )
@@ -108,6 +108,22 @@ def test_all_faults_of_the_roles_are_reported_together(roles: list[str], faults:
         images_by_role([(role, image) for role in roles], TASKS["flair-new"])
     assert len(refusal.value.args) == len(faults)
     assert all(message.startswith(fault) for message, fault in zip(refusal.value.args, faults, strict=True))
+
+
+def test_missing_files_are_all_named(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.nii.gz", tmp_path / "after.nii.gz"
+    arguments = (f"before={before}", f"after={after}", "--model", "nobody", "--out", tmp_path / "mask.nii.gz")
+    result = lesionlab("predict", *arguments)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [f"error: {path}: no such file; check the path" for path in (before, after)]
+
+
+def test_one_file_for_two_roles_is_refused(tmp_path: Path) -> None:
+    image, link = tmp_path / "scan.nii.gz", tmp_path / "link.nii.gz"
+    write_volume(image, Volume(np.zeros((3, 3, 3), np.float32), np.eye(4)))
+    link.symlink_to(image)
+    with pytest.raises(InputError, match="found it for 'before' and 'after'; give each role its own image"):
+        read_images([("before", image), ("after", link)])
 
 
 def test_a_single_image_needs_no_role_but_may_have_one() -> None:

@@ -106,6 +106,84 @@ def test_a_key_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("title: {{ x }}", "wanted a name as key, found a group in brackets; put text with brackets in quotes"),
+        ("seeds: [010]", "010 is octal to some YAML readers and decimal to others; write 10, or '010' for text"),
+        ("title: 1:30", "1:30 is a number of base 60 to some YAML readers and text to others; write '1:30' for text"),
+        ("de_novo: yes", "yes is true to some YAML readers and text to others; write true, or 'yes' for text"),
+        ("de_novo: Off", "Off is false to some YAML readers and text to others; write false, or 'Off' for text"),
+        ("no: 1", "no is false to some YAML readers and text to others; write false, or 'no' for text"),
+        ("spacing_mm: .inf", "wanted a finite number, found .inf"),
+        ("spacing_mm: 1e999", "wanted a finite number, found 1e999"),
+        ("spacing_mm: .NaN", "wanted a finite number, found .NaN"),
+        (f"seeds: [{'9' * 5000}]", "wanted a number of at most 18 digits, found one of 5000"),
+        ("seeds: [!!int '010']", "wanted a plain value, found the tag tag:yaml.org,2002:int; write it without a tag"),
+        ("title: !!python/name:os.system x", "wanted a plain value, found the tag"),
+        ("seeds: &s [*s]", "wanted values that end, found an anchor that contains itself; write it out"),
+        ("seeds: " + "[" * 3000 + "]" * 3000, "wanted at most 32 levels of nesting, found more; nest less deeply"),
+    ],
+    ids=[
+        *("template", "octal", "base 60", "yes", "Off", "key no", "infinity", "overflow", "not a number", "digits"),
+        *("tag", "code", "recursion", "depth"),
+    ],
+)
+def test_a_value_that_yaml_readers_disagree_on_or_cannot_hold_is_refused_with_its_line(
+    line: str, fault: str, tmp_path: Path
+) -> None:
+    (found,) = faults_of(tmp_path, f"# first\n{line}\n")
+    assert found.startswith(f"line 2: {fault}")
+
+
+def test_every_ambiguous_value_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
+    assert [fault[:11] for fault in faults_of(tmp_path, "seeds: [010]\nde_novo: yes\n")] == [
+        "line 1: 010",
+        "line 2: yes",
+    ]
+
+
+def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
+    assert faults_of(tmp_path, "\n".join(lines)) == [
+        "wanted at most 20,000 values with all aliases written out, found more; use fewer"
+    ]
+
+
+def test_numbers_are_read_by_the_yaml_1_2_rules(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    text = experiment() + "learning_rates: {de-novo: [1e-3, 5E-4, +.5]}\nseeds: [0o10, 0x1F, +7, 0]\nde_novo: TRUE\n"
+    path.write_text(text.replace("title: mine", "title: 2020-01-01"))
+    spec = load_spec(str(path))
+    assert (spec.seeds, spec.learning_rates["de-novo"], spec.title) == ((8, 31, 7, 0), (1e-3, 5e-4, 0.5), "2020-01-01")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"seeds": [-1]}, "seeds.0: wanted 0 or more; found -1"),
+        ({"seeds": [2**32]}, "seeds.0: wanted less than 4294967296; found 4294967296"),
+        ({"target": {"cohort": "ms", "split_seed": -1}}, "target.split_seed: wanted 0 or more; found -1"),
+        (
+            {"cohorts": {"ms": {"simulate": {"pathology": "ms", "studies": 1, "seed": -1}}}},
+            "cohorts.ms.simulate.seed: wanted 0 or more; found -1",
+        ),
+        ({"training": {"patch_voxels": 1024}}, "training.patch_voxels: wanted 512 or less; found 1024"),
+        ({"training": {"learning_rate": "inf"}}, "training.learning_rate: wanted a finite number; found 'inf'"),
+        ({"training": {"elastic": {"sd_mm": "inf"}}}, "training.elastic.sd_mm: wanted a finite number; found 'inf'"),
+        ({"spacing_mm": "nan"}, "spacing_mm: wanted a finite number; found 'nan'"),
+        ({"goal": {"annotation_minutes": "inf"}}, "goal.annotation_minutes: wanted a finite number; found 'inf'"),
+    ],
+    ids=[
+        *("negative seed", "long seed", "split seed", "simulation seed", "patch", "rate", "elastic", "spacing"),
+        "minutes",
+    ],
+)
+def test_a_number_that_no_run_could_use_is_refused(changes, fault, tmp_path: Path) -> None:
+    assert faults_of(tmp_path, experiment(**changes)) == [fault]
+
+
 def test_a_merged_key_may_be_overridden(tmp_path: Path) -> None:
     merged = "training: &t {epochs: 3}\nsources: [{model: a, cohort: ms, training: {<<: *t, epochs: 5}}]\n"
     assert faults_of(tmp_path, experiment() + merged) == [

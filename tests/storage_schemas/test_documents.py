@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from storage_schemas.base import Document, canonical_json
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.export import EXPORTED, FOLDER, schema_files
-from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.models import ModelName
 from storage_schemas.tasks import TASKS
+from storage_schemas.verdicts import Finding
 
 
 def subclasses(base: type[Document]) -> list[type[Document]]:
@@ -67,6 +68,12 @@ def test_a_manifest_with_a_duplicate_study_is_refused_with_its_name() -> None:
     )
     with pytest.raises(ValidationError, match=r"cohort ms: .* found several of sub-1"):
         Manifest.named(cohort="ms", task=TASKS["flair-single"], spacing_mm=1.0, studies=(entry, entry))
+
+
+def test_what_was_repaired_is_no_fault_of_an_excluded_study() -> None:
+    repaired = Finding(code="sform-qform-conflict", place="FLAIR", what="the sform was used", repaired=True)
+    missing = Finding(code="missing-file", place="mask", what="wanted a file, found none")
+    assert Exclusion(study="sub-1", findings=(repaired, missing)).faults == ("mask: wanted a file, found none",)
 
 
 def test_the_exported_schemas_are_current() -> None:

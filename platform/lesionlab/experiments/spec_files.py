@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from lesionlab.errors import SpecError
 from lesionlab.experiments.spec_faults import unknown_keys, validation_faults
+from lesionlab.experiments.strict_yaml import Refused, plain_values
 from storage_schemas import definitions, tasks
 from storage_schemas.base import Document
 from storage_schemas.experiments import ExperimentSpec
@@ -66,31 +67,12 @@ def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """Plain values of a YAML file. Raises SpecError if it cannot be read or a key appears twice."""
+    """Plain values of a YAML file. Raises SpecError if it cannot be read, or with every value that is ambiguous."""
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        content = loader.get_single_data()
+        return plain_values(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{what}: not valid YAML: {error}") from error
-    if loader.repeated:
-        raise SpecError(*(f"{what}: {fault}" for fault in loader.repeated))
-    return content
-
-
-class _Loader(yaml.SafeLoader):
-    """Load plain YAML and record duplicate keys; PyYAML would silently keep the last value."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.repeated: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                self.repeated.append(f"{key.value} appears twice, in lines {lines[key.value]} and {line}; keep one")
-            lines[key.value] = line
-        return super().construct_mapping(node, deep)
+    except Refused as error:
+        raise SpecError(*(f"{what}: {fault}" for fault in error.args)) from error

@@ -139,7 +139,7 @@ def tally(verdicts: Iterable[StudyVerdict]) -> str:
 
 def plan_cohort(store: Store, dataset: Dataset, recipe: Recipe) -> list[str]:
     """Say what `preprocess_cohort` would do, one line per study; decodes no image and writes nothing."""
-    lines = [f"{files.study}: {plan_study(files, recipe, store.uri)}, site {files.site}" for files in dataset.studies]
+    lines = [f"{files.study}: {plan_study(files, recipe, store)}, site {files.site}" for files in dataset.studies]
     return sorted([*fault_lines(dataset.faulty), *lines])
 
 

@@ -128,9 +128,9 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
     return _as_outcome(files, _all_at_once(files, recipe.task, attempt(files, checked)))
 
 
-def plan_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> str:
+def plan_study(files: StudyFiles, recipe: Recipe, store: Store) -> str:
     """Say what `ingest_study` would do; decodes no image and writes nothing. Raises StoreError."""
-    known = attempt(files, lambda: look_up(open_store(store_uri), files, recipe))
+    known = attempt(files, lambda: look_up(store, files, recipe))
     if not isinstance(known, Known):
         return f"faulty: {'; '.join(finding.text() for finding in known)}"
     if not known.settled:

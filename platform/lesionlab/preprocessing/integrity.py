@@ -121,7 +121,7 @@ def registration_findings(reports: Sequence[RegistrationReport], task: Task) -> 
         least = max(LEAST_CORRELATION[report.kind] if bound is None else bound, report.correlation_before - WORST_LOSS)
         if report.correlation_after < least or report.head_overlap < LEAST_OVERLAP:
             what = (
-                f"wanted an edge correlation with {report.fixed} of at least {least:.2f} and a head overlap of at "
+                f"wanted an edge correlation with '{report.fixed}' of at least {least:.2f} and a head overlap of at "
                 f"least {LEAST_OVERLAP}, found {report.correlation_after:.2f} and {report.head_overlap:.2f} after "
                 f"registration (correlation {report.correlation_before:.2f} before); check that both images show the "
                 "same complete head in the correct orientation"

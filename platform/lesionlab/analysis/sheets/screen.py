@@ -56,7 +56,7 @@ def _rich_table(table: PerformanceTable) -> Table:
     compared = [column_title(column, table).replace(" ", "\n") for column in shown]
     dice = any(line.measures["dice"].summary.n for line in table.lines)
     model, size = SCREEN_COLUMNS
-    sheet.add_column(model)
+    sheet.add_column(model, overflow="fold")
     sheet.add_column(size, justify="right")
     titles = [text for metric in PRIMARY for text in (SCREEN_METRICS[metric], *compared)]
     for column in [*titles, SCREEN_METRICS["dice"]] if dice else titles:

@@ -68,7 +68,7 @@ def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume
 def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
     key = STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
     card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
-    (folder / "card.json").write_text(card.canonical_json())
+    (folder / "card.json").write_text(card.canonical_json(), encoding="utf-8")
     names = ("image", "label", "native_label", *(("second_label",) if card.second_rater else ()))
     save_arrays(folder, {name: read_array(store, key, name) for name in names})
 
