@@ -132,7 +132,7 @@ FAULTS = {
     folder: ("missing-file", "wanted a file, found none"),
     text: ("unreadable", r"cannot be read as NIfTI \(BadGzipFile\)"),
     zipped_text: ("unreadable", "cannot be read as NIfTI"),
-    header_of_a_pair: ("unreadable", "cannot be read as NIfTI"),
+    header_of_a_pair: ("unreadable", "found one of a pair of files"),
     unknown_numbers: ("unreadable", "cannot be read as NIfTI"),
     truncated: ("truncated", r"damaged or truncated \(EOFError\)"),
     truncated_in_the_header: ("truncated", r"damaged or truncated \(EOFError\)"),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import ImageError
+from lesionlab.imaging.gaps import fill_air
 from lesionlab.imaging.header import Header, Layout, read_header
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Grid, Shape3
@@ -76,7 +77,8 @@ class Examined:
 def examine_image(path: Path, place: str) -> Examined:
     """Read an image as float32 and report every fault; findings name the file `place`, never its path."""
     header = read_header(path, place)
-    return _examined(header, *_finite_voxels(path, header.layout, place))
+    voxels_ijk = _voxels(path, header.layout)
+    return _examined(header, *((None, ()) if voxels_ijk is None else fill_air(voxels_ijk, place)))
 
 
 def examine_mask(path: Path, place: str) -> Examined:
@@ -86,11 +88,13 @@ def examine_mask(path: Path, place: str) -> Examined:
     a fault.
     """
     header = read_header(path, place)
-    voxels_ijk, findings = _finite_voxels(path, header.layout, place)
+    voxels_ijk = _voxels(path, header.layout)
     if voxels_ijk is None:
-        return _examined(header, None, findings)
-    mask_ijk, odd = _binary(voxels_ijk, place)
-    return _examined(header, mask_ijk, findings + odd)
+        return _examined(header, None, ())
+    if strange := int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk))):
+        what = f"wanted finite voxels, found {strange} NaN or infinite; save it as a mask of 0 and 1"
+        return _examined(header, None, (Finding(code="not-finite", place=place, what=what),))
+    return _examined(header, *_binary(voxels_ijk, place))
 
 
 def read_volume(path: Path) -> Volume:
@@ -140,17 +144,13 @@ def _examined(header: Header, voxels_ijk: NDArray[Any] | None, findings: tuple[F
     return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume)
 
 
-def _finite_voxels(path: Path, layout: Layout | None, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
+def _voxels(path: Path, layout: Layout | None) -> Image | None:
+    """Grey values as float32; values beyond its range are infinite."""
     if layout is None:
-        return None, ()
+        return None
     spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are reported as not finite
-        voxels_ijk = np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
-    strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
-    if strange:
-        what = f"wanted finite voxels, found {strange} NaN or infinite; export the image again"
-        return None, (Finding(code="not-finite", place=place, what=what),)
-    return voxels_ijk, ()
+    with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite
+        return np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
 
 
 def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:

@@ -77,7 +77,25 @@ def test_a_json_file_next_to_an_image_is_its_sidecar(tmp_path):
     sidecar.write_text(json.dumps({"EchoTime": 0.1}))
     assert find_in_table(table, SINGLE).studies[0].sidecars == {"flair": {"EchoTime": 0.1}}
     sidecar.write_text("{")
-    assert the_faults(table) == ("FLAIR: line 2: its JSON file is not valid JSON; correct it",)
+    assert the_faults(table) == (
+        "FLAIR: line 2: its JSON file is not valid JSON "
+        "(line 1, column 2: Expecting property name enclosed in double quotes); correct it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"FrameDuration": [1200,],}', "is not valid JSON (line 1, column 25: Expecting value); correct it"),
+        (b'{"EchoTime": 1,\n "Note": }', "is not valid JSON (line 2, column 10: Expecting value); correct it"),
+        ('{"EchoTime": 1,\n "Note": "Zürich"}'.encode("latin-1"), "is not in UTF-8 (line 2); save it as UTF-8"),
+        (b"[1]", "is not a JSON object; correct it"),
+    ],
+)
+def test_a_faulty_sidecar_is_refused_with_line_and_column(tmp_path, content, fault):
+    table = draw_table(tmp_path / "t.csv", [row()])
+    (tmp_path / "01" / "a.json").write_bytes(content)
+    assert the_faults(table) == (f"FLAIR: line 2: its JSON file {fault}",)
 
 
 def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_path):

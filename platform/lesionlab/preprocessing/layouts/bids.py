@@ -88,7 +88,7 @@ def _check_dataset(root: Path) -> None:
     if not is_bids(root):
         raise DatasetError(f"{root}: wanted a BIDS dataset, found no {DESCRIPTION}; give the dataset's top folder")
     try:
-        content = json.loads(description.read_text(encoding="utf-8"))
+        content = json.loads(description.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise DatasetError(f"{description}: not readable as JSON ({error}); correct it") from error
     if not isinstance(content, dict) or "BIDSVersion" not in content:
