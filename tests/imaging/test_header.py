@@ -212,6 +212,13 @@ def test_trailing_axes_of_length_one_are_dropped_and_reported(tmp_path):
     assert "(4, 5, 6, 1, 1)" in finding.what
 
 
+def test_a_fourth_axis_of_length_zero_counts_as_one(tmp_path):
+    path = set_fields(save(tmp_path / "a.nii.gz", ramp(4, 5, 6)), dim=[4, 4, 5, 6, 0])
+    examined = examine_image(path, "flair")
+    assert np.array_equal(examined.volume.voxels, ramp(4, 5, 6))
+    assert [(finding.code, finding.repaired) for finding in examined.findings] == [("not-3d", True)]
+
+
 @pytest.mark.parametrize(("dtype", "slope"), [(np.float32, 0), (np.int16, 0), (np.float32, -0.0)])
 def test_a_slope_of_zero_leaves_values_as_stored(tmp_path, dtype, slope):
     path = set_fields(save(tmp_path / "a.nii.gz", ramp(3, 3, 3).astype(dtype)), scl_slope=slope, scl_inter=np.nan)

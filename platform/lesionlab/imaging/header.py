@@ -71,7 +71,7 @@ def read_header(path: Path, place: str) -> Header:
     fields = _decode(path, note)
     if fields is None:
         return Header(tuple(findings))
-    dtype, claimed_shape = fields.get_data_dtype(), tuple(int(size) for size in fields.get_data_shape())
+    dtype, claimed_shape = fields.get_data_dtype(), _claimed_shape(fields)
     shape = _three_axes(claimed_shape, note)
     affine = find_place(fields, shape, note)
     scaling = _scaling(fields, note)
@@ -111,6 +111,12 @@ def _decode(path: Path, note: Note) -> Any:
     if fields["pixdim"][0] not in (-1, 1):
         fields["pixdim"][0] = 1  # NIfTI: 0 counts as 1
     return fields
+
+
+def _claimed_shape(fields: Any) -> tuple[int, ...]:
+    """Shape as in the header; a length of 0 behind the third axis counts as 1, as in the standard's own library."""
+    sizes = tuple(int(size) for size in fields.get_data_shape())
+    return sizes[:3] + tuple(size or 1 for size in sizes[3:])
 
 
 def _three_axes(claimed: tuple[int, ...], note: Note) -> Shape3 | None:
