@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from lesionlab.errors import ImageError
 from lesionlab.imaging.gaps import fill_air
 from lesionlab.imaging.intensity import head_mask
-from lesionlab.imaging.volume import examine_image, examine_mask
+from lesionlab.imaging.volume import examine_image, examine_mask, read_map
 from tests.imaging.files import ramp, save
 from tests.imaging.heads import THREE_MM, head
 
@@ -61,8 +62,10 @@ def test_an_image_with_all_its_values_is_left_alone():
     assert fill_air(IMAGE, "FLAIR") == (IMAGE, ())
 
 
-def test_a_file_with_a_gap_in_the_air_is_read_and_a_mask_with_one_is_not(tmp_path):
+def test_a_file_with_a_gap_in_the_air_is_read_as_an_image_but_not_as_a_mask_or_a_map(tmp_path):
     path = save(tmp_path / "a.nii.gz", without((0, 0, 0)))
     assert np.isfinite(examine_image(path, "FLAIR").volume.voxels).all()
     assert examine_mask(path, "mask").volume is None
+    with pytest.raises(ImageError, match="found 1 NaN or infinite"):
+        read_map(path)
     assert examine_image(save(tmp_path / "b.nii.gz", ramp(4, 4, 4)), "FLAIR").findings == ()

@@ -87,19 +87,18 @@ def examine_mask(path: Path, place: str) -> Examined:
     0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label of unknown meaning and is
     a fault.
     """
-    header = read_header(path, place)
-    voxels_ijk = _voxels(path, header.layout)
-    if voxels_ijk is None:
-        return _examined(header, None, ())
-    if strange := int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk))):
-        what = f"wanted finite voxels, found {strange} NaN or infinite; save it as a mask of 0 and 1"
-        return _examined(header, None, (Finding(code="not-finite", place=place, what=what),))
-    return _examined(header, *_binary(voxels_ijk, place))
+    header, voxels_ijk, findings = _finite(path, place)
+    return _examined(header, *((None, findings) if voxels_ijk is None else _binary(voxels_ijk, place)))
 
 
 def read_volume(path: Path) -> Volume:
     """Read an image as float32. Raises ImageError with every fault if it cannot be an image of a head."""
     return _sound(examine_image(path, "image"), path)
+
+
+def read_map(path: Path) -> Volume:
+    """Read a map of probabilities or labels as float32. Raises ImageError with every fault, also for any NaN."""
+    return _sound(_examined(*_finite(path, "map")), path)
 
 
 def read_mask(path: Path) -> Volume:
@@ -142,6 +141,17 @@ def _examined(header: Header, voxels_ijk: NDArray[Any] | None, findings: tuple[F
         return Examined(header.findings + findings, None, None)
     volume = None if voxels_ijk is None else Volume(voxels_ijk, header.affine)
     return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume)
+
+
+def _finite(path: Path, place: str) -> tuple[Header, Image | None, tuple[Finding, ...]]:
+    """Header and voxels of a file in which every value counts, also outside the head; None if one is not finite."""
+    header = read_header(path, place)
+    voxels_ijk = _voxels(path, header.layout)
+    if voxels_ijk is None or np.isfinite(voxels_ijk).all():
+        return header, voxels_ijk, ()
+    strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
+    what = f"wanted finite voxels, found {strange} NaN or infinite; save the file with 0 there if that is meant"
+    return header, None, (Finding(code="not-finite", place=place, what=what),)
 
 
 def _voxels(path: Path, layout: Layout | None) -> Image | None:
