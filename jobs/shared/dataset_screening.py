@@ -37,7 +37,10 @@ def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bo
     for finding in scrubbed(findings):
         notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site)
-    return refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+    named = refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+    for note in named.notes:
+        notes.print(note, style="yellow")
+    return named
 
 
 def input_files(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from lesionlab.errors import ImageError, InputError
 from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
 from lesionlab.imaging.resample import reoriented
-from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_mask, read_volume
+from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_map, read_mask
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MaskFile:
         if not self.path.is_file():
             raise ImageError(f"{self.path}: no such file; check the path", code="missing-file")
         if self.threshold is not None:
-            image = read_volume(self.path)
+            image = read_map(self.path)
             return Volume((image.voxels >= self.threshold).astype(np.uint8), image.affine)
         return self._mask() if self.label is None else self._labelled(self.label)
 
@@ -41,7 +41,7 @@ class MaskFile:
             raise ImageError(*(f"{fault}, or use {self.options}" for fault in error.args)) from error
 
     def _labelled(self, label: int) -> Volume:
-        image = read_volume(self.path)
+        image = read_map(self.path)
         labels = np.rint(image.voxels)
         between = image.voxels[np.abs(image.voxels - labels) > MASK_ROUNDING]
         if between.size:

@@ -132,7 +132,7 @@ FAULTS = {
     folder: ("missing-file", "wanted a file, found none"),
     text: ("unreadable", r"cannot be read as NIfTI \(BadGzipFile\)"),
     zipped_text: ("unreadable", "cannot be read as NIfTI"),
-    header_of_a_pair: ("unreadable", "cannot be read as NIfTI"),
+    header_of_a_pair: ("unreadable", "found one of a pair of files"),
     unknown_numbers: ("unreadable", "cannot be read as NIfTI"),
     truncated: ("truncated", r"damaged or truncated \(EOFError\)"),
     truncated_in_the_header: ("truncated", r"damaged or truncated \(EOFError\)"),
@@ -210,6 +210,13 @@ def test_trailing_axes_of_length_one_are_dropped_and_reported(tmp_path):
     (finding,) = examined.findings
     assert (finding.code, finding.repaired) == ("not-3d", True)
     assert "(4, 5, 6, 1, 1)" in finding.what
+
+
+def test_a_fourth_axis_of_length_zero_counts_as_one(tmp_path):
+    path = set_fields(save(tmp_path / "a.nii.gz", ramp(4, 5, 6)), dim=[4, 4, 5, 6, 0])
+    examined = examine_image(path, "flair")
+    assert np.array_equal(examined.volume.voxels, ramp(4, 5, 6))
+    assert [(finding.code, finding.repaired) for finding in examined.findings] == [("not-3d", True)]
 
 
 @pytest.mark.parametrize(("dtype", "slope"), [(np.float32, 0), (np.int16, 0), (np.float32, -0.0)])

@@ -113,7 +113,7 @@ def test_a_qfac_of_zero_counts_as_one_as_in_the_standard(tmp_path):
 @pytest.mark.parametrize(
     ("spacing", "found"),
     [([0.001] * 3, "0.001 × 0.001 × 0.001"), ([1000.0] * 3, "1000 × 1000 × 1000"), ([1, 1, 25.0], "1 × 1 × 25")],
-    ids=["in metres", "in micrometres", "slice gap"],
+    ids=["in metres without a unit", "in micrometres without a unit", "slice gap"],
 )
 def test_an_implausible_spacing_is_refused(tmp_path, spacing, found):
     examined = examine(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), np.diag([*spacing, 1])))
@@ -140,3 +140,64 @@ def test_voxels_without_a_volume_are_refused(tmp_path):
     examined = examine(save(tmp_path / "a.nii.gz", ramp(4, 4, 4), flat))
     assert verdicts(examined) == [("bad-affine", False)]
     assert "coplanar" in examined.findings[0].what
+
+
+METRE, MILLIMETRE, MICRON, SECOND = 1, 2, 3, 8
+
+
+@pytest.mark.parametrize(("unit", "per_mm", "name"), [(METRE, 0.001, "m"), (MICRON, 1000.0, "µm")])
+@pytest.mark.parametrize("forms", ["both", "sform", "qform"])
+@pytest.mark.parametrize("time", [0, SECOND])
+def test_metres_and_micrometres_are_converted_to_mm_and_reported(tmp_path, unit, per_mm, name, forms, time):
+    affine = np.diag([per_mm] * 3 + [1]) @ OBLIQUE
+    path = with_forms(tmp_path / "a.nii.gz", None if forms == "qform" else affine, None if forms == "sform" else affine)
+    path = set_fields(path, xyzt_units=unit + time, **({"pixdim": [-1, *np.array([0.9, 0.9, 4]) * per_mm]}))
+    examined = examine(path)
+    assert verdicts(examined) == [("implausible-spacing", True)]
+    assert f"found 0.9 × 0.9 × 4 mm (the header says {0.9 * per_mm:.4g} × " in examined.findings[0].what
+    assert f" {name}); converted to mm" in examined.findings[0].what
+    assert np.allclose(examined.volume.affine, OBLIQUE, atol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [0, MILLIMETRE, MILLIMETRE + SECOND, 5])
+def test_millimetres_and_no_unit_are_read_as_mm(tmp_path, unit):
+    examined = examine(set_fields(with_forms(tmp_path / "a.nii.gz", OBLIQUE, OBLIQUE), xyzt_units=unit))
+    assert examined.findings == ()
+    assert np.allclose(examined.volume.affine, OBLIQUE, atol=1e-5)
+
+
+@pytest.mark.parametrize(("unit", "found"), [(METRE, "900 × 900 × 4000 mm"), (MICRON, "0.0009 × 0.0009 × 0.004 mm")])
+def test_a_unit_that_cannot_be_is_refused_and_named(tmp_path, unit, found):
+    examined = examine(set_fields(with_forms(tmp_path / "a.nii.gz", OBLIQUE, OBLIQUE), xyzt_units=unit))
+    assert verdicts(examined) == [("implausible-spacing", False)]
+    assert f"found {found} (the header says 0.9 × 0.9 × 4 " in examined.findings[0].what
+
+
+@pytest.mark.parametrize("spacing", [10.0000004, 0.09999999])
+def test_a_spacing_beyond_its_bound_by_rounding_is_read(tmp_path, spacing):
+    path = save(tmp_path / "a.nii.gz", ramp(4, 4, 4), np.diag([1, 1, spacing, 1]))
+    assert examine(path).findings == ()
+
+
+ROUNDED = {"quatern_b": 0.707107, "quatern_c": 0.707107, "quatern_d": 0.001}
+"""A squared norm of 1.0000016."""
+
+
+def test_a_rounded_quaternion_is_normalised(tmp_path):
+    examined = examine(set_fields(with_forms(tmp_path / "a.nii.gz", None, np.eye(4)), **ROUNDED))
+    assert verdicts(examined) == [("bad-affine", True)]
+    assert "norm 1.0000008 instead of 1" in examined.findings[0].what
+    half_turn = [[0, 1, 0.0014, 0], [1, 0, 0.0014, 0], [0.0014, 0.0014, -1, 0], [0, 0, 0, 1]]
+    assert np.allclose(examined.volume.affine, half_turn, atol=1e-4)
+
+
+def test_a_rounded_quaternion_beside_an_equal_sform_is_no_conflict(tmp_path):
+    half_turn = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1.0]])
+    examined = examine(set_fields(with_forms(tmp_path / "a.nii.gz", half_turn, half_turn), quatern_b=0.707108))
+    assert examined.findings == ()
+
+
+def test_a_quaternion_that_is_no_rotation_is_not_called_infinite(tmp_path):
+    examined = examine(set_fields(with_forms(tmp_path / "a.nii.gz", None, np.eye(4)), quatern_b=1.01))
+    assert verdicts(examined) == [("bad-affine", False)]
+    assert "a qform whose quaternion has the norm 1.01 instead of 1" in examined.findings[0].what

@@ -109,10 +109,9 @@ def test_scrub_accepts_the_studies_and_drops_the_identifiers(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     root = plant(tmp_path / "bids")
-    with (root / "participants.tsv").open("a") as table:
-        table.write(f"\nsub-02\tF\t40\t{NAME}")
-    table_text = (root / "participants.tsv").read_text().replace("\tage\n", "\tage\tname\n")
-    (root / "participants.tsv").write_text(table_text)
+    header, *rows = (root / "participants.tsv").read_text().splitlines()
+    named = [f"{header}\tname", *(f"{row}\tn/a" for row in rows), f"sub-02\tF\t40\t{NAME}"]
+    (root / "participants.tsv").write_text("\n".join(named))
     refused = lesionlab("preprocess", root, "--cohort", "ms", "--spacing", 4, "--plain", "--exclude-faulty")
     assert refused.exit_code == 1
     assert "participants.tsv column name: " in refused.output

@@ -73,3 +73,11 @@ def test_the_same_image_of_two_patients_is_detected_without_a_store(lesionlab: L
     result = lesionlab("verify", root)
     assert result.exit_code == 1
     assert result.output.count("duplicate-image") == 2
+
+
+def test_a_patient_without_a_row_is_noted_on_standard_error(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    (root / "participants.tsv").write_text("participant_id\tsite\nsub-01\tNorth\nsub-77\tSouth\n")
+    result = lesionlab("verify", root, "--spacing", 4, "--plain")
+    assert "1 row matches no subject (sub-77); not used" in result.stderr
+    assert "1 subject has no row (sub-02); counted at site-1, without age and sex; add the rows" in result.stderr

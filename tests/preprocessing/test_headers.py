@@ -77,6 +77,15 @@ def test_a_name_in_the_other_byte_order_is_found(tmp_path):
         "FreeSurfer Jul 17 2013",
         "mrtrix version: 3.0.4",
         "MNI152 T1 1mm brain",
+        "spm - algebra",
+        "SPM12 - contrast",
+        "MRIcron",
+        "c3d",
+        "Convert3D",
+        "MIPAV 11.0.3",
+        "dicom2nifti",
+        "created by ITK-SNAP",
+        "nnUNet v2.5",
     ],
 )
 def test_texts_of_known_programs_pass(tmp_path, text):
@@ -130,6 +139,40 @@ def test_a_processing_history_is_reported_as_harmless(tmp_path):
     path = write(tmp_path / "image.nii.gz", extension=(4, AFNI.format(name="HISTORY_NOTE", text=text).encode()))
     assert places(path) == ["header extension 4 (AFNI) history"]
     assert header_signs(path)[0].harmless
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2203.11-dirty 2023-08-23T14:21:21+01:00", "6.0.7.4 2023-08-23T14:21:21Z", "FSL 2203.11 2023-08-23T14:21:21"],
+)
+def test_the_build_date_of_a_program_is_reported_as_harmless(tmp_path, text):
+    path = write(tmp_path / "image.nii.gz", descrip=text)
+    assert places(path) == ["header field descrip"]
+    assert header_signs(path)[0].harmless
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2023-08-23T14:21:21", "acquired 2023-08-23T14:21:21", "2203.11 2023-08-23T14:21:21 ZZYZX", "1.2 2023-08-23"],
+)
+def test_any_other_date_is_not_a_build_date(tmp_path, text):
+    path = write(tmp_path / "image.nii.gz", descrip=text)
+    assert [sign.harmless for sign in header_signs(path)] == [False]
+
+
+def test_a_history_of_freesurfer_is_reported_as_harmless(tmp_path):
+    history = (
+        b"\1\0\0\0\3mri_convert a.mgz b.nii.gz ProgramVersion: freesurfer-linux-ubuntu22_x86_64-8.0.0-20250210-"
+        b"8f21b9f TimeStamp: 2025/02/11-09:12:33-GMT BuildTime: Feb 10 2025 21:04:11 User: someone Machine: host"
+    )
+    path = write(tmp_path / "image.nii.gz", extension=(14, history))
+    assert places(path) == ["header extension 14 (FreeSurfer) history"]
+    assert header_signs(path)[0].harmless
+
+
+def test_an_identifier_in_a_history_of_freesurfer_is_found(tmp_path):
+    path = write(tmp_path / "image.nii.gz", extension=(14, b"\1\0mri_convert Smith^John_1984-05-12.mgz"))
+    assert [sign.harmless for sign in header_signs(path)] == [False]
 
 
 def test_a_date_in_the_gzip_file_name_is_found(tmp_path):

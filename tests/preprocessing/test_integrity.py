@@ -93,6 +93,15 @@ def test_a_different_spacing_is_reported_with_both_spacings_and_the_remedy(one):
     assert finding.code == "grid-mismatch"
 
 
+@pytest.mark.parametrize(("stretch", "same"), [(1.0005, True), (1.01, False)])
+def test_a_spacing_that_moves_no_corner_by_more_than_rounding_is_the_same(one, stretch, same):
+    save(one.reference.mask, lesions(), OBLIQUE @ np.diag([1, 1, stretch, 1]))
+    if same:
+        assert read_scans(one, ONE).findings == ()
+    else:
+        assert "wanted voxels of 2 × 2 × 4 mm" in refused(one)[0].what
+
+
 def test_a_different_shape_is_reported_with_both_shapes(one):
     save(one.reference.mask, lesions()[:, :, :-1])
     (finding,) = refused(one)

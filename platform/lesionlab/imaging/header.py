@@ -18,6 +18,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionlab.imaging.formats import format_by_content, format_by_name, is_nifti_name
 from lesionlab.imaging.placement import Note, find_place
 from storage_schemas.verdicts import Code, Finding
 from storage_schemas.volumes import Shape3
@@ -70,7 +71,7 @@ def read_header(path: Path, place: str) -> Header:
     fields = _decode(path, note)
     if fields is None:
         return Header(tuple(findings))
-    dtype, claimed_shape = fields.get_data_dtype(), tuple(int(size) for size in fields.get_data_shape())
+    dtype, claimed_shape = fields.get_data_dtype(), _claimed_shape(fields)
     shape = _three_axes(claimed_shape, note)
     affine = find_place(fields, shape, note)
     scaling = _scaling(fields, note)
@@ -83,8 +84,9 @@ def read_header(path: Path, place: str) -> Header:
 
 def _decode(path: Path, note: Note) -> Any:
     """Decode the header fields; note the reason and return None if this is not a NIfTI file."""
-    if not path.name.endswith((".nii", ".nii.gz")):
-        note("unreadable", "wanted a NIfTI file (.nii or .nii.gz); convert it")
+    if not is_nifti_name(path.name):
+        found = (path.is_file() and format_by_content(path)) or format_by_name(path.name)
+        note("unreadable", f"wanted a NIfTI file (.nii or .nii.gz), found {found or 'another name; convert it'}")
         return None
     if not path.is_file():
         note("missing-file", "wanted a file, found none; add it or exclude the study")
@@ -101,12 +103,20 @@ def _decode(path: Path, note: Note) -> Any:
         note("truncated", f"damaged or truncated ({type(error).__name__}); copy or export it again")
         return None
     except Exception as error:  # nibabel lets any exception of its readers through; their messages may contain the path
-        note("unreadable", f"cannot be read as NIfTI ({type(error).__name__}); export the image again")
+        found = format_by_content(path)
+        unknown = f"cannot be read as NIfTI ({type(error).__name__}); export the image again"
+        note("unreadable", f"wanted a NIfTI file, found {found}" if found else unknown)
         return None
     fields["pixdim"][1:4] = np.abs(fields["pixdim"][1:4])
     if fields["pixdim"][0] not in (-1, 1):
         fields["pixdim"][0] = 1  # NIfTI: 0 counts as 1
     return fields
+
+
+def _claimed_shape(fields: Any) -> tuple[int, ...]:
+    """Shape as in the header; a length of 0 behind the third axis counts as 1, as in the standard's own library."""
+    sizes = tuple(int(size) for size in fields.get_data_shape())
+    return sizes[:3] + tuple(size or 1 for size in sizes[3:])
 
 
 def _three_axes(claimed: tuple[int, ...], note: Note) -> Shape3 | None:
@@ -176,7 +186,7 @@ def _held_bytes(path: Path, enough: int) -> int:
 
     Reading to the end verifies the gzip checksum. nibabel stops after the last voxel and does not notice changed bytes.
     """
-    if not path.name.endswith(".gz"):
+    if not path.name.lower().endswith(".gz"):
         return path.stat().st_size
     held = 0
     with gzip.open(path) as stream:
@@ -186,4 +196,4 @@ def _held_bytes(path: Path, enough: int) -> int:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlab.errors import ImageError
-from lesionlab.imaging.volume import Image
+
+if TYPE_CHECKING:
+    from lesionlab.imaging.volume import Image
 
 HeadMask = NDArray[np.bool_]
 

@@ -25,6 +25,18 @@ SAME_SPACING = 0.01
 """Two spacings agree if they differ by less than this fraction: volumes are then correct within 3 %."""
 
 
+SLACK = 1 + 1e-4
+"""Factor by which a spacing may exceed its bounds: float32 affines give 10.0000004 mm."""
+QUATERNION_ROUNDING = 1e-5
+"""A squared norm of b, c, d up to this much above 1 is rounding of text to 5 or 6 decimals, and is normalised."""
+_NIBABEL_ROUNDING = 3 * float(np.finfo(np.float32).eps)
+"""nibabel itself reads squared norms up to this much above 1."""
+_SPATIAL_BITS = 7
+_UNITS = {1: ("m", 1000.0), 3: ("µm", 0.001)}
+"""Spatial units of `xyzt_units` (NIfTI-1) in mm. 2 is mm; 0 and undefined codes, which many programs write, mean
+mm."""
+
+
 class Note(Protocol):
     """Records one finding."""
 
@@ -39,23 +51,59 @@ def find_place(fields: Any, shape: Shape3 | None, note: Note) -> NDArray[np.floa
             "wanted an sform or a qform, found neither, so left and right are unknown; export the image with either",
         )
         return None
+    placed_by_qform = not int(fields["sform_code"])
+    _normalise_quaternion(fields, note, used=placed_by_qform)
     try:
         affine = np.asarray(fields.get_best_affine(), dtype=np.float64)
     except ValueError:  # nibabel's HeaderDataError is one
         affine = np.full((4, 4), np.nan)
     if not np.isfinite(affine).all():
-        note("bad-affine", "wanted a finite affine, found NaN or infinity; export the image again")
+        norm = _quaternion_norm(fields)
+        found = f"a qform whose quaternion has the norm {norm:.6g} instead of 1" if norm > 1 else "NaN or infinity"
+        note("bad-affine", f"wanted a finite affine, found {found}; export the image again")
         return None
+    unit, mm_per_unit = _UNITS.get(int(fields["xyzt_units"]) & _SPATIAL_BITS, ("mm", 1.0))
+    _to_mm(fields, affine, mm_per_unit)
     spacing_mm = voxel_sizes(affine)
-    if not all(SPACING_MM[0] <= mm <= SPACING_MM[1] for mm in spacing_mm):
+    stated = f" (the header says {_by(spacing_mm / mm_per_unit)} {unit})" if unit != "mm" else ""
+    if not all(SPACING_MM[0] / SLACK <= mm <= SPACING_MM[1] * SLACK for mm in spacing_mm):
         wanted = f"wanted a spacing from {SPACING_MM[0]} to {SPACING_MM[1]} mm"
-        note("implausible-spacing", f"{wanted}, found {_by(spacing_mm)} mm; correct the header")
+        note("implausible-spacing", f"{wanted}, found {_by(spacing_mm)} mm{stated}; correct the header")
+    elif stated:
+        note("implausible-spacing", f"found {_by(spacing_mm)} mm{stated}; converted to mm", repaired=True)
     if abs(np.linalg.det(affine[:3, :3])) <= LEAST_VOLUME * math.prod(spacing_mm):
         note("bad-affine", "the three voxel axes are (almost) coplanar; correct the affine in the header")
         return None
-    if int(fields["sform_code"]):
+    if not placed_by_qform:
         _compare_forms(fields, affine, shape, note)
     return affine
+
+
+def _quaternion_norm(fields: Any) -> float:
+    """Norm of the stored part b, c, d of the qform's quaternion; at most 1 in a rotation."""
+    return float(np.linalg.norm([float(fields[f"quatern_{part}"]) for part in "bcd"]))
+
+
+def _normalise_quaternion(fields: Any, note: Note, *, used: bool) -> None:
+    """Scale b, c, d to norm 1 if rounding made it larger, so that nibabel reads it; noted if the qform is used."""
+    norm = _quaternion_norm(fields)
+    if not _NIBABEL_ROUNDING < norm**2 - 1 <= QUATERNION_ROUNDING:
+        return
+    for part in "bcd":
+        fields[f"quatern_{part}"] = float(fields[f"quatern_{part}"]) / norm
+    if used:
+        found = f"found a quaternion of norm {norm:.8g} instead of 1, as after rounding"
+        note("bad-affine", f"{found}; it was normalised", repaired=True)
+
+
+def _to_mm(fields: Any, affine: NDArray[np.float64], mm_per_unit: float) -> None:
+    """Convert the affine, and the fields that the forms are compared by, to mm; in place."""
+    if mm_per_unit == 1:
+        return
+    affine[:3] *= mm_per_unit
+    fields["pixdim"][1:4] *= mm_per_unit
+    for axis in "xyz":
+        fields[f"qoffset_{axis}"] = float(fields[f"qoffset_{axis}"]) * mm_per_unit
 
 
 def _compare_forms(fields: Any, sform: NDArray[np.float64], shape: Shape3 | None, note: Note) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import ImageError
+from lesionlab.imaging.gaps import fill_air
 from lesionlab.imaging.header import Header, Layout, read_header
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Grid, Shape3
@@ -76,7 +77,8 @@ class Examined:
 def examine_image(path: Path, place: str) -> Examined:
     """Read an image as float32 and report every fault; findings name the file `place`, never its path."""
     header = read_header(path, place)
-    return _examined(header, *_finite_voxels(path, header.layout, place))
+    voxels_ijk = _voxels(path, header.layout)
+    return _examined(header, *((None, ()) if voxels_ijk is None else fill_air(voxels_ijk, place)))
 
 
 def examine_mask(path: Path, place: str) -> Examined:
@@ -85,17 +87,18 @@ def examine_mask(path: Path, place: str) -> Examined:
     0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label of unknown meaning and is
     a fault.
     """
-    header = read_header(path, place)
-    voxels_ijk, findings = _finite_voxels(path, header.layout, place)
-    if voxels_ijk is None:
-        return _examined(header, None, findings)
-    mask_ijk, odd = _binary(voxels_ijk, place)
-    return _examined(header, mask_ijk, findings + odd)
+    header, voxels_ijk, findings = _finite(path, place)
+    return _examined(header, *((None, findings) if voxels_ijk is None else _binary(voxels_ijk, place)))
 
 
 def read_volume(path: Path) -> Volume:
     """Read an image as float32. Raises ImageError with every fault if it cannot be an image of a head."""
     return _sound(examine_image(path, "image"), path)
+
+
+def read_map(path: Path) -> Volume:
+    """Read a map of probabilities or labels as float32. Raises ImageError with every fault, also for any NaN."""
+    return _sound(_examined(*_finite(path, "map")), path)
 
 
 def read_mask(path: Path) -> Volume:
@@ -140,17 +143,24 @@ def _examined(header: Header, voxels_ijk: NDArray[Any] | None, findings: tuple[F
     return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume)
 
 
-def _finite_voxels(path: Path, layout: Layout | None, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
-    if layout is None:
-        return None, ()
-    spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are reported as not finite
-        voxels_ijk = np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
+def _finite(path: Path, place: str) -> tuple[Header, Image | None, tuple[Finding, ...]]:
+    """Header and voxels of a file in which every value counts, also outside the head; None if one is not finite."""
+    header = read_header(path, place)
+    voxels_ijk = _voxels(path, header.layout)
+    if voxels_ijk is None or np.isfinite(voxels_ijk).all():
+        return header, voxels_ijk, ()
     strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
-    if strange:
-        what = f"wanted finite voxels, found {strange} NaN or infinite; export the image again"
-        return None, (Finding(code="not-finite", place=place, what=what),)
-    return voxels_ijk, ()
+    what = f"wanted finite voxels, found {strange} NaN or infinite; save the file with 0 there if that is meant"
+    return header, None, (Finding(code="not-finite", place=place, what=what),)
+
+
+def _voxels(path: Path, layout: Layout | None) -> Image | None:
+    """Grey values as float32; values beyond its range are infinite."""
+    if layout is None:
+        return None
+    spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite
+        return np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
 
 
 def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:

@@ -48,12 +48,15 @@ class Dataset:
 
     studies: tuple[StudyFiles, ...]
     faulty: tuple[Exclusion, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know about the dataset as a whole, although no study is faulty for it."""
 
 
-def dataset_of(found: Iterable[StudyFiles | Exclusion]) -> Dataset:
+def dataset_of(found: Iterable[StudyFiles | Exclusion], notes: tuple[str, ...] = ()) -> Dataset:
     """Separate the complete from the faulty studies of one dataset; both keep their order."""
     listed = list(found)
     return Dataset(
         studies=tuple(study for study in listed if isinstance(study, StudyFiles)),
         faulty=tuple(study for study in listed if isinstance(study, Exclusion)),
+        notes=notes,
     )

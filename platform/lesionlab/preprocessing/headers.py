@@ -27,11 +27,24 @@ _TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name", "u
 # Parts of texts written by programs that would look like identifiers: dcm2niix' time of day (not a date: see
 # identifiers), FSL's version with its commit, the build date of FreeSurfer.
 _STAMPS = re.compile(r"\bTime=\d{1,6}(\.\d+)?|(?<=\d):[0-9a-f]{8}\b|\bFreeSurfer [A-Z][a-z]{2} [ \d]\d \d{4}\b")
+# A version and the time of its build, as FSL 6.0.7 writes it: 2203.11-dirty 2023-08-23T14:21:21+01:00.
+_BUILD = re.compile(
+    r"(?<![\w.])v?\d+(?:\.\d+)+(?:-[a-z]+)?[ ,;]+\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d)?(?!\d)",
+    re.IGNORECASE,
+)
 _WORD = re.compile(
     "te|time|phase|mb|sec|fsl|spm|spmd|compatible|normali[sz]ed|realigned|resliced|coregistered|smoothed|segmented|skull"
     "|stripped|bias|corrected|warped|images?|nifti|analyze|dsr|mask|labels?|lesions?|segmentation|brain|head|flair|tw?"
     "|mprage|pd|none|unknown|freesurfer|matrix|size|itk|antsr?|simpleitk|mrtrix|afni|slicer|nibabel|nilearn|python|dcm"
-    "|niix|nii|version|mni|icbm|space|mm|u?int|float|vector|scalar|[dnvx]"
+    "|niix|nii|version|mni|icbm|space|mm|u?int|float|vector|scalar|[cdnvx]"
+    "|algebra|imcalc|contrast|cat|mricrog?[ln]|mricron|mipav|dicom|convert|itksnap|snap|elastix|plastimatch|niftyreg"
+    "|torchio|monai|nnunet|samseg|synthseg|synthstrip|hd|bet|flirt|fnirt|robex|lst|osirix"
+    "|brainsuite|brainvoyager|caret|workbench|matlab|toolbox|tool|vtk|minc|mnc|mgh|mgz|nrrd|created|written|converted"
+    "|exported|saved|by|with|from|using|the|and|of|to|software|program|build|release|beta|alpha|rc|dev|dirty"
+    "|template|atlas|roi|overlay|seg|probability|prob|map|maps|threshold|thresholded|binary|binari[sz]ed|mean|sum"
+    "|average|averaged|difference|subtraction|rigid|affine|deform(?:ed|able)?|registered|transformed|cropped|padded"
+    "|reoriented|flipped|rotated|resampled|interpolated|scaled|filtered|denoised|unbiased|smooth"
+    "|csf|gm|wm|volume|volumes|series|ras|las|lps|lpi|rpi"
 )
 _MOST_DIGITS = 4
 """Maximum digits of a number in a header text: versions and sizes have no more, record numbers do."""
@@ -41,6 +54,13 @@ _DICOM, _AFNI, _COMMENT = 2, 4, 6
 _NUMBERS = (20, 22, 24, 26, 34)
 _AFNI_OWN = frozenset({"TYPESTRING", "BYTEORDER_STRING", "TEMPLATE_SPACE", "IDCODE_STRING", "IDCODE_DATE"})
 _AFNI_DEFAULTS = frozenset({"zyxt", "untitled", "undefined", ""})
+_FREESURFER = 14
+# FreeSurfer's own stamps in its history: TimeStamp: 2024/03/01-12:00:00-GMT, BuildTime: Mar  1 2024 12:00:00.
+_FREESURFER_STAMP = re.compile(
+    r"\d{4}/\d\d/\d\d-\d\d:\d\d:\d\d(?:-[A-Z]+)?|[A-Z][a-z]{2} [ \d]?\d \d{4} \d\d:\d\d:\d\d"
+    r"|[\w-]*-\d+\.\d+\.\d+-\d{8}-[0-9a-f]+"
+)
+_HISTORY = "commands, with paths, users and times"
 _AFNI_STAMP = re.compile(r"\[[\w.-]+@[\w.-]+: [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\]")
 
 
@@ -70,7 +90,7 @@ def header_signs(path: Path) -> list[HeaderSign]:
         return []
     fields = kind(head[: kind.template_dtype.itemsize], check=False)
     texts = {f"header field {name}": _text(bytes(fields[name].item())) for name in _TEXT_FIELDS if name in fields}
-    field_signs = [HeaderSign(place, sign) for place, text in texts.items() if (sign := _sign_in_text(text))]
+    field_signs = [sign for place, text in texts.items() for sign in _text_signs(place, text)]
     return [*_name_signs(start), *field_signs, *_extensions_signs(head, kind, int(fields["vox_offset"]))]
 
 
@@ -97,8 +117,11 @@ def _extension_signs(code: int, content: bytes) -> list[HeaderSign]:
     if code == _AFNI:
         return _afni_signs(content)
     if code == _COMMENT:
-        kind = _sign_in_text(text)
-        return [HeaderSign(place, kind)] if kind else []
+        return _text_signs(place, text)
+    if code == _FREESURFER:
+        kind = sign_in(_FREESURFER_STAMP.sub("", text))
+        place = f"{place} (FreeSurfer) history"
+        return [HeaderSign(place, kind)] if kind else [HeaderSign(place, _HISTORY, harmless=True)]
     return [HeaderSign(place, "a DICOM header" if code == _DICOM else "text of an unsupported type")]
 
 
@@ -117,13 +140,20 @@ def _afni_signs(content: bytes) -> list[HeaderSign]:
         if attribute.get("ni_type") != "String" or name in _AFNI_OWN or text.lower() in _AFNI_DEFAULTS:
             continue
         if not name.startswith("HISTORY_NOTE"):
-            kind = _sign_in_text(text)
-            signs += [HeaderSign(place, kind)] if kind else []
+            signs += _text_signs(place, text)
         elif kind := sign_in(_AFNI_STAMP.sub("", text)):
             signs.append(HeaderSign(f"{place} history", kind))
         else:
-            signs.append(HeaderSign(f"{place} history", "commands, with paths, users and times", harmless=True))
+            signs.append(HeaderSign(f"{place} history", _HISTORY, harmless=True))
     return signs
+
+
+def _text_signs(place: str, text: str) -> list[HeaderSign]:
+    """What is found in a header text; a program's build date is harmless."""
+    rest = _BUILD.sub("", text)
+    if kind := _sign_in_text(rest):
+        return [HeaderSign(place, kind)]
+    return [HeaderSign(place, "the build date of a program", harmless=True)] if rest != text else []
 
 
 def _sign_in_text(text: str) -> str | None:

@@ -98,11 +98,13 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     same = reoriented_grid(mask, image)
     remedy = f"resample the mask onto the {role} or exclude the study"
     mask_mm, image_mm = spacing_of(matrix_of(same)), spacing_of(matrix_of(image))
-    if not np.allclose(mask_mm, image_mm, atol=1e-3):
+    gap_mm = corner_gap_mm(matrix_of(same), matrix_of(image), image.shape)
+    misplaced = same.shape != image.shape or gap_mm > SAME_PLACE_MM
+    if misplaced and not np.allclose(mask_mm, image_mm, atol=1e-3):
         what = f"wanted voxels of {_by(image_mm)} mm, as in the {role}, found {_by(mask_mm)} mm; {remedy}"
     elif same.shape != image.shape:
         what = f"wanted shape {image.shape}, as in the {role}, found {mask.shape}; {remedy}"
-    elif (gap_mm := corner_gap_mm(matrix_of(same), matrix_of(image), image.shape)) > SAME_PLACE_MM:
+    elif misplaced:
         what = f"wanted the corners of the {role}, found them up to {gap_mm:.1f} mm away; {remedy}"
     elif same != mask:
         what = f"found voxels in a different order than in the {role}; they were reordered, values unchanged"

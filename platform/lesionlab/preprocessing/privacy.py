@@ -121,7 +121,11 @@ def refuse_identifying_names(dataset: Dataset) -> Dataset:
         Exclusion(study=_hide_labels(exclusion.study), findings=tuple(map(_hide_in_finding, exclusion.findings)))
         for exclusion in dataset.faulty
     ]
-    return Dataset(tuple(studies), tuple(sorted([*faulty, *refused], key=lambda exclusion: exclusion.study)))
+    return Dataset(
+        tuple(studies),
+        tuple(sorted([*faulty, *refused], key=lambda exclusion: exclusion.study)),
+        tuple(map(_hide_labels, dataset.notes)),
+    )
 
 
 def id_salt(environment: Mapping[str, str]) -> str:
@@ -170,6 +174,7 @@ def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
     return Dataset(
         tuple(sorted(studies, key=lambda files: files.study)),
         tuple(sorted(faulty, key=lambda exclusion: exclusion.study)),
+        tuple(_LABEL.sub(in_text, note) for note in dataset.notes),
     )
 
 

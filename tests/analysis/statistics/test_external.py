@@ -149,8 +149,13 @@ def test_where_places_mean_nothing_they_are_not_averaged(table, lines, header, r
     [
         ("sub-02,p,x,fine_tuned,10,1,0.5,0.5", "arm: wanted fine-tuned (FT), de-novo (DN), default"),
         ("sub-02,p,x,FT,10,1,55,0.5", "sensitivity: Input should be less than or equal to 1; found '55'"),
-        ("sub-02,p,x,FT,10,1,nan,0.5", "sensitivity: Input should be less than or equal to 1; found 'nan'"),
-        ("sub-02,p,x,FT,10,1,0.5,n/a", "ppv: Input should be a valid number"),
+        ("sub-02,p,x,FT,10,1,inf,0.5", "sensitivity: Input should be less than or equal to 1; found 'inf'"),
+        ("sub-02,p,x,FT,10,1,0.5,high", "ppv: Input should be a valid number"),
+        ('sub-02,p,x,FT,10,1,0.5,"1,234"', "ppv: Input should be a valid number"),
+        ("sub-02,p,x,FT,10,1,1.001,0.5", "sensitivity: Input should be less than or equal to 1; found '1.001'"),
+        ("sub-02,NA,x,FT,10,1,0.5,0.5", "patient: Field required; found 'NA'"),
+        ("sub-02,p,x,FT,10,1,0,35,0.5", "found 9; if numbers have decimal commas, separate the columns by semicolons"),
+        ('sub-02,p,x,FT,10,1,0.5,"0.5', "a quote that is never closed"),
         ("sub-02,p,x,FT,ten,1,0.5,0.5", "training_size: Input should be a valid integer"),
         ("sub-02,p,x,FT,0,1,0.5,0.5", "training_size: wanted 1 at least for fine-tuned, found 0"),
         ("sub-02,p,x,Default,10,1,0.5,0.5", "training_size: wanted 0 for default, found 10"),
@@ -172,6 +177,55 @@ def test_a_fault_is_said_with_its_line(table, line, fault):
     assert fault in said
 
 
+@pytest.mark.parametrize("missing", ["", "NA", "n/a", "N/A", "nan", "NaN", "null", "#N/A"])
+def test_a_word_for_a_missing_value_is_no_value(table, missing):
+    (row,) = read_table(table(f"s,p,x,FT,10,1,{missing},0.5")).rows
+    assert (row.sensitivity, row.ppv) == (None, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("55%", 0.55),
+        ("55.5 %", 0.555),
+        ("1.0000000000000002", 1),
+        ("-1e-17", 0),
+        ('"0,35"', 0.35),
+        ('"35,5"', None),
+        ("5.5e-1", 0.55),
+    ],
+)
+def test_numbers_are_read_as_spreadsheets_and_programs_write_them(table, written, value):
+    path = table(f"s,p,x,FT,10,1,{written},0.5")
+    if value is None:
+        assert len(faults_of(path)) == 1
+    else:
+        assert read_table(path).rows[0].sensitivity == pytest.approx(value, abs=0)
+
+
+@pytest.mark.parametrize("divider", [";", "\t"])
+def test_semicolons_and_tabs_are_read_with_decimal_commas(table, divider):
+    lines = [line.replace(",", divider).replace(".", ",") for line in LINES]
+    read = read_table(
+        table(*lines, "s;p;x;FT;10;1;55,5%;1,0".replace(";", divider), header=HEADER.replace(",", divider))
+    )
+    assert [row.sensitivity for row in read.rows] == [0.35, 0.55, 0.48, 0.61, 0.52, pytest.approx(0.555)]
+    assert read.rows[2].ppv is None
+
+
+def test_a_fault_of_many_lines_is_said_once(table):
+    (said,) = faults_of(table(*(f"s{number},p,x,FT,10,1,{number}.5,0.5" for number in range(50, 60))))
+    assert said == (
+        "line 2, sensitivity: Input should be less than or equal to 1; found '50.5'; if these are percentages, divide "
+        "the column by 100 or write 55% (the same on 9 more lines: 3, 4, 5, …)"
+    )
+
+
+def test_a_table_in_another_encoding_is_refused_once(table):
+    (said,) = faults_of(table("s,Zürich,Genève,FT,10,1,0.5,0.5", LINES[0], encoding="latin-1"))
+    assert "line 2 is in another encoding, such as Latin-1 or UTF-16; save it as UTF-8 with commas" in said
+
+
 def test_all_faults_are_said_at_once(table):
     said = faults_of(table("sub-01,p,x,FT,10,1,1.5,-1", LINES[1], "sub-01,p,x,FZ,10,0,0.1,0.1", LINES[2], LINES[2]))
     assert [fault.split(",")[0].split(":")[0] for fault in said] == ["line 2", "line 2", "line 4", "line 4", "line 6"]
@@ -183,7 +237,6 @@ def test_all_faults_are_said_at_once(table):
         ("study,patient,site,arm,training_size,fold,ppv", "missing are sensitivity"),
         (HEADER + ",ppv", "column 'ppv' is there 2 times"),
         (HEADER + ",postion", "column 'postion' is not known; if 'position' is meant, call it that"),
-        (HEADER.replace(",", ";"), "wanted commas between columns"),
     ],
 )
 def test_faults_of_the_header(table, header, fault):

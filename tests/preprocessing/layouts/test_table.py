@@ -77,7 +77,25 @@ def test_a_json_file_next_to_an_image_is_its_sidecar(tmp_path):
     sidecar.write_text(json.dumps({"EchoTime": 0.1}))
     assert find_in_table(table, SINGLE).studies[0].sidecars == {"flair": {"EchoTime": 0.1}}
     sidecar.write_text("{")
-    assert the_faults(table) == ("FLAIR: line 2: its JSON file is not valid JSON; correct it",)
+    assert the_faults(table) == (
+        "FLAIR: line 2: its JSON file is not valid JSON "
+        "(line 1, column 2: Expecting property name enclosed in double quotes); correct it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"FrameDuration": [1200,],}', "is not valid JSON (line 1, column 25: Expecting value); correct it"),
+        (b'{"EchoTime": 1,\n "Note": }', "is not valid JSON (line 2, column 10: Expecting value); correct it"),
+        ('{"EchoTime": 1,\n "Note": "Zürich"}'.encode("latin-1"), "is not in UTF-8 (line 2); save it as UTF-8"),
+        (b"[1]", "is not a JSON object; correct it"),
+    ],
+)
+def test_a_faulty_sidecar_is_refused_with_line_and_column(tmp_path, content, fault):
+    table = draw_table(tmp_path / "t.csv", [row()])
+    (tmp_path / "01" / "a.json").write_bytes(content)
+    assert the_faults(table) == (f"FLAIR: line 2: its JSON file {fault}",)
 
 
 def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_path):
@@ -161,6 +179,49 @@ def test_a_table_without_rows_is_refused(tmp_path, text):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DatasetError, match="wanted one row per study"):
         find_in_table(tmp_path / "t.csv", SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("note", "found"),
+    [
+        (('"left', "", ""), "line 2: found a quote that is never closed"),
+        (("", '"left', 'right"'), "line 3: wanted one row per line, found a quote that is only closed on line 4"),
+        (('"left" side', "", ""), "line 2: found text after a closed quote"),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_wrong_quote_never_hides_a_line(tmp_path, note, found, name):
+    table = draw_table(tmp_path / name, [row(f"sub-0{n}", note=f"NOTE{n}") for n in range(3)])
+    text = table.read_text()
+    for n, cell in enumerate(note):
+        text = text.replace(f"NOTE{n}", cell)
+    table.write_text(text)
+    with pytest.raises(DatasetError, match=found):
+        find_in_table(table, SINGLE)
+
+
+def test_semicolons_of_a_spreadsheet_separate_cells(tmp_path):
+    table = draw_table(tmp_path / "t.csv", [row("sub-01", site="Nord, West"), row("sub-02")])
+    table.write_text(table.read_text().replace('"Nord, West"', "Nord. West").replace(",", ";").replace(". ", ", "))
+    assert [files.site for files in find_in_table(table, SINGLE).studies] == ["nord-west", "site-1"]
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "n/a", "N/A", "nan", "NaN", "null"])
+def test_words_for_a_missing_value_are_neither_a_site_nor_a_path(tmp_path, missing):
+    table = draw_table(tmp_path / "t.csv", [row(site=missing, second_mask=missing)])
+    (study,) = find_in_table(table, SINGLE).studies
+    assert (study.site, study.second) == ("site-1", None)
+
+
+def test_a_column_in_upper_case_is_said_to_be_renamed(tmp_path):
+    table = draw_table(tmp_path / "t.csv", [row(second_mask="")])
+    table.write_text(table.read_text().replace("study,", "Study,").replace("second_mask", "Second_Mask"))
+    with pytest.raises(DatasetError) as refusal:
+        find_in_table(table, SINGLE)
+    assert [fault.split(": ", 2)[2] for fault in refusal.value.args] == [
+        "wanted the column study, found Study; rename it",
+        "wanted the column second_mask, found Second_Mask; rename it",
+    ]
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Read an external table of results, for the same statistics; report every fault with its line.
 
-One line for each study and the model it was tested with, as CSV in UTF-8, columns in any order:
+One line for each study and the model it was tested with, as CSV in UTF-8 (commas, or semicolons with decimal commas),
+columns in any order:
 
     study,patient,site,arm,training_size,fold,sensitivity,ppv
     sub-01,p01,north,Default,0,1,0.35,0.95
@@ -9,18 +10,17 @@ One line for each study and the model it was tested with, as CSV in UTF-8, colum
     sub-11,p11,south,FT,10,2,0.61,0.70
     sub-11,p11,south,DN,10,2,0.52,0.31
 
-An empty value is undefined, such as PPV without a predicted lesion. Further columns are ignored.
+An empty value (or `NA`, `n/a`, `nan`, `null`) is undefined, such as PPV without a predicted lesion. `55%` is 0.55.
+Further columns are ignored.
 """
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import condition_of
+from lesionlab.analysis.statistics.external_cells import Fault, said_once, value_in
+from lesionlab.delimited import Delimited, read_delimited
 from lesionlab.errors import InputError
 from storage_schemas.axes import Arm, Axes
 from storage_schemas.base import Sha256
@@ -112,18 +114,18 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """Read the table. Raises InputError with every fault in it, each with its line."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: not readable as CSV in UTF-8: {error}") from error
-    records = _records(path, data)
-    faults: list[str] = []
-    lines = [(number, row) for number, record in records if (row := _row(number, record, faults)) is not None]
+    content = read_delimited(path)
+    records = _records(path, content)
+    wrong: list[Fault] = []
+    lines = [
+        (number, row) for number, record in records if (row := _row(number, record, content.divider, wrong)) is not None
+    ]
     columns = tuple(name for name in (*REQUIRED, *OPTIONAL) if name in records[0][1])
+    faults = said_once(wrong)
     faults += [*_twice(lines), *_two_owners(lines), *(_two_at_one_place(lines) if "position" in columns else ())]
     if faults:
         raise InputError(*(f"{path}, {fault}" for fault in faults))
-    return Table(path.name, sha256(data).hexdigest(), columns, tuple(row for _, row in lines))
+    return Table(path.name, sha256(path.read_bytes()).hexdigest(), columns, tuple(row for _, row in lines))
 
 
 def unit_of(table: Table, wanted: Unit | None) -> Unit:
@@ -163,34 +165,27 @@ def _no_places(table: Table) -> Iterable[str]:
             )
 
 
-def _records(path: Path, data: bytes) -> list[tuple[int, Mapping[str, str]]]:
-    """Every line with its number, by column. Raises InputError where the file is no table with the columns wanted."""
-    try:
-        reader = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        lines = [(reader.line_num, line) for line in reader if any(field.strip() for field in line)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as CSV in UTF-8: {error}") from error
-    if not lines:
+def _records(path: Path, content: Delimited) -> list[tuple[int, Mapping[str, str]]]:
+    """Every line with its number, by column. Raises InputError if the file is no table with the columns wanted."""
+    if not content.columns:
         raise InputError(f"{path}: wanted a line with the names of the columns, found an empty file")
-    (_, header), *body = lines
-    names = [name.strip().lower() for name in header]
+    names = [name.lower() for name in content.columns]
     faults = [f"{path}, {fault}" for fault in _header_faults(names)]
-    if not faults and not body:
+    if not faults and not content.rows:
         faults = [f"{path}: wanted a line for each tested study, found column names only"]
-    faults += [
-        f"{path}, line {number}: wanted {len(names)} fields as in line 1, found {len(line)}"
-        for number, line in body
-        if len(line) != len(names)
-    ]
+    odd = [Fault(number, "", _width_fault(names, cells)) for number, cells in content.rows if len(cells) != len(names)]
+    faults += [f"{path}, {fault}" for fault in said_once(odd)]
     if faults:
         raise InputError(*faults)
-    return [(number, dict(zip(names, line, strict=True))) for number, line in body]
+    return [(number, dict(zip(names, cells, strict=True))) for number, cells in content.rows]
+
+
+def _width_fault(names: Sequence[str], cells: Sequence[str]) -> str:
+    more = "; if numbers have decimal commas, separate the columns by semicolons" if len(cells) > len(names) else ""
+    return f"wanted {len(names)} fields as in line 1, found {len(cells)}{more}"
 
 
 def _header_faults(names: Sequence[str]) -> Iterable[str]:
-    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-        yield "line 1: wanted commas between columns and a point in decimals; save it as CSV with commas"
-        return
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}"
@@ -203,19 +198,20 @@ def _header_faults(names: Sequence[str]) -> Iterable[str]:
             yield f"line 1: column {name!r} is not known; if {meant[0]!r} is meant, call it that"
 
 
-def _row(number: int, record: Mapping[str, str], faults: list[str]) -> TableRow | None:
+def _row(number: int, record: Mapping[str, str], divider: str, faults: list[Fault]) -> TableRow | None:
     """The row, or None and its faults."""
+    cells = {name: cell for name, cell in record.items() if name in TableRow.model_fields}
     given: dict[str, Any] = {
-        name: text.strip() for name, text in record.items() if name in TableRow.model_fields and text.strip()
+        name: value for name, cell in cells.items() if (value := value_in(name, cell, divider)) is not None
     }
     try:
         return TableRow.model_validate(given)
     except ValidationError as error:
         for fault in error.errors():
-            column = f", {fault['loc'][0]}" if fault["loc"] else ""
-            found = "nothing" if fault["type"] == "missing" else repr(fault["input"]) if fault["loc"] else ""
-            wanted = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"line {number}{column}: {wanted}" + (f"; found {found}" if found else ""))
+            column = str(fault["loc"][0]) if fault["loc"] else ""
+            written = cells.get(column, "").strip()
+            found = (repr(written) if written else "nothing") if column else ""
+            faults.append(Fault(number, column, fault["msg"].removeprefix("Value error, "), found))
         return None
 
 

@@ -8,7 +8,6 @@ follow-up session, and the `space-` entity of its mask (`space-ses01`) names the
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ from lesionlab.preprocessing.layouts.bids_masks import (
 from lesionlab.preprocessing.layouts.bids_sidecars import BidsSidecars
 from lesionlab.preprocessing.layouts.bids_times import DatedScan, contradicting_sources
 from lesionlab.preprocessing.layouts.bids_tree import BidsName, BidsTree, Visit
-from lesionlab.preprocessing.layouts.tabular import read_table, site_of
-from lesionlab.preprocessing.paths import fault_of_file, hidden, is_study_id, only_one, place_of
+from lesionlab.preprocessing.layouts.participants import read_participants
+from lesionlab.preprocessing.layouts.tabular import site_in
+from lesionlab.preprocessing.paths import is_study_id, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task
@@ -35,7 +35,6 @@ from storage_schemas.verdicts import Finding
 
 DESCRIPTION = "dataset_description.json"
 LOOKED_FOR = f"a file {DESCRIPTION}"
-PARTICIPANTS = "participants.tsv"
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,22 @@ def find_studies(root: Path, task: Task, site: Slug | None = None) -> Dataset:
     A session without any file of the task is not a study; in tasks that compare two visits, neither is a session
     without a mask and without an earlier session. The site of a study is that of its patient in `participants.tsv`
     (column `site`), else `site`, else `site-1`. Files may be links within the dataset, but not out of it. Raises
-    DatasetError if `root` is not a BIDS dataset or has no study of this task.
+    DatasetError if `root` is not a BIDS dataset, has no study of this task, or its
+    participants.tsv does not match its subjects.
     """
     _check_dataset(root)
     tree = BidsTree(root)
-    bids = _Bids(tree, BidsSidecars(tree), _participants(tree), task, site or DEFAULT_SITE)
+    visits_of = tree.visits((Path(), MASKS))
+    participants = read_participants(tree, visits_of, site or DEFAULT_SITE)
+    bids = _Bids(tree, BidsSidecars(tree), participants.rows, task, site or DEFAULT_SITE)
     found = dataset_of(
-        study
-        for visits in tree.visits((Path(), MASKS)).values()
-        for visit in visits
-        if (study := _study(bids, visit, visits)) is not None
+        (
+            study
+            for visits in visits_of.values()
+            for visit in visits
+            if (study := _study(bids, visit, visits)) is not None
+        ),
+        participants.notes,
     )
     if not found.studies and not found.faulty:
         raise DatasetError(f"{root}: this BIDS dataset has no study for {task.name}; {_wanted(task)}")
@@ -83,25 +88,11 @@ def _check_dataset(root: Path) -> None:
     if not is_bids(root):
         raise DatasetError(f"{root}: wanted a BIDS dataset, found no {DESCRIPTION}; give the dataset's top folder")
     try:
-        content = json.loads(description.read_text(encoding="utf-8"))
+        content = json.loads(description.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise DatasetError(f"{description}: not readable as JSON ({error}); correct it") from error
     if not isinstance(content, dict) or "BIDSVersion" not in content:
         raise DatasetError(f"{description}: wanted the field BIDSVersion, found none; add it")
-
-
-def _participants(tree: BidsTree) -> dict[str, dict[str, str]]:
-    """Rows of participants.tsv by participant_id; empty if there is no such table."""
-    table = tree.root / PARTICIPANTS
-    if PARTICIPANTS not in tree.names(Path()):
-        return {}
-    if fault := fault_of_file(table, tree.resolved):
-        raise DatasetError(f"{table} {fault}")
-    records = read_table(table).records()
-    count = Counter(record.get("participant_id", "") for record in records)
-    if twice := [patient if is_study_id(patient) else hidden(patient) for patient in count if count[patient] > 1]:
-        raise DatasetError(f"{table}: wanted one row per patient, found several for {', '.join(twice)}; keep one")
-    return {record.get("participant_id", ""): record for record in records}
 
 
 def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | Exclusion | None:
@@ -129,7 +120,7 @@ def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | E
     return StudyFiles(
         study=visit.name,
         patient=visit.subject.removeprefix("sub-"),
-        site=site_of(participant.get("site", "")) or bids.site,
+        site=site_in(participant) or bids.site,
         images={role: scan.image for role, scan in scans.items()},
         reference=mask.reference,
         second=second.reference if second else None,

@@ -48,6 +48,11 @@ def read_sidecar(path: Path) -> dict[str, Any] | str:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError:
         return "cannot be read; give read permission"
+    except json.JSONDecodeError as error:
+        return f"is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg.split(':')[0]}); correct it"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"is not in UTF-8 (line {line}); save it as UTF-8"
     except (ValueError, RecursionError):
         return "is not valid JSON; correct it"
     return content if isinstance(content, dict) else "is not a JSON object; correct it"

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
+from lesionlab.imaging.formats import format_by_name, is_nifti_name
 from lesionlab.preprocessing.paths import hidden
 
 NIFTI = (".nii.gz", ".nii")
@@ -29,6 +30,11 @@ class BidsName:
 
     entities: dict[str, str]
     suffix: str
+
+
+def _ending_of(name: str) -> str:
+    """`.NII.GZ`, `.mgz`: what may be repeated of a name."""
+    return "".join(re.findall(r"[.](?:nii|seg|hdr|img|mnc|brik)(?=[.])|[.][A-Za-z0-9]+$", name, re.IGNORECASE))
 
 
 def parse_name(name: str, endings: tuple[str, ...] = NIFTI) -> BidsName | None:
@@ -126,7 +132,16 @@ class BidsTree:
         """List the images of a folder for a message; a name that is not BIDS may be a patient's and is masked."""
         names = [name for name in self.names(folder) if name.endswith(NIFTI)]
         listed = ", ".join(name if parse_name(name) else hidden(name) for name in names[:3])
-        return listed + (f" and {len(names) - 3} more" if names[3:] else "") or "no NIfTI file"
+        return listed + (f" and {len(names) - 3} more" if names[3:] else "") or self._other_images(folder)
+
+    def _other_images(self, folder: Path) -> str:
+        """`no NIfTI file`, and the first file that would be one if it were renamed or converted."""
+        for name in self.names(folder):
+            if is_nifti_name(name):
+                return f"no file that ends in .nii or .nii.gz but {_ending_of(name)}; write the ending in lower case"
+            if kind := format_by_name(name):
+                return f"no NIfTI file but a {_ending_of(name)} file ({kind})"
+        return "no NIfTI file"
 
     def visits(self, bases: Iterable[Path]) -> dict[str, list[Visit]]:
         """Sessions of each patient in any of these folders, sorted by name.

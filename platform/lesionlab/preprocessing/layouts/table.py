@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from lesionlab.delimited import is_missing
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
-from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_of
+from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_in, width_fault
 from lesionlab.preprocessing.paths import fault_of_file, is_study_id, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
@@ -35,7 +36,7 @@ _KNOWN = {"study", "patient", "mask", *_FURTHER, *(role for task in TASKS.values
 
 def is_table(path: Path) -> bool:
     """Whether this file may be a table of paths."""
-    return path.suffix in (".csv", ".tsv") and path.is_file()
+    return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
 def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
@@ -49,8 +50,7 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
     found: list[StudyFiles | Exclusion] = []
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
         faults = _faults_of_names(record, count)
-        if len(cells) != len(table.columns):
-            what = f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct the line"
+        if what := width_fault(table, cells):
             faults.insert(0, Finding(code="bad-name", place="row", what=what))
         found.append(_study(path.parent, line, record, faults, task, site or DEFAULT_SITE))
     return dataset_of(sorted(found, key=lambda study: study.study))
@@ -58,7 +58,17 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
 
 def _check_columns(path: Path, table: Table, task: Task) -> None:
     wanted = ("study", "patient", *task.roles, "mask")
-    faults = [f"wanted a column {column}, found none; add it" for column in wanted if column not in table.columns]
+    faults = [
+        f"wanted a column {column}, found none; add it"
+        for column in wanted
+        if column.lower() not in map(str.lower, table.columns)
+    ]
+    exact = {name.lower(): name for name in (*wanted, *_FURTHER)}
+    faults += [
+        f"wanted the column {exact[column.lower()]}, found {column}; rename it"
+        for column in table.columns
+        if column.lower() in exact and column not in exact.values()
+    ]
     twice = [column for column in (*wanted, *_FURTHER) if table.columns.count(column) > 1]
     faults += [f"wanted one column {column}, found several; keep one" for column in twice]
     if not table.rows:
@@ -89,7 +99,7 @@ def _study(
 
     def found(column: str, place: str, *, optional: bool = False) -> Path | None:
         text = record.get(column, "")
-        if optional and not text:
+        if optional and is_missing(text):
             return None
         fault = _fault_of_path(text, folder / text, root)
         if fault:
@@ -109,7 +119,7 @@ def _study(
     return StudyFiles(
         study=name,
         patient=_patient(record),
-        site=site_of(record.get("site", "")) or site,
+        site=site_in(record) or site,
         images=there,
         reference=Reference(mask, transform),
         second=Reference(second, transform) if second else None,

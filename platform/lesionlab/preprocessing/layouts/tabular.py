@@ -1,14 +1,22 @@
-"""Read a text table (.tsv, .csv) with the line numbers of its rows."""
+"""Read a text table (.tsv, .csv) with the line numbers of its rows, and the site that a row names."""
 
 from __future__ import annotations
 
-import csv
 import re
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from lesionlab.errors import DatasetError
+from lesionlab.delimited import is_missing, read_delimited
+from lesionlab.errors import DatasetError, InputError
 from storage_schemas.base import Slug
+
+_SLUG_CHARACTERS = 63
+_ORDINARY = re.compile(r"[\w\s.,:/()\[\]-]*", re.ASCII)
+"""Site names of these characters alone differ in more than spelling if their plain names differ."""
+_DIGEST_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
@@ -25,19 +33,38 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table separated by tabs (.tsv) or commas (.csv). Raises DatasetError if it cannot be read."""
-    tabs = path.suffix == ".tsv"
+    """Read a table. Raises DatasetError if it cannot be read without losing a line: see `read_delimited`."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter="\t" if tabs else ",")
-            filled = [(lines.line_num, tuple(cell.strip() for cell in cells)) for cells in lines if any(cells)]
-    except (OSError, ValueError, csv.Error) as error:
-        divider = "tabs" if tabs else "commas"
-        raise DatasetError(f"{path}: not readable as a table ({error}); save it as UTF-8 with {divider}") from error
-    return Table(filled[0][1], tuple(filled[1:])) if filled else Table((), ())
+        content = read_delimited(path)
+    except InputError as error:
+        raise DatasetError(*error.args) from error
+    return Table(content.columns, content.rows)
+
+
+def width_fault(table: Table, cells: tuple[str, ...]) -> str | None:
+    """What is wrong with the number of cells of a row, or None."""
+    if len(cells) == len(table.columns):
+        return None
+    return f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct the line"
+
+
+def site_in(record: Mapping[str, str]) -> Slug | None:
+    """Site of a row: its cell under `site`, in upper or lower case; None if no site is given."""
+    return next((site_of(cell) for column, cell in record.items() if column.lower() == "site"), None)
 
 
 def site_of(name: str) -> Slug | None:
-    """Convert a site to a plain name (`Site A` becomes `site-a`); None if no site is given."""
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-")
-    return plain if plain and name != "n/a" else None
+    """Convert a site to a plain name (`Site A` becomes `site-a`); None if no site is given.
+
+    A name with other characters (`Zürich`, `東京`, `A+`), or a long one, ends in a digest, so that two sites never
+    become one.
+    """
+    if is_missing(name):
+        return None
+    spelled = unicodedata.normalize("NFC", name.strip()).casefold()
+    letters = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    if plain and len(plain) <= _SLUG_CHARACTERS and _ORDINARY.fullmatch(spelled):
+        return plain
+    digest = sha256(spelled.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{plain[: _SLUG_CHARACTERS - _DIGEST_CHARACTERS - 1].rstrip('-') or 'site'}-{digest}"
