@@ -20,7 +20,7 @@ from lesionlab.experiments.registry import find_model
 from lesionlab.imaging.volume import write_volume
 from lesionlab.store.objects import open_store
 from storage_schemas.tasks import TASKS, Task
-from tests.imaging.heads import SLICES, THREE_MM
+from tests.imaging.heads import SLICES, THREE_MM, motion
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.pairs import MOVED, NEW_MM, new_lesions, scan
 
@@ -51,9 +51,13 @@ EXPERIMENT: dict[str, Any] = {
 
 
 def scans(gain: float) -> dict[str, Any]:
-    """A patient's images at a scanner gain: an upright FLAIR, and a T2 on thick oblique slices after motion."""
-    flair, t2 = scan(THREE_MM, np.eye(4), NEW_MM, gain), scan(SLICES, MOVED, NEW_MM, gain + 0.05)
-    return {"FLAIR": flair, "acq-fs_T2w": t2, "acq-3d_T2w": scan(THREE_MM, np.eye(4), (), gain + 0.1)}
+    """A patient's images at a scanner gain: an upright FLAIR, and a T2 on thick oblique slices after motion.
+
+    The gain also turns the anatomy within the head, so that no patient's images are a copy of another's.
+    """
+    own = motion((0, 0, 130 * (gain - 1)), (0, 0, 0))
+    flair, t2 = scan(THREE_MM, own, NEW_MM, gain), scan(SLICES, own @ MOVED, NEW_MM, gain + 0.05)
+    return {"FLAIR": flair, "acq-fs_T2w": t2, "acq-3d_T2w": scan(THREE_MM, own, (), gain + 0.1)}
 
 
 def draw(root: Path, *gains: float) -> Path:
