@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import numpy as np
 import pyarrow.parquet
 import pytest
 import yaml
@@ -155,7 +154,7 @@ FAULTY: dict[str, tuple[Any, str]] = {
     "no name": (without("name"), "name: missing"),
     "suffix": (
         TASK | {"inputs": [{"role": "flair", "suffix": "FLAIR.nii"}]},
-        "inputs.0.suffix: wanted letters and digits, as file names have them in BIDS; found 'FLAIR.nii'",
+        "inputs.0.suffix: wanted only letters and digits, as in BIDS labels; found 'FLAIR.nii'",
     ),
     "misspelt key": (TASK | {"chanels": []}, "chanels: unknown key; did you mean channels?"),
     "a list": ([TASK], "wanted keys with values"),
@@ -201,7 +200,9 @@ def test_a_source_may_have_its_own_task_but_not_under_the_same_name(lesionlab: L
     other = TASK | {"label": "lesion"}
     source = {"model": "theirs", "cohort": "theirs", "task": other}
     message = refused(lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]})))
-    assert f"task flair-t2-edema@{Task.model_validate(other).version()} is not the study's flair-t2-edema@" in message
+    assert (
+        f"task flair-t2-edema@{Task.model_validate(other).version()} is not the experiment's flair-t2-edema@" in message
+    )
     source["task"] = other | {"name": "flair-t2-lesions"}
     result = lesionlab("plan", written(tmp_path / "own.yaml", EXPERIMENT | {"sources": [source]}))
     assert result.exit_code == 0, result.output
