@@ -19,7 +19,8 @@ from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.statistics.tables import performance_tables
 from lesionlab.analysis.words.answer import answer_text
-from storage_schemas.metrics import COLUMNS, METRICS, PRIMARY
+from storage_schemas.axes import Budget
+from storage_schemas.metrics import COLUMNS, FRACTIONS, METRICS, PRIMARY
 
 HEADER = "study,patient,site,arm,training_size,fold,sensitivity,ppv"
 WITH_COUNTS = (
@@ -90,3 +91,13 @@ def test_it_changes_no_judgement(rows, cells):
     assert after.supplementary.learning == before.supplementary.learning
     assert after.supplementary.null == before.supplementary.null
     assert {test.metric for test in after.supplementary.null} == set(PRIMARY)
+
+
+def test_the_budget_control_is_of_metrics_of_which_more_is_better(rows):
+    def trained(budget):
+        own = [row for row in rows if row.training_size]
+        return [row.model_copy(update={"budget": budget, "false_positives": row.training_size}) for row in own]
+
+    both = [*trained(Budget(epochs=30)), *trained(Budget(steps=2000))]
+    controls = statistics(both, both, "per-study", Options(null_repetitions=0)).supplementary.budget
+    assert {control.metric for control in controls} == set(FRACTIONS)
