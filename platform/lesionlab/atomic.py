@@ -1,4 +1,4 @@
-"""A path and bytes in; the whole new file, or exactly what was there before, out."""
+"""Write a file whole, or leave exactly what was there before."""
 
 from __future__ import annotations
 

@@ -146,10 +146,10 @@ def cells(plan: Plan) -> tuple[Cell, ...]:
 
 
 def draw_row(run: RunSpec, position: int, rng: np.random.Generator) -> StudyRow:
-    """One tested study: lesions found and spurious drawn with the arm's known rates."""
+    """One tested study: true and false positives are drawn at the arm's known rates."""
     entry = run.test[position - 1]
     kind = (run.cell.arm, run.cell.training_size)
-    found, spurious = int(rng.binomial(entry.lesions, DETECTION[kind])), int(rng.poisson(SPURIOUS[kind]))
+    found, wrong = int(rng.binomial(entry.lesions, DETECTION[kind])), int(rng.poisson(SPURIOUS[kind]))
     return StudyRow(
         **run.columns().model_dump(),
         study=entry.study,
@@ -158,11 +158,11 @@ def draw_row(run: RunSpec, position: int, rng: np.random.Generator) -> StudyRow:
         position=position,
         definition=run.metric.label(),
         reference_lesions=entry.lesions,
-        predicted_lesions=found + spurious,
+        predicted_lesions=found + wrong,
         true_positives=found,
-        false_positives=spurious,
+        false_positives=wrong,
         sensitivity=found / entry.lesions,
-        ppv=found / (found + spurious) if found + spurious else None,
+        ppv=found / (found + wrong) if found + wrong else None,
         dice=float(np.clip(rng.normal(DETECTION[kind] * 0.9, 0.05), 0, 1)),
         reference_ml=entry.lesion_volume_ml,
         predicted_ml=entry.lesion_volume_ml * float(rng.uniform(0.6, 1.2)),

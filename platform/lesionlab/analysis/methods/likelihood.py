@@ -1,6 +1,6 @@
-"""A design with random effects and the values in; the restricted deviance and its gradient at any variances, out.
+"""Compute the restricted deviance of a design with random effects, and its gradient, at any variances.
 
-V = I + Σ ratio_k Z_k Z_k' is never built: it has a row for each value. By Woodbury's identity all that is needed
+V = I + Σ ratio_k Z_k Z_k' is never built, because it has a row for each value. By Woodbury's identity all that is needed
 follows from Z'Z, which has a row for each level. Levels that no value shares, such as those of different folds, are
 eliminated block by block; levels that tie the blocks together (sites, subsets that several folds train on) are left
 for a border, as in a sparse Cholesky factorisation.
@@ -38,7 +38,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Design:
-    """All of a model but the values: made once, then fitted to many sets of values."""
+    """A model without its values: built once, then fitted to many sets of values."""
 
     fixed_NF: Array
     levels_NQ: Array
@@ -59,7 +59,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Values:
-    """What a design needs of the values."""
+    """Sums of the values that a design needs."""
 
     by_block: tuple[Array, ...]
     """Z'y of each block."""
@@ -137,7 +137,7 @@ def evaluate(design: Design, values: Values, ratio_K: Array) -> Point:
 
 
 def estimates(design: Design, point: Point) -> tuple[Array, Array, float]:
-    """At this point: the fixed effects, (X'V⁻¹X)⁻¹, and the residual variance."""
+    """Estimate at this point the fixed effects, (X'V⁻¹X)⁻¹, and the residual variance."""
     inverse_FF = np.linalg.inv(point.factor_GG[:-1, :-1])
     return point.factor_GG[-1, :-1] @ inverse_FF, inverse_FF.T @ inverse_FF, point.factor_GG[-1, -1] ** 2 / design.spare
 

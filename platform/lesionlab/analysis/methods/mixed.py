@@ -1,11 +1,11 @@
-"""Every test of every trained network in; one linear mixed model of arm and training size out. Ours, not the paper's.
+"""Fit one linear mixed model of arm and training size to all tests of all trained networks. Not in the paper.
 
-The paper's tests take the test studies of a model for independent. They are not: a patient is tested under every
-model, and all studies of a fold are tested by one network, whose training set other networks share; and one patient
-may gain from an arm what another loses. So patients, patients by arm, training sets, networks and sites are random
+The paper's tests treat the test studies of a model as independent. They are not: every patient is tested under every
+model, all studies of a fold are tested by one network, whose training set other networks share, and one patient may
+gain from an arm what another loses. So patients, patients by arm, training sets, networks and sites are random
 effects here (crossed); the arm, the training size (per doubling) and their interaction are fixed.
 
-The networks of different folds are taken for independent draws here. In a rotation they are not: see `overlap`.
+This model treats the networks of different folds as independent. In a rotation they are not: see `overlap`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Term:
 
 @dataclass(frozen=True)
 class MixedModel:
-    """What the model says; no terms where it cannot be fitted, and `not_fitted` says why."""
+    """The fitted model; without terms if it could not be fitted (`not_fitted` says why)."""
 
     terms: tuple[Term, ...]
     sd: dict[str, float]
@@ -106,7 +106,7 @@ class MixedModel:
 
 @dataclass(frozen=True)
 class Frame:
-    """All of a model but the values."""
+    """A model without its values."""
 
     terms: tuple[FixedEffect, ...]
     """The mean first."""
@@ -118,7 +118,7 @@ class Frame:
     covers: Covers
 
     def fit(self, values_N: Array, guess: Mapping[str, float] | None = None) -> MixedModel:
-        """The model of these values. `guess`: SDs by random effect, and `residual`, near which the search begins."""
+        """Fit the model to these values. `guess`: SDs by random effect, and `residual`, near which the search begins."""
         if np.ptp(values_N) < 1e-9:
             return MixedModel((), {}, len(values_N), not_fitted=NotFitted.NO_VARIANCE)
         try:
@@ -148,7 +148,7 @@ def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
 
 
 def frame(observations: Sequence[Observation]) -> Frame | NotFitted:
-    """The model of these observations without their values; where there is none, why."""
+    """Set up the model of these observations without their values, or say why there is none."""
     table = pd.DataFrame([vars(observation) for observation in observations])
     fixed = fixed_effects(table)
     if fixed.shape[1] < 2:

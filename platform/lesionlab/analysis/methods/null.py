@@ -1,12 +1,11 @@
-"""Who was tested under which model, and how much chance adds, in; how often each method finds an effect that is not
-there, out.
+"""Estimate how often each method finds an effect that does not exist (type I error), in the design of an experiment.
 
-A test at 5 % may be wrong in 5 % of studies where nothing is to be found. It is wrong more often where it takes values
-for independent that are not: the studies of a fold are tested by one network, and every study is tested by many. Here
-the very tests of an experiment are drawn again and again without any effect of arm or size.
+A test at the 5 % level may be wrong in 5 % of experiments without an effect. It is wrong more often if it treats
+dependent values as independent: the studies of a fold are tested by one network, and every study is tested by many. Here
+the tests of an experiment are simulated many times without any effect of arm or size.
 
-How much patients, networks and the rest add is itself an estimate, from few folds. So the rates are asked at the SDs
-that were found, and at others that may as well have been found (parametric bootstrap): their interval holds both.
+How much patients, networks and the rest add is itself an estimate, from few folds. So the rates are
+estimated at these SDs and at SDs drawn from a parametric bootstrap; their interval includes both uncertainties.
 """
 
 # R simulated experiments, N tests (rows), L labels
@@ -44,7 +43,7 @@ LEAST_REPETITIONS = 100
 
 @dataclass(frozen=True)
 class UnderTest:
-    """One test: one study under one model. Its value is left to chance."""
+    """One test of one study under one model; its value is simulated."""
 
     arm: Literal["fine-tuned", "de-novo", "default"]
     training_size: int
@@ -70,7 +69,7 @@ class UnderTest:
 
 @dataclass(frozen=True)
 class NullDesign:
-    """A study without an effect."""
+    """The design of an experiment without an effect."""
 
     tested: tuple[UnderTest, ...]
     sd: Mapping[str, float]
@@ -89,7 +88,7 @@ class NullDesign:
 
 @dataclass(frozen=True)
 class NullRate:
-    """How often a method found an effect at 5 % where there is none."""
+    """How often a method found an effect at the 5 % level although there is none."""
 
     method: str
     rate: float
@@ -107,7 +106,7 @@ class NullRate:
 
 @dataclass(frozen=True)
 class _Wrong:
-    """So many of these experiments came out significant."""
+    """Number of these experiments that were significant."""
 
     found: int
     of: int

@@ -1,8 +1,8 @@
-"""Every test of every network of a rotation in; the difference of the arms, with the choice of training studies, out.
+"""Estimate the difference between the arms of a rotation, with an interval that covers the choice of training studies.
 
-In a rotation fold f trains on the k subsets before it, so folds share most of what they train on. What a shared subset
-does to all their networks vanishes from the spread between folds: intervals that take folds for independent then
-exclude the true difference far too often. Here each subset of training studies adds something of its own to the
+In a rotation fold f trains on the k subsets before it, so folds share most of what they train on. The effect of a
+shared subset on all their networks is missing from the spread between folds, so intervals that treat folds as
+independent exclude the true difference far too often. Here each subset of training studies adds something of its own to the
 networks of an arm, as a multi-membership random effect (Browne, Goldstein and Rasbash 2001): a network that trained on
 k subsets has the mean of their k effects.
 """

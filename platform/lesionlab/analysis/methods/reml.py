@@ -1,4 +1,4 @@
-"""A design with crossed random effects in; its restricted-likelihood fit out.
+"""Fit a design with crossed random effects by restricted maximum likelihood (REML).
 
 y = X β + Σ Z_k u_k + e, with u_k ~ N(0, sd_k²) and e ~ N(0, sd²). A row of Z_k is 0 but for the level that the value
 belongs to; or it has weights, where a value belongs to several levels (multi-membership). statsmodels fits this model

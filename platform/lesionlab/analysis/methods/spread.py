@@ -1,4 +1,4 @@
-"""Every test of every trained network in; what each random effect adds, and how surely that is known, out."""
+"""Estimate the SD of each random effect, and how well it is known, from all tests of all trained networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lesionlab.analysis.methods.reml import fit_design
 
 @dataclass(frozen=True)
 class Spread:
-    """What each random effect adds, and how surely that is known."""
+    """The SD of each random effect, and how well it is known."""
 
     sd: Mapping[str, float]
     """By random effect, and `residual`; by the keys of NAMES."""

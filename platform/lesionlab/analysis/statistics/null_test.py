@@ -1,4 +1,4 @@
-"""One arm_comparison in; how often each method finds an effect where there is none, out.
+"""Simulate an arm comparison without any effect: how often does each method find one?
 
 The experiment's own tests are simulated (who was tested under which model, in which fold, with which seed, where the
 metric is defined), without an effect of arm or size, and with all variances of the mixed model: as they were found,
