@@ -118,7 +118,7 @@ class Frame:
     covers: Covers
 
     def fit(self, values_N: Array, guess: Mapping[str, float] | None = None) -> MixedModel:
-        """Fit the model to these values. `guess`: SDs by random effect, and `residual`, near which the search begins."""
+        """Fit the model to these values. `guess`: SDs by random effect, and `residual`, where the search begins."""
         if np.ptp(values_N) < 1e-9:
             return MixedModel((), {}, len(values_N), not_fitted=NotFitted.NO_VARIANCE)
         try:

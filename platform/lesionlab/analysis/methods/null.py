@@ -1,8 +1,8 @@
 """Estimate how often each method finds an effect that does not exist (type I error), in the design of an experiment.
 
 A test at the 5 % level may be wrong in 5 % of experiments without an effect. It is wrong more often if it treats
-dependent values as independent: the studies of a fold are tested by one network, and every study is tested by many. Here
-the tests of an experiment are simulated many times without any effect of arm or size.
+dependent values as independent: the studies of a fold are tested by one network, and every study is tested by many.
+Here the tests of an experiment are simulated many times without any effect of arm or size.
 
 How much patients, networks and the rest add is itself an estimate, from few folds. So the rates are
 estimated at these SDs and at SDs drawn from a parametric bootstrap; their interval includes both uncertainties.
