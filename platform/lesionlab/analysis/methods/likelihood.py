@@ -1,9 +1,9 @@
 """Compute the restricted deviance of a design with random effects, and its gradient, at any variances.
 
 V = I + Σ ratio_k Z_k Z_k' is never built, because it has a row for each value. By Woodbury's identity all that is
-needed follows from Z'Z, which has a row for each level. Levels that no value shares, such as those of different folds, are
-eliminated block by block; levels that tie the blocks together (sites, subsets that several folds train on) are left
-for a border, as in a sparse Cholesky factorisation.
+needed follows from Z'Z, which has a row for each level. Levels that no value shares, such as those of different
+folds, are eliminated block by block; levels that tie the blocks together (sites, subsets that several folds
+train on) are left for a border, as in a sparse Cholesky factorisation.
 """
 
 # N values, F fixed effects, Q levels of all random effects, K random effects

@@ -3,8 +3,8 @@
 In a rotation fold f trains on the k subsets before it, so folds share most of what they train on. The effect of a
 shared subset on all their networks is missing from the spread between folds, so intervals that treat folds as
 independent exclude the true difference far too often. Here each subset of training studies adds something of its own
-to the networks of an arm, as a multi-membership random effect (Browne, Goldstein and Rasbash 2001): a network that trained on
-k subsets has the mean of their k effects.
+to the networks of an arm, as a multi-membership random effect (Browne, Goldstein and Rasbash 2001): a network
+that trained on k subsets has the mean of their k effects.
 """
 
 # N observations, L levels: subset and arm
