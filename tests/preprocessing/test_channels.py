@@ -123,7 +123,7 @@ def test_a_custom_task_needs_only_a_declaration():
 )
 def test_a_task_that_does_not_register_to_its_native_image_is_refused(moves):
     declared = TASKS["flair-new"].model_dump() | {"registrations": moves}
-    with pytest.raises(ValueError, match="registered once, and onto initial"):
+    with pytest.raises(ValueError, match="registered at most once, and to initial"):
         type(TASKS["flair-new"]).model_validate(declared)
 
 
