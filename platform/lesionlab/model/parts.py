@@ -5,6 +5,7 @@ Each network declares this itself, so that transfer and freezing do not depend o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -26,15 +27,15 @@ class Place:
     """The part that produces its input features, if that depends on the network's depth."""
 
 
-class PartedNetwork(nn.Module):
+class PartedNetwork(nn.Module, ABC):
     """A network that declares the place of each of its tensors."""
 
     first_convolution: ClassVar[str]
     """The only tensor whose shape depends on the input channels: (features, channels, i, j, k)."""
 
+    @abstractmethod
     def place_of(self, tensor: str) -> Place:
         """The place of a tensor by its name in `state_dict()`. Raises KeyError if the network has no such tensor."""
-        raise NotImplementedError
 
     def by_place(self) -> dict[Place, str]:
         """The names of all tensors by place."""

@@ -87,7 +87,7 @@ class Crossing:
 
 
 _HALF_A_STUDY = 0.5
-"""Fewer are told as none."""
+"""A smaller number of studies counts as none."""
 
 
 class Direction(Enum):

@@ -26,7 +26,7 @@ class Spread:
 
 
 def spread(observations: Sequence[Observation], refits: int, rng: np.random.Generator) -> Spread | None:
-    """What each random effect of `fit_mixed` adds; None where nothing can be told.
+    """Estimate the SD of each random effect of `fit_mixed`; None if it cannot be estimated.
 
     Every arm and size has a mean of its own here, so that a curve that is no straight line over log2 N is not taken for
     the chance of training. No effect is left out for being small: an SD that is not shown to differ from 0 is not 0.
