@@ -1,4 +1,4 @@
-"""Score the stored predictions of an experiment by other metric definitions."""
+"""Score the stored predictions of an experiment again: by other metric definitions, or to fill older rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jobs.shared.rescore_output import (
     show_changes,
     show_means,
 )
-from jobs.shared.rescoring import finished_runs, lesions_by_model, rescore_experiment
+from jobs.shared.rescoring import fill_experiment, finished_runs, lesions_by_model, rescore_experiment
 from jobs.shared.sheet_files import save_sheets
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.sheets.sheet import as_markdown
@@ -31,9 +31,15 @@ def rescore(
     experiment: ExperimentNameArgument,
     store: StoreOption,
     definition: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="NAME|FILE", help=f"{', '.join(DEFINITIONS)}; or your own (YAML file); repeatable."),
-    ],
+    ] = None,
+    fill: Annotated[
+        bool,
+        typer.Option(
+            "--fill", help="Add the surface distances that results of earlier versions lack; changes no other number."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also save all comparisons to this folder, as CSV, Markdown and HTML."),
@@ -41,14 +47,24 @@ def rescore(
 ) -> None:
     """Score an experiment's stored predictions by other metric definitions; report which conclusions change.
 
-    Trains and predicts nothing.
+    Trains and predicts nothing. With --fill, results that were tested before surface distances
+    were measured get them from the stored predictions.
 
     Example: lesionlab rescore demo --definition msseg-2 --definition one-to-one-iou --out ./msseg-2
+
+    Example: lesionlab rescore demo --fill
     """
-    others = [load_definition(name) for name in dict.fromkeys(definition)]
+    if not definition and not fill:
+        raise typer.BadParameter("wanted --definition NAME|FILE, or --fill")
+    others = [load_definition(name) for name in dict.fromkeys(definition or ())]
     place = connect_to_read(store)
     plan = current_plan(place, experiment)
     runs = finished_runs(place, plan)
+    if fill:
+        added = fill_experiment(place, runs)
+        console.print(f"surface distances added to {added} of {len(runs)} runs; the others have them")
+    if not others:
+        return
     rows = rescore_experiment(place, plan, runs, others)
     show_means(plan, rows)
     own = plan.spec.metric

@@ -57,6 +57,11 @@ class StudyRow(Measured, StudyColumns):
     inference_s: Annotated[float, Field(ge=0)]
     """Wall time of whole-head inference in seconds; the only column that differs between equal runs."""
 
+    @property
+    def lacks_surface(self) -> bool:
+        """Whether surface distances are defined but were not measured yet when the row was written."""
+        return self.assd_mm is None and self.reference_ml > 0 and self.predicted_ml > 0
+
 
 class LesionRow(StudyColumns):
     """One lesion of the reference mask or of the predicted mask."""

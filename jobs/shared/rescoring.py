@@ -9,7 +9,7 @@ from jobs.shared.console import notes
 from jobs.shared.progress import steps
 from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.errors import InputError
-from lesionlab.evaluation.rescoring import own_rows, rescore_run, rescored_rows
+from lesionlab.evaluation.rescoring import fill_run, own_rows, rescore_run, rescored_rows
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
 from lesionlab.store.objects import Store
@@ -50,6 +50,20 @@ def rescore_experiment(
         step(len(runs), len(runs), "done")
     rows = {plan.spec.metric.label(): own_rows(store, runs)}
     return rows | {by.label(): rescored_rows(store, runs, by) for by in definitions}
+
+
+def fill_experiment(store: Store, runs: Sequence[RunSpec]) -> int:
+    """Add the surface distances that older rows of these runs lack; return how many runs lacked them.
+
+    Raises MissingObject if a prediction is missing.
+    """
+    added = 0
+    with steps("filling") as step:
+        for number, run in enumerate(runs):
+            step(number, len(runs), run_title(run))
+            added += fill_run(store, run)
+        step(len(runs), len(runs), "done")
+    return added
 
 
 def lesions_by_model(

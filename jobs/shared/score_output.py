@@ -33,6 +33,8 @@ VALUES = {
     "f1": "F1, lesionwise",
     "dice": "Dice, voxelwise",
     "voxelwise_ppv": "PPV, voxelwise",
+    "assd_mm": "average surface distance, mm",
+    "hd95_mm": "95 % Hausdorff distance, mm",
     "reference_ml": "reference volume, ml",
     "predicted_ml": "predicted volume, ml",
     "isbi_score_without_corr": "ISBI 2015 score without Corr",
@@ -54,6 +56,8 @@ def summary(result: Score, definition: MetricDefinition) -> dict[str, float | No
         "f1": result.f1,
         "dice": result.dice,
         "voxelwise_ppv": voxelwise_ppv(result),
+        "assd_mm": None if result.surface is None else result.surface.average_mm,
+        "hd95_mm": None if result.surface is None else result.surface.hausdorff95_mm,
         "reference_ml": result.reference_ml,
         "predicted_ml": result.predicted_ml,
     }
@@ -94,7 +98,7 @@ def show(result: Score, definition: MetricDefinition) -> None:
             reference.title(), *_cells(reference), *_cells(predicted), end_section=reference.up_to_mm3 is None
         )
     show_table(sizes)
-    console.print("–: undefined (the denominator is 0)")
+    console.print("–: undefined (the denominator is 0, or a mask is empty)")
 
 
 def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:

@@ -140,6 +140,7 @@ def evaluation(folder: Path) -> Arrays:
             StudyColumns.model_validate(columns | tested), reference, prediction, grid, definition, inference_s=0.0
         )
         found[f"{name}.study"] = _numbers([row], STUDY_NUMBERS)
+        found[f"{name}.surface"] = _numbers([row], SURFACE_NUMBERS)
         found[f"{name}.lesions"] = _numbers(own, LESION_NUMBERS)
         found[f"{name}.outcomes"] = np.array([f"{lesion.side} {lesion.outcome}" for lesion in own])
     return found
@@ -149,6 +150,8 @@ STUDY_NUMBERS = (
     *("reference_lesions", "predicted_lesions", "true_positives", "false_positives", "sensitivity", "ppv", "dice"),
     *("reference_ml", "predicted_ml"),
 )
+SURFACE_NUMBERS = ("f1", "assd_mm", "hd95_mm")
+"""Measured in addition since the file of version 2 was written."""
 LESION_NUMBERS = ("lesion", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap", "matched")
 
 
@@ -180,7 +183,7 @@ BOUNDS: dict[str, dict[str, float]] = {
     # Adam divides by the gradient's size, so rounding of 1e-7 may change a weight by a part of a step (rate 1e-3).
     "training": {"loss": 1e-4, "weights": 5e-4},
     "inference": {"probability_ijk": 1e-5},
-    "evaluation": {f"{name}.{kind}": 1e-9 for name in DEFINITIONS for kind in ("study", "lesions")},
+    "evaluation": {f"{name}.{kind}": 1e-9 for name in DEFINITIONS for kind in ("study", "lesions", "surface")},
 }
 """Largest difference by array between processors and torch versions (2.11 to 2.13); all other arrays are exact."""
 

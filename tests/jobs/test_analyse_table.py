@@ -159,7 +159,7 @@ def test_all_faults_of_a_table_are_reported(lesionlab: Lesionlab, tmp_path: Path
         ((), 2, "--rows FILE"),
         (("demo", "--rows", "x.csv"), 2, "--rows FILE"),
         (("demo", "--target", "ppv=0.5"), 2, "--target"),
-        (("--rows", "x.csv", "--target", "recall=0.5"), 1, "--target: wanted sensitivity, ppv, dice and a mean"),
+        (("--rows", "x.csv", "--target", "recall=0.5"), 1, "--target: wanted sensitivity, ppv, f1, dice and a mean"),
         (("--rows", "x.csv", "--target", "ppv=50"), 1, "a mean from 0 to 1, as in sensitivity=0.63; found 'ppv=50'"),
         (("--rows", "x.csv", "--annotation-minutes", "0"), 1, "--annotation-minutes: wanted more than 0; found 0"),
         (("--rows", "absent.csv"), 1, "absent.csv: not readable as CSV"),

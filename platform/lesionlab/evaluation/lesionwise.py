@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lesionlab.errors import ImageError
 from lesionlab.evaluation.matching import Counts, Hits, match, overlaps_of
+from lesionlab.evaluation.surface import SurfaceDistance, surface_distance
 from lesionlab.imaging.lesions import (
     Lesions,
     drop_small,
@@ -21,6 +22,7 @@ from lesionlab.imaging.lesions import (
     voxel_volume_mm3,
 )
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.metrics import f1_of
 
 Outcome = Literal["true-positive", "missed", "false-positive"]
 
@@ -54,6 +56,8 @@ class Score:
     """Volume of the whole reference mask, ml."""
     predicted_ml: float
     """Volume of the whole predicted mask, ml."""
+    surface: SurfaceDistance | None
+    """Between the whole masks; None if either is empty."""
 
     @property
     def true_positives(self) -> int:
@@ -77,14 +81,8 @@ class Score:
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of sensitivity and PPV; None if neither mask has a lesion.
-
-        If only one mask has lesions it is 0, as 2 TP / (2 TP + FP + FN) is, although sensitivity or PPV is undefined.
-        """
-        if not self.reference and not self.prediction:
-            return None
-        sensitivity, ppv = self.sensitivity or 0.0, self.ppv or 0.0
-        return 2 * sensitivity * ppv / (sensitivity + ppv) if sensitivity + ppv else 0.0
+        """Harmonic mean of sensitivity and PPV; 0 if only one mask has lesions, None if neither has."""
+        return f1_of(self.sensitivity, self.ppv)
 
 
 def score(
@@ -93,7 +91,7 @@ def score(
     """Compare two masks on one grid lesion by lesion; `affine` is the 4×4 matrix from voxel indices to world mm.
 
     Lesions below the definition's minimum volume are removed from both masks before lesions are counted and matched.
-    Dice and volumes are those of the whole masks. Raises ImageError if the masks differ in shape.
+    Dice, volumes and surface distances are those of the whole masks. Raises ImageError if the masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
     if reference_ijk.shape != prediction_ijk.shape:
@@ -123,6 +121,7 @@ def score(
         dice=_dice(reference_ijk > 0, prediction_ijk > 0),
         reference_ml=_ml(reference_ijk, affine),
         predicted_ml=_ml(prediction_ijk, affine),
+        surface=surface_distance(reference_ijk, prediction_ijk, affine),
     )
 
 

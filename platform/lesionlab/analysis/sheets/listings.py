@@ -16,7 +16,7 @@ from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.lesion_sizes import detection_by_size
-from storage_schemas.metrics import FRACTIONS, METRICS
+from storage_schemas.metrics import COLUMNS, METRICS
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
@@ -33,7 +33,7 @@ def studies_sheet(rows: Sequence[StudyRow], title: str) -> Sheet:
                 *(text_of(getattr(row, axis)) or NONE for axis in axes),
                 *map(str, (row.fold, row.seed, row.reference_lesions, row.true_positives)),
                 str(row.predicted_lesions),
-                *(fixed(row.measured(metric), 2 if metric in FRACTIONS else 0) for metric in METRICS),
+                *(fixed(row.measured(metric), COLUMNS[metric].digits) for metric in METRICS),
                 *(fixed(volume, 2) for volume in (row.reference_ml, row.predicted_ml)),
             )
             for row in rows
