@@ -1,35 +1,62 @@
-"""Print the design of an experiment before anything is computed."""
+"""Print the design of an experiment, and which difference it can show, before anything is computed."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.shared.console import console
 from jobs.shared.design_output import save_rotation, show_design
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.options import SpecArgument
+from jobs.shared.options import SpecArgument, StoreOption
+from jobs.shared.power_options import DifferenceOption, SdOption, VariancesOption, check_difference, chosen_sds
+from jobs.shared.power_output import power_json, show_power
+from lesionlab.analysis.methods.power import Rotation
+from lesionlab.analysis.statistics.power import power_of, rotation_of
+from lesionlab.experiments.cells import trainings
 
 
 def plan(
     spec: SpecArgument,
+    store: StoreOption,
     figure: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also draw the training and test subsets of each fold (.svg or .png)."),
     ] = None,
+    variances: VariancesOption = None,
+    sd: SdOption = None,
+    difference: DifferenceOption = None,
+    for_programs: Annotated[
+        bool, typer.Option("--json", help="Print number of trainings and power as JSON, with all numbers.")
+    ] = False,
 ) -> None:
     """Print the design of an experiment: arms, training sizes, folds, training and test subsets, number of trainings.
 
-    Computes nothing and needs no store, scans or GPU.
+    With the SDs of an earlier experiment, or given ones, also print its power: the smallest difference between
+    fine-tuned and de novo that it shows with 80 % power, by folds and seeds. Needs no scans or GPU, and no store but
+    for `--variances EXPERIMENT`.
 
     Example: lesionlab plan wahlig2023-flair-single --figure rotation.svg
+
+    Example: lesionlab plan my-experiment.yaml --variances demo --difference 0.05
     """
     experiment = load_spec(spec)
+    check_difference(difference)
+    sds = chosen_sds(variances, sd or [], store)
+    power = None if sds is None else power_of(experiment, sds, difference)
     if figure:
         save_rotation(experiment, figure)
+    if for_programs:
+        answer = {"experiment": experiment.name, "trainings": trainings(experiment), "power": power_json(power)}
+        console.print(json.dumps(answer, indent=2))
+        return
     show_design(experiment)
+    if sds is not None or isinstance(rotation_of(experiment), Rotation):
+        show_power(power)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,13 +13,17 @@ from jobs.shared.console import console, show_table
 from jobs.shared.output_file import save_output
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.drawing import as_png, as_svg
+from lesionlab.analysis.statistics.cautions import LearningRatesDiffer
+from lesionlab.analysis.words.cautions import sentence
 from lesionlab.errors import InputError
 from lesionlab.experiments.cells import cells, trainings
-from storage_schemas.axes import AXES, Arm, axes_of, text_of
+from storage_schemas.axes import AXES, Arm, TrainedArm, axes_of, text_of
 from storage_schemas.experiments import ExperimentSpec, TrainedIn
 from storage_schemas.runs import Cell
 
 _ARMS: dict[Arm, str] = {"default": "untrained", "rater": "rater", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
+
+_TRAINED: tuple[TrainedArm, ...] = ("fine-tuned", "de-novo")
 
 
 def show_design(spec: ExperimentSpec) -> None:
@@ -49,6 +54,8 @@ def show_design(spec: ExperimentSpec) -> None:
         depths = f" at depths {', '.join(map(str, spec.network_depths))}" if len(spec.network_depths) > 1 else ""
         console.print(f"default models to pretrain if not yet registered: {', '.join(to_train)}{depths}")
     console.print(f"{trainings(spec)} trainings")
+    if unlike := _unlike_rates(spec):
+        console.print(f"caution: {sentence(LearningRatesDiffer(unlike))}")
 
 
 def _name(spec: ExperimentSpec, cell: Cell) -> str:
@@ -62,6 +69,18 @@ def _origin_text(there: TrainedIn) -> str:
     given = there.given()
     parts = [f"{AXES[name].title.lower()} {text_of(value)}" for name, value in given.items() if name != "arm"]
     return ", ".join([f"{_ARMS[there.arm]} in {there.experiment}", *parts])
+
+
+def _unlike_rates(spec: ExperimentSpec) -> tuple[tuple[float, float], ...]:
+    """Learning rates of arms that are compared, fine-tuned and de novo; none where both have the same values."""
+    if not spec.sources or not spec.de_novo:
+        return ()
+    fine_tuned, de_novo = (
+        dict.fromkeys(spec.training_of(arm, axes).learning_rate for axes in spec.variants(arm)) for arm in _TRAINED
+    )
+    if set(fine_tuned) == set(de_novo):
+        return ()
+    return tuple((own, other) for own, other in product(fine_tuned, de_novo) if own != other)
 
 
 def _settings(planned: Sequence[Cell]) -> dict[Cell, dict[str, str]]:

@@ -95,8 +95,8 @@ def test_a_job_module_is_the_same_entry_point(lesionlab: Lesionlab) -> None:
         ("wahlig2023-isbi", 30),
     ],
 )
-def test_the_plan_ends_with_the_number_of_trainings(lesionlab: Lesionlab, spec: str, trainings: int) -> None:
-    assert lesionlab("plan", spec).output.splitlines()[-1] == f"{trainings} trainings"
+def test_the_plan_says_the_number_of_trainings(lesionlab: Lesionlab, spec: str, trainings: int) -> None:
+    assert lesionlab("plan", spec).output.splitlines().count(f"{trainings} trainings") == 1
 
 
 @pytest.mark.parametrize(("name", "start"), [("rotation.svg", b"<?xml"), ("rotation.png", b"\x89PNG")])

@@ -66,6 +66,15 @@ def test_a_shared_setting_is_printed_once_and_has_no_column(narrow: Lesionlab, t
     ]
 
 
+def test_arms_with_different_learning_rates_call_for_a_caution_before_anything_is_trained(
+    lesionlab: Lesionlab, tmp_path: Path
+) -> None:
+    file = tmp_path / "unlike.yaml"
+    for rates, caution in (("[1.0e-5]}", True), ("[1.0e-4]}", False), ("[1.0e-5], de-novo: [1.0e-5]}", False)):
+        file.write_text("\n".join([*EVERY_AXIS.splitlines()[:8], f"learning_rates: {{fine-tuned: {rates}", ""]))
+        assert ("caution: Fine-tuned and de novo also differ" in lesionlab("plan", file).output) == caution
+
+
 def test_losses_are_a_column_like_any_other_axis(narrow: Lesionlab, tmp_path: Path) -> None:
     file = tmp_path / "losses.yaml"
     file.write_text("\n".join([*EVERY_AXIS.splitlines()[:8], "losses: [cross-entropy, dice-cross-entropy]", ""]))
@@ -89,7 +98,7 @@ def test_repeats_and_default_models_to_pretrain_are_listed(narrow: Lesionlab, tm
     file.write_text(EVERY_AXIS + "seeds: [1, 2, 3]\n")
     lines = narrow("plan", file).output.splitlines()
     assert any(line.startswith("seeds: 1, 2, 3;") and "3 times" in line for line in lines)
-    assert lines[-2].endswith(": mixed-flair, metastases at depths 3, 4")
+    assert lines[-4].endswith(": mixed-flair, metastases at depths 3, 4")
 
 
 def test_a_figure_that_cannot_be_written_gives_one_message(lesionlab: Lesionlab, tmp_path: Path) -> None:

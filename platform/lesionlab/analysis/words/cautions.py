@@ -80,7 +80,10 @@ def _of_design(caution: SharedPatients | RaterReadFewer | LearningRatesDiffer) -
             f"meets {RATER}."
         )
     rates = "; ".join(f"{own:g} versus {other:g}" for own, other in caution.rates)
-    return f"Fine-tuned and de novo also differ in learning rate ({rates}), which may explain part of any difference."
+    return (
+        f"Fine-tuned and de novo also differ in learning rate ({rates}), which may explain part of any difference. "
+        "Rates of their own are fair only if each was chosen within the training folds, by the same search."
+    )
 
 
 def _undefined(caution: UndefinedValues) -> str:
