@@ -29,7 +29,10 @@ def plain_name(value: str | None) -> str | None:
 def store_uri(value: str) -> str:
     """Callback of `--store`: the URI of a folder; URIs are left as they are, for `open_store` to check."""
     is_uri = not value or re.match(r"[A-Za-z0-9]+:", value)
-    return value if is_uri else Path(value).expanduser().absolute().as_uri()
+    try:
+        return value if is_uri else Path(value).expanduser().absolute().as_uri()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"wanted a folder or a URI; found {value!r}, and there is no such user") from error
 
 
 SpecArgument = Annotated[
@@ -115,7 +118,16 @@ def connect(uri: str) -> Store:
 
 def connect_to_read(uri: str) -> Store:
     """As `connect`, for a command that needs what is in the store: a folder that does not exist is not created."""
-    folder = uri.removeprefix("file://")
-    if folder != uri and not Path(unquote(folder)).exists():
+    if uri.startswith("file:///") and _is_missing(Path(unquote(uri.removeprefix("file://")))):
         return Store(uri, MemoryStore())  # reads as empty, and errors name the folder
-    return connect(uri)
+    store = open_store(uri)
+    store.check_readable()
+    return store
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such path; False for one that cannot exist, which `open_store` refuses with the reason."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False

@@ -91,6 +91,8 @@ def test_a_folder_that_cannot_be_written_is_reported() -> None:
         store.check()
     with pytest.raises(StoreError, match=r"a\.json cannot be written"):
         store.put("a.json", b"1")
+    store.check_readable()
+    assert "drivers" in store.list("")
 
 
 @pytest.mark.parametrize(

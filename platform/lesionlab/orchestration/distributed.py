@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import boto3
 import pyarrow.fs
 import ray.train
 import ray.train.torch
@@ -26,6 +25,7 @@ from torch import nn
 
 from lesionlab.errors import LesionlabError, StoreError, TrainingError
 from lesionlab.orchestration.session import capacity
+from lesionlab.store.aws import aws_access
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import Worker
 from storage_schemas import keys
@@ -121,7 +121,7 @@ def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
     elif place.scheme == "s3":
         storage = {
             "storage_path": f"{place.netloc}{place.path.rstrip('/')}/{key}",
-            "storage_filesystem": _s3_filesystem(),
+            "storage_filesystem": _s3_filesystem(store_uri),
         }
     else:
         raise StoreError(f"store {store_uri}: distributed workers can only share file:// and s3:// stores")
@@ -131,16 +131,16 @@ def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
         open_store(store_uri).delete_prefix(key + "/")
 
 
-def _s3_filesystem() -> pyarrow.fs.S3FileSystem:
+def _s3_filesystem(store_uri: str) -> pyarrow.fs.S3FileSystem:
     """S3 access with the store's AWS configuration; by default pyarrow ignores AWS_ENDPOINT_URL_S3."""
-    session = boto3.Session()
-    credentials = session.get_credentials().get_frozen_credentials()
-    endpoint = urlsplit(session.client("s3", region_name=session.region_name or "us-east-1").meta.endpoint_url)
+    access = aws_access(store_uri)
+    credentials = access.session.get_credentials().get_frozen_credentials()
+    endpoint = urlsplit(access.endpoint)
     return pyarrow.fs.S3FileSystem(
         access_key=credentials.access_key,
         secret_key=credentials.secret_key,
         session_token=credentials.token,
-        region=session.region_name or "us-east-1",
+        region=access.region,
         scheme=endpoint.scheme,
         endpoint_override=endpoint.netloc,
     )

@@ -38,7 +38,11 @@ class Store:
         """The obstore handle, for libraries that read objects themselves (zarr)."""
 
     def check(self) -> None:
-        """Raise unless the store answers and allows a listing. Jobs call this before they start."""
+        """Raise unless the store can be used. Jobs that write call this before they start."""
+        self.check_readable()
+
+    def check_readable(self) -> None:
+        """Raise unless the store answers and allows a listing."""
         probe(self.uri, self.objects)
 
     def get(self, key: str) -> bytes:

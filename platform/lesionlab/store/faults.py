@@ -26,6 +26,7 @@ _NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 40
 _NO_ANSWER = re.compile(r"HTTP error:|status code: 5\d\d")
 _REFUSED = re.compile(r"status code: 40[13]")
 _ENDPOINT = re.compile(r"https?://[^/ ]+")
+_OWNER = re.compile(r"//[^/?#\s]*@")
 
 
 @contextmanager
@@ -39,6 +40,15 @@ def translated(uri: str, key: str) -> Iterator[None]:
         raise Conflict(f"{uri}: {key} was changed by another writer since it was read; read it again") from error
     except (BaseError, OSError, NotImplementedError) as error:
         raise _by_text(uri, key, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust; not importable, and no Exception
+            raise
+        raise StoreError(f"{uri}: {key or 'the store'} cannot be accessed: {masked(str(error))}") from error
+
+
+def masked(text: str) -> str:
+    """The text in one line, without user names and passwords in its URLs."""
+    return " ".join(_OWNER.sub("//…@", text).split())
 
 
 def _by_text(uri: str, key: str, error: Exception) -> StoreError:
@@ -57,4 +67,4 @@ def _by_text(uri: str, key: str, error: Exception) -> StoreError:
         return StoreUnreachable(
             f"{uri}: no answer from {endpoint}; check that the server runs and that AWS_ENDPOINT_URL_S3 names it"
         )
-    return StoreError(f"{uri}: {key or 'the store'} cannot be accessed: {text.strip() or 'no reason was given'}")
+    return StoreError(f"{uri}: {key or 'the store'} cannot be accessed: {masked(text) or 'no reason was given'}")

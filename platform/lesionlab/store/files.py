@@ -31,15 +31,15 @@ class FileStore(Store):
             root.mkdir(parents=True, exist_ok=True)
             self.root = root.resolve(strict=True)
             super().__init__(uri, LocalStore(self.root))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            reason = getattr(error, "strerror", None) or error
             raise StoreError(
-                f"{uri}: the folder {root} cannot be created or opened ({error.strerror or error}); "
-                "choose a folder with write permission"
+                f"{uri}: the folder {str(root)!r} cannot be created or opened ({reason}); choose another folder"
             ) from error
 
     def check(self) -> None:
         """Raise StoreError unless the folder can be listed and written to."""
-        super().check()
+        self.check_readable()
         with self._writing(str(self.root)), tempfile.TemporaryFile(dir=self.root):
             pass
 

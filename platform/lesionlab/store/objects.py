@@ -10,12 +10,14 @@ from obstore.store import MemoryStore
 
 from lesionlab.errors import StoreError
 from lesionlab.store.base import Store, Tagged
+from lesionlab.store.faults import masked
 from lesionlab.store.files import FileStore
 from lesionlab.store.s3 import BucketStore
 
 __all__ = ["Store", "Tagged", "open_store"]
 
-_BUCKET = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[A-Za-z0-9._/-]*))?")
+_BUCKET = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])")
+_PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 def open_store(uri: str) -> Store:
@@ -30,10 +32,20 @@ def open_store(uri: str) -> Store:
         return Store(uri, MemoryStore())
     if uri.startswith("file:///"):
         return FileStore(uri, Path(unquote(uri.removeprefix("file://"))))
-    match = _BUCKET.fullmatch(uri)
-    if match and ".." not in uri:
-        return BucketStore(uri, match["bucket"], (match["prefix"] or "").strip("/"))
+    bucket = _BUCKET.match(uri)
+    if bucket and (prefix := _prefix(uri[bucket.end() :])) is not None and ".." not in bucket["bucket"]:
+        return BucketStore(uri, bucket["bucket"], prefix)
     raise StoreError(
-        f"store {uri!r}: wanted file:///absolute/folder, s3://bucket/prefix or memory://; "
-        "write one of these (a relative path or a bare folder name is not a URI)"
+        f"store {masked(uri)!r}: wanted file:///absolute/folder, s3://bucket/prefix or memory://; write one of these "
+        "(a relative path is not a URI; a prefix has letters, digits, '.', '_', '-' and single slashes, and no part "
+        "'.' or '..')"
     )
+
+
+def _prefix(path: str) -> str | None:
+    """The prefix in the part of a URI after its bucket; None if it is malformed."""
+    if path in ("", "/"):
+        return ""
+    prefix = path.removeprefix("/").removesuffix("/")
+    plain = path.startswith("/") and _PREFIX.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/"))
+    return prefix if plain else None
