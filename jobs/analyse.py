@@ -15,13 +15,16 @@ from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_tabl
 from lesionlab.analysis.report import write_report
 from lesionlab.analysis.statistics.external import OPTIONAL
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
+from lesionlab.experiments.publishing import publish_missing
 from lesionlab.experiments.stored_plans import current_plan
 
 
 def analyse_experiment(experiment: str, uri: str, out: Path | None, null_repetitions: int) -> None:
     """Analyse an experiment that was swept and write its report to the store."""
     place = connect_to_read(uri)
-    result = write_report(place, current_plan(place, experiment), null_repetitions)
+    plan = current_plan(place, experiment)
+    publish_missing(place, plan.runs)
+    result = write_report(place, plan, null_repetitions)
     console.print(result.table_text)
     console.print(result.answer)
     console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}")

@@ -19,7 +19,18 @@ from jobs.shared.entry_points import with_error_messages
 from jobs.shared.streams import run_to_the_end
 
 PANELS = {
-    "Stages, in order": ("simulate", "verify", "preprocess", "plan", "pretrain", "sweep", "runs", "analyse", "rescore"),
+    "Stages, in order": (
+        "simulate",
+        "verify",
+        "preprocess",
+        "plan",
+        "pretrain",
+        "sweep",
+        "status",
+        "runs",
+        "analyse",
+        "rescore",
+    ),
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),
     "Models": ("models", "evaluate", "predict"),

@@ -9,14 +9,19 @@ from jobs.shared.experiment_files import load_spec
 from jobs.shared.options import (
     BidsOption,
     CacheOption,
+    DeviceOption,
     ExcludeFaultyOption,
+    GpusPerWorkerOption,
     PlainOption,
+    SlotsOption,
     SpecArgument,
     StoreOption,
+    WaitOption,
     WorkOption,
     connect,
 )
 from jobs.shared.stages import pretrain_sources
+from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
 
 
 def pretrain(
@@ -27,6 +32,10 @@ def pretrain(
     bids: BidsOption = None,
     exclude_faulty: ExcludeFaultyOption = False,
     plain: PlainOption = False,
+    device: DeviceOption = None,
+    slots: SlotsOption = None,
+    gpus_per_worker: GpusPerWorkerOption = 1.0,
+    wait: WaitOption = WAIT_MINUTES,
 ) -> None:
     """Train and register the default models of an experiment.
 
@@ -38,7 +47,8 @@ def pretrain(
     """
     experiment, place = load_spec(spec), connect(store)
     preprocess_sources(experiment, place, work, bids or [], exclude_faulty=exclude_faulty, plain=plain)
-    for card in pretrain_sources(experiment, place, cache, plain=plain):
+    room = declared_room(device, gpus_per_worker, slots, wait)
+    for card in pretrain_sources(experiment, place, cache, plain=plain, room=room):
         console.print(
             f"registered {card.name}@{card.version}: depth {card.architecture.depth}, "
             f"{card.training_studies} studies of {card.cohort}, {card.task.name}"

@@ -13,16 +13,21 @@ from jobs.shared.experiment_files import load_spec
 from jobs.shared.options import (
     BidsOption,
     CacheOption,
+    DeviceOption,
     ExcludeFaultyOption,
+    GpusPerWorkerOption,
     PlainOption,
     ReplanOption,
     SavePredictionsOption,
+    SlotsOption,
     SpecArgument,
     StoreOption,
+    WaitOption,
     WorkOption,
     connect,
 )
 from jobs.shared.stages import run_experiment
+from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
 
 
 def run(
@@ -34,6 +39,10 @@ def run(
     exclude_faulty: ExcludeFaultyOption = False,
     save_predictions: SavePredictionsOption = None,
     plain: PlainOption = False,
+    device: DeviceOption = None,
+    slots: SlotsOption = None,
+    gpus_per_worker: GpusPerWorkerOption = 1.0,
+    wait: WaitOption = WAIT_MINUTES,
     replan: ReplanOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the design and exit.")] = False,
 ) -> None:
@@ -58,6 +67,7 @@ def run(
         exclude_faulty=exclude_faulty,
         save_predictions=save_predictions,
         replan=replan,
+        room=declared_room(device, gpus_per_worker, slots, wait),
     )
 
 

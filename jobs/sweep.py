@@ -11,17 +11,22 @@ from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
 from jobs.shared.options import (
     CacheOption,
+    DeviceOption,
+    GpusPerWorkerOption,
     PlainOption,
     ReplanOption,
     SavePredictionsOption,
+    SlotsOption,
     SpecArgument,
     StoreOption,
+    WaitOption,
     connect,
 )
 from jobs.shared.stages import export_plan, sweep_experiment
 from lesionlab.experiments.cells import trainings
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import ExperimentSpec
 
@@ -43,19 +48,27 @@ def sweep(
     plain: PlainOption = False,
     replan: ReplanOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and which are done; run nothing.")] = False,
+    device: DeviceOption = None,
+    slots: SlotsOption = None,
+    gpus_per_worker: GpusPerWorkerOption = 1.0,
+    wait: WaitOption = WAIT_MINUTES,
     save_predictions: SavePredictionsOption = None,
 ) -> None:
     """Train and test every cell of an experiment.
 
-    Safe to re-run: completed runs are skipped.
+    Safe to re-run: completed runs are skipped. Several may submit the same
+    experiment: each run is executed once. Nodes that are not there yet are
+    waited for.
 
     Example: lesionlab sweep demo
+    Example: RAY_ADDRESS=head:6379 lesionlab sweep demo --device cuda --slots 8
     """
     experiment, place = load_spec(spec), connect(store)
     if dry_run:
         show_cells(experiment, place, replan=replan)
         return
-    plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan)
+    room = declared_room(device, gpus_per_worker, slots, wait)
+    plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan, room=room)
     export_plan(plan, place, save_predictions)
     console.print(f"{len(plan.runs)} cells done; next: lesionlab analyse {experiment.name}")
 

@@ -16,9 +16,10 @@ from pydantic_core.core_schema import ModelSchema
 from storage_schemas.base import Document, OneText, Pointer
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
+from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import Attempts, EffectRow, LedgerEntry, LesionRow, StudyRow
+from storage_schemas.results import EffectRow, LedgerEntry, LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
@@ -28,7 +29,7 @@ FOLDER = Path(__file__).parent / "json"
 
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(LedgerEntry, Attempts, StudyVerdict),
+    *(LedgerEntry, Lease, Failure, StudyVerdict),
 )
 """What lies in the store as JSON."""
 

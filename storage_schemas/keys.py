@@ -31,6 +31,19 @@ class KeyPattern:
                 raise ValueError(f"key {self.template}: wanted a plain name for {name}, found {value!r}")
         return self.template.format(**values)
 
+    def of(self, attempt: str) -> KeyPattern:
+        """The same key of a run within the folder of one attempt; without an attempt, the pattern itself.
+
+        Everything that an attempt at a run writes lies in a folder of its own, so two of them never mix.
+        """
+        if not attempt:
+            return self
+        folder = "runs/{run_id}/"
+        if not self.template.startswith(folder):
+            raise ValueError(f"key {self.template}: wanted a key of a run to place into attempt {attempt}")
+        inside = ATTEMPT.build(run_id="run", attempt=attempt).removeprefix("runs/run/")
+        return KeyPattern(f"{folder}{inside}/{self.template.removeprefix(folder)}")
+
     def parse(self, key: str) -> dict[str, str] | None:
         """Parse the values that built this key; None if it is not of this family."""
         pattern = "".join(
@@ -67,18 +80,23 @@ PLAN = KeyPattern("plans/{experiment}/{digest}.json")
 CURRENT_PLAN = KeyPattern("plans/{experiment}/current.json")
 
 RUN_SPEC = KeyPattern("runs/{run_id}/run.json")
-RUN_CHECKPOINT = KeyPattern("runs/{run_id}/checkpoint.safetensors")
+LEASE = KeyPattern("runs/{run_id}/lease.json")
+ATTEMPT = KeyPattern("runs/{run_id}/attempts/{attempt}")
+RUN_CHECKPOINT = KeyPattern("runs/{run_id}/attempts/{attempt}/checkpoints/{steps}.safetensors")
+# Within the folder of an attempt, see `KeyPattern.of`:
 RUN_WEIGHTS = KeyPattern("runs/{run_id}/model/weights.safetensors")
 RUN_CARD = KeyPattern("runs/{run_id}/model/card.json")
 RUN_TRANSFER = KeyPattern("runs/{run_id}/model/transfer.parquet")
 RUN_RAY = KeyPattern("runs/{run_id}/ray")
 PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
 
-LEDGER = KeyPattern("ledger/{run_id}.json")
-
-RUN_ATTEMPTS = KeyPattern("runs/{run_id}/attempts.json")
 RUN_STUDY_ROWS = KeyPattern("runs/{run_id}/studies.parquet")
 RUN_LESION_ROWS = KeyPattern("runs/{run_id}/lesions.parquet")
+
+LEDGER = KeyPattern("ledger/{run_id}.json")
+FAILURE = KeyPattern("failed/{run_id}.json")
+
+CLOCK = KeyPattern("clock/{name}")
 
 STUDY_ROWS = KeyPattern("results/{experiment}/studies/part-{run_id}.parquet")
 LESION_ROWS = KeyPattern("results/{experiment}/lesions/part-{run_id}.parquet")

@@ -104,6 +104,8 @@ class LedgerEntry(Document):
     """Training time of the last attempt, in seconds."""
     evaluation_s: Annotated[float, Field(ge=0)]
     """Evaluation time, in seconds."""
+    attempt: str = ""
+    """Name of the attempt whose files count, see `KeyPattern.of`; empty: the files lie in the run's own folder."""
     attempts: Annotated[int, Field(ge=1)]
     """Number of times the run was started; more than 1 if workers were lost and it resumed from a checkpoint."""
     lesionlab: str
@@ -112,12 +114,6 @@ class LedgerEntry(Document):
     """Digest of all source files of the package; if two entries differ here, different code made them."""
     libraries: dict[str, str]
     """Versions of Python and of the libraries that affect results."""
-
-
-class Attempts(Document):
-    """Number of times an incomplete run was started; deleted once the run is complete."""
-
-    count: Annotated[int, Field(ge=1)]
 
 
 class EffectRow(Document):

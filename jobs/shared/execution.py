@@ -11,6 +11,7 @@ from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
 from lesionlab.orchestration.execution import execute
 from lesionlab.orchestration.progress import SweepProgress
+from lesionlab.orchestration.room import Room, declared_room
 from lesionlab.store.objects import Store
 from storage_schemas.runs import RunSpec
 
@@ -18,19 +19,24 @@ LOG_EVERY_S = 30
 """In a log file, the status line is repeated at this interval and at each change."""
 
 
-def execute_with_progress(runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str) -> None:
+def execute_with_progress(
+    runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str, room: Room | None = None
+) -> None:
     """Execute the runs that are not complete. Raises TrainingError that names every failed run."""
     done = completed(store, (run.run_id for run in runs))
     notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(runs) - len(done)} to do")
+    if len(done) < len(runs):
+        room = room or declared_room()
+        notes.print(f"device: {room.device}")
     titles = {run.run_id: run_title(run) for run in runs}
     line = Line()
 
     def show(progress: SweepProgress) -> None:
-        event = (progress.done, progress.failed, progress.elapsed_s // LOG_EVERY_S)
+        event = (progress.done, progress.failed, progress.waiting, progress.elapsed_s // LOG_EVERY_S)
         line.say(status(progress, titles, what), event=event)
 
     try:
-        execute(runs, store, cache, plain=plain, on_change=show)
+        execute(runs, store, cache, plain=plain, room=room, on_change=show)
     finally:
         line.close()
 
@@ -46,4 +52,5 @@ def status(progress: SweepProgress, titles: dict[str, str], what: str) -> str:
         for cell in progress.running
         if cell.loss is not None
     )
-    return f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}"
+    waiting = f" | waits: {progress.waiting}" if progress.waiting else ""
+    return f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}{waiting}"

@@ -12,6 +12,7 @@ import typer
 from obstore.store import MemoryStore
 from pydantic import TypeAdapter, ValidationError
 
+from lesionlab.orchestration.room import Device
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
 
@@ -102,6 +103,44 @@ ModelOption = Annotated[
 PlainOption = Annotated[
     bool,
     typer.Option("--plain", help="Run in one process on one device, without Ray (for debugging or a single GPU)."),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        envvar="LESIONLAB_DEVICE",
+        help="Where to compute: by default this machine's GPU if it has one. A cluster (RAY_ADDRESS) wants it "
+        "declared.",
+        show_default=False,
+    ),
+]
+SlotsOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="LESIONLAB_SLOTS",
+        metavar="N",
+        min=1,
+        help="Most runs at once. By default as many as fit, also while nodes come and go.",
+        show_default=False,
+    ),
+]
+GpusPerWorkerOption = Annotated[
+    float,
+    typer.Option(
+        envvar="LESIONLAB_GPUS_PER_WORKER",
+        metavar="X",
+        min=0.05,
+        max=1.0,
+        help="GPUs of one worker; 0.25 lets four small runs share a GPU.",
+    ),
+]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        envvar="LESIONLAB_WAIT",
+        metavar="MINUTES",
+        min=0.0,
+        help="Give up if no run could be executed for so long, because the nodes did not come.",
+    ),
 ]
 ReplanOption = Annotated[
     bool,

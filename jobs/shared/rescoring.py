@@ -12,6 +12,7 @@ from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import fill_run, own_rows, rescore_run, rescored_rows
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.publishing import publish_missing
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
@@ -28,6 +29,7 @@ def finished_runs(store: Store, plan: Plan) -> list[RunSpec]:
     Raises InputError if no run is complete.
     """
     testing = [run for run in plan.runs if run.cell is not None]
+    publish_missing(store, testing)
     done = completed(store, (run.run_id for run in testing))
     if not done:
         raise InputError(f"experiment {plan.spec.name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")

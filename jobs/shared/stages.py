@@ -19,6 +19,7 @@ from lesionlab.experiments.registry import register
 from lesionlab.experiments.source_models import finished_run
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.orchestration.room import Room
 from lesionlab.store.objects import Store
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import CohortPlan
@@ -26,7 +27,9 @@ from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.models import ModelCard
 
 
-def pretrain_sources(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool) -> tuple[ModelCard, ...]:
+def pretrain_sources(
+    spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, room: Room | None = None
+) -> tuple[ModelCard, ...]:
     """Train and register every source model of an experiment at each of its depths; completed trainings are reused.
 
     The champion of a name is the model of the experiment's main depth. Raises TrainingError if a training failed,
@@ -38,18 +41,26 @@ def pretrain_sources(spec: ExperimentSpec, store: Store, cache: Path, *, plain: 
         if source.cohort is not None
     ]
     taken = [(s.model, finished_run(store, s.trained_in)) for s in spec.sources if s.trained_in is not None]
-    execute_with_progress([run for _, run in trained], store, cache, plain=plain, what="default models")
+    execute_with_progress([run for _, run in trained], store, cache, plain=plain, what="default models", room=room)
     return (
         *(register(store, run.run_id, champion=depth == spec.main_depth) for depth, run in trained),
         *(register(store, run.run_id, model) for model, run in taken),
     )
 
 
-def sweep_experiment(spec: ExperimentSpec, store: Store, cache: Path, *, plain: bool, replan: bool = False) -> Plan:
+def sweep_experiment(
+    spec: ExperimentSpec,
+    store: Store,
+    cache: Path,
+    *,
+    plain: bool,
+    replan: bool = False,
+    room: Room | None = None,
+) -> Plan:
     """Execute every run of an experiment that is not complete. Raises TrainingError that names the failed cells."""
     plan = plan_experiment(spec, store, replan=replan)
     store_plan(store, plan)
-    execute_with_progress(plan.runs, store, cache, plain=plain, what="cells")
+    execute_with_progress(plan.runs, store, cache, plain=plain, what="cells", room=room)
     return plan
 
 
@@ -70,6 +81,7 @@ def run_experiment(
     exclude_faulty: bool = False,
     save_predictions: Path | None = None,
     replan: bool = False,
+    room: Room | None = None,
 ) -> None:
     """Run every stage of an experiment from its datasets to the report; print the answer last."""
     with stage("1/5 cohorts"):
@@ -78,9 +90,9 @@ def run_experiment(
         for name, path in datasets.items():
             preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain)
     with stage("3/5 pretraining: default models of other pathologies"):
-        pretrain_sources(spec, store, cache, plain=plain)
+        pretrain_sources(spec, store, cache, plain=plain, room=room)
     with stage("4/5 sweep: arms × training sizes × folds"):
-        plan = sweep_experiment(spec, store, cache, plain=plain, replan=replan)
+        plan = sweep_experiment(spec, store, cache, plain=plain, replan=replan, room=room)
         export_plan(plan, store, save_predictions)
     with stage("5/5 statistics and report"):
         result = write_report(store, plan)

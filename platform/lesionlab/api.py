@@ -75,13 +75,14 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.identity import identity as identity
     from storage_schemas.identity import identity_digest as identity_digest
     from storage_schemas.identity import identity_json as identity_json
+    from storage_schemas.leases import Failure as Failure
+    from storage_schemas.leases import Lease as Lease
     from storage_schemas.manifests import Manifest as Manifest
     from storage_schemas.manifests import ManifestEntry as ManifestEntry
     from storage_schemas.models import Architecture as Architecture
     from storage_schemas.models import InferenceConfig as InferenceConfig
     from storage_schemas.models import ModelCard as ModelCard
     from storage_schemas.models import TensorTransfer as TensorTransfer
-    from storage_schemas.results import Attempts as Attempts
     from storage_schemas.results import EffectRow as EffectRow
     from storage_schemas.results import LedgerEntry as LedgerEntry
     from storage_schemas.results import LesionRow as LesionRow
@@ -142,9 +143,10 @@ _HOMES = {
     "storage_schemas.experiments": ("ExperimentSpec", "Plan"),
     "storage_schemas.facts": ("StudyFacts",),
     "storage_schemas.identity": ("identity", "identity_digest", "identity_json"),
+    "storage_schemas.leases": ("Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
-    "storage_schemas.results": ("Attempts", "EffectRow", "LedgerEntry", "LesionRow", "StudyRow"),
+    "storage_schemas.results": ("EffectRow", "LedgerEntry", "LesionRow", "StudyRow"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
     "storage_schemas.splits": ("Split",),
     "storage_schemas.tasks": ("Task",),

@@ -15,7 +15,8 @@ LesionlabError
 │   ├── StoreUnreachable  no answer from the endpoint
 │   └── AccessDenied      wrong credentials, or none for this bucket
 ├── TransferError         source weights are missing or altered, or none of them was used
-└── TrainingError         a run cannot continue: loss not finite, worker lost permanently
+├── TrainingError         a run cannot continue: loss not finite, worker lost permanently
+└── RunHeld               another submission executes the run at present
 """
 
 from __future__ import annotations
@@ -93,3 +94,7 @@ class TransferError(LesionlabError):
 
 class TrainingError(LesionlabError):
     """A run cannot continue: the loss is not finite, or a worker is lost permanently."""
+
+
+class RunHeld(LesionlabError):
+    """Another submission executes the run at present; the message says who and since when."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.evaluation.study import rows_of
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.imaging.volume import Volume
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import UNet, build_unet
@@ -82,7 +83,15 @@ def training(folder: Path) -> Arrays:
     studies = [draw_study(1), draw_study(2)]
     run = make_run(studies, patches_per_study=6, augmentations=1, batch_size=8, warmup_steps=3)
     network = build_unet(run.architecture, channels=1, seed=run.seed)
-    outcome = train(run, network, random_start(network), studies, open_store("memory://"), CPU, folder)
+    outcome = train(
+        run,
+        network,
+        random_start(network),
+        studies,
+        RunCheckpoints(open_store("memory://"), run.run_id, "001-golden"),
+        CPU,
+        folder,
+    )
     copies = augmented_copies(run, studies, CPU, folder)
     patches = [patch for epoch in (0, 1) for patch in epoch_patches(run, epoch, copies)]
     rates = [learning_rate(run.training, step) for step in range(length_of(run).steps)]

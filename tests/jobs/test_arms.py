@@ -16,6 +16,7 @@ from jobs.shared.stages import pretrain_sources, sweep_experiment
 from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
 from lesionlab.evaluation.study import read_prediction
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.registry import find_model, models
 from lesionlab.experiments.source_models import finished_run
 from lesionlab.experiments.store_planning import resolve_plan
@@ -162,7 +163,7 @@ def test_the_second_raters_masks_are_scored_like_a_models(store: Store, plan: Pl
             len(expected.prediction),
         )
         assert np.array_equal(read_prediction(store, run.run_id, entry.study).mask_ijk, group["second_label"])
-    assert not store.exists(keys.RUN_CARD.build(run_id=run.run_id))
+    assert not store.exists(keys.RUN_CARD.of(attempt_of(store, run.run_id)).build(run_id=run.run_id))
 
 
 def test_the_split_is_stored_under_the_digest_in_the_plan(store: Store, plan: Plan) -> None:
@@ -183,7 +184,8 @@ def test_a_model_of_a_finished_experiment_is_registered_under_its_new_name_and_f
     for run in further.runs:
         assert run.parent is not None
         assert run.parent.model.version == taken.version
-    transfers = keys.RUN_TRANSFER.build(run_id=next(run.run_id for run in further.runs if run.train))
+    trained = next(run.run_id for run in further.runs if run.train)
+    transfers = keys.RUN_TRANSFER.of(attempt_of(store, trained)).build(run_id=trained)
     assert {tensor.origin for tensor in read_rows(store, [transfers], TensorTransfer)} == {"source"}
 
 

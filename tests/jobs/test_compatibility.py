@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
+from storage_schemas.runs import RunSpec
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -63,15 +65,19 @@ def test_a_later_release_sees_every_run_as_done(folder: Path, store: Store) -> N
     assert f"{len(lines)} of {len(lines)} cells done" in listed
 
 
+def weights_key(store: Store, run: RunSpec) -> str:
+    return keys.RUN_WEIGHTS.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)
+
+
 def test_a_later_release_repeats_an_unfinished_run_with_the_same_result(folder: Path, store: Store) -> None:
     run = current_plan(store, "tiny").runs[-1]
     place = {"experiment": "tiny", "run_id": run.run_id}
     lesions = store.get(keys.LESION_ROWS.build(**place))
-    weights = store.get(keys.RUN_WEIGHTS.build(run_id=run.run_id))
+    weights = store.get(weights_key(store, run))
     store.delete(keys.LEDGER.build(run_id=run.run_id))
     store.delete_prefix(f"runs/{run.run_id}/")
     call(folder, "sweep", str(TINY), "--plain", later=True)
-    assert store.get(keys.RUN_WEIGHTS.build(run_id=run.run_id)) == weights
+    assert store.get(weights_key(store, run)) == weights
     assert len(store.get(keys.LESION_ROWS.build(**place))) > 0
     lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
     assert {line["state"] for line in lines} == {"done"}

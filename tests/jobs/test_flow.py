@@ -21,6 +21,7 @@ import pytest
 import zarr
 
 from lesionlab.evaluation.rescoring import own_rows, rescored_rows
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
@@ -73,13 +74,14 @@ def test_every_cell_is_in_the_ledger_and_every_study_has_one_row_per_model(store
 @pytest.mark.parametrize(("arm", "origin"), [("fine-tuned", "source"), ("default", "source"), ("de-novo", "random")])
 def test_every_network_has_a_weight_transfer_report(store: Store, arm: str, origin: str) -> None:
     run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == arm)
-    transfers = pyarrow.parquet.read_table(io.BytesIO(store.get(keys.RUN_TRANSFER.build(run_id=run.run_id))))
+    key = keys.RUN_TRANSFER.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)
+    transfers = pyarrow.parquet.read_table(io.BytesIO(store.get(key)))
     assert set(transfers["origin"].to_pylist()) == {origin}
 
 
 def test_a_fine_tuned_model_names_its_parent(store: Store) -> None:
     run = next(run for run in current_plan(store, "tiny").runs if run.cell and run.cell.arm == "fine-tuned")
-    card = json.loads(store.get(keys.RUN_CARD.build(run_id=run.run_id)))
+    card = json.loads(store.get(keys.RUN_CARD.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)))
     assert run.parent is not None
     assert card["parent"]["version"] == run.parent.model.version
 

@@ -85,8 +85,9 @@ def test_every_pod_runs_the_same_image(rayjob: Job) -> None:
 
 
 def test_the_entrypoint_is_a_sweep_of_an_experiment_file_in_the_image(rayjob: Job) -> None:
-    python, m, module, spec, option, store = shlex.split(rayjob["spec"]["entrypoint"])
+    python, m, module, spec, option, store, *room = shlex.split(rayjob["spec"]["entrypoint"])
     assert (python, m, module, option) == ("python", "-m", "jobs.sweep", "--store")
+    assert room == ["--device", "cuda"]  # a sweep on a cluster declares it
     assert (ROOT / spec).is_file()
     assert spec.startswith("jobs/specs/")
     assert store.startswith("s3://")

@@ -14,6 +14,7 @@ from ray.cluster_utils import Cluster
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.orchestration.distributed import run_distributed
+from lesionlab.orchestration.room import Room
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import train
 from tests.orchestration.test_distributed import drawn_run
@@ -38,7 +39,14 @@ if __name__ == "__main__":
         cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     try:
-        run_distributed(train_here, {"store": store_uri, "cache": cache}, name="0" * 16, workers=2, store_uri=store_uri)
+        run_distributed(
+            train_here,
+            {"store": store_uri, "cache": cache},
+            name="0" * 16,
+            workers=2,
+            store_uri=store_uri,
+            room=Room("cpu"),
+        )
     finally:
         ray.shutdown()
         cluster.shutdown()

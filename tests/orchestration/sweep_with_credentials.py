@@ -10,8 +10,10 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from lesionlab.orchestration.progress import SweepCell
+from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import ray_session
-from lesionlab.orchestration.sweep import SweepCell, run_sweep
+from lesionlab.orchestration.sweep import run_sweep
 
 
 def tell_credentials(worker, task):
@@ -27,5 +29,6 @@ with ray_session(cpus=2):
         [SweepCell("cell", {"folder": folder, "names": " ".join(names)})],
         workers=int(workers),
         store_uri=store_uri,
+        room=Room("cpu"),
     )
 sys.exit(outcome.error)

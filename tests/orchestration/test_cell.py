@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
-from lesionlab.errors import StoreError, TrainingError, TransferError
+from lesionlab.errors import RunHeld, StoreError, TrainingError, TransferError
+from lesionlab.experiments import leases
+from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import completed, ledger_entries
 from lesionlab.experiments.publishing import publish, publish_missing
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.orchestration.cell import run_cell, starting_network, worker_task
 from lesionlab.orchestration.execution import execute
 from lesionlab.store.arrays import write_group
-from lesionlab.store.documents import write_document
+from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.files import FileStore
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
 from lesionlab.training.loop import SoloWorker
 from storage_schemas import keys
+from storage_schemas.leases import Failure
 from storage_schemas.models import InferenceConfig, ModelCard, ModelName
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
@@ -65,15 +70,13 @@ def test_the_ledger_records_what_a_run_did_and_what_made_it(store: Store, tmp_pa
     assert (entry.attempts, entry.experiment) == (1, "drawn")
     assert {"python", "numpy", "torch", "zarr"} <= entry.libraries.keys()
     assert len(entry.code) == 16
-    assert not store.exists(keys.RUN_ATTEMPTS.build(run_id=run.run_id))
-    assert not store.exists(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+    assert not store.exists(keys.LEASE.build(run_id=run.run_id))
+    assert not RunCheckpoints(store, run.run_id, entry.attempt).names()
 
 
-@pytest.mark.parametrize("lost", ["studies/part-", "lesions/part-", "studies.parquet", "model/card.json", "run.json"])
-def test_a_run_with_missing_results_is_not_done(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
-    run, put = run_with_one_test(store), FileStore.put
+def no_room_for(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    """From now on, objects with this in their key cannot be written."""
+    put = FileStore.put
 
     def full(self: FileStore, key: str, data: bytes) -> None:
         if lost in key:
@@ -81,13 +84,87 @@ def test_a_run_with_missing_results_is_not_done(
         put(self, key, data)
 
     monkeypatch.setattr(FileStore, "put", full)
+
+
+@pytest.mark.parametrize("lost", ["lesions.parquet", "studies.parquet", "model/card.json", "run.json"])
+def test_a_run_with_missing_results_is_not_done(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    run = run_with_one_test(store)
+    no_room_for(monkeypatch, lost)
     with pytest.raises(StoreError, match="disk is full"):
         do(run, store, tmp_path)
     assert not completed(store, [run.run_id])
+    failure = read_document(store, keys.FAILURE.build(run_id=run.run_id), Failure)
+    assert (failure.kind, failure.number) == ("refused", 1)
+    assert failure.message.endswith("the disk is full")
     monkeypatch.undo()
     do(run, store, tmp_path)
     entry = ledger_entries(store, [run.run_id])[run.run_id]
     assert entry.attempts == 2
+    assert not store.exists(keys.FAILURE.build(run_id=run.run_id))
+    # Only the attempt that counts is left.
+    folders = {key.split("/")[3] for key in store.list(f"runs/{run.run_id}/attempts/")}
+    assert folders == {entry.attempt}
+
+
+@pytest.mark.parametrize("lost", ["studies/part-", "lesions/part-"])
+def test_a_finished_run_whose_rows_were_not_published_is_published_by_the_next_command(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    run = run_with_one_test(store)
+    no_room_for(monkeypatch, lost)
+    with pytest.raises(StoreError, match="disk is full"):
+        do(run, store, tmp_path)
+    assert completed(store, [run.run_id])
+    monkeypatch.undo()
+    assert execute([run], store, tmp_path / "cache", plain=True) == 0
+    assert len(read_rows(store, [keys.STUDY_ROWS.build(experiment="drawn", run_id=run.run_id)], StudyRow)) == 1
+    assert read_rows(store, [keys.LESION_ROWS.build(experiment="drawn", run_id=run.run_id)], LesionRow)
+
+
+def test_a_complete_run_is_not_trained_again(store: Store, tmp_path: Path) -> None:
+    run = run_with_one_test(store)
+    do(run, store, tmp_path)
+    before = {key: store.get(key) for key in store.list("")}
+
+    class Refuses(SoloWorker):
+        def report(self, metrics: dict[str, float]) -> None:
+            raise AssertionError("the run was trained again")
+
+    run_cell(Refuses(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
+    assert {key: store.get(key) for key in store.list("")} == before
+
+
+def test_a_run_that_another_submission_executes_is_left_to_it(store: Store, tmp_path: Path) -> None:
+    run = run_with_one_test(store)
+    with claim_run(store, run.run_id, "a" * 16, "eva@north"):
+        with pytest.raises(RunHeld, match="executed by eva@north since 20"):
+            do(run, store, tmp_path)
+        assert not store.list(f"runs/{run.run_id}/attempts/")
+        assert not store.exists(keys.FAILURE.build(run_id=run.run_id))
+
+
+def test_a_holder_that_was_taken_for_dead_and_comes_back_changes_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_with_one_test(store)
+    monkeypatch.setattr(leases, "STALE_S", -1.0)  # every claim of another submission is void at once
+
+    class Overtaken(SoloWorker):
+        """While it tests, another submission takes the run over and completes it."""
+
+        def gather(self, value: Any) -> list[Any]:
+            if isinstance(value, list) and value and isinstance(value[0], tuple):  # the tested studies
+                do(run, store, tmp_path)
+                self.seen.update({key: store.get(key) for key in store.list("")})
+            return [value]
+
+        seen: ClassVar[dict[str, bytes]] = {}
+
+    run_cell(Overtaken(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "other"))
+    assert ledger_entries(store, [run.run_id])[run.run_id].attempts == 2
+    assert {key: store.get(key) for key in store.list("")} == Overtaken.seen
 
 
 def test_cpu_training_is_deterministic_whatever_torch_settings_were_made_before(store: Store, tmp_path: Path) -> None:
@@ -180,7 +257,7 @@ def test_a_run_resumes_with_another_number_of_workers(
 
     with pytest.raises(KeyboardInterrupt):
         run_cell(Stops(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
-    assert store.exists(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+    assert RunCheckpoints(store, run.run_id, "any").names()
     wider = run.changed(training=run.training.model_copy(update={"workers": 2}))
     assert wider.run_id == run.run_id
     epochs: list[float] = []

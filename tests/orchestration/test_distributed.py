@@ -13,9 +13,11 @@ from ray import cloudpickle
 from safetensors.torch import load
 
 from lesionlab.errors import StoreError, TrainingError, TransferError
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.orchestration.distributed import run_distributed
+from lesionlab.orchestration.room import Room
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
 from storage_schemas.axes import Freezing
@@ -39,7 +41,15 @@ def train_drawn(worker, task):
     studies, run = drawn_run(**{name: task[name] for name in ("norm", "frozen_epochs", "loss") if name in task})
     network = build_unet(run.architecture, 1, run.seed)
     store = open_store(task["store"])
-    train(run, network, copied_transfers(network), studies, store, worker, Path(task["cache"]))
+    train(
+        run,
+        network,
+        copied_transfers(network),
+        studies,
+        RunCheckpoints(store, run.run_id, "001-test"),
+        worker,
+        Path(task["cache"]),
+    )
     if worker.rank == 0:
         store.put("weights", weights_bytes(network))
 
@@ -78,14 +88,22 @@ def assert_same_as_one_worker(weights, tmp_path, atol=1e-5, **changes):
     studies, run = drawn_run(**changes)
     network = build_unet(run.architecture, 1, run.seed)
     alone = SoloWorker(torch.device("cpu"))
-    train(run, network, copied_transfers(network), studies, open_store("memory://"), alone, tmp_path / "cache")
+    train(
+        run,
+        network,
+        copied_transfers(network),
+        studies,
+        RunCheckpoints(open_store("memory://"), run.run_id, "001-test"),
+        alone,
+        tmp_path / "cache",
+    )
     for name, tensor in load(weights).items():
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=atol)
 
 
 def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache")}
-    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     store = open_store(file_store_uri)
     assert_same_as_one_worker(store.get("weights"), tmp_path)
     assert [key for key in store.list("") if "/ray/" in key] == []
@@ -94,14 +112,14 @@ def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_pat
 @pytest.mark.slow
 def test_two_workers_freeze_and_unfreeze_as_one_does(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "frozen_epochs": "1"}
-    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, frozen_epochs="1")
 
 
 @pytest.mark.slow
 def test_two_workers_lower_the_dice_loss_of_the_whole_batch_as_one_does(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "loss": "dice-cross-entropy"}
-    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     # Sums over workers round in another way, and Adam enlarges that where gradients are near 0. If each worker had the
     # gradient of its own share only, weights would differ by 5e-3.
     weights = open_store(file_store_uri).get("weights")
@@ -111,25 +129,25 @@ def test_two_workers_lower_the_dice_loss_of_the_whole_batch_as_one_does(tmp_path
 def test_a_workers_error_is_re_raised_and_the_ctrl_c_handler_is_restored(file_store_uri):
     interrupt = signal.getsignal(signal.SIGINT)
     with pytest.raises(TransferError, match=r"^model glioma/1: weights were altered$"):
-        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri=file_store_uri)
+        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     assert signal.getsignal(signal.SIGINT) is interrupt
 
 
 def test_more_workers_than_the_session_has_cpus_are_refused(file_store_uri):
     with pytest.raises(TrainingError, match="wanted 3 workers, the Ray session has 2 CPUs and 0 GPUs"):
-        run_distributed(refuse, {}, name=RUN_ID, workers=3, store_uri=file_store_uri)
+        run_distributed(refuse, {}, name=RUN_ID, workers=3, store_uri=file_store_uri, room=Room("cpu"))
 
 
 def test_a_store_that_workers_cannot_share_is_refused():
     with pytest.raises(StoreError, match="memory://: "):
-        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri="memory://")
+        run_distributed(refuse, {}, name=RUN_ID, workers=2, store_uri="memory://", room=Room("cpu"))
 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_run_resumes_from_its_checkpoint(tmp_path, file_store_uri):
     died = tmp_path / "died"
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "died": str(died)}
-    run_distributed(train_and_die_once, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(train_and_die_once, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     assert died.exists()
     assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path)
 
@@ -144,7 +162,9 @@ def die_at_once(worker, task):
 @pytest.mark.slow
 def test_a_group_that_dies_during_start_up_frees_its_cpus_for_the_next(tmp_path, file_store_uri):
     died = tmp_path / "died"
-    run_distributed(die_at_once, {"died": str(died)}, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(
+        die_at_once, {"died": str(died)}, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu")
+    )
     assert died.exists()
 
 
@@ -152,7 +172,7 @@ def test_a_group_that_dies_during_start_up_frees_its_cpus_for_the_next(tmp_path,
 def test_batch_normalisation_over_several_cpu_workers_is_refused(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "norm": "batch"}
     with pytest.raises(TrainingError, match="batch normalisation over 2 CPU workers"):
-        run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+        run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
 
 
 @pytest.mark.slow
@@ -160,7 +180,7 @@ def test_batch_normalisation_over_several_cpu_workers_is_refused(tmp_path, file_
 def test_two_workers_train_over_an_s3_store(tmp_path, s3_store_uri):
     task = {"store": s3_store_uri, "cache": str(tmp_path / "cache")}
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    run_distributed(train_in(environment), task, name=RUN_ID, workers=2, store_uri=s3_store_uri)
+    run_distributed(train_in(environment), task, name=RUN_ID, workers=2, store_uri=s3_store_uri, room=Room("cpu"))
     store = open_store(s3_store_uri)
     assert_same_as_one_worker(store.get("weights"), tmp_path)
     assert [key for key in store.list("") if "/ray/" in key] == []

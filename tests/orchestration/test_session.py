@@ -9,6 +9,7 @@ import sys
 import pytest
 import ray
 
+from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import Capacity, capacity, ray_session
 
 
@@ -29,18 +30,21 @@ def test_an_open_session_is_used_and_left_open():
 
 
 @pytest.mark.parametrize(
-    ("room", "workers", "cells"),
+    ("there", "room", "workers", "cells"),
     [
-        (Capacity(cpus=2, gpus=0, driver_resource=True), 1, 2),
-        (Capacity(cpus=2, gpus=0, driver_resource=True), 2, 1),
-        (Capacity(cpus=2, gpus=0, driver_resource=False), 2, 0),  # the driver takes part of a CPU that two workers need
-        (Capacity(cpus=64, gpus=8, driver_resource=False), 4, 2),
-        (Capacity(cpus=4, gpus=8, driver_resource=True), 1, 4),
-        (Capacity(cpus=1, gpus=0, driver_resource=True), 2, 0),
+        (Capacity(cpus=2, gpus=0, driver_resource=True), Room("cpu"), 1, 2),
+        (Capacity(cpus=2, gpus=0, driver_resource=True), Room("cpu"), 2, 1),
+        (Capacity(cpus=2, gpus=0, driver_resource=False), Room("cpu"), 2, 0),  # the driver takes part of a CPU
+        (Capacity(cpus=64, gpus=8, driver_resource=False), Room("cuda"), 4, 2),
+        (Capacity(cpus=4, gpus=8, driver_resource=True), Room("cuda"), 1, 4),
+        (Capacity(cpus=64, gpus=2, driver_resource=True), Room("cuda", gpus_per_worker=0.25), 1, 8),
+        (Capacity(cpus=64, gpus=8, driver_resource=True), Room("cpu"), 1, 64),  # declared, so the GPUs stay free
+        (Capacity(cpus=64, gpus=0, driver_resource=True), Room("cuda"), 1, 0),
+        (Capacity(cpus=1, gpus=0, driver_resource=True), Room("cpu"), 2, 0),
     ],
 )
-def test_the_scarcest_resource_limits_how_many_cells_run_at_once(room, workers, cells):
-    assert room.cells(workers) == cells
+def test_the_scarcest_resource_limits_how_many_cells_run_at_once(there, room, workers, cells):
+    assert there.cells(workers, room) == cells
 
 
 LATE = """

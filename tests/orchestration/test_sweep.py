@@ -11,11 +11,15 @@ import pytest
 from ray import cloudpickle
 
 from lesionlab.errors import TransferError
-from lesionlab.orchestration.sweep import SweepCell, run_sweep
+from lesionlab.orchestration.progress import SweepCell, Watch
+from lesionlab.orchestration.room import Room
+from lesionlab.orchestration.sweep import run_sweep
 from lesionlab.store.objects import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
+
+CPU = Room("cpu")
 
 
 def count_to_three(worker, task):
@@ -44,7 +48,7 @@ def test_failed_cells_do_not_stop_the_others_and_report_their_error(file_store_u
     )
     told = []
     refused, bug, replaced, fine = run_sweep(
-        count_to_three, cells, workers=1, store_uri=file_store_uri, on_change=told.append
+        count_to_three, cells, workers=1, store_uri=file_store_uri, room=CPU, watch=Watch(cells, told.append)
     )
     assert refused.error == "model glioma/1: weights were altered"
     assert "KeyError: 'a bug'" in bug.error
@@ -62,18 +66,14 @@ def test_failed_cells_do_not_stop_the_others_and_report_their_error(file_store_u
 
 
 def test_an_empty_sweep_is_done(file_store_uri):
-    assert run_sweep(count_to_three, [], workers=1, store_uri=file_store_uri) == ()
+    assert run_sweep(count_to_three, [], workers=1, store_uri=file_store_uri, room=CPU) == ()
 
 
 def test_a_watcher_need_not_be_picklable(file_store_uri):
     with Path(os.devnull).open("w") as screen:
-        (outcome,) = run_sweep(
-            count_to_three,
-            cells_of(file_store_uri)[:1],
-            workers=1,
-            store_uri=file_store_uri,
-            on_change=lambda progress: print(progress, file=screen),
-        )
+        cells = cells_of(file_store_uri)[:1]
+        watch = Watch(cells, lambda progress: print(progress, file=screen))
+        (outcome,) = run_sweep(count_to_three, cells, workers=1, store_uri=file_store_uri, room=CPU, watch=watch)
     assert outcome.error is None
 
 
@@ -81,7 +81,9 @@ def test_a_watcher_need_not_be_picklable(file_store_uri):
 def test_cells_with_two_workers_are_separate_ray_train_runs(file_store_uri):
     told = []
     cells = cells_of(file_store_uri, cell_1b={"refuse": ""})[:2]
-    fine, refused = run_sweep(count_to_three, cells, workers=2, store_uri=file_store_uri, on_change=told.append)
+    fine, refused = run_sweep(
+        count_to_three, cells, workers=2, store_uri=file_store_uri, room=CPU, watch=Watch(cells, told.append)
+    )
     assert fine.error is None
     assert refused.error == "model glioma/1: weights were altered"
     assert open_store(file_store_uri).list("done") == ["done/0a"]

@@ -30,7 +30,7 @@ OBJECTS: dict[str, KeyPattern] = {
     "StudyVerdict.json": keys.STUDY_VERDICT,
     "StudyRow.parquet": keys.STUDY_ROWS,
     "LesionRow.parquet": keys.LESION_ROWS,
-    "TensorTransfer.parquet": keys.RUN_TRANSFER,
+    "TensorTransfer.parquet": keys.MODEL_TRANSFER,
     "VerdictRow.parquet": keys.VERDICTS,
     "StudyFacts.parquet": keys.FACTS,
 }
@@ -39,7 +39,10 @@ OBJECTS: dict[str, KeyPattern] = {
 ATTRIBUTES: dict[str, tuple[KeyPattern, str]] = {
     "StudyVolumeCard.json": (keys.STUDY_VOLUME, ATTRIBUTE),
     "ManifestEntry.json": (keys.STUDY_VOLUME, ENTRY_ATTRIBUTE),
-    "PredictionCard.json": (keys.PREDICTION, PREDICTION_ATTRIBUTE),
+    "PredictionCard.json": (
+        KeyPattern("runs/{run_id}/attempts/{attempt}/predictions/{study}.zarr"),
+        PREDICTION_ATTRIBUTE,
+    ),
 }
 """Documents in the attributes of Zarr groups."""
 

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 
 from lesionlab.errors import TrainingError
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
@@ -25,7 +26,6 @@ from lesionlab.store.objects import open_store
 from lesionlab.training.checkpoint import Progress, save_checkpoint
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
 from lesionlab.training.optimizers import build_optimizer
-from storage_schemas import keys
 from storage_schemas.axes import Freezing
 from tests.training.drawn import copied_transfers, draw_study, interrupted_run, make_run
 
@@ -64,9 +64,19 @@ class StoppedWorker(SoloWorker):
         return step
 
 
+def kept(store, run):
+    """The checkpoints of one attempt."""
+    return RunCheckpoints(store, run.run_id, "001-test")
+
+
+def last_checkpoint(store, run):
+    checkpoints = kept(store, run)
+    return checkpoints.read(checkpoints.names()[0])
+
+
 def train_drawn(run, studies, store, cache, worker=CPU, transfers_of=random_start):
     network = build_unet(run.architecture, len(run.channels), run.seed)
-    return network, train(run, network, transfers_of(network), studies, store, worker, cache)
+    return network, train(run, network, transfers_of(network), studies, kept(store, run), worker, cache)
 
 
 def weights_after(run, studies, cache, transfers_of=random_start):
@@ -142,7 +152,7 @@ def test_a_checkpoint_is_plain_safetensors_and_records_progress(tmp_path):
     run = make_run(studies)
     _, outcome = train_drawn(run, studies, store, tmp_path / "cache")
     path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
+    path.write_bytes(last_checkpoint(store, run))
     with safetensors.safe_open(path, "pt") as checkpoint:
         header = json.loads(checkpoint.metadata()["training"])
         names = set(checkpoint.keys())
@@ -160,7 +170,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     studies, store = [draw_study(1)], open_store("memory://")
     ours, other = make_run(studies), make_run(studies, seed=9)
     train_drawn(other, studies, store, tmp_path)
-    store.put(keys.RUN_CHECKPOINT.build(run_id=ours.run_id), store.get(keys.RUN_CHECKPOINT.build(run_id=other.run_id)))
+    kept(store, ours).save(2, last_checkpoint(store, other))
     with pytest.raises(TrainingError, match=f"wanted a checkpoint of run {ours.run_id}, found one of {other.run_id}"):
         train_drawn(ours, studies, store, tmp_path)
 
@@ -168,12 +178,50 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
     studies, store = [draw_study(1)], open_store("memory://")
     ours, other = make_run(studies), make_run(studies, optimizer="sgd")
-    key = keys.RUN_CHECKPOINT.build(run_id=ours.run_id)
     network = build_unet(other.architecture, 1, other.seed)
     progress = Progress(epochs=1, steps=2, loss=0.5)
-    save_checkpoint(store, ours.run_id, progress, network, build_optimizer(network, other.training))
-    with pytest.raises(TrainingError, match=f"{key}: wanted the state of Adam, found that of SGD; delete it"):
+    save_checkpoint(kept(store, ours), ours.run_id, progress, network, build_optimizer(network, other.training))
+    with pytest.raises(
+        TrainingError, match=r"000000002\.safetensors: wanted the state of Adam, found that of SGD; delete it"
+    ):
         train_drawn(ours, studies, store, tmp_path)
+
+
+@pytest.mark.parametrize("where", ["progress", "weights", "optimiser", "cut off"])
+def test_a_damaged_checkpoint_is_left_out_and_the_training_resumes_from_the_one_before(where, tmp_path, caplog):
+    studies, store, whole = [draw_study(1)], open_store("memory://"), open_store("memory://")
+    run = make_run(studies, epochs=3)
+    train_drawn(run, studies, whole, tmp_path)
+    with pytest.raises(Stop):
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(5))  # two epochs of two steps, and one step
+    newest, older = kept(store, run).names()
+    data = bytearray(store.get(newest))
+    start = 8 + int.from_bytes(data[:8], "little")  # of the tensors
+    match where:
+        case "progress":
+            at = data.index(b'epochs\\": 2') + len(b'epochs\\": ')
+            data[at : at + 1] = b"1"
+        case "weights":
+            data[-1] ^= 1
+        case "optimiser":
+            data[start] ^= 1
+        case "cut off":
+            del data[-7:]
+    store.put(newest, bytes(data))
+    with caplog.at_level("WARNING"):
+        train_drawn(run, studies, store, tmp_path)
+    assert f"{newest} is damaged" in caplog.text
+    assert older not in caplog.text
+    assert last_checkpoint(store, run) == last_checkpoint(whole, run)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_starts_over(tmp_path):
+    studies, store, whole = [draw_study(1)], open_store("memory://"), open_store("memory://")
+    run = make_run(studies)
+    train_drawn(run, studies, whole, tmp_path)
+    kept(store, run).save(2, b"nothing of a checkpoint")
+    train_drawn(run, studies, store, tmp_path)
+    assert last_checkpoint(store, run) == last_checkpoint(whole, run)
 
 
 OPTIMIZERS = ["adam", "adamw", "sgd"]
@@ -193,7 +241,7 @@ def test_equal_trainings_leave_equal_checkpoints(optimizer, tmp_path):
     run = make_run(studies, optimizer=optimizer)
     for store in stores:
         train_drawn(run, studies, store, tmp_path)
-    one, other = (store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)) for store in stores)
+    one, other = (last_checkpoint(store, run) for store in stores)
     assert one == other
 
 
@@ -207,8 +255,7 @@ def test_resuming_a_stopped_training_gives_the_same_checkpoint_with_every_optimi
         train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), copied_transfers)
     train_drawn(run, studies, store, tmp_path, transfers_of=copied_transfers)
     train_drawn(run, studies, whole, tmp_path, transfers_of=copied_transfers)
-    key = keys.RUN_CHECKPOINT.build(run_id=run.run_id)
-    assert store.get(key) == whole.get(key)
+    assert last_checkpoint(store, run) == last_checkpoint(whole, run)
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_the_error_names_epoch_and_step(tmp_path):
@@ -298,7 +345,7 @@ def test_unfrozen_tensors_train_from_then_on_with_their_own_optimiser_step_count
     run = make_run(studies, norm="batch", epochs=3, freezing=Freezing(part="encoder", epochs=2))
     network, _ = train_drawn(run, studies, store, tmp_path, transfers_of=copied_transfers)
     assert changed(run, network.state_dict()) == set(network.state_dict())
-    checkpoint = safetensors.torch.load(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
+    checkpoint = safetensors.torch.load(last_checkpoint(store, run))
     ages = {part: int(checkpoint[f"optimizer.{part}.weight.step"]) for part in ("entry.conv1", "head")}
     assert ages == {"entry.conv1": 2, "head": 6}
     assert int(checkpoint["model.entry.norm1.num_batches_tracked"]) == 2

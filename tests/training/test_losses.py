@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
@@ -76,7 +77,19 @@ def test_each_loss_trains_different_reproducible_weights(tmp_path):
         run = make_run(studies, loss=loss)
         network = build_unet(run.architecture, 1, run.seed)
         transfers = random_start(network)
-        return run.run_id, network, train(run, network, transfers, studies, open_store("memory://"), CPU, tmp_path)
+        return (
+            run.run_id,
+            network,
+            train(
+                run,
+                network,
+                transfers,
+                studies,
+                RunCheckpoints(open_store("memory://"), run.run_id, "001-test"),
+                CPU,
+                tmp_path,
+            ),
+        )
 
     made = [trained(loss) for loss in ("cross-entropy", "dice-cross-entropy", "dice-cross-entropy")]
     ids, networks, outcomes = zip(*made, strict=True)

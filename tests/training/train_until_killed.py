@@ -14,6 +14,7 @@ import torch
 from drawn import interrupted_run
 from torch import nn
 
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
@@ -48,7 +49,7 @@ train(
     network,
     random_start(network),
     studies,
-    open_store(sys.argv[1]),
+    RunCheckpoints(open_store(sys.argv[1]), run.run_id, "001-killed"),
     KilledWorker(torch.device("cpu")),
     Path(sys.argv[2]),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -44,7 +45,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
     runs = [run.run_id for run in plan.runs if run.cell]
     parts = {run_id: keys.LESION_ROWS.build(experiment=plan.spec.name, run_id=run_id) for run_id in runs}
-    cards = {run_id: keys.RUN_CARD.build(run_id=run_id) for run_id in runs}
+    cards = {run_id: keys.RUN_CARD.of(attempt_of(store, run_id)).build(run_id=run_id) for run_id in runs}
     return Evidence(
         manifest=manifest,
         split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),

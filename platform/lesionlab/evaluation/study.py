@@ -17,11 +17,12 @@ from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.experiments.caches.volumes import CachedVolume
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.imaging.volume import Mask, Volume, matrix_of, write_volume
 from lesionlab.store.arrays import group_exists, read_array, write_group
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
-from storage_schemas.base import Digest, StudyId
+from storage_schemas.base import Digest, Slug, StudyId
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import PREDICTION
 from storage_schemas.manifests import ManifestEntry
@@ -115,13 +116,13 @@ def worker_share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -
     return tuple(entries[rank::world_size])
 
 
-def store_prediction(store: Store, evaluation: StudyEvaluation) -> None:
-    """Write the predicted mask and its PredictionCard as one Zarr group."""
+def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -> None:
+    """Write the predicted mask and its PredictionCard as one Zarr group, in the folder of this attempt."""
     row = evaluation.row
     card = PredictionCard(run_id=row.run_id, study=row.study, native_grid=evaluation.native_grid)
     write_group(
         store,
-        PREDICTION.build(run_id=row.run_id, study=row.study),
+        PREDICTION.of(attempt).build(run_id=row.run_id, study=row.study),
         {"mask": evaluation.mask_ijk},
         {PREDICTION_ATTRIBUTE: card.stored_form()},
     )
@@ -129,7 +130,7 @@ def store_prediction(store: Store, evaluation: StudyEvaluation) -> None:
 
 def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPrediction:
     """The stored prediction of a run for a study. Raises MissingObject if there is none."""
-    key = PREDICTION.build(run_id=run_id, study=study)
+    key = PREDICTION.of(attempt_of(store, run_id)).build(run_id=run_id, study=study)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
     card = read_card(store, key, PREDICTION_ATTRIBUTE, PredictionCard)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lesionlab.errors import MissingObject, ObjectExists
-from lesionlab.store.documents import create_document, read_document, write_document
+from lesionlab.store.documents import create_document, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
-from storage_schemas.results import Attempts, LedgerEntry
+from storage_schemas.results import LedgerEntry
 
 
 def completed(store: Store, run_ids: Iterable[Digest]) -> set[Digest]:
@@ -33,21 +33,20 @@ def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, Ledg
     }
 
 
-def begin_run(store: Store, run_id: Digest) -> int:
-    """Count a new attempt at a run; return its number, from 1."""
-    key = keys.RUN_ATTEMPTS.build(run_id=run_id)
+def attempt_of(store: Store, run_id: Digest) -> str:
+    """The attempt whose files count, for `KeyPattern.of`; empty for a run whose files lie in its own folder."""
     try:
-        count = read_document(store, key, Attempts).count + 1
+        return read_document(store, keys.LEDGER.build(run_id=run_id), LedgerEntry).attempt
     except MissingObject:
-        count = 1
-    write_document(store, key, Attempts(count=count))
-    return count
+        return ""
 
 
-def close_run(store: Store, entry: LedgerEntry) -> None:
-    """Mark a run as complete. If another worker has finished it already, keep that entry: equal ids, equal results."""
+def close_run(store: Store, entry: LedgerEntry) -> bool:
+    """Mark a run as complete; False if another attempt has finished it already, whose entry stays.
+
+    Equal ids mean equal results, so the other entry differs in provenance only.
+    """
     try:
-        create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
+        return create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
     except ObjectExists:
-        # The other entry differs in provenance only.
-        return
+        return False

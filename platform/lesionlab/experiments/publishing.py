@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from lesionlab.experiments.ledger import attempt_of, completed
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
@@ -31,16 +32,28 @@ def publish(store: Store, run: RunSpec) -> None:
         return
     named = {"experiment": run.experiment, "source": run.cell.source, "definition": run.metric.label()}
     place = {"experiment": run.experiment, "run_id": run.run_id}
-    lesions = read_rows(store, [keys.RUN_LESION_ROWS.build(run_id=run.run_id)], LesionRow)
-    studies = read_rows(store, [keys.RUN_STUDY_ROWS.build(run_id=run.run_id)], StudyRow)
+    attempt = attempt_of(store, run.run_id)
+    lesions = read_rows(store, [keys.RUN_LESION_ROWS.of(attempt).build(run_id=run.run_id)], LesionRow)
+    studies = read_rows(store, [keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id)], StudyRow)
     write_rows(store, keys.LESION_ROWS.build(**place), [row.model_copy(update=named) for row in lesions], LesionRow)
     # Written last: the study rows mark a run as published.
     write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
 
 
 def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
-    """Publish the finished runs that are missing from their experiment's results; return how many."""
-    missing = [run for run in runs if run.cell and not store.exists(_published(run))]
+    """Publish the finished runs that are missing from their experiment's results; return how many.
+
+    The ledger entry is what makes a run finished, so a process that ended between entry and results loses nothing.
+    """
+    testing = [run for run in runs if run.cell]
+    there = {
+        key
+        for name in {run.experiment for run in testing}
+        for key in store.list(keys.STUDY_ROWS.prefix(experiment=name))
+    }
+    missing = [run for run in testing if _published(run) not in there]
+    finished = completed(store, (run.run_id for run in missing)) if missing else set()
+    missing = [run for run in missing if run.run_id in finished]
     for run in missing:
         publish(store, run)
     return len(missing)

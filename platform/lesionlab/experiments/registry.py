@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lesionlab.errors import InputError, MissingObject, TransferError
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -26,11 +27,12 @@ def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion
 
     Raises MissingObject if the run stored no model.
     """
-    card = read_document(store, keys.RUN_CARD.build(run_id=run_id), ModelCard)
+    attempt = attempt_of(store, run_id)
+    card = read_document(store, keys.RUN_CARD.of(attempt).build(run_id=run_id), ModelCard)
     card = card.model_copy(update={"name": name or card.name})
     names = {"name": card.name, "version": card.version}
-    store.put(keys.MODEL_WEIGHTS.build(**names), store.get(keys.RUN_WEIGHTS.build(run_id=run_id)))
-    store.put(keys.MODEL_TRANSFER.build(**names), store.get(keys.RUN_TRANSFER.build(run_id=run_id)))
+    store.put(keys.MODEL_WEIGHTS.build(**names), store.get(keys.RUN_WEIGHTS.of(attempt).build(run_id=run_id)))
+    store.put(keys.MODEL_TRANSFER.build(**names), store.get(keys.RUN_TRANSFER.of(attempt).build(run_id=run_id)))
     # Written last: a version with a card is complete.
     create_document(store, keys.MODEL_CARD.build(**names), card)
     if champion:

@@ -13,19 +13,23 @@ from pathlib import Path
 from lesionlab.errors import StoreError, TrainingError
 from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, store_prediction, worker_share
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
-from lesionlab.experiments.ledger import begin_run, close_run
+from lesionlab.experiments.leases import new_submission, this_user
+from lesionlab.experiments.ledger import attempt_of, close_run
 from lesionlab.experiments.provenance import ALL, code_version, run_libraries
 from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import find_model, model_weights
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.devices import device_name
 from lesionlab.model.transfer import load_pretrained, random_start
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.orchestration.attempts import Attempt, claimed
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from lesionlab.training.loop import TrainingOutcome, Worker, train
 from storage_schemas import keys
+from storage_schemas.base import Digest, Slug
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import LedgerEntry, LesionRow, StudyRow
@@ -39,39 +43,56 @@ StudyTester = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
 UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
 
 
-def worker_task(run: RunSpec, store_uri: str, cache: Path) -> dict[str, str]:
-    """Describe the run for a worker on any node: run, store URI and cache folder as plain strings."""
-    return {"run": run.canonical_json(), "store": store_uri, "cache": str(cache)}
+def worker_task(run: RunSpec, store_uri: str, cache: Path, submission: Digest | None = None) -> dict[str, str]:
+    """Describe the run for a worker on any node: run, store URI, cache folder, and who submitted it, as plain strings.
+
+    Runs with one `submission` belong to one execution of one command; by default this run is one of its own.
+    """
+    return {
+        "run": run.canonical_json(),
+        "store": store_uri,
+        "cache": str(cache),
+        "submission": submission or new_submission(),
+        "holder": this_user(),
+    }
 
 
 def run_cell(worker: Worker, task: dict[str, str]) -> None:
-    """Train (unless the arm is a default model or a rater), test, and write the ledger entry."""
+    """Train (unless the arm is a default model or a rater), test, and write the ledger entry.
+
+    A run that is complete is left alone. Raises RunHeld if another submission executes it at present.
+    """
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
     require_versions(run)
-    attempt = begin_run(store, run.run_id) if worker.rank == 0 else 1
+    with claimed(worker, run.run_id, store, submission=task["submission"], holder=task["holder"]) as attempt:
+        if attempt is not None:
+            execute_run(attempt.watched(worker), run, store, cache, attempt)
 
+
+def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt: Attempt) -> None:
+    """Train, test and store everything in the attempt's folder; last the ledger entry, then the experiment's rows."""
     outcome = UNTRAINED
     if run.cell is not None and run.cell.arm == "rater":
         test_study = rater_tester(run)
     else:
         network, transfers = starting_network(run, store)
         if worker.rank == 0:
-            write_rows(store, keys.RUN_TRANSFER.build(run_id=run.run_id), transfers, TensorTransfer)
+            write_rows(store, keys.RUN_TRANSFER.of(attempt.name).build(run_id=run.run_id), transfers, TensorTransfer)
         if run.train:
             volumes = [open_cached(store, entry, cache) for entry in run.train]
-            outcome = train(run, network, transfers, volumes, store, worker, cache)
+            checkpoints = RunCheckpoints(store, run.run_id, attempt.name)
+            outcome = train(run, network, transfers, volumes, checkpoints, worker, cache)
             if worker.rank == 0:
-                store_model(run, network, store)
+                store_model(run, network, store, attempt.name)
         test_study = network_tester(run, network, worker)
 
     started = time.monotonic()
-    tested = worker.gather(tested_share(run, test_study, store, worker, cache))
+    tested = worker.gather(tested_share(run, test_study, store, worker, cache, attempt.name))
     if worker.rank != 0:
         return
-    store_rows(run, [study for part in tested for study in part], store)
+    store_rows(run, [study for part in tested for study in part], store, attempt.name)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
-    publish(store, run)
     close_run(
         store,
         LedgerEntry(
@@ -85,14 +106,23 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
             device=device_name(worker.device),
             training_s=outcome.seconds,
             evaluation_s=time.monotonic() - started,
-            attempts=attempt,
+            attempt=attempt.name,
+            attempts=attempt.number,
             lesionlab=version("lesionlab"),
             code=code_version(ALL),
             libraries=run_libraries(),
         ),
     )
-    store.delete(keys.RUN_ATTEMPTS.build(run_id=run.run_id))
-    store.delete(keys.RUN_CHECKPOINT.build(run_id=run.run_id))
+    publish(store, run)
+    remove_other_attempts(store, run.run_id)
+
+
+def remove_other_attempts(store: Store, run_id: Digest) -> None:
+    """Of a complete run, remove what does not count: the files of other attempts, and all checkpoints."""
+    counts = keys.ATTEMPT.build(run_id=run_id, attempt=attempt_of(store, run_id)) + "/"
+    for key in store.list(keys.ATTEMPT.prefix(run_id=run_id)):
+        if not key.startswith(counts) or keys.RUN_CHECKPOINT.parse(key):
+            store.delete(key)
 
 
 def require_versions(run: RunSpec) -> None:
@@ -138,22 +168,24 @@ def rater_tester(run: RunSpec) -> StudyTester:
     return test_study
 
 
-def tested_share(run: RunSpec, test_study: StudyTester, store: Store, worker: Worker, cache: Path) -> list[TestedStudy]:
+def tested_share(
+    run: RunSpec, test_study: StudyTester, store: Store, worker: Worker, cache: Path, attempt: Slug
+) -> list[TestedStudy]:
     """Test this worker's share of the studies and store the predictions; each study is tested by one worker."""
     positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
     tested: list[TestedStudy] = []
     for entry in worker_share(run.test, worker.rank, worker.world_size):
         volume = open_cached(store, entry, cache)
         evaluation = test_study(volume, entry, positions[entry.study])
-        store_prediction(store, evaluation)
+        store_prediction(store, evaluation, attempt)
         tested.append((evaluation.row, evaluation.lesions))
     return tested
 
 
-def store_model(run: RunSpec, network: UNet, store: Store) -> None:
+def store_model(run: RunSpec, network: UNet, store: Store, attempt: Slug) -> None:
     """Store the weights and then the model card."""
     weights = weights_bytes(network)
-    store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
+    store.put(keys.RUN_WEIGHTS.of(attempt).build(run_id=run.run_id), weights)
     card = ModelCard(
         name=run.experiment,
         version=run.run_id,
@@ -168,10 +200,10 @@ def store_model(run: RunSpec, network: UNet, store: Store) -> None:
         cohort=run.cohort,
         training_studies=len(run.train),
     )
-    write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)
+    write_document(store, keys.RUN_CARD.of(attempt).build(run_id=run.run_id), card)
 
 
-def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
+def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store, attempt: Slug) -> None:
     """Store one Parquet part of study rows and one of lesion rows; a pretraining run has none."""
     if run.cell is None:
         return
@@ -179,5 +211,6 @@ def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store) -> None:
     found, wanted = [row.study for row, _ in ordered], [entry.study for entry in run.test]
     if found != wanted:
         raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
-    write_rows(store, keys.RUN_LESION_ROWS.build(run_id=run.run_id), [x for _, own in ordered for x in own], LesionRow)
-    write_rows(store, keys.RUN_STUDY_ROWS.build(run_id=run.run_id), [row for row, _ in ordered], StudyRow)
+    lesions = [lesion for _, own in ordered for lesion in own]
+    write_rows(store, keys.RUN_LESION_ROWS.of(attempt).build(run_id=run.run_id), lesions, LesionRow)
+    write_rows(store, keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id), [row for row, _ in ordered], StudyRow)

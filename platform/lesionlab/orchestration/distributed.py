@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
 
 from lesionlab.errors import LesionlabError, StoreError, TrainingError
-from lesionlab.orchestration.session import capacity
+from lesionlab.orchestration.room import Room
+from lesionlab.orchestration.session import refuse_if_too_small
 from lesionlab.store.aws import aws_access
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import Worker
@@ -69,18 +71,14 @@ class RayWorker:
         ray.train.report(metrics)
 
 
-def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int, store_uri: str) -> None:
-    """Call `work(worker, task)` on each of `workers` workers (one GPU each if the session has GPUs, else one CPU).
+def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int, store_uri: str, room: Room) -> None:
+    """Call `work(worker, task)` on each of `workers` workers, each with the resources that the room declares.
 
     `name` is the run's id. Inside a Tune trial, rank 0's reports are passed on to Tune. Re-raises a worker's
-    LesionlabError; raises TrainingError if the session is too small or workers were lost `ATTEMPTS` times.
+    LesionlabError; raises TrainingError if the workers found no room for the room's `wait_s`, or were lost `ATTEMPTS`
+    times.
     """
-    room = capacity()
-    if not room.cells(workers):
-        raise TrainingError(
-            f"run {name}: wanted {workers} workers, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
-            "use fewer workers or a larger cluster"
-        )
+    refuse_if_too_small(f"run {name}", workers, room)
 
     def loop(config: dict[str, str]) -> None:
         context = ray.train.get_context()
@@ -94,9 +92,9 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
                     loop,
                     train_loop_config=task,
                     scaling_config=ray.train.ScalingConfig(
-                        num_workers=workers, use_gpu=room.gpus > 0, resources_per_worker=room.worker()
+                        num_workers=workers, use_gpu=room.device == "cuda", resources_per_worker=room.worker()
                     ),
-                    run_config=ray.train.RunConfig(**state, callbacks=_callbacks()),
+                    run_config=ray.train.RunConfig(**state, callbacks=_callbacks(name, room)),
                 ).fit()
             return
         except ray.train.TrainingFailedError as error:
@@ -146,12 +144,13 @@ def _s3_filesystem(store_uri: str) -> pyarrow.fs.S3FileSystem:
     )
 
 
-def _callbacks() -> list[Any]:
-    """Pass reports on to Tune if this run is inside a trial."""
+def _callbacks(run: str, room: Room) -> list[Any]:
+    """Free what lost groups hold, end a run that finds no room, and pass reports on to Tune inside a trial."""
+    own = [_Release(), _Deadline(run, room.wait_s)]
     try:
-        return [_Release(), TuneReportCallback()]  # type: ignore[no-untyped-call]
+        return [*own, TuneReportCallback()]  # type: ignore[no-untyped-call]
     except RuntimeError:
-        return [_Release()]
+        return own
 
 
 class _Release(ControllerCallback, WorkerGroupCallback):
@@ -163,6 +162,26 @@ class _Release(ControllerCallback, WorkerGroupCallback):
     async def before_controller_shutdown(self) -> None:
         if places := getattr(self, "_places", None):
             places.shutdown()
+
+
+class _Deadline(ControllerCallback, WorkerGroupCallback):
+    """End a run whose workers find no room for too long: Ray 2.60 would ask again for ever, without a word."""
+
+    def __init__(self, run: str, wait_s: float) -> None:
+        self._run, self._wait_s = run, wait_s
+        self._since: float | None = None
+
+    def on_controller_start_worker_group(self, *, scaling_config: Any, num_workers: int) -> None:
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since > self._wait_s:
+            raise TrainingError(
+                f"run {self._run}: waited {self._wait_s / 60:g} minutes for {num_workers} workers with "
+                f"{scaling_config.resources_per_worker}; start more nodes, use fewer workers, or wait longer (--wait)"
+            )
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        self._since = None
 
 
 @contextmanager

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import torch
-
-from lesionlab.errors import LesionlabError, TrainingError
+from lesionlab.errors import LesionlabError, RunHeld, TrainingError
 from lesionlab.experiments.cells import run_title
+from lesionlab.experiments.leases import is_free, new_submission
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.publishing import publish_missing
-from lesionlab.model.devices import best_device
 from lesionlab.orchestration.cell import run_cell, worker_task
-from lesionlab.orchestration.progress import CellOutcome, SweepCell, SweepProgress, Watch
+from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
+from lesionlab.orchestration.room import Room, declared_room
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import SoloWorker
 from lesionlab.training.schedule import length_of
+from storage_schemas.base import Digest
 from storage_schemas.runs import RunSpec
 
 OnChange = Callable[[SweepProgress], None]
+
+POLL_S = 5.0
+"""Interval at which runs that another submission executes are looked at."""
 
 
 def execute(
@@ -30,61 +35,85 @@ def execute(
     cache: Path,
     *,
     plain: bool = False,
+    room: Room | None = None,
     on_change: OnChange = lambda progress: None,
 ) -> int:
-    """Execute the runs that have no ledger entry; return how many.
+    """Execute the runs that have no ledger entry; return how many this call saw to their end.
 
-    Runs use Ray, on this machine or on the cluster at RAY_ADDRESS; with `plain` they run one by one in this process.
-    Raises TrainingError that names every failed run; the results of the other runs are kept.
+    Runs use Ray, on this machine or on the cluster at RAY_ADDRESS, within the declared room (default: this machine's
+    own); with `plain` they run one by one in this process. Runs that another submission executes meanwhile are waited
+    for, and taken over if it disappears. Raises TrainingError that names every failed run; the results of the other
+    runs are kept.
     """
     done = completed(store, (run.run_id for run in runs))
     publish_missing(store, (run for run in runs if run.run_id in done))  # another experiment may have executed them
-    left = [run for run in runs if run.run_id not in done]
-    if not left:
+    todo = [run for run in runs if run.run_id not in done]
+    if not todo:
         return 0
-    outcomes = one_by_one(left, store, cache, on_change) if plain else on_ray(left, store, cache, on_change)
-    titles = {run.run_id: run_title(run) for run in left}
-    faults = [f"{titles[outcome.name]}: {outcome.error}" for outcome in outcomes if outcome.error]
+    room, submission = room or declared_room(), new_submission()
+    watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], on_change)
+    left = todo
+    while left:
+        if plain:
+            one_by_one(left, store, cache, submission, room, watch)
+        else:
+            on_ray(left, store, cache, submission, room, watch)
+        left = [run for run in left if run.run_id in watch.held]
+        if left:
+            wait_for_others(store, [run.run_id for run in left], submission, watch)
+    publish_missing(store, (run for run in todo if run.run_id not in watch.errors))
+    titles = {run.run_id: run_title(run) for run in todo}
+    faults = [f"{titles[name]}: {error}" for name, error in watch.errors.items()]
     if faults:
         raise TrainingError(
-            *faults, f"{len(faults)} of {len(left)} runs failed; the others are kept. Run the same command again"
+            *faults, f"{len(faults)} of {len(todo)} runs failed; the others are kept. Run the same command again"
         )
-    return len(left)
+    return len(todo)
 
 
-def on_ray(runs: Iterable[RunSpec], store: Store, cache: Path, on_change: OnChange) -> list[CellOutcome]:
+def wait_for_others(store: Store, run_ids: Sequence[Digest], submission: Digest, watch: Watch) -> None:
+    """Return as soon as one of the runs that other submissions execute is complete, or may be taken over."""
+    while True:
+        holders = Counter(watch.held[run_id] for run_id in run_ids)
+        watch.waits("; ".join(f"{_runs(count)} {holder}" for holder, count in holders.most_common()))
+        if completed(store, run_ids) or any(is_free(store, run_id, submission) for run_id in run_ids):
+            watch.waits("")
+            return
+        time.sleep(POLL_S)
+        watch.tick()
+
+
+def on_ray(runs: Iterable[RunSpec], store: Store, cache: Path, submission: Digest, room: Room, watch: Watch) -> None:
     """Execute as a Ray Tune sweep, in a Ray session on this machine or on the cluster at RAY_ADDRESS."""
     from lesionlab.orchestration.session import ray_session  # imported here: a plain run need not wait for Ray
     from lesionlab.orchestration.sweep import run_sweep
 
-    outcomes: list[CellOutcome] = []
     with ray_session():
         for workers, group in groupby(sorted(runs, key=_workers), key=_workers):
-            cells = [SweepCell(run.run_id, worker_task(run, store.uri, cache), cost(run)) for run in group]
-            outcomes += run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, on_change=on_change)
-    return outcomes
+            cells = [SweepCell(r.run_id, worker_task(r, store.uri, cache, submission), cost(r)) for r in group]
+            run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, room=room, watch=watch)
 
 
-def one_by_one(runs: Sequence[RunSpec], store: Store, cache: Path, on_change: OnChange) -> list[CellOutcome]:
-    """Execute one by one in this process, on its best device."""
-    watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in runs], on_change)
-    outcomes = []
+def one_by_one(
+    runs: Sequence[RunSpec], store: Store, cache: Path, submission: Digest, room: Room, watch: Watch
+) -> None:
+    """Execute one by one in this process, on the room's device."""
     for run in runs:
         watch.start(run.run_id)
         try:
-            run_cell(_Watched(watch=watch, run_id=run.run_id), worker_task(run, store.uri, cache))
-            outcomes.append(CellOutcome(run.run_id))
+            worker = _Watched(room.torch_device(), watch=watch, run_id=run.run_id)
+            run_cell(worker, worker_task(run, store.uri, cache, submission))
+            watch.end(run.run_id)
+        except RunHeld as error:
+            watch.leave(run.run_id, str(error))
         except LesionlabError as error:
-            outcomes.append(CellOutcome(run.run_id, "; ".join(map(str, error.args))))
-        watch.end(run.run_id, outcomes[-1].error)
-    return outcomes
+            watch.end(run.run_id, "; ".join(map(str, error.args)))
 
 
 @dataclass(frozen=True)
 class _Watched(SoloWorker):
     """A solo worker that reports to the watch."""
 
-    device: torch.device = field(default_factory=best_device)
     watch: Watch | None = None
     run_id: str = ""
 
@@ -97,6 +126,10 @@ def cost(run: RunSpec) -> float:
     """Relative cost of a run, in patches: those it trains on and those of the studies that it tests."""
     seen = length_of(run).steps * run.training.batch_size if run.train else 0
     return seen + len(run.test) * run.training.patches_per_study
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _workers(run: RunSpec) -> int:

@@ -21,10 +21,12 @@ class SweepCell:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How a cell ended; `error` is None on success, otherwise one message."""
+    """How a cell ended: completed, failed with a message, or left to another submission that executes it."""
 
     name: str
     error: str | None = None
+    held: str | None = None
+    """Who executes it, and since when."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class SweepProgress:
     elapsed_s: float
     remaining_s: float | None
     """Estimated from the cost of the finished work; None before any work is finished."""
+    waiting: str = ""
+    """What the sweep waits for, if nothing is running: `1 GPU per run, 0 there`."""
 
 
 class Watch:
@@ -60,11 +64,26 @@ class Watch:
         self._began = self._told = time.monotonic()
         self._running: dict[str, RunningCell] = {}
         self._ended: set[str] = set()
+        self._waiting = ""
         self.errors: dict[str, str] = {}
+        self.held: dict[str, str] = {}
+        """Cells that another submission executes, with who and since when."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether cells are left and none is running."""
+        return not self._running and len(self._ended) < len(self._costs)
+
+    def waits(self, reason: str) -> None:
+        """Record what the sweep waits for; empty: it does not wait."""
+        if reason != self._waiting:
+            self._waiting = reason
+            self._tell()
 
     def start(self, name: str) -> None:
         """Record that a cell started, or started again."""
         self._running[name] = RunningCell(name)
+        self.held.pop(name, None)
         self._tell()
 
     def result(self, name: str, result: Mapping[str, float]) -> None:
@@ -78,6 +97,12 @@ class Watch:
             self.errors.setdefault(name, error)
         self._running.pop(name, None)
         self._ended.add(name)
+        self._tell()
+
+    def leave(self, name: str, holder: str) -> None:
+        """Record that a cell is left to another submission for now."""
+        self.held[name] = holder
+        self._running.pop(name, None)
         self._tell()
 
     def tick(self) -> None:
@@ -99,5 +124,6 @@ class Watch:
                 left=len(self._costs) - len(self._ended) - len(self._running),
                 elapsed_s=elapsed_s,
                 remaining_s=remaining_s,
+                waiting=self._waiting,
             )
         )

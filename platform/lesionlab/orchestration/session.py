@@ -12,6 +12,7 @@ import ray
 
 from lesionlab.errors import TrainingError
 from lesionlab.orchestration import TOO_LATE
+from lesionlab.orchestration.room import Room
 
 DRIVER_RESOURCE = "driver"
 """Custom resource of the nodes that may host drivers of distributed runs; on a cluster, not the spot nodes."""
@@ -64,18 +65,15 @@ class Capacity:
     gpus: float
     driver_resource: bool
 
-    def worker(self) -> dict[str, float]:
-        """Resources of one worker."""
-        return {"CPU": 1, "GPU": 1} if self.gpus else {"CPU": 1}
-
     def driver(self) -> dict[str, float]:
         """Resources of the driver of a distributed run: almost none, or it would keep a worker from starting."""
         return {DRIVER_RESOURCE: 1} if self.driver_resource else {"CPU": 0.01}
 
-    def cells(self, workers: int) -> int:
+    def cells(self, workers: int, room: Room) -> int:
         """How many runs of `workers` workers fit at once."""
         free_cpus = self.cpus if self.driver_resource or workers == 1 else self.cpus * 0.99
-        return int(min(free_cpus, self.gpus or free_cpus) // workers)
+        free = free_cpus if room.device == "cpu" else min(free_cpus, self.gpus / room.gpus_per_worker)
+        return int(free // workers)
 
 
 def capacity() -> Capacity:
@@ -84,3 +82,16 @@ def capacity() -> Capacity:
     return Capacity(
         cpus=resources.get("CPU", 0), gpus=resources.get("GPU", 0), driver_resource=DRIVER_RESOURCE in resources
     )
+
+
+def refuse_if_too_small(what: str, workers: int, room: Room) -> None:
+    """Raise TrainingError if a run of so many workers never fits into a session on this machine, which cannot grow.
+
+    A cluster (RAY_ADDRESS) may get more nodes.
+    """
+    there = capacity()
+    if not os.environ.get("RAY_ADDRESS") and not there.cells(workers, room):
+        raise TrainingError(
+            f"{what}: wanted {workers} workers, the Ray session has {there.cpus:g} CPUs and {there.gpus:g} GPUs; "
+            "use fewer workers or a larger cluster"
+        )

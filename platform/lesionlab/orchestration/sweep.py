@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
@@ -19,10 +20,11 @@ from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from lesionlab.errors import LesionlabError, TrainingError
+from lesionlab.errors import LesionlabError, RunHeld, TrainingError
 from lesionlab.orchestration.distributed import ATTEMPTS, Work, run_distributed
-from lesionlab.orchestration.progress import CellOutcome, SweepCell, SweepProgress, Watch
-from lesionlab.orchestration.session import capacity
+from lesionlab.orchestration.progress import CellOutcome, SweepCell, Watch
+from lesionlab.orchestration.room import Room
+from lesionlab.orchestration.session import capacity, refuse_if_too_small
 from lesionlab.training.loop import SoloWorker
 
 _QUIET = {
@@ -31,6 +33,13 @@ _QUIET = {
     # We handle Ctrl-C: Tune would write its state and continue to the end of the sweep.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
+
+
+MOST_AT_ONCE = 100
+"""Runs that ask for room at once if no slots are declared; a cluster that can grow is asked for nodes for so many."""
+
+SILENT_S = 5.0
+"""A sweep that has waited for less does not say so: a cell ends before the next one begins."""
 
 
 class TrialWorker(SoloWorker):
@@ -47,35 +56,38 @@ def run_sweep(
     *,
     workers: int,
     store_uri: str,
-    on_change: Callable[[SweepProgress], None] = lambda progress: None,
+    room: Room,
+    watch: Watch | None = None,
 ) -> tuple[CellOutcome, ...]:
-    """Call `work` for every cell, as many at once as fit into the open Ray session; return outcomes in cell order.
+    """Call `work` for every cell in the open Ray session; return outcomes in cell order.
 
-    A failed cell never stops the others. A cell whose process is lost resumes from its checkpoint, up to `ATTEMPTS`
-    times in all. Raises TrainingError if not even one cell fits.
+    As many cells run at once as fit, also while nodes come and go, and no more than the room's slots. A failed cell
+    never stops the others. A cell whose process is lost resumes from its checkpoint, up to `ATTEMPTS` times in all. A
+    cell that another submission executes is left to it. Raises TrainingError if no cell could run for the room's
+    `wait_s`.
     """
     if not cells:
         return ()
-    room = capacity()
-    if not (at_once := room.cells(workers)):
-        raise TrainingError(
-            f"sweep: wanted {workers} workers per cell, the Ray session has {room.cpus:g} CPUs and {room.gpus:g} GPUs; "
-            "use fewer workers or a larger cluster"
-        )
+    refuse_if_too_small("sweep", workers, room)
+    watch = watch or Watch(cells, lambda progress: None)
+    at_once = slots(room, workers, len(cells))
 
     def trial(config: dict[str, str], by_name: dict[str, SweepCell]) -> None:
-        if error := attempt(work, by_name[config["cell"]], workers, store_uri):
-            tune.report({"error": error})
+        outcome = attempt(work, by_name[config["cell"]], workers, store_uri, room)
+        if outcome.error or outcome.held:
+            tune.report({"error": outcome.error, "held": outcome.held})
 
     os.environ.update(_QUIET)
+    # Fixed by Tune at its start from the nodes of that moment, if it is not declared.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)
     # Tune copies the AWS credentials into each trial's runtime_env, and Ray logs them in clear text, readable by all.
     # Copy only Ray's own settings; workers get credentials from their node's environment. A later Ray without these
     # names fails here instead of logging credentials again.
     class_cache.ENV_VARS_TO_PROPAGATE &= RAY_TRAIN_SETTINGS
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors are in the outcomes
     by_name = {cell.name: cell for cell in cells}
-    asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else room.driver()])
-    watch = Watch(cells, on_change)
+    asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else capacity().driver()])
+    waiting = Waiting(room, workers, watch)
     # Tune's state is not needed afterwards: the ledger records what is done.
     with tempfile.TemporaryDirectory(prefix="lesionlab-sweep-") as state:
         tune.Tuner(
@@ -85,25 +97,66 @@ def run_sweep(
             run_config=tune.RunConfig(
                 storage_path=state,
                 verbose=0,
-                callbacks=[_TuneWatch(watch)],
+                callbacks=[_TuneWatch(watch, waiting)],
                 failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
             ),
         ).fit()
-    return tuple(CellOutcome(cell.name, watch.errors.get(cell.name)) for cell in cells)
+    return tuple(CellOutcome(cell.name, watch.errors.get(cell.name), watch.held.get(cell.name)) for cell in cells)
 
 
-def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str) -> str | None:
-    """Run one cell; return None or an error: the message of a LesionlabError, the traceback of any other exception."""
+def slots(room: Room, workers: int, cells: int) -> int:
+    """How many cells may run or ask for room at once.
+
+    The driver of a distributed cell runs before its workers have room, so without declared slots there are as many as
+    the session has room for now, and at least one.
+    """
+    if workers > 1 and room.slots is None:
+        return min(cells, max(1, capacity().cells(workers, room)))
+    return min(cells, room.slots or MOST_AT_ONCE)
+
+
+def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str, room: Room) -> CellOutcome:
+    """Run one cell; an error is the message of a LesionlabError, the traceback of any other exception."""
     try:
         if workers == 1:
-            work(TrialWorker(), cell.task)
+            work(TrialWorker(room.torch_device()), cell.task)
         else:
-            run_distributed(work, cell.task, name=cell.name, workers=workers, store_uri=store_uri)
+            run_distributed(work, cell.task, name=cell.name, workers=workers, store_uri=store_uri, room=room)
+    except RunHeld as error:
+        return CellOutcome(cell.name, held=str(error))
     except LesionlabError as error:
-        return "; ".join(map(str, error.args))
+        return CellOutcome(cell.name, "; ".join(map(str, error.args)))
     except Exception:
-        return traceback.format_exc()
-    return None
+        return CellOutcome(cell.name, traceback.format_exc())
+    return CellOutcome(cell.name)
+
+
+class Waiting:
+    """Say what a sweep waits for while no cell is running, and end it if it waits too long."""
+
+    def __init__(self, room: Room, workers: int, watch: Watch) -> None:
+        self._room, self._workers, self._watch = room, workers, watch
+        self._since: float | None = None
+
+    def look(self) -> None:
+        """Raises TrainingError if the sweep has waited for the room's `wait_s`."""
+        if not self._watch.idle:
+            self._since = None
+            self._watch.waits("")
+            return
+        now = time.monotonic()
+        self._since = self._since if self._since is not None else now
+        if now - self._since < SILENT_S:
+            return
+        there = capacity()
+        kind, found = ("GPU", there.gpus) if self._room.device == "cuda" else ("CPU", there.cpus)
+        wanted = f"{self._workers * self._room.worker()[kind]:g} {kind}s a run, {found:g} there"
+        if now - self._since > self._room.wait_s:
+            raise TrainingError(
+                f"sweep: waited {self._room.wait_s / 60:g} minutes for room ({wanted}); start more nodes, use fewer "
+                "workers or another device, or wait longer (--wait); what is done is kept"
+            )
+        self._watch.waits(wanted)
 
 
 class _TuneWatch(TrialProgressCallback):
@@ -112,9 +165,9 @@ class _TuneWatch(TrialProgressCallback):
     It replaces Tune's own reporter, which would print a line per trial.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, waiting: Waiting) -> None:
         super().__init__()
-        self._watch = watch
+        self._watch, self._waiting = watch, waiting
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         return tune.Callback, ()  # Tune pickles its callbacks to disk; the watch stays in this process
@@ -125,16 +178,20 @@ class _TuneWatch(TrialProgressCallback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if "error" in result:
-            self._watch.errors[trial.config["cell"]] = result["error"]
+        if error := result.get("error"):
+            self._watch.errors[trial.config["cell"]] = error
+        if holder := result.get("held"):
+            self._watch.leave(trial.config["cell"], holder)
         if "loss" in result:
             self._watch.result(trial.config["cell"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watch.end(trial.config["cell"])
+        if trial.config["cell"] not in self._watch.held:
+            self._watch.end(trial.config["cell"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._watch.end(trial.config["cell"], f"its process was lost {ATTEMPTS} times")
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._waiting.look()
         self._watch.tick()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import obstore
 from obstore.store import ObjectStore
 
 from lesionlab.errors import MissingObject
 from lesionlab.store.faults import translated
+from storage_schemas.keys import CLOCK
 
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KEY = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
@@ -22,6 +25,8 @@ class Tagged:
 
     data: bytes
     tag: str
+    modified: datetime
+    """When it was written, by the store's clock."""
 
 
 class Store:
@@ -53,22 +58,31 @@ class Store:
         """The object's bytes and tag from one request. Raises MissingObject."""
         with translated(self.uri, plain(key)):
             found = obstore.get(self.objects, key)
-            return Tagged(found.bytes().to_bytes(), found.meta["e_tag"] or "")
+            return Tagged(found.bytes().to_bytes(), found.meta["e_tag"] or "", found.meta["last_modified"])
+
+    def now(self) -> datetime:
+        """The store's clock, to compare with `Tagged.modified`: when an object that is written now is written."""
+        key = CLOCK.build(name=secrets.token_hex(8))
+        self.put(key, b"")
+        try:
+            return self.get_tagged(key).modified
+        finally:
+            self.delete(key)
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object atomically; replace any existing one."""
         with translated(self.uri, plain(key)):
             obstore.put(self.objects, key, data)
 
-    def create(self, key: str, data: bytes) -> None:
-        """Write the object if there is none. Raises ObjectExists; one of several concurrent writers succeeds."""
+    def create(self, key: str, data: bytes) -> str:
+        """Write the object if there is none; its tag. Raises ObjectExists; one of several writers succeeds."""
         with translated(self.uri, plain(key)):
-            obstore.put(self.objects, key, data, mode="create")
+            return obstore.put(self.objects, key, data, mode="create")["e_tag"] or ""
 
-    def replace(self, key: str, data: bytes, tag: str) -> None:
-        """Write the object if it still has this tag from `get_tagged`. Raises Conflict."""
+    def replace(self, key: str, data: bytes, tag: str) -> str:
+        """Write the object if it still has this tag; its new tag. Raises Conflict."""
         with translated(self.uri, plain(key)):
-            obstore.put(self.objects, key, data, mode={"e_tag": tag})
+            return obstore.put(self.objects, key, data, mode={"e_tag": tag})["e_tag"] or ""
 
     def exists(self, key: str) -> bool:
         """Whether an object (not merely a prefix) is stored under this key."""

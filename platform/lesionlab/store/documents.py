@@ -17,20 +17,20 @@ D = TypeVar("D", bound=Document)
 
 def read_document(store: Store, key: str, model: type[D]) -> D:
     """Read the document under this key. Raises MissingObject, and StoreError if it is not valid for this model."""
-    return _parsed(store, key, model, store.get(key))
+    return parse_document(store, key, model, store.get(key))
 
 
 def write_document(store: Store, key: str, document: Document) -> None:
     """Write the document's canonical JSON; replace any existing object."""
-    store.put(key, _bytes(document))
+    store.put(key, document_bytes(document))
 
 
 def create_document(store: Store, key: str, document: Document) -> bool:
     """Write the document once: True if written, False if an equal one exists. Raises ObjectExists if another does."""
     try:
-        store.create(key, _bytes(document))
+        store.create(key, document_bytes(document))
     except ObjectExists:
-        if store.get(key) == _bytes(document):
+        if store.get(key) == document_bytes(document):
             return False
         raise
     return True
@@ -46,7 +46,7 @@ def read_pointer(store: Store, key: str) -> Digest | None:
 
 def move_pointer(store: Store, key: str, target: Digest) -> None:
     """Move the pointer to this target. Raises Conflict if another writer moved it at the same time."""
-    moved = _bytes(Pointer(target=target))
+    moved = document_bytes(Pointer(target=target))
     try:
         before = store.get_tagged(key)
     except MissingObject:
@@ -64,7 +64,7 @@ def create_named(store: Store, key: str, document: Named) -> bool:
     An existing document stays: a newer version may serialise it differently, but its name says that it is the same.
     """
     try:
-        store.create(key, _bytes(document))
+        store.create(key, document_bytes(document))
     except ObjectExists:
         return False
     return True
@@ -78,14 +78,16 @@ def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
     attributes = read_attributes(store, key)
     if attribute not in attributes:
         raise StoreError(f"{store.uri}: {key}: wanted the attribute {attribute}, found none; write the group again")
-    return _parsed(store, f"{key} ({attribute})", model, attributes[attribute])
+    return parse_document(store, f"{key} ({attribute})", model, attributes[attribute])
 
 
-def _bytes(document: Document) -> bytes:
+def document_bytes(document: Document) -> bytes:
+    """The bytes under which a document is stored: canonical JSON."""
     return canonical_json(document.stored_form()).encode()
 
 
-def _parsed(store: Store, key: str, model: type[D], form: Any) -> D:
+def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
+    """The document of these bytes, or of this parsed JSON, from this key. Raises StoreError if it is not valid."""
     try:
         return model.from_stored(from_json(form) if isinstance(form, bytes) else form)
     except SchemaError as error:

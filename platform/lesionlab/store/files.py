@@ -45,24 +45,25 @@ class FileStore(Store):
 
     def get_tagged(self, key: str) -> Tagged:
         """The file's bytes and their sha256. Raises MissingObject."""
-        data = super().get_tagged(key).data
-        return Tagged(data, _tag(data))
+        found = super().get_tagged(key)
+        return Tagged(found.data, _tag(found.data), found.modified)
 
     def put(self, key: str, data: bytes) -> None:
         """Write the file atomically; after returning it survives a power failure."""
         with self._written(key, data) as (draft, path), self._alone():
             os.replace(draft, path)
 
-    def create(self, key: str, data: bytes) -> None:
-        """As `put`, if there is no such file. Raises ObjectExists."""
+    def create(self, key: str, data: bytes) -> str:
+        """As `put`, if there is no such file; its tag. Raises ObjectExists."""
         with self._written(key, data) as (draft, path):
             try:
                 os.link(draft, path)
             except FileExistsError as error:
                 raise ObjectExists(f"{self.uri}: {key} is write-once and already exists; choose another key") from error
+        return _tag(data)
 
-    def replace(self, key: str, data: bytes, tag: str) -> None:
-        """As `put`, if the file's content still has this tag. Raises Conflict."""
+    def replace(self, key: str, data: bytes, tag: str) -> str:
+        """As `put`, if the file's content still has this tag; its new tag. Raises Conflict."""
         with self._written(key, data) as (draft, path), self._alone():
             try:
                 unchanged = self.get_tagged(key).tag == tag
@@ -71,6 +72,7 @@ class FileStore(Store):
             if not unchanged:
                 raise Conflict(f"{self.uri}: {key} was changed by another writer since it was read; read it again")
             os.replace(draft, path)
+        return _tag(data)
 
     def _remove(self, key: str) -> None:
         with self._alone():

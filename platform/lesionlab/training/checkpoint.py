@@ -1,14 +1,17 @@
-"""Save the state of a training as one safetensors object in the store, and restore it to resume a stopped run.
+"""Save the state of a training as one safetensors object, and restore it to resume a stopped run.
 
 Tensor names: `model.<tensor>` and `optimizer.<parameter>.<slot>`, such as `optimizer.head.bias.exp_avg`. The header
-stores the run's progress and the part of the optimiser's state that is not tensors. No random state is saved: all
-random draws of an epoch follow from the run's seed and the epoch number.
+stores the run's progress, the part of the optimiser's state that is not tensors, and a sha256 over all of it. No random
+state is saved: all random draws of an epoch follow from the run's seed and the epoch number.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -16,22 +19,31 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lesionlab.errors import TrainingError
+from lesionlab.errors import LesionlabError, TrainingError
 from lesionlab.model.weights import read_weights
 from lesionlab.training.optimizers import optimizer_header, optimizer_tensors, restore_optimizer
-from storage_schemas import keys
 from storage_schemas.base import Digest
 
 _HEADER = "training"
 """The only entry of the header: safetensors does not fix the order of several entries."""
 
+_LOG = logging.getLogger(__name__)
 
-class Objects(Protocol):
-    """The store operations that training uses."""
 
-    def exists(self, key: str) -> bool: ...
-    def get(self, key: str) -> bytes: ...
-    def put(self, key: str, data: bytes) -> object: ...
+class Checkpoints(Protocol):
+    """Where the checkpoints of one run are kept."""
+
+    def names(self) -> Sequence[str]:
+        """The names of the stored checkpoints, that of the most steps first."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The checkpoint of this name. Raises MissingObject."""
+        ...
+
+    def save(self, steps: int, data: bytes) -> None:
+        """Store the checkpoint after so many steps; older ones may be removed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,37 +56,64 @@ class Progress:
 
 
 def save_checkpoint(
-    store: Objects, run_id: Digest, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer
+    checkpoints: Checkpoints, run_id: Digest, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Overwrite the run's only checkpoint atomically."""
+    """Store a checkpoint of the run."""
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(network, optimizer).items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"run_id": run_id, "progress": asdict(progress), "optimizer": optimizer_header(network, optimizer)}
-    header = {_HEADER: json.dumps(metadata, sort_keys=True)}
-    data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, header)
-    store.put(keys.RUN_CHECKPOINT.build(run_id=run_id), data)
+    metadata["sha256"] = _sha256(metadata, tensors)
+    checkpoints.save(progress.steps, safetensors.torch.save(tensors, {_HEADER: json.dumps(metadata, sort_keys=True)}))
 
 
-def resume(store: Objects, run_id: Digest, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """Load the run's checkpoint into network and optimiser and return its progress; None if there is no checkpoint.
+def resume(
+    checkpoints: Checkpoints,
+    names: Sequence[str],
+    run_id: Digest,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> Progress | None:
+    """Load the first undamaged checkpoint of these names into network and optimiser and return its progress.
 
-    Raises TrainingError if the checkpoint is of another run or of another optimiser.
+    None if there is none; a damaged one is named in the log and left out. Raises TrainingError if a checkpoint is of
+    another run or of another optimiser.
     """
-    key = keys.RUN_CHECKPOINT.build(run_id=run_id)
-    if not store.exists(key):
+    for name in names:
+        state = _verified(name, checkpoints.read(name))
+        if state is None:
+            _LOG.warning("%s is damaged; the run resumes from an earlier checkpoint, or starts over", name)
+            continue
+        header, tensors = state
+        if (found := header.get("run_id")) != run_id:
+            raise TrainingError(
+                f"{name}: wanted a checkpoint of run {run_id}, found one of {found}; delete it to start over"
+            )
+        of_optimizer, kind = header.get("optimizer", {}), type(optimizer).__name__
+        if (found := of_optimizer.get("kind", "an unknown optimiser")) != kind:
+            raise TrainingError(f"{name}: wanted the state of {kind}, found that of {found}; delete it to start over")
+        network.load_state_dict(_with_prefix("model.", tensors))
+        restore_optimizer(network, optimizer, of_optimizer, _with_prefix("optimizer.", tensors))
+        return Progress(**header["progress"])
+    return None
+
+
+def _verified(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Header and tensors of a checkpoint; None if a byte of it changed since it was written."""
+    try:
+        header, tensors = _header(data), read_weights(data)
+        return (header, tensors) if header.get("sha256") == _sha256(header, tensors) else None
+    except (LesionlabError, ValueError, KeyError, TypeError, struct.error, safetensors.SafetensorError):
         return None
-    data = store.get(key)
-    tensors, header = read_weights(data), _header(data)
-    if (found := header.get("run_id")) != run_id:
-        raise TrainingError(
-            f"{key}: wanted a checkpoint of run {run_id}, found one of {found}; delete it to start over"
-        )
-    of_optimizer, kind = header.get("optimizer", {}), type(optimizer).__name__
-    if (found := of_optimizer.get("kind", "an unknown optimiser")) != kind:
-        raise TrainingError(f"{key}: wanted the state of {kind}, found that of {found}; delete it to start over")
-    network.load_state_dict(_with_prefix("model.", tensors))
-    restore_optimizer(network, optimizer, of_optimizer, _with_prefix("optimizer.", tensors))
-    return Progress(**header["progress"])
+
+
+def _sha256(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Of everything that a checkpoint restores."""
+    found = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from lesionlab.errors import TrainingError
 from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
-from lesionlab.training.checkpoint import Objects, Progress, resume, save_checkpoint
+from lesionlab.training.checkpoint import Checkpoints, Progress, resume, save_checkpoint
 from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import cut_image, cut_label, draw_starts
@@ -103,23 +103,24 @@ def train(
     network: PartedNetwork,
     transfers: Sequence[TensorTransfer],
     volumes: Sequence[StudyArrays],
-    store: Objects,
+    checkpoints: Checkpoints,
     worker: Worker,
     cache: Path,
 ) -> TrainingOutcome:
-    """Train the network in place on the worker's device, from the run's checkpoint if there is one.
+    """Train the network in place on the worker's device, from the run's last checkpoint if there is one.
 
     `transfers` lists the origin of each tensor of the network, `volumes` are the volumes of `run.train` in the same
-    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds. The
-    checkpoint stays in the store. Raises TrainingError if a loss is not finite, the checkpoint is of another run, or
-    the device cannot train at the run's precision.
+    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds.
+    Raises TrainingError if a loss is not finite, the checkpoint is of another run, or the device cannot train at the
+    run's precision.
     """
     began = time.monotonic()
     refuse_wrong_arithmetic(run, worker.device)
     configure_torch(worker)
     network.to(worker.device)
     optimizer = build_optimizer(network, run.training)
-    progress = resume(store, run.run_id, network, optimizer) or Progress(epochs=0, steps=0, loss=math.nan)
+    names = worker.gather(checkpoints.names() if worker.rank == 0 else ())[0]  # all workers resume from the same
+    progress = resume(checkpoints, names, run.run_id, network, optimizer) or Progress(0, 0, math.nan)
     copies = augmented_copies(run, volumes, worker, cache)
     length = length_of(run)
     frozen: frozenset[str] | None = None
@@ -132,7 +133,7 @@ def train(
         loss = float(np.mean(worker.gather(float(np.mean(losses)))))
         progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
         if worker.rank == 0:
-            save_checkpoint(store, run.run_id, progress, network, optimizer)
+            save_checkpoint(checkpoints, run.run_id, progress, network, optimizer)
         worker.report(
             {
                 "epoch": progress.epochs,

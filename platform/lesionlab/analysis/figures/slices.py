@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lesionlab.analysis.figures.planes import Outline, Picture, Plane, fullest_plane
 from lesionlab.analysis.statistics.conditions import Condition, rows_of
 from lesionlab.analysis.words import captions as words
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.arrays import group_exists, read_array
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
@@ -121,5 +122,5 @@ def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: Plan
 
 def read_prediction(store: Store, row: StudyRow) -> NDArray[np.uint8] | None:
     """Read the native mask that a run predicted for a study, (i, j, k); None if the store has none."""
-    key = keys.PREDICTION.build(run_id=row.run_id, study=row.study)
+    key = keys.PREDICTION.of(attempt_of(store, row.run_id)).build(run_id=row.run_id, study=row.study)
     return read_array(store, key, "mask") if group_exists(store, key) else None

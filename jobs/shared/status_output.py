@@ -1,0 +1,44 @@
+"""Print how far an experiment is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from jobs.shared.console import console, show_table
+from lesionlab.experiments.status import RunState, counts
+
+
+def show_status(experiment: str, states: Sequence[RunState]) -> None:
+    """One line for each run that is neither done nor untouched, the reasons of failures, and the counts."""
+    told = [run for run in states if run.state not in ("done", "to do")]
+    if told:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for column in ("cell", "state", "by", "on", "since"):
+            table.add_column(column)
+        for column in ("step", "loss", "last heard", "attempts"):
+            table.add_column(column, justify="right")
+        for run in told:
+            table.add_row(run.cell, run.state, run.holder or "", run.node or "", run.since or "", *numbers(run))
+        show_table(table)
+    for run in states:
+        if run.reason:
+            console.print(f"{run.cell}: {run.reason}")
+    found = ", ".join(f"{count} {state}" for state, count in counts(states).items() if count)
+    console.print(f"{experiment}: {found} of {len(states)} runs")
+    if states and all(run.state == "done" for run in states):
+        console.print(f"next: lesionlab analyse {experiment}")
+    elif not any(run.state == "running" for run in states):
+        console.print("nobody executes it now; to go on: lesionlab sweep with its experiment file")
+
+
+def numbers(run: RunState) -> tuple[str, str, str, str]:
+    """Step, loss, time since the run was last heard of, attempts."""
+    return (
+        f"{run.step}/{run.steps}" if run.steps else "",
+        "" if run.loss is None else f"{run.loss:.4f}",
+        "" if run.heard_s is None else f"{run.heard_s:.0f} s ago",
+        "" if run.attempts is None else str(run.attempts),
+    )

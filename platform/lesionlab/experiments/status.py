@@ -1,0 +1,102 @@
+"""Say how far an experiment is from what the store holds: ledger entries, claims and failures. Ray is not asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from lesionlab.experiments.cells import run_title
+from lesionlab.experiments.leases import STALE_S, stored_lease
+from lesionlab.experiments.ledger import completed
+from lesionlab.store.documents import read_document
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.experiments import Plan
+from storage_schemas.leases import Failure
+from storage_schemas.runs import RunSpec
+
+State = Literal["done", "running", "interrupted", "failed", "to do"]
+STATES: tuple[State, ...] = ("done", "running", "interrupted", "failed", "to do")
+
+REQUESTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where one run stands. Fields that do not apply are None."""
+
+    run_id: Digest
+    cell: str
+    state: State
+    holder: str | None = None
+    """`user@host` of the command that submitted it."""
+    node: str | None = None
+    """Host that executes it, or that did last."""
+    since: str | None = None
+    """When this attempt began, ISO 8601 in UTC."""
+    heard_s: float | None = None
+    """Seconds since the executing process was last heard of."""
+    step: int | None = None
+    steps: int | None = None
+    loss: float | None = None
+    attempts: int | None = None
+    reason: str | None = None
+    """Why it failed."""
+
+
+def run_states(store: Store, plan: Plan) -> list[RunState]:
+    """The state of each run of the plan, in the plan's order.
+
+    interrupted: it began, and nobody executes it; the next sweep resumes it from its checkpoint. failed: it will be
+    tried again by the next sweep, and fails again unless the reason is mended.
+    """
+    done = completed(store, (run.run_id for run in plan.runs))
+    failed = {values["run_id"] for key in store.list(keys.FAILURE.prefix()) if (values := keys.FAILURE.parse(key))}
+    now = store.now() if len(done) < len(plan.runs) else None
+
+    def state(run: RunSpec) -> RunState:
+        title = run_title(run)
+        if run.run_id in done or now is None:
+            return RunState(run.run_id, title, "done")
+        found = stored_lease(store, run.run_id)
+        if run.run_id in failed and (found is None or found[0].released):
+            failure = read_document(store, keys.FAILURE.build(run_id=run.run_id), Failure)
+            return RunState(
+                run.run_id,
+                title,
+                "failed",
+                holder=failure.holder,
+                node=failure.node,
+                attempts=failure.number,
+                reason=failure.message,
+            )
+        if found is None:
+            return RunState(run.run_id, title, "to do")
+        lease, stored = found
+        heard_s = max(0.0, (now - stored.modified).total_seconds())
+        return RunState(
+            run.run_id,
+            title,
+            "interrupted" if lease.released or heard_s > STALE_S else "running",
+            holder=lease.holder,
+            node=lease.node,
+            since=lease.since,
+            heard_s=heard_s,
+            step=lease.step,
+            steps=lease.steps,
+            loss=lease.loss,
+            attempts=lease.number,
+        )
+
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return list(pool.map(state, plan.runs))
+
+
+def counts(states: Sequence[RunState]) -> dict[State, int]:
+    """How many runs are in each state, also where none is."""
+    found = Counter(run.state for run in states)
+    return {state: found[state] for state in STATES}

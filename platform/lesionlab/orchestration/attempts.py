@@ -1,0 +1,107 @@
+"""Claim a run for a group of workers, renew the claim while they execute it, and store why an attempt failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from lesionlab.errors import LesionlabError, RunHeld, StoreError
+from lesionlab.experiments.leases import Claim, claim_run, record_failure
+from lesionlab.experiments.ledger import completed
+from lesionlab.store.objects import Store
+from lesionlab.training.loop import Worker
+from storage_schemas.base import Digest, Slug
+from storage_schemas.leases import FailureKind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a run: the name of its folder, and, on rank 0, the claim that is renewed meanwhile."""
+
+    name: Slug
+    number: int
+    claim: Claim | None
+
+    def watched(self, worker: Worker) -> Worker:
+        """The worker; its reports also go into the claim."""
+        return _ClaimedWorker(worker, self.claim) if self.claim else worker
+
+
+@contextmanager
+def claimed(
+    worker: Worker, run_id: Digest, store: Store, *, submission: Digest, holder: str
+) -> Iterator[Attempt | None]:
+    """Claim the run for this group of workers; None if it is complete. A failure is stored for others to read.
+
+    Raises RunHeld on every worker if another submission executes the run.
+    """
+    with ExitStack() as stack:
+        claim, held = None, ""
+        if worker.rank == 0 and not completed(store, [run_id]):
+            try:
+                claim = stack.enter_context(claim_run(store, run_id, submission, holder))
+            except RunHeld as error:
+                held = str(error)
+        name, number, held = worker.gather((claim.attempt if claim else "", claim.number if claim else 0, held))[0]
+        if held:
+            raise RunHeld(held)
+        if not name:
+            yield None
+            return
+        try:
+            yield Attempt(name, number, claim)
+        except Exception as error:
+            if claim and not claim.lost:
+                with suppress(StoreError):  # the error itself matters more
+                    record_failure(store, claim, failure_kind(error), error_text(error))
+            raise
+
+
+def failure_kind(error: Exception) -> FailureKind:
+    """Whether the run would fail again as it is (`refused`), lacked memory, or hit something else."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "memory"
+    return "refused" if isinstance(error, LesionlabError) else "error"
+
+
+def error_text(error: Exception) -> str:
+    """The message of one of the project's errors in one line; of any other its type and message."""
+    text = "; ".join(map(str, error.args))
+    return text if isinstance(error, LesionlabError) else f"{type(error).__name__}: {text}"
+
+
+@dataclass(frozen=True)
+class _ClaimedWorker:
+    """A worker whose reports are also written into the claim."""
+
+    worker: Worker
+    claim: Claim
+
+    @property
+    def rank(self) -> int:
+        return self.worker.rank
+
+    @property
+    def world_size(self) -> int:
+        return self.worker.world_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.worker.device
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        return self.worker.parallel(network)
+
+    def gather(self, value: T) -> list[T]:
+        return self.worker.gather(value)
+
+    def report(self, metrics: dict[str, float]) -> None:
+        self.claim.progress(metrics)
+        self.worker.report(metrics)

@@ -1,0 +1,56 @@
+"""Define who executes a run at present, and why a run failed: small documents beside the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from storage_schemas.base import Digest, Document, Slug
+
+FailureKind = Literal["refused", "memory", "lost", "error"]
+"""refused: the code refused the input, and would again; memory: host or GPU memory did not suffice; lost: its workers
+disappeared too often; error: any other exception."""
+
+
+class Lease(Document):
+    """The claim of one submission on one run; only one that is renewed counts.
+
+    Whether it is renewed is judged by the store's clock: the clocks of two nodes may differ.
+    """
+
+    run_id: Digest
+    submission: Digest
+    """Names one execution of one command; a lost worker of the same submission is replaced at once."""
+    attempt: Slug
+    """Name of the folder of this attempt, see `KeyPattern.of`."""
+    number: Annotated[int, Field(ge=1)]
+    """How many times the run was started, this attempt included."""
+    holder: str
+    """`user@host` of the command that submitted the run."""
+    node: str
+    """Host that executes the run."""
+    since: str
+    """When the attempt began by the node's clock, ISO 8601 in UTC; for people, nothing is decided by it."""
+    beat: Annotated[int, Field(ge=0)] = 0
+    """Number of renewals."""
+    epoch: Annotated[int, Field(ge=0)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in total; 0: not known yet, or nothing is trained."""
+    loss: float | None = None
+    """Mean loss of the last finished epoch."""
+    released: bool = False
+    """The attempt ended without a result; anybody may take the run."""
+
+
+class Failure(Document):
+    """Why the last attempt at a run failed; it is removed when the run begins again."""
+
+    run_id: Digest
+    kind: FailureKind
+    message: str
+    holder: str
+    node: str
+    number: Annotated[int, Field(ge=1)]
+    """How many times the run was started."""
