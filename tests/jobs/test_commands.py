@@ -22,6 +22,7 @@ COMMANDS = [
     "plan",
     "pretrain",
     "sweep",
+    "status",
     "analyse",
     "run",
     "demo",
