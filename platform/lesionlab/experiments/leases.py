@@ -105,10 +105,9 @@ class Claim:
                 self._tag = self._store.replace(_key(lease.run_id), document_bytes(lease), self._tag)
             except Conflict:
                 # A renewal whose answer was lost has changed the tag; any other change is a takeover.
-                self._lost = (found := stored_lease(self._store, lease.run_id)) is None or found[
-                    0
-                ].attempt != self.attempt
-                if found is None or self._lost:
+                found = stored_lease(self._store, lease.run_id)
+                if found is None or found[0].attempt != self.attempt:
+                    self._lost = True
                     return
                 self._tag = self._store.replace(_key(lease.run_id), document_bytes(lease), found[1].tag)
             self._lease = lease

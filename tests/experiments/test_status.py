@@ -1,0 +1,95 @@
+"""The status of an experiment follows from the store alone: ledger, claims and failures."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lesionlab.experiments import leases, status
+from lesionlab.experiments.leases import claim_run, record_failure
+from lesionlab.experiments.ledger import close_run
+from lesionlab.experiments.status import RunState, counts, run_states
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.experiments import Plan
+from storage_schemas.leases import FailureKind
+from storage_schemas.results import LedgerEntry
+from tests.experiments.test_planning import planned
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return planned()
+
+
+def entry(run_id: str) -> LedgerEntry:
+    return LedgerEntry(
+        run_id=run_id,
+        experiment="drawn",
+        tested=1,
+        epochs=1,
+        steps=1,
+        final_loss=0.1,
+        workers=1,
+        device="cpu",
+        training_s=1.0,
+        evaluation_s=1.0,
+        attempts=1,
+        lesionlab="0.2.0",
+        code="0" * 16,
+        libraries={},
+    )
+
+
+def fail(store: Store, run_id: str, kind: FailureKind, message: str) -> None:
+    """An attempt that ends with this failure."""
+    with suppress(RuntimeError), claim_run(store, run_id, "a" * 16, "eva@north") as claim:
+        record_failure(store, claim, kind, message)
+        raise RuntimeError
+
+
+def test_each_run_is_in_the_state_that_the_store_tells(
+    store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, running, failed, released, dead, untouched = (run.run_id for run in plan.runs[:6])
+    close_run(store, entry(done))
+    with claim_run(store, running, "a" * 16, "eva@north") as claim:
+        claim.progress({"epoch": 3, "step": 320, "steps": 1200, "loss": 0.25, "seconds": 1.0})
+        fail(store, failed, "refused", "the mask is empty; exclude the study")
+        with pytest.raises(KeyboardInterrupt), claim_run(store, released, "a" * 16, "eva@north"):
+            raise KeyboardInterrupt
+        claim_run(store, dead, "b" * 16, "ola@south")
+        states = {run.run_id: run for run in run_states(store, plan)}
+        assert [states[run].state for run in (done, running, failed, released, untouched)] == [
+            "done",
+            "running",
+            "failed",
+            "interrupted",
+            "to do",
+        ]
+        shown = states[running]
+        assert (shown.holder, shown.step, shown.steps, shown.loss, shown.attempts) == ("eva@north", 320, 1200, 0.25, 1)
+        assert states[failed].reason == "the mask is empty; exclude the study"
+        assert states[dead].state == "running"  # heard of a moment ago
+        monkeypatch.setattr(status, "STALE_S", -1.0)
+        assert {run.run_id: run for run in run_states(store, plan)}[dead].state == "interrupted"
+
+
+def test_a_failure_is_forgotten_when_the_run_begins_again(store: Store, plan: Plan) -> None:
+    run = plan.runs[0].run_id
+    fail(store, run, "memory", "too large")
+    with claim_run(store, run, "a" * 16, "eva@north"):
+        found = run_states(store, plan)[0]
+    assert (found.state, found.attempts, found.reason) == ("running", 2, None)
+
+
+def test_every_state_is_counted() -> None:
+    states = [RunState("0" * 16, "a cell", "done"), RunState("1" * 16, "another", "done")]
+    assert counts(states) == {"done": 2, "running": 0, "interrupted": 0, "failed": 0, "to do": 0}
+    assert leases.STALE_S > 3 * leases.BEAT_S
