@@ -11,6 +11,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.orchestration.distributed import run_distributed
@@ -26,7 +27,8 @@ def train_here(worker, task):
     studies, run = drawn_run()
     network, store = build_unet(run.architecture, 1, run.seed), open_store(task["store"])
     node = ray.get_runtime_context().get_node_id()
-    train(run, network, copied_transfers(network), studies, store, worker, Path(task["cache"]) / node)
+    checkpoints = RunCheckpoints(store, run.run_id, "001-test")
+    train(run, network, copied_transfers(network), studies, checkpoints, worker, Path(task["cache"]) / node)
     store.put(f"nodes/{worker.rank}", node.encode())
     if worker.rank == 0:
         store.put("weights", weights_bytes(network))

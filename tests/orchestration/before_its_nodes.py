@@ -1,0 +1,66 @@
+"""Begin a sweep on a cluster without nodes, add two of them later, and print as JSON what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+
+import ray
+from ray import cloudpickle
+from ray.cluster_utils import Cluster
+
+import lesionlab.orchestration  # sets Ray's environment, so it comes first  # noqa: F401
+from lesionlab.errors import TrainingError
+from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
+from lesionlab.orchestration.room import Room
+from lesionlab.orchestration.sweep import run_sweep
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def work(worker, task):
+    """Take a while."""
+    worker.report({"epoch": 1, "step": 1, "steps": 1, "loss": 0.5, "seconds": 8.0})
+    time.sleep(8)
+
+
+def later(cluster: Cluster) -> None:
+    """One CPU after 12 s, two more after 18 s."""
+    time.sleep(12)
+    cluster.add_node(num_cpus=1)
+    time.sleep(6)
+    cluster.add_node(num_cpus=2)
+
+
+if __name__ == "__main__":
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "resources": {"driver": 10}})
+    ray.init(address=cluster.address, log_to_driver=False)
+    os.environ["RAY_ADDRESS"] = cluster.address  # a cluster may grow, a session on this machine does not
+    cells = [SweepCell(f"{number:016x}", {}) for number in range(6)]
+    seen: list[SweepProgress] = []
+    gave_up = ""
+    try:
+        run_sweep(work, cells[:1], workers=1, store_uri="", room=Room("cuda", wait_s=6))
+    except TrainingError as error:
+        gave_up = str(error)
+    threading.Thread(target=later, args=(cluster,), daemon=True).start()
+    outcomes = run_sweep(
+        work, cells, workers=1, store_uri="", room=Room("cpu", wait_s=120), watch=Watch(cells, seen.append)
+    )
+    nodes = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
+    print(
+        json.dumps(
+            {
+                "errors": [outcome.error for outcome in outcomes],
+                "waiting": sorted({progress.waiting for progress in seen}),
+                "most_at_once": max(len(progress.running) for progress in seen),
+                "nodes": nodes,
+                "gave_up": gave_up,
+            }
+        )
+    )
+    ray.shutdown()
+    cluster.shutdown()
