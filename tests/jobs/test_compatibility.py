@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
@@ -66,7 +65,9 @@ def test_a_later_release_sees_every_run_as_done(folder: Path, store: Store) -> N
 
 
 def weights_key(store: Store, run: RunSpec) -> str:
-    return keys.RUN_WEIGHTS.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)
+    """Found by its name: this release refuses to read the ledger entry of a later one."""
+    (key,) = (key for key in store.list(keys.ATTEMPT.prefix(run_id=run.run_id)) if key.endswith("weights.safetensors"))
+    return key
 
 
 def test_a_later_release_repeats_an_unfinished_run_with_the_same_result(folder: Path, store: Store) -> None:
