@@ -14,7 +14,7 @@ from storage_schemas.experiments import Plan
 
 COLUMNS = (
     *("run_id", "cell", "state", "tested", "epochs", "steps", "final_loss", "workers", "device", "training_s"),
-    *("evaluation_s", "attempts", "executed_for", "lesionlab", "code", "libraries"),
+    *("evaluation_s", "attempts", "attempt", "executed_for", "lesionlab", "code", "libraries"),
 )
 
 
