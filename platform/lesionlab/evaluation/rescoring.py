@@ -11,6 +11,7 @@ from math import isclose
 
 from lesionlab.errors import StoreError
 from lesionlab.evaluation.study import StoredPrediction, read_prediction, rows_of
+from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.publishing import publish
 from lesionlab.imaging.volume import Mask
 from lesionlab.store.arrays import read_array
@@ -57,7 +58,8 @@ def fill_run(store: Store, run: RunSpec) -> bool:
     """
     if run.cell is None or not any(row.lacks_surface for row in own_rows(store, [run])):
         return False
-    key, volumes = keys.RUN_STUDY_ROWS.build(run_id=run.run_id), {entry.study: entry.volume for entry in run.test}
+    key = keys.RUN_STUDY_ROWS.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)
+    volumes = {entry.study: entry.volume for entry in run.test}
     filled = [_filled(store, run, row, volumes[row.study]) for row in read_rows(store, [key], StudyRow)]
     write_rows(store, key, filled, StudyRow)
     publish(store, run)
