@@ -13,7 +13,8 @@ Arrays of the group (axes: C channel; I J K voxels of the model grid, RAS; i j k
 | deformation_* | 3, I, J, K | int16   | one per `Deformation` of the card, which defines it                           |
 
 Each array is one shard and therefore one object with one writer. The group's attribute `study_volume` is a
-`StudyVolumeCard`; its attribute `manifest_entry` is the `ManifestEntry` that lists the volume.
+`StudyVolumeCard`; its attribute `manifest_entry` is the `ManifestEntry` that lists the volume. The attribute `ome`
+makes `image` an image of OME-Zarr 0.5, see `storage_schemas/ome.py`.
 """
 
 from __future__ import annotations

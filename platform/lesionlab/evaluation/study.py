@@ -26,6 +26,7 @@ from storage_schemas.base import Digest, Slug, StudyId
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import PREDICTION
 from storage_schemas.manifests import ManifestEntry
+from storage_schemas.ome import OME_ATTRIBUTE, ome_image
 from storage_schemas.results import LesionRow, StudyColumns, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.volumes import PREDICTION_ATTRIBUTE, Grid, PredictionCard
@@ -124,7 +125,10 @@ def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -
         store,
         PREDICTION.of(attempt).build(run_id=row.run_id, study=row.study),
         {"mask": evaluation.mask_ijk},
-        {PREDICTION_ATTRIBUTE: card.stored_form()},
+        {
+            PREDICTION_ATTRIBUTE: card.stored_form(),
+            OME_ATTRIBUTE: ome_image(row.study, "mask", 3, card.native_grid),
+        },
     )
 
 

@@ -29,6 +29,7 @@ from storage_schemas.base import Digest, Sha256
 from storage_schemas.identity import identity_digest
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
+from storage_schemas.ome import OME_ATTRIBUTE, ome_image
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 from storage_schemas.versions import CURRENT
@@ -141,7 +142,11 @@ def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
             **second,
             **volume.deformations,
         },
-        {ATTRIBUTE: volume.card.stored_form(), ENTRY_ATTRIBUTE: entry.stored_form()},
+        {
+            ATTRIBUTE: volume.card.stored_form(),
+            ENTRY_ATTRIBUTE: entry.stored_form(),
+            OME_ATTRIBUTE: ome_image(entry.study, "image", 4, volume.card.model_grid),
+        },
     )
     return entry
 

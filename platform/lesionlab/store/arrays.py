@@ -23,6 +23,7 @@ from zarr.storage import ObjectStore
 from lesionlab.errors import MissingObject, StoreError
 from lesionlab.store.base import Store
 from lesionlab.store.faults import translated
+from storage_schemas.ome import dimension_names
 from storage_schemas.volumes import INNER_CHUNK_VOXELS
 
 _ROOT = "zarr.json"
@@ -103,6 +104,7 @@ def _holds(store: Store, key: str, objects: Mapping[str, bytes]) -> bool:
 def _laid_out(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, JsonValue]) -> dict[str, bytes]:
     """All objects of the group by their names relative to it."""
     memory = MemoryStore()
+    names = dimension_names({name: array.ndim for name, array in arrays.items()})
     group = zarr.create_group(ObjectStore(memory), zarr_format=3, attributes=dict(attributes))
     for name, array in arrays.items():
         chunk = _inner_chunk(array.shape)
@@ -113,6 +115,7 @@ def _laid_out(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, JsonV
             chunks=chunk,
             shards=tuple(-(-n // c) * c for n, c in zip(array.shape, chunk, strict=True)),
             compressors=_compressor(array.dtype),
+            dimension_names=names[name],
             # An empty mask is also written as an object, so a missing object always means that it was never written.
             config={"write_empty_chunks": True},
         )[...] = array
