@@ -15,6 +15,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def on_gpu(device: torch.device) -> bool:
+    """Whether the forms and the order of work that suit a GPU are used; tests put this to True on a CPU as well.
+
+    They change rounding only. On a CPU they would change the bytes of results that golden runs hold.
+    """
+    return device.type == "cuda"
+
+
 def device_name(device: torch.device) -> str:
     """`cpu`, or the name of the GPU: `NVIDIA H100 80GB HBM3`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

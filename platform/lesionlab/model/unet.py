@@ -15,8 +15,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from lesionlab.model.fast_forms import GroupNorm, Upsample
 from lesionlab.model.parts import PartedNetwork, Place
 from storage_schemas.models import Architecture
 
@@ -98,13 +98,6 @@ class UNet(PartedNetwork):
             )
 
 
-class _Upsample(nn.Module):
-    """Double the resolution by trilinear interpolation."""
-
-    def forward(self, features_BCijk: Tensor) -> Tensor:
-        return functional.interpolate(features_BCijk, scale_factor=2, mode="trilinear", align_corners=False)
-
-
 def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
     """A U-Net for `channels` input channels, on the CPU; equal arguments give equal bytes.
 
@@ -148,9 +141,9 @@ def _norm(norm: str, channels: int) -> nn.Module:
             return nn.BatchNorm3d(channels)
         case "instance":
             # Instance normalisation is group normalisation with one channel per group, which torch computes faster.
-            return nn.GroupNorm(channels, channels)
+            return GroupNorm(channels, channels)
         case "group":
-            return nn.GroupNorm(math.gcd(8, channels), channels)
+            return GroupNorm(math.gcd(8, channels), channels)
         case _:
             raise ValueError(f"norm: wanted batch, instance or group, found {norm!r}")
 
@@ -159,4 +152,4 @@ def _up(coarser: int, finer: int, upsampling: str) -> nn.Module:
     if upsampling == "transposed":
         return _named(enlarge=nn.ConvTranspose3d(coarser, finer, kernel_size=2, stride=2))
     # The 1×1×1 convolution commutes with interpolation and costs an eighth at the coarser resolution.
-    return _named(reduce=nn.Conv3d(coarser, finer, kernel_size=1), enlarge=_Upsample())
+    return _named(reduce=nn.Conv3d(coarser, finer, kernel_size=1), enlarge=Upsample())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import reduce
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import nn
 
 from lesionlab.model.unet import LESION
 
+Real = TypeVar("Real", bound=np.floating[Any])
 Image = NDArray[np.floating[Any]]
 
 WINDOWS_PER_PASS = 4
@@ -55,7 +56,7 @@ def head_probability(
     return mean_IJK
 
 
-def pad_to_patch(image_CIJK: Image, patch_voxels: int) -> Image:
+def pad_to_patch(image_CIJK: NDArray[Real], patch_voxels: int) -> NDArray[Real]:
     """Pad the image at the far end of each axis that is shorter than a patch, by repeating the border.
 
     No constant suits every contrast: air is the minimum of a FLAIR image but the middle of a subtraction image.

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,20 +23,30 @@ import torch
 from torch import Tensor, nn
 
 from lesionlab.errors import TrainingError
+from lesionlab.model import devices
 from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
+from lesionlab.training import compiling
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Checkpoints, Progress, resume, save_checkpoint
+from lesionlab.training.feed import Patch, feed
 from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
-from lesionlab.training.patches import cut_image, cut_label, draw_starts
-from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of
+from lesionlab.training.patches import draw_starts
+from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of, steps_alike
 from storage_schemas.base import digest_of
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import TensorTransfer
-from storage_schemas.runs import RunSpec, TrainingConfig
+from storage_schemas.runs import RunSpec
 
 T = TypeVar("T")
+
+DETERMINISTIC_ON_GPU = False
+"""Whether a GPU trains in torch's deterministic mode, to equal bytes each time. It was 4.7 times slower in bf16 when it
+was last measured, before up-sampling and loss had deterministic forms (tests/benchmarks/NOTES.md)."""
+
+LOSSES_READ_EVERY = 50
+"""Steps after which the losses are read from a GPU: each reading waits for the step. A CPU has them at once."""
 
 
 class Worker(Protocol):
@@ -90,14 +100,6 @@ class TrainingOutcome:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Patch:
-    """One patch of an epoch: its augmented volume and its first voxel there."""
-
-    volume: AugmentedVolume
-    start: np.ndarray[tuple[int], np.dtype[np.int64]]
-
-
 def train(
     run: RunSpec,
     network: PartedNetwork,
@@ -125,24 +127,28 @@ def train(
     length = length_of(run)
     frozen: frozenset[str] | None = None
     parallel: nn.Module = network
-    for epoch in range(progress.epochs, length.epochs):
-        if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
-            apply_freezing(network, frozen := wanted)
-            parallel = worker.parallel(network)  # wrapped again: this fixes which gradients the workers exchange
-        losses = train_epoch(run, epoch, parallel, optimizer, copies, worker)
-        loss = float(np.mean(worker.gather(float(np.mean(losses)))))
-        progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
-        if worker.rank == 0:
-            save_checkpoint(checkpoints, run.run_id, progress, network, optimizer)
-        worker.report(
-            {
-                "epoch": progress.epochs,
-                "step": progress.steps,
-                "steps": length.steps,
-                "loss": loss,
-                "seconds": time.monotonic() - began,
-            }
-        )
+    try:
+        for epoch in range(progress.epochs, length.epochs):
+            if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
+                apply_freezing(network, frozen := wanted)
+                forward = compiling.fastest(network, optimizer, run, steps_alike(run, epoch), worker)
+                parallel = worker.parallel(forward)  # wrapped again: this fixes which gradients the workers exchange
+            losses = train_epoch(run, epoch, parallel, optimizer, copies, worker)
+            loss = float(np.mean(worker.gather(float(np.mean(losses)))))
+            progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
+            if worker.rank == 0:
+                save_checkpoint(checkpoints, run.run_id, progress, network, optimizer)
+            worker.report(
+                {
+                    "epoch": progress.epochs,
+                    "step": progress.steps,
+                    "steps": length.steps,
+                    "loss": loss,
+                    "seconds": time.monotonic() - began,
+                }
+            )
+    finally:
+        compiling.restore(network, optimizer)
     return TrainingOutcome(progress.epochs, progress.steps, progress.loss, time.monotonic() - began)
 
 
@@ -163,8 +169,12 @@ def refuse_wrong_arithmetic(run: RunSpec, device: torch.device) -> None:
 
 def configure_torch(worker: Worker) -> None:
     """Make torch deterministic on a CPU, and use one thread per worker unless OMP_NUM_THREADS is set."""
-    # Not on a GPU: trilinear up-sampling has no deterministic gradient there, so torch would refuse to train.
-    torch.use_deterministic_algorithms(worker.device.type == "cpu")
+    deterministic = worker.device.type == "cpu" or DETERMINISTIC_ON_GPU
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is deterministic only with one of two values
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
@@ -198,25 +208,56 @@ def train_epoch(
 
     Raises TrainingError if a loss is not finite.
     """
-    losses = []
+    steps = length_of(run).steps_of(epoch)
+    losses = Losses(run, epoch, steps, every=LOSSES_READ_EVERY if devices.on_gpu(worker.device) else 1)
     in_batches = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
-    for step, batch in zip(length_of(run).steps_of(epoch), in_batches, strict=False):
-        image_BCIJK, label_BIJK = load(batch[worker.rank :: worker.world_size], run.training, worker.device)
-        with arithmetic(worker.device, run.training.precision):
-            loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
-        if not math.isfinite(value := loss.item()):
-            raise TrainingError(
-                f"run {run.run_id}: wanted a finite loss, found {value} in epoch {epoch + 1}, step {step + 1}; "
-                f"lower the learning rate ({run.training.learning_rate:g}) or check the image intensities"
-            )
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(run.training, step)
-        optimizer.zero_grad()
-        with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
-            torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(value)
-    return losses
+    shares = (batch[worker.rank :: worker.world_size] for batch in islice(in_batches, len(steps)))
+    with feed(shares, run.training, worker.device) as loaded:
+        for step, (image_BCIJK, label_BIJK) in zip(steps, loaded, strict=False):
+            with arithmetic(worker.device, run.training.precision):
+                loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
+            losses.add(loss)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(run.training, step)
+            optimizer.zero_grad()
+            with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
+                torch.autograd.backward(loss)
+            optimizer.step()
+        return losses.all()
+
+
+class Losses:
+    """The losses of an epoch; they are read from the device every so many steps, because reading waits for it.
+
+    Raises TrainingError where a loss that is read is not finite. Steps taken since then change nothing that stays: the
+    checkpoint is written after the last loss of an epoch was read.
+    """
+
+    def __init__(self, run: RunSpec, epoch: int, steps: range, every: int) -> None:
+        self._run, self._epoch, self._steps, self._every = run, epoch, steps, every
+        self._read: list[float] = []
+        self._unread: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep the loss of the next step."""
+        self._unread.append(loss.detach())
+        if len(self._unread) == self._every:
+            self.all()
+
+    def all(self) -> list[float]:
+        """The loss at each step until now."""
+        values = torch.stack(self._unread).tolist() if self._unread else []
+        self._unread.clear()
+        for value in values:
+            if not math.isfinite(value):
+                step = self._steps[len(self._read)]
+                raise TrainingError(
+                    f"run {self._run.run_id}: wanted a finite loss, found {value} in epoch {self._epoch + 1}, "
+                    f"step {step + 1}; lower the learning rate ({self._run.training.learning_rate:g}) or check the "
+                    "image intensities"
+                )
+            self._read.append(value)
+        return self._read
 
 
 def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -> list[Patch]:
@@ -236,13 +277,3 @@ def batches(patches: list[Patch], batch_size: int) -> Iterator[list[Patch]]:
     for first in range(0, len(patches), batch_size):
         batch = patches[first : first + batch_size]
         yield [*batch, *(patches[place % len(patches)] for place in range(batch_size - len(batch)))]
-
-
-def load(share: list[Patch], training: TrainingConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cut the patches and move them to the device: image float32 (B, C, I, J, K) and label int64 (B, I, J, K)."""
-    edge = training.patch_voxels
-    image_BCIJK = torch.from_numpy(np.stack([cut_image(p.volume.image_CIJK, p.start, edge) for p in share]))
-    label_BIJK = torch.from_numpy(np.stack([cut_label(p.volume.label_IJK, p.start, edge) for p in share]))
-    if device.type == "cuda":
-        image_BCIJK, label_BIJK = image_BCIJK.pin_memory(), label_BIJK.pin_memory()
-    return image_BCIJK.to(device, non_blocking=True), label_BIJK.to(device, non_blocking=True).long()

@@ -9,8 +9,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 
+from lesionlab.model import devices
 from lesionlab.model.unet import LESION
 from storage_schemas.axes import Loss
 
@@ -30,10 +31,22 @@ class Sharing(Protocol):
 
 def loss_of(loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -> Tensor:
     """The scalar loss; its gradient, averaged over the workers, is the gradient for the whole batch."""
-    entropy = cross_entropy(logits_BCIJK, label_BIJK)
+    own_form = _two_class_entropy if devices.on_gpu(logits_BCIJK.device) else cross_entropy
+    entropy = own_form(logits_BCIJK, label_BIJK)
     if loss == "cross-entropy":
         return entropy
     return entropy + _soft_dice_loss(logits_BCIJK, label_BIJK, worker)
+
+
+def _two_class_entropy(logits_BCIJK: Tensor, label_BIJK: Tensor) -> Tensor:
+    """torch's `cross_entropy` of background and lesion, up to rounding, in float32.
+
+    torch's own has no deterministic kernel on a GPU. Of two classes, −log p of the right one is softplus of how far
+    the wrong logit lies above it.
+    """
+    background_BIJK, lesion_BIJK = logits_BCIJK.float().unbind(1)
+    above_BIJK = lesion_BIJK - background_BIJK
+    return softplus(torch.where(label_BIJK == LESION, -above_BIJK, above_BIJK)).mean()
 
 
 def _soft_dice_loss(logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -> Tensor:
@@ -45,7 +58,8 @@ def _soft_dice_loss(logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -
     probability_BIJK = torch.softmax(logits_BCIJK.float(), dim=1)[:, LESION]
     lesion_BIJK = (label_BIJK == LESION).float()
     own = torch.stack([(probability_BIJK * lesion_BIJK).sum(), probability_BIJK.sum() + lesion_BIJK.sum()])
-    total = own.new_tensor(worker.gather(own.tolist())).sum(dim=0)
+    # A worker alone needs no exchange, for which a GPU would have to stop.
+    total = own.detach() if worker.world_size == 1 else own.new_tensor(worker.gather(own.tolist())).sum(dim=0)
     # The total of all workers, with the gradient of the own share, times the number of workers because their gradients
     # are averaged.
     shared = total + worker.world_size * (own - own.detach())

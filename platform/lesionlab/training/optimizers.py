@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lesionlab.model import devices
 from storage_schemas.runs import TrainingConfig
 
 WEIGHT_DECAY = 0.01
@@ -22,15 +23,19 @@ MOMENTUM = 0.99
 
 
 def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    """A new optimiser over all parameters in the network's order, including frozen ones."""
+    """A new optimiser over all parameters in the network's order, including frozen ones.
+
+    For a network on a GPU the update is one fused kernel.
+    """
     rate = training.learning_rate
+    fused = True if devices.on_gpu(next(network.parameters()).device) else None
     match training.optimizer:
         case "adam":
-            return torch.optim.Adam(network.parameters(), lr=rate)
+            return torch.optim.Adam(network.parameters(), lr=rate, fused=fused)
         case "adamw":
-            return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+            return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=fused)
         case "sgd":
-            return torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True)
+            return torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True, fused=fused)
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -65,7 +70,8 @@ def restore_optimizer(
 ) -> None:
     """Load the saved state of an optimiser of the same class; tensors move to the devices of their parameters.
 
-    `header` and `tensors` come from `optimizer_header` and `optimizer_tensors`.
+    Whether the update is fused stays as it is: that depends on the device and not on the checkpoint. `header` and
+    `tensors` come from `optimizer_header` and `optimizer_tensors`.
     """
     numbers = {name: number for number, name in enumerate(_names(network, optimizer))}
     state: dict[int, dict[str, Any]] = {numbers[name]: dict(slots) for name, slots in header["state"].items()}
@@ -75,9 +81,18 @@ def restore_optimizer(
     groups = [
         {field: tuple(value) if isinstance(value, list) else value for field, value in group.items()}
         | {"params": [numbers[name] for name in group["params"]]}
-        for group in header["groups"]
+        | {field: own[field] for field in ("fused",) if field in own}
+        for group, own in zip(header["groups"], optimizer.param_groups, strict=True)
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def align_state(optimizer: torch.optim.Optimizer) -> None:
+    """Lay out the state in memory as its parameters are: fused updates want equal strides."""
+    for parameter, slots in optimizer.state.items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                slots[slot] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _names(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:

@@ -10,13 +10,15 @@ Shapes: C channel, I J K voxels of the volume, P patches, S positions where a pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.imaging.lesions import label_lesions
 from lesionlab.model.windows import pad_to_patch
+
+Real = TypeVar("Real", bound=np.floating[Any])
 
 MOST_PLACES = 4096
 """Exclusive positions kept per volume, drawn once; 30 epochs of 30 patches use 900 of them."""
@@ -84,11 +86,9 @@ def draw_starts(
     return Starts(rng.integers(lowest_P3, highest_P3, endpoint=True), exclusive_P3.astype(np.int64))
 
 
-def cut_image(
-    image_CIJK: NDArray[np.floating[Any]], start: NDArray[np.int64], patch_voxels: int
-) -> NDArray[np.float32]:
-    """Cut an image patch, float32 (C, patch, patch, patch); a volume smaller than the patch repeats its border."""
-    return pad_to_patch(image_CIJK[:, *_box(start, patch_voxels)].astype(np.float32), patch_voxels)
+def cut_image(image_CIJK: NDArray[Real], start: NDArray[np.int64], patch_voxels: int) -> NDArray[Real]:
+    """Cut an image patch (C, patch, patch, patch); a volume smaller than the patch repeats its border."""
+    return pad_to_patch(image_CIJK[:, *_box(start, patch_voxels)], patch_voxels)
 
 
 def cut_label(label_IJK: NDArray[np.uint8], start: NDArray[np.int64], patch_voxels: int) -> NDArray[np.uint8]:

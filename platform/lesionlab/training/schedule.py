@@ -60,6 +60,15 @@ def frozen_in(
     return frozenset(name for name in copied if network.place_of(name).part in parts)
 
 
+def steps_alike(run: RunSpec, epoch: int) -> int:
+    """Number of steps from the start of an epoch (from 0) until the end, or until frozen tensors are unfrozen."""
+    length, freezing = length_of(run), run.training.freezing
+    end = length.epochs
+    if freezing is not None and freezing.epochs is not None and epoch < freezing.epochs:
+        end = min(end, freezing.epochs)
+    return length.steps_of(end - 1).stop - length.steps_of(epoch).start
+
+
 def apply_freezing(network: nn.Module, frozen: frozenset[str]) -> None:
     """Put the network in training mode with the `frozen` parameters frozen.
 
