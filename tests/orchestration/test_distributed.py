@@ -14,11 +14,13 @@ from safetensors.torch import load
 
 from lesionlab.errors import StoreError, TrainingError, TransferError
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
+from lesionlab.model import devices
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.orchestration.distributed import run_distributed
 from lesionlab.orchestration.room import Room
 from lesionlab.store.objects import open_store
+from lesionlab.training import compiling
 from lesionlab.training.loop import SoloWorker, train
 from storage_schemas.axes import Freezing
 from tests.training.drawn import copied_transfers, draw_study, make_run
@@ -28,17 +30,20 @@ pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
 
 RUN_ID = "0123456789abcdef"
 
+SETTINGS = ("norm", "frozen_epochs", "loss", "optimizer")
+"""Of `drawn_run`, in a task."""
 
-def drawn_run(norm: str = "instance", frozen_epochs: str = "0", loss: str = "cross-entropy"):
+
+def drawn_run(norm: str = "instance", frozen_epochs: str = "0", loss: str = "cross-entropy", optimizer: str = "adam"):
     """A run of 3 epochs; `frozen_epochs` says how long the encoder is frozen."""
     studies = [draw_study(1), draw_study(2)]
     freezing = Freezing(part="encoder", epochs=int(frozen_epochs)) if frozen_epochs != "0" else None
-    return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing, loss=loss)
+    return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing, loss=loss, optimizer=optimizer)
 
 
 def train_drawn(worker, task):
     """Train `drawn_run`; rank 0 stores the weights."""
-    studies, run = drawn_run(**{name: task[name] for name in ("norm", "frozen_epochs", "loss") if name in task})
+    studies, run = drawn_run(**{name: task[name] for name in SETTINGS if name in task})
     network = build_unet(run.architecture, 1, run.seed)
     store = open_store(task["store"])
     train(
@@ -80,6 +85,22 @@ def train_and_die_once(worker, task):
     train_drawn(worker, task)
 
 
+def train_as_on_a_gpu(worker, task):
+    """As `train_drawn`, in the forms and the order of a GPU, with a compiled network."""
+    devices.on_gpu = lambda device: True
+    compiling.pays = lambda *_: True
+    compiling.BACKEND = "eager"  # torch traces the network, and generates no code
+
+    class Seen(type(worker)):
+        def parallel(self, network):
+            parallel = super().parallel(network)
+            kinds = [type(module).__name__ for module in (parallel, parallel.module, parallel.module.network)]
+            open_store(task["store"]).put(f"kinds/{self.rank}", " ".join(kinds).encode())
+            return parallel
+
+    train_drawn(Seen(worker.rank, worker.world_size, worker.device), task)
+
+
 def refuse(worker, task):
     raise TransferError("model glioma/1: weights were altered")
 
@@ -107,6 +128,16 @@ def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_pat
     store = open_store(file_store_uri)
     assert_same_as_one_worker(store.get("weights"), tmp_path)
     assert [key for key in store.list("") if "/ray/" in key] == []
+
+
+def test_two_workers_train_a_compiled_network_to_the_weights_of_one(tmp_path, file_store_uri):
+    # SGD, because Adam enlarges differences in rounding where gradients are near 0.
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "optimizer": "sgd"}
+    run_distributed(train_as_on_a_gpu, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    store = open_store(file_store_uri)
+    for rank in (0, 1):
+        assert store.get(f"kinds/{rank}") == b"DistributedDataParallel _Compiled OptimizedModule"
+    assert_same_as_one_worker(store.get("weights"), tmp_path, optimizer="sgd")
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def fastest(
     try:
         _try_out(fast, run, patches, worker.device)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         LOG.warning("run %s: trains without torch.compile, to equal results but slower: %s", run.run_id, reason)
         restore(network, optimizer)
         return network

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lesionlab.model import devices
@@ -124,12 +126,12 @@ class _Buffer:
         if self._copied is not None:
             self._copied.synchronize()
         for place, patch in enumerate(share):
-            image = torch.from_numpy(cut_image(patch.volume.image_CIJK, patch.start, edge))
-            label = torch.from_numpy(cut_label(patch.volume.label_IJK, patch.start, edge))
+            image = cut_image(patch.volume.image_CIJK, patch.start, edge)
+            label = cut_label(patch.volume.label_IJK, patch.start, edge)
             if len(self._image_BCIJK) < len(share):
-                self._image_BCIJK = torch.empty((len(share), *image.shape), dtype=image.dtype, pin_memory=pinned)
-                self._label_BIJK = torch.empty((len(share), *label.shape), dtype=label.dtype, pin_memory=pinned)
-            self._image_BCIJK[place], self._label_BIJK[place] = image, label
+                self._image_BCIJK = _memory(len(share), image, pinned)
+                self._label_BIJK = _memory(len(share), label, pinned)
+            self._image_BCIJK.numpy()[place], self._label_BIJK.numpy()[place] = image, label
 
     def on_device(self, patches: int, device: torch.device) -> Batch:
         """Send the batch on its way; the device need not have it yet."""
@@ -139,3 +141,9 @@ class _Buffer:
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record(torch.cuda.current_stream(device))
         return image_BCIJK.float(), label_BIJK.long()
+
+
+def _memory(patches: int, like: NDArray[Any], pinned: bool) -> Tensor:
+    """Memory for so many patches of this shape and type."""
+    kind = torch.from_numpy(np.empty(0, like.dtype)).dtype
+    return torch.empty((patches, *like.shape), dtype=kind, pin_memory=pinned)
