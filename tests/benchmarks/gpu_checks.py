@@ -10,12 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from lesionlab.training.loop import batches, epoch_patches, load, train_epoch
+from lesionlab.model.transfer import random_start
+from lesionlab.model.unet import build_unet
+from lesionlab.training import compiling
+from lesionlab.training.feed import load
+from lesionlab.training.loop import batches, epoch_patches, train, train_epoch
 from tests.benchmarks.gpu_step import Batch, Bench, Format, Learner, Precision
+from tests.training.drawn import draw_study, make_run
 
 LIMITS = {"fp32": (1e-3, 2e-3, 5e-2), "tf32": (5e-3, 1e-2, 0.2), "bf16": (2e-2, 5e-2, 0.5)}
 """Largest relative difference from fp32 of the loss, the logits and the gradients.
@@ -62,6 +70,8 @@ def checks(bench: Bench) -> Iterator[Check]:
     """All of them, the fundamental ones first."""
     yield from against_the_cpu(bench)
     yield from against_fp32(bench)
+    yield from whole_training(bench)
+    yield from compiled_against_fp32(bench)
     yield from loss_falls(bench)
     yield from step_is_the_loop(bench)
 
@@ -91,12 +101,52 @@ def against_fp32(bench: Bench) -> Iterator[Check]:
             yield from compare(f"{precision} {layout} against fp32 contiguous", found, wanted, LIMITS[precision])
 
 
+class Kept(dict[str, bytes]):
+    """A store of checkpoints in memory: the product's own needs boto3."""
+
+    def exists(self, key: str) -> bool:
+        return key in self
+
+    def get(self, key: str) -> bytes:  # type: ignore[override]
+        return self[key]
+
+    def put(self, key: str, data: bytes) -> None:
+        self[key] = data
+
+
+def whole_training(bench: Bench) -> Iterator[Check]:
+    """`train` of a small network from start to end, compiled or not; that compiling fails is an error here."""
+    studies = [draw_study(1), draw_study(2)]
+    run = make_run(studies, precision="bf16", batch_size=4, patches_per_study=8, epochs=2)
+    losses = []
+    for compiles in (False, True):
+        network = build_unet(run.architecture, 1, run.seed)
+        with (
+            TemporaryDirectory() as cache,
+            patch.object(compiling, "pays", lambda *_, compiles=compiles: compiles),
+            patch.object(compiling.LOG, "warning", side_effect=RuntimeError("torch.compile failed")),
+        ):
+            outcome = train(run, network, random_start(network), studies, Kept(), bench.worker, Path(cache))
+        assert outcome.final_loss is not None
+        losses.append(torch.tensor(outcome.final_loss))
+        assert all(parameter.is_contiguous() for parameter in network.parameters())
+    yield Check("loss of a small training, compiled against not", difference(losses[1], losses[0]), 0.05)
+
+
+def compiled_against_fp32(bench: Bench) -> Iterator[Check]:
+    """On the paper's batch, so that the first row need not compile anew."""
+    batch = bench.batch(bench.sizes.batches[0])
+    found = answer(bench.learner("bf16", "compiled"), batch)
+    wanted = answer(bench.learner("fp32", "contiguous"), batch)
+    yield from compare("bf16 compiled against fp32 contiguous", found, wanted, LIMITS["bf16"])
+
+
 def loss_falls(bench: Bench) -> Iterator[Check]:
     """In full and in half precision, over a few steps on one batch."""
     batch = bench.batch(2)
     for precision in PRODUCTS:
         learner = bench.learner(precision, "contiguous", rate=bench.sizes.learning_rate)
-        losses = [learner.step(batch) for _ in range(STEPS)]
+        losses = [learner.step(batch).item() for _ in range(STEPS)]
         yield Check(
             f"{precision} loss after {STEPS} steps, as a share of {losses[0]:.4f}", losses[-1] / losses[0], FALLS_TO
         )
@@ -109,8 +159,8 @@ def step_is_the_loop(bench: Bench) -> Iterator[Check]:
         loop, own = (bench.learner(precision, "contiguous", rate=run.training.learning_rate) for _ in range(2))
         wanted = train_epoch(run, 0, loop.network, loop.adam, (bench.head,), bench.worker)
         shares = batches(epoch_patches(run, 0, (bench.head,)), run.training.batch_size)
-        found = [own.step(Batch(*load(share, run.training, bench.device))) for share in shares]
-        # On a GPU two equal trainings differ by rounding: up-sampling adds its gradients in no fixed order.
+        found = [own.step(Batch(*load(share, run.training, bench.device))).item() for share in shares]
+        # On a GPU two equal trainings differ by rounding: weight gradients are added up in no fixed order.
         limit = 5e-3 if bench.device.type == "cuda" else 0.0
         off = difference(torch.tensor(found), torch.tensor(wanted))
         yield Check(f"{precision} losses of 3 steps against the training loop's", off, limit)

@@ -1,7 +1,7 @@
 """Sizes and a device in; the project's own training step, training loop and whole-head inference, ready to time, out.
 
-Everything that computes is the product's: network, arithmetic, step order, patch loading, windows. Two things are the
-benchmark's own: TF32, which the product never uses, and the memory format, a wrapper around the network.
+Everything that computes is the product's: network, arithmetic, loss, optimiser, step order, patch loading, windows. Two
+things are the benchmark's own: TF32, which the product never uses, and the memory format of the eager network.
 
 Shapes: B batch, C channel, I J K voxels.
 """
@@ -21,23 +21,25 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.utils.flop_counter import FlopCounterMode
 
 from lesionlab.model.devices import arithmetic
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.training.augmented import AugmentedVolume
+from lesionlab.training.compiling import Compiled
 from lesionlab.training.loop import SoloWorker
+from lesionlab.training.losses import loss_of
+from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import find_places
 from lesionlab.training.schedule import apply_freezing
 from storage_schemas.models import Architecture
 from storage_schemas.runs import RunSpec
+from tests.benchmarks.gpu_layers import flop_of
 from tests.training.drawn import draw_study, make_run
 
 Precision = Literal["fp32", "tf32", "bf16"]
 """The product's two, and float32 with convolutions in TF32, which torch does on a GPU where nobody forbids it."""
 
-Format = Literal["contiguous", "channels_last_3d"]
+Format = Literal["contiguous", "channels_last_3d", "compiled"]
 LAYOUT = {"contiguous": torch.contiguous_format, "channels_last_3d": torch.channels_last_3d}
 
 
@@ -117,7 +119,7 @@ class Learner:
     """A network in training, and its optimiser as the training loop makes it."""
 
     network: nn.Module
-    adam: torch.optim.Adam
+    adam: torch.optim.Optimizer
     device: torch.device
     precision: Precision
 
@@ -125,20 +127,19 @@ class Learner:
         """Logits (B, 2, I, J, K) and loss."""
         with computing(self.device, self.precision):
             logits_BCIJK = self.network(batch.image_BCIJK)
-            return logits_BCIJK, cross_entropy(logits_BCIJK, batch.label_BIJK)
+            return logits_BCIJK, loss_of("cross-entropy", logits_BCIJK, batch.label_BIJK, SoloWorker(self.device))
 
     def backward(self, loss: Tensor) -> None:
         with computing(self.device, "fp32" if self.precision == "bf16" else self.precision):
             torch.autograd.backward(loss)
 
-    def step(self, batch: Batch) -> float:
+    def step(self, batch: Batch) -> Tensor:
         """The loss: one turn of the loop in `train_epoch`, without loading. A check holds the two together."""
         _, loss = self.forward(batch)
-        value = loss.item()
         self.adam.zero_grad()
         self.backward(loss)
         self.adam.step()
-        return value
+        return loss.detach()
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,24 @@ class Bench:
         return draw_head(self.sizes.head_voxels, self.sizes.patch_voxels)
 
     def learner(
-        self, precision: Precision, layout: Format, device: torch.device | None = None, rate: float = 1e-4
+        self,
+        precision: Precision,
+        layout: Format,
+        device: torch.device | None = None,
+        rate: float = 1e-4,
+        network: nn.Module | None = None,
     ) -> Learner:
-        """With the same weights at each call, on the bench's device unless another is named."""
+        """With the same weights at each call, on the bench's device unless another is named.
+
+        `compiled` is the form of `training.compiling`, in channels_last_3d. `network`: another one than ours.
+        """
         device = device or self.device
-        network = InFormat(copy.deepcopy(self.fresh).to(device), layout)
-        apply_freezing(network, frozenset())
-        return Learner(network, torch.optim.Adam(network.parameters(), lr=rate), device, precision)
+        own = (network or copy.deepcopy(self.fresh)).to(device)
+        apply_freezing(own, frozenset())
+        in_last = layout == "compiled"
+        fast = Compiled(InFormat(own, "channels_last_3d").network) if in_last else InFormat(own, layout)
+        training = self.run(self.sizes.batches[0], 1, "fp32").training.model_copy(update={"learning_rate": rate})
+        return Learner(fast, build_optimizer(fast, training), device, precision)
 
     @cached_property
     def trained(self) -> UNet:
@@ -268,13 +280,7 @@ def step_flop(architecture: Architecture, patch_voxels: int, *, backward: bool) 
     """
     with torch.device("meta"):
         network = UNet(architecture, channels=1)
-        image_BCIJK = torch.empty(1, 1, *(patch_voxels,) * 3)
-        label_BIJK = torch.empty(1, *(patch_voxels,) * 3, dtype=torch.long)
-        with FlopCounterMode(display=False) as counter:
-            logits_BCIJK = network(image_BCIJK)
-            if backward:
-                torch.autograd.backward(cross_entropy(logits_BCIJK, label_BIJK))
-    return int(counter.get_total_flops())
+    return flop_of(network, patch_voxels, backward=backward)
 
 
 def same_bytes(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:

@@ -136,7 +136,7 @@ def test_two_workers_train_a_compiled_network_to_the_weights_of_one(tmp_path, fi
     run_distributed(train_as_on_a_gpu, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
     store = open_store(file_store_uri)
     for rank in (0, 1):
-        assert store.get(f"kinds/{rank}") == b"DistributedDataParallel _Compiled OptimizedModule"
+        assert store.get(f"kinds/{rank}") == b"DistributedDataParallel Compiled OptimizedModule"
     assert_same_as_one_worker(store.get("weights"), tmp_path, optimizer="sgd")
 
 

@@ -58,7 +58,7 @@ def fastest(
     if not pays(run, patches, steps, worker.device):
         return network
     _lay_out(network, optimizer, torch.channels_last_3d)
-    fast = _Compiled(network)
+    fast = Compiled(network)
     try:
         _try_out(fast, run, patches, worker.device)
     except Exception as error:
@@ -94,12 +94,15 @@ def _lay_out(network: nn.Module, optimizer: torch.optim.Optimizer, memory_format
     align_state(optimizer)
 
 
-class _Compiled(nn.Module):
+class Compiled(nn.Module):
+    """A network whose weights are in channels_last_3d, compiled at its first call; images are put into that format."""
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = torch.compile(network, dynamic=False, backend=BACKEND)
 
     def forward(self, image_BCIJK: Tensor) -> Tensor:
+        """As the network's."""
         logits_BCIJK: Tensor = self.network(image_BCIJK.to(memory_format=torch.channels_last_3d))
         return logits_BCIJK
 

@@ -103,6 +103,8 @@ class Ahead:
 
     def _cut_all(self) -> None:
         try:
+            if self._device.type == "cuda" and self._device.index is not None:
+                torch.cuda.set_device(self._device)  # or memory would be pinned through the first GPU
             for share in self._shares:
                 buffer = self._free.get()
                 if self._stopped.is_set():

@@ -171,6 +171,8 @@ def configure_torch(worker: Worker) -> None:
     """Make torch deterministic on a CPU, and use one thread per worker unless OMP_NUM_THREADS is set."""
     deterministic = worker.device.type == "cpu" or DETERMINISTIC_ON_GPU
     torch.use_deterministic_algorithms(deterministic)
+    # Costs a GPU time for nothing. The attribute is a property of a module, which type checkers do not see.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", worker.device.type == "cpu")  # noqa: B010
     if deterministic:
         os.environ.setdefault(
             "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
