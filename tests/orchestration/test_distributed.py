@@ -133,7 +133,7 @@ def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_pat
 def test_two_workers_train_a_compiled_network_to_the_weights_of_one(tmp_path, file_store_uri):
     # SGD, because Adam enlarges differences in rounding where gradients are near 0.
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "optimizer": "sgd"}
-    run_distributed(train_as_on_a_gpu, task, name=RUN_ID, workers=2, store_uri=file_store_uri)
+    run_distributed(train_as_on_a_gpu, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     store = open_store(file_store_uri)
     for rank in (0, 1):
         assert store.get(f"kinds/{rank}") == b"DistributedDataParallel Compiled OptimizedModule"

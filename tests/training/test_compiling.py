@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from lesionlab.errors import TrainingError
+from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model import devices
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
@@ -17,7 +18,6 @@ from lesionlab.store.objects import open_store
 from lesionlab.training import compiling, loop
 from lesionlab.training.loop import SoloWorker, train
 from lesionlab.training.optimizers import build_optimizer
-from storage_schemas import keys
 from storage_schemas.axes import Freezing
 from storage_schemas.models import Architecture
 from tests.training.drawn import copied_transfers, draw_study, make_run
@@ -44,11 +44,21 @@ def as_on_gpu(monkeypatch):
     monkeypatch.setattr(compiling, "BACKEND", "eager")
 
 
+def kept(store, run):
+    """The checkpoints of one attempt."""
+    return RunCheckpoints(store, run.run_id, "001-test")
+
+
+def last_checkpoint(store, run):
+    checkpoints = kept(store, run)
+    return checkpoints.read(checkpoints.names()[0])
+
+
 def trained(run, studies, cache, store=None, transfers_of=random_start):
     """The network, and the mean loss of each epoch."""
     network = build_unet(run.architecture, 1, run.seed)
     worker = Recorder()
-    train(run, network, transfers_of(network), studies, store or open_store("memory://"), worker, cache)
+    train(run, network, transfers_of(network), studies, kept(store or open_store("memory://"), run), worker, cache)
     return network, worker.losses
 
 
@@ -101,7 +111,7 @@ def test_compiling_changes_no_name_and_leaves_weights_in_torchs_memory_format(tm
         name: tensor.shape for name, tensor in wanted.items()
     }
     assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
-    checkpoint = safetensors.torch.load(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
+    checkpoint = safetensors.torch.load(last_checkpoint(store, run))
     assert {name for name in checkpoint if name.startswith("model.")} == {f"model.{name}" for name in wanted}
     assert all(torch.equal(checkpoint[f"model.{name}"], tensor) for name, tensor in network.state_dict().items())
 
@@ -131,7 +141,7 @@ def test_a_checkpoint_of_either_path_resumes_on_the_other(optimizer, tmp_path, m
             network = build_unet(run.architecture, 1, run.seed)
             worker = StopsAfter() if on_gpu == first_on_gpu else Recorder()
             try:
-                train(run, network, copied_transfers(network), studies, store, worker, tmp_path)
+                train(run, network, copied_transfers(network), studies, kept(store, run), worker, tmp_path)
             except Stop:
                 assert on_gpu == first_on_gpu
         assert len(worker.losses) == 4 - epochs
@@ -204,7 +214,7 @@ def test_on_a_gpu_a_loss_that_is_not_finite_is_found_at_the_next_reading_and_nam
     with pytest.raises(TrainingError, match=f"run {run.run_id}: .* found nan in epoch 2, step 6; lower the learning"):
         trained(run, studies, tmp_path, store)
     assert steps == 8  # read at the end of the epoch
-    checkpoint = safetensors.torch.load(store.get(keys.RUN_CHECKPOINT.build(run_id=run.run_id)))
+    checkpoint = safetensors.torch.load(last_checkpoint(store, run))
     assert all(torch.isfinite(tensor).all() for tensor in checkpoint.values())
 
     steps = 0
