@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from storage_schemas.axes import AXES, Budget, Freezing, Loss, Optimizer, TrainedArm, TrainingAxes, axes_in
+from storage_schemas.axes import AXES, Budget, Freezing, Loss, ModelAxes, Optimizer, TrainedArm, TrainingAxes, axes_in
 from storage_schemas.base import Digest, Document, Fraction, Named, Positive, Seed, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
+from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
 from storage_schemas.metrics import FractionMetric
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
@@ -143,6 +144,8 @@ class ExperimentSpec(Document):
     """How means and tests treat PPV without a predicted lesion."""
     goal: Goal | None = None
     """None: the default goals for sensitivity and for PPV, without annotation time."""
+    primary_endpoint: FractionMetric | None = None
+    """The metric that the verdict rests on; None: that of `goal`, or PPV. It is frozen with the first plan."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ExperimentSpec:
@@ -165,6 +168,16 @@ class ExperimentSpec(Document):
     def main_depth(self) -> int:
         """The depth of a model name without depth and of a rater's rows: architecture.depth if it is trained."""
         return self.architecture.depth if self.architecture.depth in self.network_depths else self.network_depths[0]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The primary endpoint: its metric, for the first source at the main depth and the first value of each axis."""
+        fine_tuned = self._first_way("fine-tuned", self.sources[0].model) if self.sources else None
+        return Endpoint(
+            metric=self.primary_endpoint or (self.goal.metric if self.goal else DEFAULT_METRIC),
+            fine_tuned=fine_tuned,
+            de_novo=self._first_way("de-novo", None) if self.de_novo else None,
+        )
 
     def architecture_at(self, depth: int) -> Architecture:
         """The experiment's architecture at this depth."""
@@ -195,6 +208,17 @@ class ExperimentSpec(Document):
                 {f"{name} of {arm}": own for arm, own in values.items()} if isinstance(values, dict) else {name: values}
             )
         return found
+
+    def _first_way(self, arm: TrainedArm, source: Slug | None) -> ModelAxes:
+        by_site = self.target.design == "train-on-one-site"
+        return ModelAxes(
+            arm=arm,
+            source=source,
+            training_size=0,
+            depth=self.main_depth,
+            train_site=self.target.sites[0] if by_site else None,
+            **self.variants(arm)[0].values(),
+        )
 
     def _listed(self, name: str, arm: TrainedArm) -> tuple[Any, ...]:
         """The values of a training axis for an arm; empty: the value of `training`."""
@@ -315,3 +339,11 @@ class Plan(Named):
     versions: ResultVersions
     """Result versions of the code that made this plan."""
     runs: tuple[RunSpec, ...]
+    endpoint: Endpoint | None = None
+    """The primary endpoint of the experiment's first plan, which later plans repeat; None: planned by an earlier version,
+    so that of `spec`. It plays no part in any run."""
+
+    @property
+    def first_endpoint(self) -> Endpoint:
+        """The primary endpoint that was planned first."""
+        return self.endpoint or self.spec.endpoint

@@ -14,6 +14,7 @@ from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import Adaptation, ModelCard, ModelName
@@ -94,8 +95,10 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
     )
 
 
-def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: Parents) -> Plan:
-    """Resolve every cell to a complete run.
+def make_plan(
+    spec: ExperimentSpec, manifest: Manifest, split: Split, parents: Parents, endpoint: Endpoint | None = None
+) -> Plan:
+    """Resolve every cell to a complete run. `endpoint`: that of the experiment's first plan; None: this is the first.
 
     Raises SpecError with all faults if the target's manifest, its split or the source models do not fit the spec, and
     DatasetError if a fold would leak a patient or an image from training to testing.
@@ -133,7 +136,14 @@ def make_plan(spec: ExperimentSpec, manifest: Manifest, split: Split, parents: P
                 versions=CURRENT,
             )
         )
-    return Plan.named(spec=spec, manifest=manifest.id, split=split.id, versions=CURRENT, runs=tuple(runs))
+    return Plan.named(
+        spec=spec,
+        manifest=manifest.id,
+        split=split.id,
+        versions=CURRENT,
+        runs=tuple(runs),
+        endpoint=endpoint or spec.endpoint,
+    )
 
 
 def _fold(spec: ExperimentSpec, cell: Cell, subsets: Sequence[Subset]) -> Fold:

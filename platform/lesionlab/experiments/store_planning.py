@@ -62,6 +62,7 @@ def _is_current(store: Store, spec: ExperimentSpec, model: Slug, version: Digest
 def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
     """Plan the experiment's runs from the cohorts, the split and the models that the store holds now.
 
+    The primary endpoint of the experiment's first plan stays in every later one, whatever the spec says by then.
     Raises InputError if a cohort or a default model is missing, SpecError if one does not fit the spec.
     """
     manifest = current_manifest(store, spec.target.cohort)
@@ -69,4 +70,6 @@ def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
         (source.model, depth): source_model(store, source_card(spec, source, depth, store))
         for source, depth in product(spec.sources, spec.network_depths)
     }
-    return make_plan(spec, manifest, stored_split(store, manifest, spec.target), parents)
+    earlier = find_plan(store, spec.name)
+    endpoint = None if earlier is None else earlier.first_endpoint
+    return make_plan(spec, manifest, stored_split(store, manifest, spec.target), parents, endpoint)
