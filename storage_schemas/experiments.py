@@ -340,8 +340,8 @@ class Plan(Named):
     """Result versions of the code that made this plan."""
     runs: tuple[RunSpec, ...]
     endpoint: Endpoint | None = None
-    """The primary endpoint of the experiment's first plan, which later plans repeat; None: planned by an earlier version,
-    so that of `spec`. It plays no part in any run."""
+    """The primary endpoint of the experiment's first plan, which later plans repeat; None: planned by an earlier
+    version, so that of `spec`. It plays no part in any run."""
 
     @property
     def first_endpoint(self) -> Endpoint:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from jobs.shared.console import console, show_table
 from jobs.shared.definitions import in_words
+from lesionlab.analysis.experiment_analysis import options_of
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.two_definitions import comparisons_sheet, conclusions_sheet, volumes_sheet
 from lesionlab.analysis.statistics.changes import changes, compared
@@ -17,7 +18,6 @@ from lesionlab.analysis.statistics.conclusions import conclusions
 from lesionlab.analysis.statistics.conditions import Condition, conditions, rows_of
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.summary import summarise
-from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from lesionlab.analysis.words import definitions as words
 from lesionlab.analysis.words import tables as table_words
@@ -42,8 +42,7 @@ class Scored:
 def experiment_statistics(plan: Plan, rows: Rows) -> Statistics:
     """All statistics of the experiment's report, without the simulated null test."""
     cells = [run.cell for run in plan.runs if run.cell]
-    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions=0)
-    return statistics(rows, cells, plan.spec.unit_of_analysis, options)
+    return statistics(rows, cells, plan.spec.unit_of_analysis, options_of(plan, null_repetitions=0))
 
 
 def compared_sheets(before: Scored, now: Scored, models: Sequence[Condition], about: str) -> dict[str, Sheet]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.compute import Statistics, statistics
-from lesionlab.analysis.statistics.conditions import condition_of
+from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.results import StudyRow
-from storage_schemas.runs import Cell
+from storage_schemas.runs import Cell, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,26 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
     ]
     planned = tuple(run.cell for run in runs if run.cell)
     trainings = {condition_of(run.cell): run.training for run in runs if run.cell}
-    options = Options(plan.spec.undefined, plan.spec.goal, null_repetitions, trainings)
+    options = options_of(plan, null_repetitions, trainings)
     found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
     missing = tuple(run.cell for run in runs if run.cell and run not in done)
     return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
+
+
+def options_of(
+    plan: Plan, null_repetitions: int, trainings: Mapping[Condition, TrainingConfig] | None = None
+) -> Options:
+    """Return what the experiment declares for its analysis."""
+    spec = plan.spec
+    return Options(
+        spec.undefined,
+        spec.goal,
+        null_repetitions,
+        trainings or {},
+        endpoint=spec.endpoint,
+        first_endpoint=plan.first_endpoint,
+        target=spec.target,
+    )
 
 
 def is_simulated(plan: Plan) -> bool:

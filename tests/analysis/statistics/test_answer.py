@@ -20,6 +20,7 @@ from lesionlab.analysis.statistics.cautions import (
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition, Stratum, condition_of, conditions, places
 from lesionlab.analysis.statistics.effects import Lost
+from lesionlab.analysis.statistics.endpoints import judge_endpoints
 from lesionlab.analysis.statistics.summary import summarise
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
 from lesionlab.analysis.statistics.tables import performance_tables
@@ -49,8 +50,9 @@ def answer_to(
 ):
     effects = compare(rows, planned, unit, undefined)
     tables = performance_tables(summarise(rows, conditions(planned), undefined), effects, unit)
-    ours = supplementary_analyses(rows, planned, effects, Options(undefined, goal, null_repetitions, trainings or {}))
-    return answer(tables, ours, len(places(planned) - places(rows)), len(places(planned)), simulated)
+    options = Options(undefined, goal, null_repetitions, trainings or {})
+    ours, judged = supplementary_analyses(rows, planned, effects, options), judge_endpoints(rows, planned, options)
+    return answer(tables, ours, judged, len(places(planned) - places(rows)), len(places(planned)), simulated)
 
 
 def drawn(table_of, fine_tuned, de_novo, **changes):

@@ -19,13 +19,14 @@ def text_of(rows) -> AnswerText:
 
 def test_each_stratum_has_its_verdicts_together(rows):
     deeper = [row.model_copy(update={"depth": 5, "sensitivity": 0.5, "ppv": 0.5}) for row in rows]
-    strata = [line.partition(":")[0] for line in text_of(rows + deeper).verdicts]
-    assert strata == ["Depth 4"] * 3 + ["Depth 5"] * 3
+    found = text_of(rows + deeper)
+    strata = [line.partition(":")[0] for line in (*found.paper, *found.curves)]
+    assert strata == ["Depth 4", "Depth 5"] + ["Depth 4"] * 2 + ["Depth 5"] * 2
 
 
 def test_what_holds_in_every_stratum_is_said_once(rows):
     deeper = [row.model_copy(update={"depth": 5}) for row in rows]
-    alone, both = text_of(rows).verdicts, text_of(rows + deeper).verdicts
+    alone, both = text_of(rows).paper, text_of(rows + deeper).paper
     assert [line.removeprefix("Depth 4, depth 5: ") for line in both] == list(alone)
 
 
@@ -61,12 +62,15 @@ def test_lost_pairs_are_told_with_the_arm_that_has_no_ppv(rows):
     found = text_of(silent)
     (line,) = (line for line in found.findings if line.startswith("8 "))
     assert "PPV leaves out 1 of 12 studies: undefined for de novo in 1." in line
-    curve = found.verdicts[2]
+    curve = found.curves[1]
     assert curve.count("11 with N = ") == curve.count("undefined for de novo in 1") == 2
-    assert "undefined" not in found.verdicts[1]
+    assert "undefined" not in found.curves[0]
 
 
 def test_the_text_of_a_screen_has_every_line(rows):
     found = text_of(rows)
-    lines = [line.strip() for line in found.text().splitlines()]
-    assert lines == [*found.verdicts, *found.findings, *found.cautions]
+    lines = found.text().splitlines()
+    assert tuple(lines[:3]) == found.headline
+    assert {line.strip() for line in lines} >= {
+        *(*found.notes, *found.secondary, *found.paper, *found.curves, *found.findings, *found.cautions)
+    }

@@ -74,6 +74,6 @@ def test_other_words_change_no_statistic_and_no_decision(rows, cells, other_word
     before = decisions(rows, cells), decisions(both, both), records(effects_csv(found.effects))
     summaries = summary_csv(found.summaries)
     assert other_words() > 100
-    assert set(answer_text(found.answer).verdicts) == {PLACEHOLDER}
+    assert set(answer_text(found.answer).paper) == {PLACEHOLDER}
     assert (decisions(rows, cells), decisions(both, both), records(effects_csv(found.effects))) == before
     assert summary_csv(found.summaries) == summaries

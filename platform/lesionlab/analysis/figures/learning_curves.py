@@ -32,13 +32,14 @@ def learning_figure(panels: Sequence[Learning]) -> Figure:
     """Draw one panel per metric: training sizes on a logarithmic axis, 95 % CIs as lines."""
     figure = new_figure(3.6 * max(len(panels), 2), 3.6)
     for axes, learning in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw_panel(axes, learning)
+        draw_curves(axes, learning)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=TEXT_POINTS, frameon=False)
     return figure
 
 
-def _draw_panel(axes: Axes, learning: Learning) -> None:
+def draw_curves(axes: Axes, learning: Learning) -> None:
+    """Draw the curves of one metric and their target."""
     sizes = sorted({point.training_size for arm in learning.arms for point in arm.points})
     for arm in learning.arms:
         _draw_arm(axes, arm)

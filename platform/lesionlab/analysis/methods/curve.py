@@ -110,6 +110,9 @@ class Support(Enum):
     SHOWN = auto()
     INCLUDES_ZERO = auto()
     NO_INTERVAL = auto()
+    FLAT = auto()
+    """The target is an arm's own mean, and its curve does not rise to it beyond noise: that arm may need far fewer
+    studies than it was given."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,16 @@ class Saving:
     interval: Interval | None
     neither: float
     """Fraction of the draws in which neither arm reaches the target, so that the saving may be anything."""
+    flat: bool = False
+    """Whether the target is an arm's own mean to which its curve does not rise beyond noise."""
 
     @property
     def support(self) -> Support:
-        """Whether the interval excludes 0."""
+        """Whether the interval excludes 0, and a saving may be claimed at all."""
         if self.interval is None:
             return Support.NO_INTERVAL
+        if self.flat:
+            return Support.FLAT
         return Support.INCLUDES_ZERO if self.interval.includes(0) else Support.SHOWN
 
     @property
@@ -213,7 +220,18 @@ class Curves:
             most=float(most_R[0]),
             interval=_limits(least_R[1:], most_R[1:]),
             neither=float(neither_R[1:].mean()) if len(neither_R) > 1 else 0.0,
+            flat=isinstance(target, MeanAt) and not self._rises_to(target),
         )
+
+    def _rises_to(self, target: MeanAt) -> bool:
+        """Whether the arm's mean at the target's size is above that at its smallest: the interval of the difference
+        excludes 0. True where there is no interval, or no smaller size."""
+        means = self._means[target.arm]
+        low, high = means[min(means)], means[target.size]
+        clusters = low.moves.keys() | high.moves.keys()
+        moves = {name: high.moves.get(name, 0.0) - low.moves.get(name, 0.0) for name in sorted(clusters)}
+        rise = ClusteredMean(high.mean - low.mean, high.n, moves)
+        return min(means) == target.size or rise.interval is None or rise.interval.low > 0
 
     @cached_property
     def _means(self) -> dict[str, dict[int, ClusteredMean]]:

@@ -24,7 +24,8 @@ from lesionlab.analysis.methods.random_effects import indicators_of
 
 
 def fit_overlapping(observations: Sequence[Observation]) -> MixedModel:
-    """As `fit_mixed`, and + training subset × arm, with as many degrees of freedom as there are subsets, less 1.
+    """As `fit_mixed`, and + training subset × arm, with as many degrees of freedom as there are subsets, less 1
+    (fewer where some folds were not run).
 
     Its interval of the arm's term holds the choice of training studies although folds share them. In simulated
     rotations of 3, 4 and 6 folds it excluded 0 in 0 to 7 % of experiments without an effect, under independent
@@ -44,7 +45,8 @@ def overlapping_frame(observations: Sequence[Observation]) -> Frame | NotFitted:
     subsets = sorted({subset for observation in observations for subset in observation.subsets})
     if len(subsets) < LEAST_CLUSTERS:
         return NotFitted.FEW_SUBSETS
-    if not _some_size_is_disjoint(observations):
+    disjoint = _most_disjoint_sets(observations)
+    if disjoint < LEAST_CLUSTERS:
         return NotFitted.NO_DISJOINT_SIZE
     table = pd.DataFrame([vars(observation) for observation in observations])
     fixed = fixed_effects(table)
@@ -54,7 +56,7 @@ def overlapping_frame(observations: Sequence[Observation]) -> Frame | NotFitted:
     if not (alone and "network" in indicators and weights_NL.shape[1] == indicators["network"].shape[1]):
         # Else a network is what its subset is, in each arm: one effect, and it is there already.
         indicators["subset_fine_tuned"] = weights_NL
-    degrees = max(1, min(table["patient"].nunique(), len(subsets)) - 1)
+    degrees = max(1, min(table["patient"].nunique(), len(subsets), disjoint) - 1)
     return framed_by(fixed, indicators, degrees, omitted, Covers.TRAINING_STUDIES)
 
 
@@ -87,13 +89,13 @@ def rotation_subsets(tested: Iterable[tuple[int, int, str]]) -> dict[tuple[int, 
     }
 
 
-def _some_size_is_disjoint(observations: Sequence[Observation]) -> bool:
-    """Whether at some training size no two training sets share a subset."""
+def _most_disjoint_sets(observations: Sequence[Observation]) -> int:
+    """The number of training sets at a training size at which no two share a subset, 0 without such a size."""
     trained: dict[int, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for observation in observations:
         trained[observation.training_size][observation.training_set] = observation.subsets
-    at_size = [list(chain.from_iterable(sets.values())) for sets in trained.values() if len(sets) >= LEAST_CLUSTERS]
-    return any(len(subsets) == len(set(subsets)) for subsets in at_size)
+    at_size = {size: list(chain.from_iterable(sets.values())) for size, sets in trained.items()}
+    return max((len(trained[size]) for size, own in at_size.items() if len(own) == len(set(own))), default=0)
 
 
 def memberships(trained: Sequence[tuple[Hashable, tuple[int, ...]]]) -> Array:

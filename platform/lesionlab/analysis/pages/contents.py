@@ -15,6 +15,7 @@ from lesionlab.analysis.pages.illustrations import Illustration
 from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
+from lesionlab.analysis.sheets.endpoint_table import endpoint_sheet
 from lesionlab.analysis.sheets.listings import (
     effects_sheet,
     hashes_sheet,
@@ -74,7 +75,9 @@ def table_sheets(table: Table, found: Statistics) -> dict[str, Sheets]:
 def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict[str, Sheets]:
     models = tuple(dict.fromkeys(summary.condition for summary in found.summaries))
     undefined = found.supplementary.options.undefined
+    headline = found.answer.headline
     return {
+        "endpoints": {"ours-endpoints": endpoint_sheet(headline)} if headline.endpoints.every else {},
         "performance": performance,
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
         "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)},

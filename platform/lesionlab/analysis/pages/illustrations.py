@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lesionlab.analysis.evidence import Evidence, lesions_by_model
 from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.figures import rotation
+from lesionlab.analysis.figures.answer_picture import answer_figure
 from lesionlab.analysis.figures.bars import bar_figure
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.learning_curves import learning_figure
@@ -32,7 +33,7 @@ from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 
-Section = Literal["performance", "learning", "volumes", "design"]
+Section = Literal["answer", "performance", "learning", "volumes", "design"]
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence)
 
 def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
     """Draw what needs no store: the bars of each table, and the learning curves."""
-    return (*map(_bars, found.tables), *_learning_curves(found.supplementary.learning))
+    return (*_answer(found), *map(_bars, found.tables), *_learning_curves(found.supplementary.learning))
 
 
 def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> Iterable[Illustration]:
+    yield from _answer(analysis)
     for table in analysis.tables:
         yield _bars(table)
         yield from _slices(store, plan, analysis.rows, table)
@@ -72,6 +74,12 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
 
 def _rotation(plan: Plan) -> Illustration:
     return _drawn(rotation.figure(plan.spec), "rotation", "design", "narrow", captions.ROTATION)
+
+
+def _answer(found: Statistics) -> Iterable[Illustration]:
+    figure = answer_figure(found.answer.headline)
+    if figure is not None:
+        yield _drawn(figure, "answer", "answer", "bars", captions.answer(found.answer.headline))
 
 
 def _bars(table: PerformanceTable) -> Illustration:

@@ -1,4 +1,4 @@
-"""Put together the answer of an experiment: verdicts, the numbers behind them, and cautions.
+"""Put together the answer of an experiment: the headline, the paper's verdicts, the numbers behind them, and cautions.
 
 What was not tested is not claimed, and what cannot be answered is said to be open.
 """
@@ -13,6 +13,8 @@ from lesionlab.analysis.statistics.cautions import Caution, cautions
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
+from lesionlab.analysis.statistics.endpoints import Endpoints
+from lesionlab.analysis.statistics.headline import Headline, headline
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
@@ -60,10 +62,13 @@ Finding = PairFinding | UntrainedFinding | RaterFinding
 
 @dataclass(frozen=True)
 class Answer:
-    """What the experiment says: the verdicts, the numbers behind them, and what a reader must keep in mind."""
+    """What the experiment says: the headline, the numbers behind it, and what a reader must keep in mind."""
 
+    headline: Headline
+    """By the primary endpoint."""
     open: tuple[OneArmOnly, ...]
     verdicts: tuple[Verdict, ...]
+    """By the paper's paired t tests."""
     curves: tuple[Learning, ...]
     """Of enough patients for a verdict."""
     findings: tuple[Finding, ...]
@@ -74,10 +79,16 @@ class Answer:
 
 
 def answer(
-    tables: Sequence[PerformanceTable], supplementary: Supplementary, missing: int, planned: int, simulated: bool
+    tables: Sequence[PerformanceTable],
+    supplementary: Supplementary,
+    endpoints: Endpoints,
+    missing: int,
+    planned: int,
+    simulated: bool,
 ) -> Answer:
     """Put the answer together; `missing` of the `planned` cells have no results yet."""
     return Answer(
+        headline=headline(endpoints, supplementary),
         open=one_arm_only(tables),
         verdicts=tuple(verdict for table in tables for verdict in verdicts(table, supplementary)),
         curves=tuple(learned for learned in supplementary.learning if learned.patients >= LEAST_PATIENTS),

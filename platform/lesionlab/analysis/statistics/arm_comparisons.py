@@ -12,8 +12,10 @@ from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, value_of
 from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.rows import Row
+from lesionlab.experiments.splits import fold_subsets
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import Metric
+from storage_schemas.splits import Target
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,18 @@ def arm_comparisons(group: Group) -> tuple[ArmComparison, ...]:
 
 
 def observations(
-    by_condition: Mapping[Condition, Sequence[Row]], arm_comparison: ArmComparison, metric: Metric, undefined: Undefined
+    by_condition: Mapping[Condition, Sequence[Row]],
+    arm_comparison: ArmComparison,
+    metric: Metric,
+    undefined: Undefined,
+    target: Target | None = None,
 ) -> list[Observation]:
-    """Return every defined value of every network of the comparison, in an order independent of that of the rows."""
+    """Return every defined value of every network of the comparison, in an order independent of that of the rows.
+
+    `target` says which subsets each fold trained on; without it (an external table) the rows may show a rotation.
+    """
     rows = [row for condition in arm_comparison.conditions for row in by_condition.get(condition, ())]
-    subsets_of = rotation_subsets((row.fold, row.training_size, row.study) for row in rows)
+    subsets_of = subsets_trained(rows, target)
     found = []
     for row in sorted(rows, key=lambda row: (row.training_size, row.arm, row.fold, row.seed, row.study)):
         value = value_of(row, metric, undefined)
@@ -73,6 +82,16 @@ def observations(
                 )
             )
     return found
+
+
+def subsets_trained(rows: Sequence[Row], target: Target | None) -> dict[tuple[int, int], tuple[int, ...]]:
+    """Return, by (fold, training size), the numbers of the subsets trained on; empty if they are not known."""
+    if target is None:
+        return rotation_subsets((row.fold, row.training_size, row.study) for row in rows)
+    return {
+        (fold, size): tuple(sorted(fold_subsets(target, size, fold).train))
+        for fold, size in {(row.fold, row.training_size) for row in rows}
+    }
 
 
 def _by_model(trained: Sequence[Condition], arm: str) -> list[tuple[Condition, ...]]:

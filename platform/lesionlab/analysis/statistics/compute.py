@@ -9,6 +9,7 @@ from lesionlab.analysis.statistics.answer import Answer, answer
 from lesionlab.analysis.statistics.comparisons import Unit, compare
 from lesionlab.analysis.statistics.conditions import conditions, places
 from lesionlab.analysis.statistics.effects import Effect
+from lesionlab.analysis.statistics.endpoints import Endpoints, judge_endpoints
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.supplementary import Options, Supplementary, supplementary_analyses
@@ -23,6 +24,7 @@ class Statistics:
     summaries: tuple[Summary, ...]
     effects: tuple[Effect, ...]
     supplementary: Supplementary
+    endpoints: Endpoints
     tables: tuple[PerformanceTable, ...]
     unit: Unit
     answer: Answer
@@ -36,12 +38,14 @@ def statistics(
     summaries = summarise(rows, conditions(planned), options.undefined)
     effects = compare(rows, planned, unit, options.undefined)
     ours = supplementary_analyses(rows, planned, effects, options)
+    judged = judge_endpoints(rows, planned, options)
     tables = performance_tables(summaries, effects, unit)
     return Statistics(
         summaries=summaries,
         effects=effects,
         supplementary=ours,
+        endpoints=judged,
         tables=tables,
         unit=unit,
-        answer=answer(tables, ours, len(wanted - places(rows)), len(wanted), simulated),
+        answer=answer(tables, ours, judged, len(wanted - places(rows)), len(wanted), simulated),
     )

@@ -23,9 +23,11 @@ from lesionlab.analysis.statistics.learning import Learning, learning
 from lesionlab.analysis.statistics.null_test import NullTest, null_test
 from lesionlab.analysis.statistics.origins import differences_by_origin
 from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import Goal, Undefined
 from storage_schemas.metrics import METRICS, PRIMARY, Metric
 from storage_schemas.runs import Cell, TrainingConfig
+from storage_schemas.splits import Target
 
 NULL_REPETITIONS = 1000
 """Enough to tell 5 % from 8 %; a few seconds per arm comparison and metric of the paper's design."""
@@ -42,6 +44,12 @@ class Options:
     trainings: Mapping[Condition, TrainingConfig] = field(default_factory=dict)
     """How each model was trained; empty for an external table, whose columns may say."""
     seed: int = 0
+    endpoint: Endpoint | None = None
+    """The primary endpoint; None: an external table, which declares none."""
+    first_endpoint: Endpoint | None = None
+    """That of the experiment's first plan."""
+    target: Target | None = None
+    """How the studies are split; None: an external table, whose rows may show a rotation."""
 
 
 @dataclass(frozen=True)

@@ -10,36 +10,67 @@ from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Stratum
 from lesionlab.analysis.statistics.effects import Effect, PairedMeans
 from lesionlab.analysis.statistics.summary import Summary
-from lesionlab.analysis.words import budget, cautions, curves, verdicts
+from lesionlab.analysis.words import budget, cautions, curves, headline, verdicts
 from lesionlab.analysis.words.models import METRICS, RATER, model_name, model_title, stratum_name
 from lesionlab.analysis.words.numbers import capital, count_of, mean_se, n_of, p_equals, signed
 from lesionlab.analysis.words.reasons import note, undefined_for
 from storage_schemas.metrics import PRIMARY
+
+PAPERS_TESTS = "The paper's own tests"
+STUDIES_NEEDED = "Labelled studies needed"
+NUMBERS_BEHIND, KEEP_IN_MIND = "The numbers behind it", "Limitations"
 
 
 @dataclass(frozen=True)
 class AnswerText:
     """One line each."""
 
-    verdicts: tuple[str, ...]
+    headline: tuple[str, ...]
+    """Three short sentences."""
+    picture: tuple[str, ...]
+    """The difference as lines of text, for a screen."""
+    notes: tuple[str, ...]
+    """What the intervals of the headline cover, and when its endpoint was chosen."""
+    secondary: tuple[str, ...]
+    paper: tuple[str, ...]
+    """The verdicts of the paper's own tests."""
+    curves: tuple[str, ...]
+    """What each arm needs to reach a target."""
     findings: tuple[str, ...]
     cautions: tuple[str, ...]
 
+    @property
+    def unfolded(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What is read after the headline: title and lines of each part that there is."""
+        titled = (
+            (headline.secondary_title(len(self.secondary)), self.secondary),
+            (PAPERS_TESTS, self.paper),
+            (STUDIES_NEEDED, self.curves),
+            (NUMBERS_BEHIND, self.findings),
+            (KEEP_IN_MIND, self.cautions),
+        )
+        return tuple((title, lines) for title, lines in titled if lines)
+
     def text(self) -> str:
         """Join all lines, for a screen."""
-        return "\n".join([*self.verdicts, *(f"  {line}" for line in (*self.findings, *self.cautions))])
+        parts = [line for title, lines in self.unfolded for line in (f"{title}:", *(f"  {line}" for line in lines))]
+        return "\n".join([*self.headline, *self.picture, *(f"  {note}" for note in self.notes), *parts])
 
 
 def answer_text(answer: Answer) -> AnswerText:
     """Write the whole answer."""
     return AnswerText(
-        verdicts=_by_stratum(
+        headline=headline.sentences(answer.headline),
+        picture=headline.ruler(answer.headline),
+        notes=headline.notes(answer.headline),
+        secondary=headline.secondary(answer.headline.endpoints),
+        paper=_by_stratum(
             [
                 *((one.stratum, verdicts.one_arm_only(one)) for one in answer.open),
                 *((verdict.stratum, verdicts.sentence(verdict)) for verdict in answer.verdicts),
-                *((learned.stratum, curves.sentences(learned)) for learned in answer.curves),
             ]
         ),
+        curves=_by_stratum([(learned.stratum, curves.sentences(learned)) for learned in answer.curves]),
         findings=(
             *(_in_stratum(stratum_name(finding.stratum), _finding(finding)) for finding in answer.findings),
             *_by_stratum([(learned.stratum, curves.sentences_of_few(learned)) for learned in answer.curves_of_few]),

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lesionlab.analysis.methods.curve import Direction, Saving
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition
+from lesionlab.analysis.statistics.endpoints import Decision, Judgement
+from lesionlab.analysis.statistics.headline import Headline
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import ByVolume
-from lesionlab.analysis.words.models import RATER, about, comparison_name, in_stratum, short_name, variant
+from lesionlab.analysis.words import headline
+from lesionlab.analysis.words.models import METRICS, RATER, about, comparison_name, in_stratum, short_name, variant
+from lesionlab.analysis.words.numbers import capital, signed
 from lesionlab.analysis.words.tables import PAPER, PAPER_METRICS, studies_of
 from storage_schemas.metrics import COLUMNS, FRACTIONS, Metric
 
@@ -28,6 +33,52 @@ class Caption:
 
 
 TRAINING_SIZE_AXIS = "Labelled training studies (number)"
+
+# The answer
+
+DIFFERENCE_PANEL = "Does fine-tuning help?"
+DIFFERENCE_AXIS = "Difference, fine-tuned − de novo"
+DE_NOVO_BETTER, FINE_TUNED_BETTER = "← de novo better", "fine-tuned better →"
+
+
+def answer(found: Headline) -> Caption:
+    """Of the picture at the top."""
+    left = (
+        "Left: fine-tuned − de novo with its 95 % CI, averaged over the training sizes; bold: the primary endpoint. "
+        if found.endpoints.primary and found.endpoints.primary.difference is not None
+        else ""
+    )
+    right = (
+        "Right: mean by number of labelled training studies with 95 % CI; dotted line: the target; "
+        "arrow: the saving, where one is claimed."
+        if found.learned
+        else ""
+    )
+    return Caption("The answer at a glance.", left + right, " ".join(headline.sentences(found)))
+
+
+def endpoint_mark(judged: Judgement, *, primary: bool) -> str:
+    """`PPV +0.12, significant`; the result stands at the primary endpoint alone."""
+    name = capital(METRICS[judged.metric])
+    result = {
+        Decision.HIGHER: ", significant",
+        Decision.LOWER: ", significant",
+        Decision.NOT_SHOWN: ", not significant",
+    }
+    return f"{name} {signed(judged.difference, 2)}{result.get(judged.decision, '') if primary else ''}"
+
+
+def learning_panel(metric: Metric) -> str:
+    """Title of the panel of the learning curves."""
+    return f"{capital(METRICS[metric])} by number of labelled studies"
+
+
+def saving_mark(saving: Saving) -> str:
+    """`saves 21 studies`, `needs 5 more`."""
+    number, exact = round(saving.size[0]), saving.is_exact
+    about = f"{'' if exact else 'at least '}{number}"
+    return f"needs {about} more" if saving.direction is Direction.MORE else f"saves {about} studies"
+
 
 # Bars
 

@@ -108,6 +108,11 @@ def _saved(learned: Learning) -> str:
     told = _by_the_means(saving) + _hours(saving, learned.annotation_minutes)
     if saving.support is Support.SHOWN:
         return f"Fine-tuning {told}."
+    if saving.support is Support.FLAT:
+        return (
+            "No saving can be claimed: de novo's curve does not rise beyond noise to its mean at the largest size, so "
+            "fewer studies may do as well."
+        )
     if saving.support is Support.NO_INTERVAL:
         return f"No difference is shown, as there is no CI; by the means, fine-tuning {told}."
     neither = f"; in {saving.neither:.0%} of draws neither arm reaches it" if saving.neither >= 0.01 else ""

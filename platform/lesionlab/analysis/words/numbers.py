@@ -18,8 +18,8 @@ def fixed(value: float | None, digits: int) -> str:
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """`+0.125`, `−0.125`."""
-    return NONE if value is None else _minus(f"{value:+.{digits}f}")
+    """`+0.125`, `−0.125`; what rounds to zero is `+0.000`."""
+    return NONE if value is None else _minus(f"{round(value, digits) + 0.0:+.{digits}f}")
 
 
 def interval(limits: Interval | None) -> str:

@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, str] = {
 
 TAB_TITLE = "{}: lesionlab report"
 CONTENTS = "Sections"
-ANSWER, NUMBERS_BEHIND, KEEP_IN_MIND = "The answer", "The numbers behind it", "Limitations"
+ANSWER = "The answer"
 BY_VOLUME, EVERY_MODEL = "By lesion volume", "Every model, as a table"
 OURS = "All of this is ours, not the paper's. Stars and p values above do not depend on it."
 NOTHING_OURS = "None: there are no results to analyse."

@@ -101,6 +101,22 @@ HASH_COLUMNS = ("What", "Name", "Digest")
 EVERY_HASH = "Every run, trained network, study volume, native image and file of this report"
 EVERY_FILE_HASH = "Every file of this report"
 
+# The endpoints
+
+ENDPOINTS = "Endpoints: the numbers behind these sentences"
+ENDPOINT_COLUMNS = (
+    *("Endpoint", "Stratum", "Metric", "Comparison", "N", "n", "Patients", "Difference", "95 % CI", "The CI covers"),
+    *("df", "p", "p, Holm", "Result", "Labelled studies saved"),
+)
+PRIMARY_ENDPOINT, SECONDARY_ENDPOINT = "primary", "secondary"
+ENDPOINT_NOTES = (
+    "Difference: fine-tuned − de novo, averaged over the training sizes N that both arms share; n: studies with a "
+    "value under both. With a p value it is the arm's effect in a mixed model with training subset × arm "
+    "(multi-membership) besides patient, patient × arm, training set, network and site. Without one it is the mean of "
+    "the studies' own differences, with Student's t over folds, or over patients where there are too few folds.",
+    "Holm's correction is over all secondary endpoints. Ours, not the paper's.",
+)
+
 # Supplementary tables
 
 _INTERVALS = (

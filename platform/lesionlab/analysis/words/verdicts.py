@@ -1,4 +1,4 @@
-"""The sentences of verdicts: whether fine-tuning was shown to help."""
+"""The sentences of verdicts by the paper's tests: whether fine-tuning was shown to help."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sentence(verdict: Verdict) -> str:
     fine_tuning, de_novo = _arms(verdict.contest)
     if isinstance(verdict, Judged):
         n = _paired_n(verdict.n)
-        return f"Compared with {de_novo}, {fine_tuning} {_judgement(verdict)}; {n}."
+        return f"By the paper's paired t tests, compared with {de_novo}, {fine_tuning} {_judgement(verdict)}; {n}."
     if isinstance(verdict, TooFewPatients):
         patients = "only 1 patient" if verdict.patients == 1 else f"only {verdict.patients} patients"
         return f"{_cannot(fine_tuning)}: both arms were tested on {patients}, and a verdict needs {LEAST_PATIENTS}."
