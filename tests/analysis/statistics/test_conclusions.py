@@ -14,6 +14,7 @@ from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.conclusions import (
     CrossingChange,
     CrossingConclusion,
+    EndpointConclusion,
     SavingConclusion,
     VerdictConclusion,
     conclusions,
@@ -44,12 +45,13 @@ def blind(judged, rows):
 
 def test_by_the_same_definition_nothing_changes(before):
     found = conclusions(before, before)
-    assert {type(one) for one in found} == {VerdictConclusion, CrossingConclusion, SavingConclusion}
+    assert {type(one) for one in found} == {EndpointConclusion, VerdictConclusion, CrossingConclusion, SavingConclusion}
     assert not any(one.changed for one in found)
 
 
 def test_a_way_of_training_that_finds_nothing_any_more_loses_its_verdict_its_crossing_and_its_saving(before, blind):
-    verdict, crossing, saving = (one for one in conclusions(before, blind) if one.changed)
+    endpoint, verdict, crossing, saving = (one for one in conclusions(before, blind) if one.changed)
+    assert (endpoint.before.metric, endpoint.primary) == ("sensitivity", False)
     outcomes = [set(one.outcomes["sensitivity"].values()) for one in (verdict.before, verdict.after)]
     assert outcomes == [{Outcome.HIGHER}, {Outcome.LOWER}]
     assert verdict.before.outcomes["ppv"] == verdict.after.outcomes["ppv"]

@@ -1,7 +1,7 @@
 """Compare what an experiment concludes under two metric definitions.
 
-A conclusion is a verdict on fine-tuning, the number of labelled studies that a way of training needs to reach its aim,
-or whether a saving is shown. The comparisons behind them are in `changes`.
+A conclusion is what an endpoint shows, a verdict of the paper's tests, the number of labelled studies that a way of
+training needs to reach its aim, or whether a saving is shown. The comparisons behind them are in `changes`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum, auto
 from lesionlab.analysis.methods.curve import Crossing, Saving, Support
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from lesionlab.analysis.statistics.endpoints import Judgement
 from lesionlab.analysis.statistics.learning import Aim, Learning
 from lesionlab.analysis.statistics.verdicts import Verdict, same_decision, verdicts
 from storage_schemas.metrics import Metric
@@ -30,8 +31,27 @@ class CrossingChange(Enum):
 
 
 @dataclass(frozen=True)
+class EndpointConclusion:
+    """What one endpoint shows; the primary one decides the headline."""
+
+    before: Judgement
+    after: Judgement
+    primary: bool
+
+    @property
+    def stratum(self) -> Stratum:
+        """Of the comparison."""
+        return self.before.stratum
+
+    @property
+    def changed(self) -> bool:
+        """Whether it shows something else; the size of the difference is no part of it."""
+        return self.before.decision is not self.after.decision
+
+
+@dataclass(frozen=True)
 class VerdictConclusion:
-    """The verdict on one arm comparison."""
+    """The verdict of the paper's tests on one arm comparison."""
 
     before: Verdict
     after: Verdict
@@ -84,17 +104,26 @@ class SavingConclusion:
         return is_shown(self.before) != is_shown(self.after)
 
 
-Conclusion = VerdictConclusion | CrossingConclusion | SavingConclusion
+Conclusion = EndpointConclusion | VerdictConclusion | CrossingConclusion | SavingConclusion
 
 
 def conclusions(before: Statistics, after: Statistics) -> tuple[Conclusion, ...]:
     """Pair all conclusions of one design, in its order, including those that stay the same."""
-    return (*_verdicts(before, after), *_of_curves(before.supplementary.learning, after.supplementary.learning))
+    return (
+        *_endpoints(before, after),
+        *_verdicts(before, after),
+        *_of_curves(before.supplementary.learning, after.supplementary.learning),
+    )
 
 
 def is_shown(saving: Saving | None) -> bool:
     """Return whether the confidence interval of a saving excludes 0."""
     return saving is not None and saving.support is Support.SHOWN
+
+
+def _endpoints(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
+    for own, theirs in zip(before.endpoints.every, after.endpoints.every, strict=True):
+        yield EndpointConclusion(own, theirs, primary=own is before.endpoints.primary)
 
 
 def _verdicts(before: Statistics, after: Statistics) -> Iterable[Conclusion]:

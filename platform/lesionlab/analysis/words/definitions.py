@@ -10,10 +10,11 @@ from lesionlab.analysis.statistics.conclusions import (
     Conclusion,
     CrossingChange,
     CrossingConclusion,
+    EndpointConclusion,
     VerdictConclusion,
     is_shown,
 )
-from lesionlab.analysis.words import curves, verdicts
+from lesionlab.analysis.words import curves, headline, verdicts
 from lesionlab.analysis.words.curves import aim_name
 from lesionlab.analysis.words.models import METRICS, comparison_name, model_name
 
@@ -40,9 +41,13 @@ def changed(change: Change) -> str:
 
 
 def about(conclusion: Conclusion) -> str:
-    """What is concluded: `verdict`, `sensitivity: studies that de novo needs to reach Grader 2`."""
+    """What is concluded: `verdict of the paper's tests`, `sensitivity: studies that de novo needs to reach Grader 2`."""
     if isinstance(conclusion, VerdictConclusion):
-        return "verdict"
+        return "verdict of the paper's tests"
+    if isinstance(conclusion, EndpointConclusion):
+        rank = "primary" if conclusion.primary else "secondary"
+        judged = conclusion.before
+        return f"{rank} endpoint: {METRICS[judged.metric]}, {comparison_name(judged.comparison)}"
     if isinstance(conclusion, CrossingConclusion):
         aim = "the target" if conclusion.aim is None else aim_name(conclusion.aim)
         return f"{METRICS[conclusion.metric]}: labelled studies for {model_name(conclusion.way)} to reach {aim}"
@@ -53,6 +58,8 @@ def before_and_after(conclusion: Conclusion) -> tuple[str, str]:
     """The conclusion under either definition."""
     if isinstance(conclusion, VerdictConclusion):
         return verdicts.sentence(conclusion.before), verdicts.sentence(conclusion.after)
+    if isinstance(conclusion, EndpointConclusion):
+        return headline.result(conclusion.before), headline.result(conclusion.after)
     if isinstance(conclusion, CrossingConclusion):
         return _needed(conclusion.before), _needed(conclusion.after)
     return _shown(conclusion.before), _shown(conclusion.after)
@@ -64,6 +71,8 @@ def conclusion_change(conclusion: Conclusion) -> str:
         return ""
     if isinstance(conclusion, VerdictConclusion):
         return "another verdict"
+    if isinstance(conclusion, EndpointConclusion):
+        return "shows something else"
     if isinstance(conclusion, CrossingConclusion):
         return _CROSSINGS[conclusion.change] if conclusion.change else ""
     return "now shown" if is_shown(conclusion.after) else "no longer shown"
@@ -75,8 +84,9 @@ def summary(changed: int, every: int, definition: str) -> str:
 
 
 def conclusions_summary(changed: int, every: int, definition: str) -> str:
-    """`1 of 6 conclusions (verdicts, labelled studies needed, savings) change under msseg-2`."""
-    return f"{changed} of {every} conclusions (verdicts, labelled studies needed, savings) change under {definition}"
+    """`1 of 6 conclusions (endpoints, verdicts, labelled studies needed, savings) change under msseg-2`."""
+    kinds = "endpoints, verdicts, labelled studies needed, savings"
+    return f"{changed} of {every} conclusions ({kinds}) change under {definition}"
 
 
 def _needed(crossing: Crossing | None) -> str:

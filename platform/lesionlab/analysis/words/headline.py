@@ -65,7 +65,7 @@ def notes(found: Headline) -> tuple[str, ...]:
 
 def secondary(endpoints: Endpoints) -> tuple[str, ...]:
     """Write one line for each secondary endpoint."""
-    return tuple(f"{endpoint_name(one)}: {_result(one)}." for one in endpoints.secondary)
+    return tuple(f"{endpoint_name(one)}: {result(one)}." for one in endpoints.secondary)
 
 
 def secondary_title(number: int) -> str:
@@ -314,7 +314,7 @@ def _declared(endpoints: Endpoints, metric: Metric) -> str:
         which = ", as in the claim of the paper" if metric == DEFAULT_METRIC else ""
         return f"A table declares no primary endpoint; {name} is taken{which}."
     first = endpoints.first
-    other = f" {endpoint_name(first)}: {_result(first)}." if first else ""
+    other = f" {endpoint_name(first)}: {result(first)}." if first else ""
     return f"Post hoc: the experiment's first plan names another primary endpoint than the experiment file.{other}"
 
 
@@ -328,8 +328,8 @@ def _others(endpoints: Endpoints, primary: Judgement) -> str:
     )
 
 
-def _result(judged: Judgement) -> str:
-    """`+0.04 (95 % CI −0.01 to +0.09), p = 0.120 after Holm's correction: not significant`."""
+def result(judged: Judgement) -> str:
+    """What one endpoint shows: `+0.04 (95 % CI −0.01 to +0.09), p = 0.120 after Holm's correction: not significant`."""
     if judged.difference is None:
         return decision_name(judged)
     ci = f" (95 % CI {interval_text(judged.interval)})" if judged.interval else " (no CI)"
