@@ -64,7 +64,14 @@ def test_report_tables_figures_and_study_pages_lie_under_one_analysis(store, pla
     folder = f"reports/{plan.spec.name}/{result.digest}/"
     files = [key.removeprefix(folder) for key in store.list(folder)]
     pair = "fine-tuned-from-drawn-glioma-versus-de-novo"
-    figures = ["rotation", "performance-drawn-glioma", "slices-drawn-glioma", f"learning-{pair}", "lesion-volumes"]
+    figures = [
+        "answer",
+        "rotation",
+        "performance-drawn-glioma",
+        "slices-drawn-glioma",
+        f"learning-{pair}",
+        "lesion-volumes",
+    ]
     assert {f"figures/{name}.{ending}" for name in figures for ending in ("png", "svg")} == {
         name for name in files if name.startswith("figures/")
     }

@@ -41,7 +41,7 @@ def changed(change: Change) -> str:
 
 
 def about(conclusion: Conclusion) -> str:
-    """What is concluded: `verdict of the paper's tests`, `sensitivity: studies that de novo needs to reach Grader 2`."""
+    """What is concluded: `verdict of the paper's tests`, `sensitivity: studies for de novo to reach Grader 2`."""
     if isinstance(conclusion, VerdictConclusion):
         return "verdict of the paper's tests"
     if isinstance(conclusion, EndpointConclusion):
