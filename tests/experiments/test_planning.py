@@ -16,6 +16,7 @@ from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.axes import Freezing
+from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Likeness, Manifest, ManifestEntry
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig, ModelCard, ModelName
@@ -67,6 +68,7 @@ def planned(
     default: ModelCard | None = None,
     cohort: Manifest | None = None,
     made_by: tuple[RunSpec, ...] = (),
+    endpoint: Endpoint | None = None,
 ) -> Plan:
     """Plan against the given default model, or against a fitting one for each source and depth."""
     experiment, cohort = experiment or spec(), cohort or cohort_of(60)
@@ -76,7 +78,7 @@ def planned(
         )
         for source, depth in product(experiment.sources, experiment.network_depths)
     }
-    return make_plan(experiment, cohort, draw_split(cohort, experiment.target), parents)
+    return make_plan(experiment, cohort, draw_split(cohort, experiment.target), parents, endpoint)
 
 
 def test_the_papers_flair_design_has_60_trainings_and_one_untrained_default_model() -> None:
@@ -364,3 +366,33 @@ def test_a_patient_at_two_sites_is_refused() -> None:
     cohort = manifest(*three_sites().studies, entry(99, patient="p1", site="c"))
     with pytest.raises(DatasetError, match="patient p1 was scanned at b and c"):
         planned(spec(target=SITES | {"design": "leave-one-site-out"}, training_sizes=[2]), cohort=cohort)
+
+
+@pytest.mark.parametrize(
+    ("declared", "metric"),
+    [
+        ({}, "ppv"),
+        ({"goal": {"metric": "sensitivity"}}, "sensitivity"),
+        ({"goal": {"metric": "sensitivity"}, "primary_endpoint": "dice"}, "dice"),
+    ],
+    ids=["as the paper's claim", "the goal's", "declared"],
+)
+def test_the_primary_endpoint_is_declared_or_the_goals_or_ppv(declared: dict[str, Any], metric: str) -> None:
+    endpoint = planned(spec(**declared)).first_endpoint
+    assert endpoint.metric == metric
+    assert endpoint.fine_tuned is not None
+    assert (endpoint.fine_tuned.source, endpoint.fine_tuned.depth) == ("default", 4)
+
+
+def test_the_first_endpoint_stays_in_every_later_plan_and_in_no_run() -> None:
+    first = planned()
+    later = planned(spec(primary_endpoint="sensitivity"), endpoint=first.first_endpoint)
+    assert (later.first_endpoint.metric, later.spec.endpoint.metric) == ("ppv", "sensitivity")
+    assert later.id != first.id
+    assert [run.run_id for run in later.runs] == [run.run_id for run in first.runs]
+
+
+def test_a_plan_of_before_endpoints_is_that_of_its_spec() -> None:
+    form = planned().stored_form()
+    del form["endpoint"], form["spec"]["primary_endpoint"]
+    assert Plan.from_stored(form).first_endpoint == spec().endpoint
