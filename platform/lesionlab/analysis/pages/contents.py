@@ -153,6 +153,8 @@ def _mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str,
 def _meanings(found: Statistics) -> tuple[tuple[str, str], ...]:
     """Term and meaning of everything in the statistics."""
     return (
+        (words.MEANS, words.MEANS_ARE),
+        (words.VERDICT, words.VERDICT_IS),
         (words.UNDEFINED, words.undefined_is(found.supplementary.options.undefined)),
         (words.UNIT, words.unit_is(found.unit)),
         (words.TESTS, words.TESTS_ARE),

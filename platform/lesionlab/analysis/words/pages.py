@@ -77,6 +77,18 @@ METRIC_DEFINITION = "Metric definition"
 EXTERNAL_LESION, EXTERNAL_METRICS = "Lesion and hit", ", ".join(column.title for column in COLUMNS.values())
 EXTERNAL_LESION_IS = "as defined where the table was made; the table does not say how"
 EXTERNAL_METRICS_ARE = "as the table gives them for each study; an empty field is an undefined value"
+MEANS = "Means"
+MEANS_ARE = (
+    "over studies, each with its own value and equal weight: a mean sensitivity of 0.65 is the studies' mean share of "
+    "reference lesions, not the share of all lesions together"
+)
+VERDICT = "Verdict"
+VERDICT_IS = (
+    "on the primary endpoint, one metric of one comparison, averaged over the training sizes that both arms share; "
+    "significant if p ≤ 0.05 in a mixed model with training subset × arm, which is claimed only where that model can "
+    "be fitted and every cell of the comparison has results. All other endpoints are secondary, with Holm's "
+    "correction. The paper's tests and stars do not depend on it"
+)
 UNDEFINED = "Undefined values"
 UNIT, TESTS, BONFERRONI, MARKS_TITLE = "Unit of analysis", "Tests", "Bonferroni", "Marks"
 TESTS_ARE = (
