@@ -226,7 +226,7 @@ def test_a_table_of_any_other_design_gives_an_interval_and_no_claim(tmp_path):
 
 
 def test_the_goal_of_a_table_names_its_endpoint():
-    rows = drawn_rows(1, BETTER, sizes=(10,))
+    rows = drawn_rows(1, BETTER, sizes=(10, 20))
     head, (_, _, saved) = answered(rows, Options(null_repetitions=0, goal=Goal(metric="sensitivity", target=0.55)))
     assert head.endpoints.primary.metric == head.learned.metric == "sensitivity"
     assert "a sensitivity of 0.55" in saved
