@@ -79,7 +79,7 @@ def test_the_tables_hold_every_comparison_and_conclusion_whether_changed_or_not(
     lines = list(csv.DictReader(StringIO(as_csv(comparisons_sheet(compared(before.effects, blind.effects), "both")))))
     assert len(lines) == len(before.effects)
     changed = [line["Metric"] for line in lines if line[words.CHANGE]]
-    assert set(changed) == {"sensitivity"}
+    assert set(changed) == {"sensitivity", "f1"}
     assert len(changed) < len(lines)
     assert {f"{words.BEFORE}: p", f"{words.NOW}: p"} <= set(lines[0])
     every = conclusions(before, blind)
