@@ -1,14 +1,23 @@
-"""A Ray session on one machine is private, and it stops only what it started."""
+"""A Ray session on one machine is private and stops only what it started; a cluster that does not answer is refused."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
 
+from lesionlab.errors import TrainingError
+from lesionlab.orchestration import cluster_address
+from lesionlab.orchestration.cluster import MOST_RAY_TEMP_BYTES, MOST_TEMP_BYTES, checked_address, temp_folder
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import Capacity, capacity, ray_session
 
@@ -64,3 +73,129 @@ else:
 def test_a_session_is_refused_if_ray_was_imported_before_its_environment_was_set() -> None:
     without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
     subprocess.run([sys.executable, "-c", LATE], check=True, env=without_ray)
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """The address of a server that accepts connections and never says anything."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def of_the_web() -> Iterator[str]:
+    """The address of a server that speaks HTTP 1 only."""
+    command = [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        yield f"127.0.0.1:{server.stdout.readline().split(' port ')[1].split()[0]}"
+        server.kill()
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    started = time.monotonic()
+    with pytest.raises(TrainingError) as refusal:
+        checked_address()
+    assert time.monotonic() - started < 10
+    (line,) = str(refusal.value).splitlines()
+    return line
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "no-such-host.invalid:6379"], ids=["nothing listens", "no host"])
+def test_a_dead_cluster_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert f"RAY_ADDRESS: no Ray cluster answers at {address}" in refused(monkeypatch, address)
+
+
+def test_a_server_that_is_no_cluster_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, mute: str, of_the_web: str
+) -> None:
+    for address in (mute, of_the_web):
+        assert f"RAY_ADDRESS: no Ray cluster answers at {address}" in refused(monkeypatch, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "ray://head:10001", "http://head:8265", "head:0", "head:99999", "head:", ":6379", "a b:6379", "-:1"],
+)
+def test_a_malformed_address_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert "such as head:6379" in refused(monkeypatch, address)
+
+
+@pytest.mark.parametrize("address", ["", " ", "local"])
+def test_no_address_means_this_machine(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert cluster_address() == checked_address() == ""
+
+
+EMPTY = """
+from lesionlab.orchestration.session import ray_session
+import os, ray
+with ray_session(cpus=1):
+    (node,) = ray.nodes()
+    assert node["NodeManagerAddress"] == "127.0.0.1", node
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+"""
+
+
+@pytest.mark.slow
+def test_with_an_empty_address_and_a_long_tmpdir_a_session_is_private_too() -> None:
+    folder = Path(f"/tmp/{secrets.token_hex(MOST_RAY_TEMP_BYTES // 2)}")
+    folder.mkdir()
+    without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
+    settings = {"RAY_ADDRESS": "", "TMPDIR": str(folder)}
+    try:
+        subprocess.run([sys.executable, "-c", EMPTY], check=True, env=without_ray | settings)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("ray_folder", "folder", "chosen"),
+    [
+        ("", MOST_RAY_TEMP_BYTES, None),
+        ("", MOST_RAY_TEMP_BYTES + 1, "/tmp/ray"),
+        ("/short", MOST_RAY_TEMP_BYTES + 1, None),
+    ],
+    ids=["short", "long", "long, but not Ray's own"],
+)
+def test_rays_sockets_lie_elsewhere_if_their_names_would_be_too_long(
+    monkeypatch: pytest.MonkeyPatch, ray_folder: str, folder: int, chosen: str | None
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", ray_folder)
+    monkeypatch.setenv("TMPDIR", "x" * folder)
+    assert temp_folder() == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("RAY_TMPDIR", MOST_RAY_TEMP_BYTES), ("TMPDIR", MOST_TEMP_BYTES)], ids=["Ray's own", "Python's"]
+)
+def test_a_folder_that_leaves_no_room_for_sockets_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setenv(name, "x" * (most + 1))
+    with pytest.raises(TrainingError, match=f"^{name}: wanted a path of at most {most} bytes"):
+        temp_folder()
+
+
+CLUSTER = r"""
+import os, subprocess, sys
+os.environ |= {"RAY_AUTH_MODE": sys.argv[1], "RAY_AUTH_TOKEN": "a" * 64, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "node_ip_address": "127.0.0.1"})
+client = (
+    "from lesionlab.orchestration.session import capacity, ray_session\n"
+    "with ray_session():\n    assert capacity().cpus == 1\n"
+)
+subprocess.run([sys.executable, "-c", client], check=True, env=os.environ | {"RAY_ADDRESS": cluster.address})
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_running_cluster_is_used(mode: str) -> None:
+    without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
+    subprocess.run([sys.executable, "-c", CLUSTER, mode], check=True, env=without_ray)

@@ -19,10 +19,17 @@ OWN_ENVIRONMENT = {
 }
 """Environment of a Ray session on this machine. If RAY_ADDRESS names a cluster, the cluster's environment applies."""
 
+
+def cluster_address() -> str:
+    """The cluster that RAY_ADDRESS names; empty if Ray is to start on this machine."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return "" if address == "local" else address
+
+
 # Ray reads these variables on import. Every module that imports Ray is in this package, which sets them first.
 TOO_LATE = tuple(name for name in OWN_ENVIRONMENT if "ray" in sys.modules and name not in os.environ)
 """Variables that Ray missed because it was imported first; `ray_session` then refuses to start Ray on this machine."""
 
-if "RAY_ADDRESS" not in os.environ and "ray" not in sys.modules:
+if not cluster_address() and "ray" not in sys.modules:
     for _name, _value in OWN_ENVIRONMENT.items():
         os.environ.setdefault(_name, _value)

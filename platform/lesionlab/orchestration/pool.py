@@ -5,7 +5,6 @@ Each task has one thread and one CPU, on this machine or on the cluster at RAY_A
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from lesionlab.errors import InputError
+from lesionlab.orchestration import cluster_address
 from lesionlab.orchestration.session import ray_session
 
 Item = TypeVar("Item")
@@ -88,8 +88,8 @@ def free_places(memory_bytes: int) -> int:
 
 
 def worth_a_pool(tasks_s: float, workers: int) -> bool:
-    """Whether a pool saves more time than its start costs (START_S); always true if RAY_ADDRESS is set."""
-    return "RAY_ADDRESS" in os.environ or tasks_s * (1 - 1 / workers) > START_S
+    """Whether a pool saves more time than its start costs (START_S); always true if RAY_ADDRESS names a cluster."""
+    return bool(cluster_address()) or tasks_s * (1 - 1 / workers) > START_S
 
 
 START_S = 15.0

@@ -6,11 +6,11 @@ there while the GPUs that came later idle.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lesionlab.errors import TrainingError
+from lesionlab.orchestration import cluster_address
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def declared_room(
     if device is None:
         from lesionlab.model.devices import best_device  # imports torch
 
-        if os.environ.get("RAY_ADDRESS"):
+        if cluster_address():
             raise TrainingError(
                 "the cluster at RAY_ADDRESS: wanted a declared device, found none; add --device cuda or --device cpu "
                 "(or set LESIONLAB_DEVICE): what a cluster has at present says nothing about the nodes that will come"

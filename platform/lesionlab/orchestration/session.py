@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
 from lesionlab.errors import TrainingError
-from lesionlab.orchestration import TOO_LATE
+from lesionlab.orchestration import TOO_LATE, cluster_address
+from lesionlab.orchestration.cluster import checked_address, temp_folder
 from lesionlab.orchestration.room import Room
 
 DRIVER_RESOURCE = "driver"
@@ -28,33 +29,44 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
     With RAY_ADDRESS it connects to that cluster. Otherwise it starts Ray on this machine for this process only, with
     `cpus` CPUs (None: all), on loopback and behind a random token, and stops it after the block.
 
-    Raises TrainingError if Ray was imported before `lesionlab.orchestration`, which must set Ray's environment first:
-    the session would listen on every interface without a token.
+    Raises TrainingError if no cluster answers at RAY_ADDRESS, if Ray cannot start here, or if Ray was imported before
+    `lesionlab.orchestration`, which must set Ray's environment first: the session would listen on every interface
+    without a token.
     """
     if ray.is_initialized():
         yield
         return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    address = checked_address()
+    if address:
+        _start(f"RAY_ADDRESS: cannot connect to {address}", address=address)
     elif TOO_LATE:
         raise TrainingError(
             "Ray was imported before lesionlab.orchestration, so a session on this machine would be open to other "
             f"users (not set in time: {', '.join(TOO_LATE)}); import lesionlab.orchestration first, or set RAY_ADDRESS"
         )
     else:
-        ray.init(
+        _start(
+            "Ray cannot start on this machine",
             address="local",
             num_cpus=cpus,
             resources={DRIVER_RESOURCE: 1000},
             object_store_memory=_OBJECT_STORE_BYTES,
             include_dashboard=True,  # serves the state API; without it placement groups leak
-            logging_level=logging.ERROR,
-            log_to_driver=False,
+            _temp_dir=temp_folder(),
         )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(problem: str, **options: Any) -> None:
+    """Call ray.init; its errors become a TrainingError of one line."""
+    try:
+        ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:  # Ray raises bare ones too
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise TrainingError(f"{problem}: {first}") from error
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ def refuse_if_too_small(what: str, workers: int, room: Room) -> None:
     A cluster (RAY_ADDRESS) may get more nodes.
     """
     there = capacity()
-    if not os.environ.get("RAY_ADDRESS") and not there.cells(workers, room):
+    if not cluster_address() and not there.cells(workers, room):
         raise TrainingError(
             f"{what}: wanted {workers} workers, the Ray session has {there.cpus:g} CPUs and {there.gpus:g} GPUs; "
             "use fewer workers or a larger cluster"
