@@ -19,6 +19,7 @@ from lesionlab.errors import InputError
 from lesionlab.experiments.cells import cells, trainings
 from storage_schemas.axes import AXES, Arm, TrainedArm, axes_of, text_of
 from storage_schemas.experiments import ExperimentSpec, TrainedIn
+from storage_schemas.metrics import COLUMNS
 from storage_schemas.runs import Cell
 
 _ARMS: dict[Arm, str] = {"default": "untrained", "rater": "rater", "de-novo": "de novo", "fine-tuned": "fine-tuned"}
@@ -44,6 +45,7 @@ def show_design(spec: ExperimentSpec) -> None:
     for place, arms in shared.items():
         value = next(model[place] for model in models if model[place])
         console.print(f"{titles[place]}: {value} (all {' and '.join(arms)})")
+    console.print(f"primary endpoint: {COLUMNS[spec.endpoint.metric].name}; frozen when the sweep is first planned")
     rows = [(*(model[place] for place in shown), *_counts(spec, turns)) for model, turns in models.items()]
     show_table(_table([*(titles[place] for place in shown), "tested", "trainings"], rows))
     for source in spec.sources:
