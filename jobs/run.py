@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.cohorts import cohort_origins
+from jobs.shared.cohorts import cohort_origins, not_in_store
+from jobs.shared.dataset_options import HashIdsOption, ScrubOption, SiteOption
+from jobs.shared.dataset_screening import Screening
 from jobs.shared.design_output import show_design
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
@@ -36,6 +38,9 @@ def run(
     cache: CacheOption,
     work: WorkOption,
     bids: BidsOption = None,
+    site: SiteOption = None,
+    scrub: ScrubOption = False,
+    hash_ids: HashIdsOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
     save_predictions: SavePredictionsOption = None,
     plain: PlainOption = False,
@@ -48,12 +53,13 @@ def run(
 ) -> None:
     """Run all stages of an experiment, from BIDS datasets to the report.
 
-    Safe to re-run: completed work is skipped.
+    Safe to re-run: completed work is skipped. A cohort that was preprocessed for
+    this task and spacing is taken from the store if it is not given by --bids.
 
     Example: lesionlab run real-smoke --bids real-ms=./ms --bids real-glioma=./glioma
     """
     experiment = load_spec(spec)
-    origins = cohort_origins(experiment, bids or [])
+    origins = cohort_origins(experiment, bids or [], not_in_store(experiment, bids or [], store))
     show_design(experiment)
     if dry_run:
         return
@@ -65,6 +71,7 @@ def run(
         origins=origins,
         plain=plain,
         exclude_faulty=exclude_faulty,
+        screening=Screening(scrub, hash_ids, site),
         save_predictions=save_predictions,
         replan=replan,
         room=declared_room(device, gpus_per_worker, slots, wait),

@@ -6,9 +6,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jobs.shared.console import notes
-from jobs.shared.dataset_screening import open_screened, study_map
+from jobs.shared.dataset_screening import AS_IT_IS, Screening, open_screened, study_map
+from jobs.shared.options import connect_to_read
 from jobs.shared.progress import steps
 from lesionlab.errors import SpecError
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.planning import check_fits
 from lesionlab.preprocessing.cohort import Ingested, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import Dataset
@@ -42,13 +45,37 @@ def cohort_origins(
             faults.append(f"--bids {option}: no such folder: {path!r}")
         origins[name] = Path(path)
     faults += [
-        f"cohort {name}: experiment {spec.name} needs a dataset; give --bids {name}=PATH"
+        f"cohort {name}: experiment {spec.name} needs a dataset; give --bids {name}=PATH, or preprocess it before"
         for name in names
         if name not in origins
     ]
     if faults:
         raise SpecError(*faults)
     return origins
+
+
+def not_in_store(spec: ExperimentSpec, bids: Sequence[str], uri: str) -> list[Slug]:
+    """The cohorts of an experiment but those that the store holds: preprocessed before, without dataset or simulation.
+
+    Raises SpecError with all faults if such a cohort was preprocessed for another task or spacing.
+    """
+    given = {option.partition("=")[0] for option in bids}
+    asked = [name for name, cohort in spec.cohorts.items() if name not in given and cohort.simulate is None]
+    if not asked:
+        return list(spec.cohorts)
+    store = connect_to_read(uri)
+    stored = [name for name in asked if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=name)) is not None]
+    faults: list[str] = []
+    for name in stored:
+        manifest = current_manifest(store, name)
+        try:
+            check_fits(spec, spec.task_of(name), manifest)
+        except SpecError as error:
+            faults += (f"{fault}, or give --bids {name}=PATH" for fault in error.args)
+        notes.print(f"cohort {name}: {len(manifest.studies)} studies, preprocessed before")
+    if faults:
+        raise SpecError(*faults)
+    return [name for name in spec.cohorts if name not in stored]
 
 
 def dataset_of(cohort: Slug, origin: Path | CohortPlan, work: Path) -> Path:
@@ -89,11 +116,18 @@ def preprocess_dataset(
 
 
 def preprocess_for(
-    spec: ExperimentSpec, cohort: Slug, path: Path, store: Store, *, exclude_faulty: bool, plain: bool
+    spec: ExperimentSpec,
+    cohort: Slug,
+    path: Path,
+    store: Store,
+    *,
+    exclude_faulty: bool,
+    plain: bool,
+    screening: Screening = AS_IT_IS,
 ) -> None:
     """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
-    recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, scrub=False)
-    dataset = open_screened(path, recipe, None, hash_ids=False)
+    recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, screening.scrub)
+    dataset = open_screened(path, recipe, screening.site, hash_ids=screening.hash_ids)
     preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain)
 
 

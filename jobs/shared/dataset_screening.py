@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,20 @@ from lesionlab.preprocessing.privacy import (
     scrubbed,
 )
 from storage_schemas.base import Slug
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What a user allows or states about datasets."""
+
+    scrub: bool = False
+    """Drop identifiers instead of refusing them."""
+    hash_ids: bool = False
+    site: Slug | None = None
+    """Of studies whose site the dataset does not give."""
+
+
+AS_IT_IS = Screening()
 
 
 def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:

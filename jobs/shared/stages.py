@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.shared.cohorts import dataset_of, preprocess_for
 from jobs.shared.console import console, notes
+from jobs.shared.dataset_screening import AS_IT_IS, Screening
 from jobs.shared.execution import execute_with_progress
 from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
@@ -79,16 +80,21 @@ def run_experiment(
     origins: Mapping[Slug, Path | CohortPlan],
     plain: bool,
     exclude_faulty: bool = False,
+    screening: Screening = AS_IT_IS,
     save_predictions: Path | None = None,
     replan: bool = False,
     room: Room | None = None,
 ) -> None:
-    """Run every stage of an experiment from its datasets to the report; print the answer last."""
+    """Run every stage of an experiment from its datasets to the report; print the answer last.
+
+    Cohorts without an origin are in the store. `screening` is for datasets that are given, not for simulated ones.
+    """
     with stage("1/5 cohorts"):
         datasets = {name: dataset_of(name, origin, work) for name, origin in origins.items()}
     with stage("2/5 preprocessing: BIDS to study volumes"):
         for name, path in datasets.items():
-            preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain)
+            own = screening if isinstance(origins[name], Path) else AS_IT_IS
+            preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain, screening=own)
     with stage("3/5 pretraining: default models of other pathologies"):
         pretrain_sources(spec, store, cache, plain=plain, room=room)
     with stage("4/5 sweep: arms × training sizes × folds"):

@@ -34,7 +34,7 @@ def pretraining(spec: ExperimentSpec, source: Source, depth: int, manifest: Mani
     ends within the warm-up.
     """
     task, training = source.task or spec.task, source.training or spec.training
-    _fits(spec, task, manifest)
+    check_fits(spec, task, manifest)
     if not manifest.studies:
         raise SpecError(f"cohort {manifest.cohort}: no studies to train {source.model} on; preprocess it again")
     steps = training.all_steps(len(manifest.studies))
@@ -103,7 +103,7 @@ def make_plan(
     Raises SpecError with all faults if the target's manifest, its split or the source models do not fit the spec, and
     DatasetError if a fold would leak a patient or an image from training to testing.
     """
-    _fits(spec, spec.task, manifest)
+    check_fits(spec, spec.task, manifest)
     subsets = subsets_of(split, manifest)
     faults = [
         *_misfits(spec, parents),
@@ -171,7 +171,8 @@ def _training(spec: ExperimentSpec, cell: Cell, parents: Parents) -> TrainingCon
     return spec.training.model_copy(update={"patch_voxels": patch_voxels})
 
 
-def _fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
+def check_fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
+    """Raises SpecError if a cohort was preprocessed for another task or spacing than the experiment needs."""
     if same_task(task, manifest.task) and spec.spacing_mm == manifest.spacing_mm:
         return
     wanted, found = told_apart(task, manifest.task)
