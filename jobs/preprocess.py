@@ -9,6 +9,7 @@ import typer
 from jobs.shared.cohorts import preprocess_dataset
 from jobs.shared.console import console
 from jobs.shared.dataset_options import (
+    AcceptOption,
     DatasetArgument,
     HashIdsOption,
     ScrubOption,
@@ -35,6 +36,7 @@ def preprocess(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
+    accept: AcceptOption = None,
     exclude_faulty: ExcludeFaultyOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
@@ -49,7 +51,7 @@ def preprocess(
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect_to_read(store) if dry_run else connect(store)
-    recipe = Recipe(load_task(task), spacing, scrub)
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()))
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):

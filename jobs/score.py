@@ -40,6 +40,14 @@ def score(
     reference_label: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Treat REFERENCE as a label map; voxels = N are lesion.")
     ] = None,
+    same_voxels: Annotated[
+        bool,
+        typer.Option(
+            "--same-voxels",
+            help="Accept a PREDICTION that lies on the REFERENCE's other form (qform instead of sform): SPM moves the "
+            "sform, ITK and ANTs may write the qform. Compares voxel by voxel.",
+        ),
+    ] = False,
     for_programs: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     lesions: Annotated[
         Path | None,
@@ -66,6 +74,7 @@ def score(
     reference_mask, predicted_mask = read_both(
         MaskFile(reference, "--reference-label N", reference_label),
         MaskFile(prediction, "--label N or --threshold T", label, threshold),
+        same_voxels=same_voxels,
     )
     result = score_masks(reference_mask.voxels, predicted_mask.voxels, reference_mask.affine, by)
     if lesions:

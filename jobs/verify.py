@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.dataset_options import (
+    AcceptOption,
     DatasetArgument,
     HashIdsOption,
     ScrubOption,
@@ -35,6 +36,7 @@ def verify(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
+    accept: AcceptOption = None,
     registration: Annotated[
         bool,
         typer.Option("--registration", help="Also register and resample the images: minutes per study."),
@@ -53,7 +55,7 @@ def verify(
 
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
-    recipe = Recipe(load_task(task), spacing, scrub)
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()))
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():

@@ -35,6 +35,15 @@ SiteOption = Annotated[
 ScrubOption = Annotated[
     bool, typer.Option("--scrub", help="Drop identifiers and report them; by default such studies are refused.")
 ]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept",
+        metavar="STUDY",
+        help="Accept in this study, after you have looked at it, what the files cannot prove: that a mask on the "
+        "image's other form (qform instead of sform) has its voxels. Repeat for each study; other faults still count.",
+    ),
+]
 HashIdsOption = Annotated[
     bool,
     typer.Option("--hash-ids", help=f"Replace patient and study names by hashes, with the salt in {SALT_VARIABLE}."),

@@ -43,8 +43,8 @@ AS_IT_IS = Screening()
 def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:
     """Find the studies of a dataset; studies with identifying names are listed among the faulty ones.
 
-    Raises DatasetError if the dataset's tables contain identifiers. With `recipe.scrub` they are only reported and
-    never stored.
+    Raises DatasetError if a study to accept is not there, or if the dataset's tables contain identifiers. With
+    `recipe.scrub` identifiers are only reported and never stored.
     """
     findings = screen_dataset(path) if path.exists() else []
     if not recipe.scrub and (faults := [finding.text() for finding in findings if not finding.repaired]):
@@ -53,6 +53,9 @@ def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bo
         notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site)
     named = refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+    studies = [files.study for files in named.studies]
+    if unknown := sorted(recipe.accept - {*studies}):
+        raise DatasetError(*(f"--accept {study}: wanted a study of {path}, found none" for study in unknown))
     for note in named.notes:
         notes.print(note, style="yellow")
     return named

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lesionlab.errors import ImageError, InputError
-from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
+from lesionlab.imaging.forms import forms_of, gap_mm, on_other_form, same_grid
 from lesionlab.imaging.resample import reoriented
 from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_map, read_mask
 
@@ -49,8 +49,11 @@ class MaskFile:
         return Volume((labels == label).astype(np.uint8), image.affine)
 
 
-def read_both(reference: MaskFile, prediction: MaskFile) -> tuple[Volume, Volume]:
-    """Both masks on the reference's grid. Raises InputError with every fault of both files."""
+def read_both(reference: MaskFile, prediction: MaskFile, *, same_voxels: bool) -> tuple[Volume, Volume]:
+    """Both masks on the reference's grid. Raises InputError with every fault of both files.
+
+    `same_voxels`: also accept a prediction that lies on the reference's other form (sform or qform), voxel by voxel.
+    """
     masks: list[Volume] = []
     faults: list[str] = []
     for file in (reference, prediction):
@@ -61,18 +64,29 @@ def read_both(reference: MaskFile, prediction: MaskFile) -> tuple[Volume, Volume
     if faults:
         raise InputError(*faults)
     reference_mask, predicted_mask = masks
-    return reference_mask, on_one_grid(reference_mask, predicted_mask, prediction.path)
+    return reference_mask, _on_one_grid(
+        reference_mask, predicted_mask, reference.path, prediction.path, same_voxels=same_voxels
+    )
 
 
-def on_one_grid(reference: Volume, prediction: Volume, name: Path) -> Volume:
+def _on_one_grid(reference: Volume, prediction: Volume, path: Path, name: Path, *, same_voxels: bool) -> Volume:
     """The prediction with its axes in the reference's order. Raises InputError if the grids differ."""
     placed = reoriented(prediction, reference.grid)
+    if same_grid(prediction.grid, reference.grid):
+        return placed
+    forms, shown = forms_of(name), forms_of(path)
+    same = on_other_form(prediction, forms, shown) if forms and shown else None
+    if same is not None and same_voxels:
+        return same
+    if same is not None:
+        raise InputError(
+            f"{name}: it lies on the qform grid, while {path.name} is placed by its sform: they have the same voxels "
+            "but not the same affine; do not resample it, which would move its lesions; if it was made on these "
+            "voxels, add --same-voxels"
+        )
     where = ""
     if placed.voxels.shape == reference.voxels.shape:
-        gap_mm = corner_gap_mm(placed.affine, reference.affine, reference.grid.shape)
-        if gap_mm <= SAME_PLACE_MM:
-            return placed
-        where = f" in another place, with corners up to {gap_mm:.2g} mm away"
+        where = f" in another place, with corners up to {gap_mm(prediction.grid, reference.grid):.2g} mm away"
     raise InputError(
         f"{name}: its grid is {_grid(prediction)}, that of the reference {_grid(reference)}{where}; "
         "resample the prediction to the reference's grid, "

@@ -10,7 +10,7 @@ from lesionlab.imaging.volume import grid_of
 from tests.imaging.heads import THREE_MM, head, motion
 
 IMAGE = head(THREE_MM).voxels
-HEAD = head_mask(IMAGE)
+HEAD = head_mask(IMAGE, 0)
 
 
 def agreement(other: np.ndarray) -> float:
@@ -52,15 +52,15 @@ def test_missing_data_counts_neither_as_edge_nor_as_misalignment():
     assert np.isnan(edges[:, :, 28:]).all()
     assert np.allclose(edges[:, :, :28], edge_strength(IMAGE, 3.0)[:, :, :28], atol=1)
     assert agreement(part) > 0.999
-    assert head_overlap(HEAD, part) < 0.9
+    assert head_overlap(HEAD, part, 0) < 0.9
 
 
 @pytest.mark.parametrize("empty", [np.nan, 0.0, -5.0])
 def test_an_empty_image_has_zero_correlation_and_overlap(empty):
     nothing = np.full(THREE_MM.shape, empty, dtype=np.float32)
     assert agreement(nothing) == 0
-    assert head_overlap(HEAD, nothing) == 0
+    assert head_overlap(HEAD, nothing, 0) == 0
 
 
 def test_a_head_overlaps_itself_completely():
-    assert head_overlap(HEAD, IMAGE) == 1
+    assert head_overlap(HEAD, IMAGE, 0) == 1

@@ -338,3 +338,23 @@ def test_scoring_imports_neither_torch_nor_ray(reference: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert json.loads(result.stdout)["true_positives"] == 2
     assert result.stderr.strip() == "set()"
+
+
+def test_a_prediction_on_the_references_other_form_is_compared_voxel_by_voxel_if_asked(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path
+) -> None:
+    """SPM moved the reference's sform; the prediction was written with its qform."""
+    moved = nib.Nifti1Image(np.asarray(nib.load(reference).dataobj), AFFINE)
+    moved.set_qform(AFFINE, code=1)
+    moved.set_sform(nib.affines.from_matvec(np.eye(3), [10, -5, 3]) @ AFFINE, code=2)
+    nib.save(moved, tmp_path / "moved.nii.gz")
+    refused = lesionlab("score", tmp_path / "moved.nii.gz", reference)
+    assert refused.exit_code == 1
+    said = " ".join(refused.output.split())
+    for words in ("lies on the qform grid", "do not resample it", "--same-voxels"):
+        assert words in said
+    assert values_of(lesionlab, tmp_path / "moved.nii.gz", reference, "--same-voxels")["sensitivity"] == 1
+    beside = AFFINE.copy()
+    beside[0, 3] += 2
+    elsewhere = save(tmp_path / "elsewhere.nii.gz", np.zeros((20, 24, 12), dtype=np.uint8), beside)
+    assert lesionlab("score", tmp_path / "moved.nii.gz", elsewhere, "--same-voxels").exit_code == 1

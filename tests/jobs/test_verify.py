@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -81,3 +82,23 @@ def test_a_patient_without_a_row_is_noted_on_standard_error(lesionlab: Lesionlab
     result = lesionlab("verify", root, "--spacing", 4, "--plain")
     assert "1 row matches no subject (sub-77); not used" in result.stderr
     assert "1 subject has no row (sub-02); counted at site-1, without age and sex; add the rows" in result.stderr
+
+
+def test_a_mask_on_the_qform_grid_passes_once_its_study_is_accepted(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    scan = nib.load(image_path(root, "sub-01"))
+    affine = scan.affine.copy()
+    scan.set_qform(affine, code=1)
+    scan.set_sform(nib.affines.from_matvec(np.eye(3), [10, -5, 3]) @ affine, code=2)
+    nib.save(nib.Nifti1Image(np.asarray(scan.dataobj), None, scan.header), image_path(root, "sub-01"))
+    said = "".join(lesionlab("verify", root, "--plain").output.split())
+    assert "acceptthestudywith--acceptSTUDY" in said
+    assert "resamplethemaskonto" not in said
+    accepted = lesionlab("verify", root, "--plain", "--accept", "sub-01")
+    assert accepted.exit_code == 0, accepted.output
+    assert "0 passed, 1 repaired, 0 quarantined" in accepted.output
+    stored = ("preprocess", root, "--cohort", "drawn", "--spacing", 4, "--plain")
+    assert lesionlab(*stored).exit_code == 1
+    assert lesionlab(*stored, "--accept", "sub-01").exit_code == 0
+    assert lesionlab(*stored).exit_code == 1
+    assert "--accept sub-07: wanted a study" in lesionlab("verify", root, "--accept", "sub-07").output

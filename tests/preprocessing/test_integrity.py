@@ -184,6 +184,72 @@ def test_an_inverted_mask_is_outside_the_head(one):
 # Second rater, and masks in another space
 
 
+@pytest.mark.parametrize(
+    "impossible",
+    [lambda head_ijk: head_ijk, lambda head_ijk: head_ijk & (np.indices(SHAPE)[0] < 12)],
+    ids=["whole head", "half of it"],
+)
+def test_a_mask_of_more_of_the_head_than_any_lesion_fills_is_refused(one, impossible):
+    save(one.reference.mask, impossible(head(0) > 200).astype(np.uint8))
+    (finding,) = refused(one)
+    assert (finding.place, finding.code) == ("mask", "mask-too-large")
+    assert "wanted lesions in at most 25% of the head" in finding.what
+
+
+@pytest.mark.parametrize("mask_ijk", [np.ones(SHAPE), 1 - lesions()], ids=["all ones", "inverted"])
+def test_in_a_tight_field_of_view_a_mask_of_everything_is_too_large(one, mask_ijk):
+    tight = (slice(2, -2), slice(2, -2), slice(1, -1))
+    save(one.images["flair"], head(0)[tight])
+    save(one.reference.mask, mask_ijk[tight].astype(np.uint8))
+    assert summary(refused(one)) == [("mask", "mask-too-large", False)]
+
+
+def test_a_glioma_as_large_as_the_largest_known_one_passes(one):
+    head_ijk = head(0) > 200
+    inside = np.cumsum(head_ijk).reshape(SHAPE) <= 0.15 * head_ijk.sum()
+    save(one.reference.mask, (head_ijk & inside).astype(np.uint8))
+    assert read_scans(one, ONE).findings == ()
+
+
+def moved_sform(path: Path) -> None:
+    """Move the sform as SPM's coregistration does; the qform stays."""
+    scan = nib.load(path)
+    scan = nib.Nifti1Image(np.asarray(scan.dataobj), OBLIQUE)
+    scan.set_qform(OBLIQUE, code=1)
+    scan.set_sform(nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, 0, 0.05), [10, -5, 3]) @ OBLIQUE, code=2)
+    nib.save(scan, path)
+
+
+def test_a_mask_on_the_images_qform_grid_is_named_and_may_be_accepted_voxel_by_voxel(one):
+    moved_sform(one.images["flair"])
+    flipped = OBLIQUE @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    for voxels_ijk, affine in ((lesions(), OBLIQUE), (lesions()[::-1], flipped)):
+        save(one.reference.mask, voxels_ijk, affine)
+        finding = refused(one)[-1]
+        assert finding.code == "grid-mismatch"
+        assert "the mask lies on the qform grid" in finding.what
+        assert "do not resample the mask" in finding.what
+        assert "--accept STUDY" in finding.what
+        scans = read_scans(one, ONE, accepted=True)
+        assert np.array_equal(scans.reference.voxels, lesions())
+        assert scans.reference.grid == scans.images["flair"].grid
+        assert [finding.repaired for finding in scans.findings] == [True, True]
+
+
+def test_a_mask_whose_own_sform_was_moved_lies_on_the_qform_grid_too(one):
+    moved_sform(one.reference.mask)
+    assert "lies on the qform grid" in refused(one)[-1].what
+    assert np.array_equal(read_scans(one, ONE, accepted=True).reference.voxels, lesions())
+
+
+def test_acceptance_does_not_excuse_a_mask_on_any_other_grid(one):
+    moved_sform(one.images["flair"])
+    save(one.reference.mask, lesions(), nib.affines.from_matvec(np.eye(3), [0, 7, 0]) @ OBLIQUE)
+    with pytest.raises(StudyRefused) as refusal:
+        read_scans(one, ONE, accepted=True)
+    assert "resample the mask" in refusal.value.findings[-1].what
+
+
 def test_the_second_raters_mask_is_checked_by_the_same_rules(one, tmp_path):
     path = save(tmp_path / "second.nii.gz", lesions() * 255)
     files = replace(one, second=Reference(path))
@@ -381,11 +447,14 @@ HERE: dict[Code, Callable[[StudyFiles], object]] = {
     "sform-qform-conflict": header("follow-up", pixdim=[1, 2, 2, 5]),
     "grid-mismatch": mask(lambda mask_ijk: mask_ijk[1:]),
     "mask-not-binary": mask(lambda mask_ijk: mask_ijk * 2),
+    "wrapped-values": image(lambda head_ijk: (head_ijk * 80).astype(np.int16)),
+    "mask-too-large": mask(lambda mask_ijk: np.ones(SHAPE, dtype=np.uint8) * (head(0) > 200)),
     "mask-outside": mask(lambda mask_ijk: (np.indices(SHAPE).sum(axis=0) < 8).astype(np.uint8)),
     "identical-visits": image(lambda head_ijk: head(0)),
 }
 """One fault of a two-visit study for each code that can be found here."""
 ELSEWHERE: dict[Code, str] = {
+    "padding": "a repair: tests/imaging/test_background.py",
     "mask-empty": "if the task finds it suspicious: above",
     "registration-failed": "registration_findings: above",
     "ambiguous-file": "several candidates: dataset layouts",

@@ -43,10 +43,11 @@ def edge_strength(voxels_IJK: Image, spacing_mm: float) -> Image:
     return edges_IJK
 
 
-def head_overlap(head_IJK: HeadMask, other_IJK: Image) -> float:
-    """Dice of a head mask and the head of another image; 0 if that image has no positive voxel on the grid."""
-    if not (other_IJK > 0).any():
+def head_overlap(head_IJK: HeadMask, other_IJK: Image, air: float) -> float:
+    """Dice of a head mask and the head of another image; 0 if that image has no voxel brighter than `air` on the
+    grid."""
+    if not (other_IJK > air).any():
         return 0.0
-    other_head_IJK = head_mask(other_IJK)
+    other_head_IJK = head_mask(other_IJK, air)
     common = int(np.count_nonzero(head_IJK & other_head_IJK))
     return 2 * common / int(np.count_nonzero(head_IJK) + np.count_nonzero(other_head_IJK))

@@ -27,7 +27,7 @@ def fill_air(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding
     count, known = int(np.count_nonzero(gaps_ijk)), voxels_ijk[~gaps_ijk]
     lowest = np.float32(min(known.min(initial=0), 0))
     try:
-        head_ijk = head_mask(np.where(gaps_ijk, lowest, voxels_ijk))
+        head_ijk = head_mask(np.where(gaps_ijk, known.min(initial=np.inf), voxels_ijk))
     except ImageError:
         return None, (_finding(place, f"wanted finite voxels, found {count} NaN or infinite; export the image again"),)
     outside = gaps_ijk[~head_ijk]

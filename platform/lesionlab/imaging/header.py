@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.imaging.formats import format_by_content, format_by_name, is_nifti_name
-from lesionlab.imaging.placement import Note, find_place
+from lesionlab.imaging.placement import Note, find_place, other_form
 from storage_schemas.verdicts import Code, Finding
 from storage_schemas.volumes import Shape3
 
@@ -57,6 +57,8 @@ class Header:
     """Shape of the first three axes; None if there are fewer than three or the size is implausible for a head."""
     affine: NDArray[np.float64] | None = None
     """Voxel indices to world mm, RAS+; None if the header does not define it."""
+    other_affine: NDArray[np.float64] | None = None
+    """The qform, if the header has an sform that differs from it."""
     layout: Layout | None = None
     """None if the file does not contain the voxels of one 3-D greyscale image."""
 
@@ -74,12 +76,13 @@ def read_header(path: Path, place: str) -> Header:
     dtype, claimed_shape = fields.get_data_dtype(), _claimed_shape(fields)
     shape = _three_axes(claimed_shape, note)
     affine = find_place(fields, shape, note)
+    other = other_form(fields, affine, shape)
     scaling = _scaling(fields, note)
     readable = _is_grey(dtype, note) and shape is not None and math.prod(claimed_shape) == math.prod(shape)
     if shape is None or not readable or not _holds_all(path, fields, math.prod(shape) * dtype.itemsize, note):
-        return Header(tuple(findings), shape, affine)
+        return Header(tuple(findings), shape, affine, other)
     layout = Layout(shape, dtype, int(fields["vox_offset"]), *scaling) if scaling else None
-    return Header(tuple(findings), shape, affine, layout)
+    return Header(tuple(findings), shape, affine, other, layout)
 
 
 def _decode(path: Path, note: Note) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 HeadMask = NDArray[np.bool_]
 
 AIR_FRACTION = 0.1
-"""Air is darker than this fraction of the brightest tissue. So is CSF in FLAIR, but it forms holes inside the head."""
+"""Air is darker than this fraction of the way from the level of air to the brightest tissue. So is CSF in FLAIR, but it
+forms holes inside the head."""
 BRIGHTEST_PERCENTILE = 99.0
+AIR_QUANTILE = 0.1
+"""The level of air is this quantile of the voxels on the faces of the volume. Air covers more than this fraction of the
+faces, even of slices through a neck or of a box cut close around a brain; noise in air is up to 3 SD brighter."""
 FLAT = 1e-6
 """An SD below this fraction of the mean is rounding error, not contrast."""
 MOST_SDS = 10_000
@@ -33,19 +37,45 @@ class Standardised(NamedTuple):
     sd: float
 
 
-def head_mask(voxels_IJK: Image) -> HeadMask:
+def air_level(voxels_IJK: Image) -> float:
+    """The value of air: 0 in many scans, but any value in a scan that was shifted or z-scored.
+
+    NaN (no data) is ignored. Raises ImageError if no voxel on the faces of the volume has data.
+    """
+    faces = face_voxels(voxels_IJK)
+    known = faces[np.isfinite(faces)]
+    if not known.size:
+        raise ImageError("wanted values on the border of the volume, found none; export the image again")
+    return float(np.quantile(known, AIR_QUANTILE, method="lower"))
+
+
+def head_mask(voxels_IJK: Image, air: float | None = None) -> HeadMask:
     """Segment the head (or the brain, if skull-stripped): True inside, with holes filled, False in the air around it.
 
-    This is the largest connected component (6-connectivity) of the voxels above a tenth of the 99th percentile of the
-    positive voxels. Raises ImageError if no voxel is positive.
+    This is the largest connected component (6-connectivity) of the voxels that are brighter than `air` by a tenth of
+    the distance from there to the brightest tissue (the 99th percentile). So the mask does not depend on scale and
+    offset of the values. `air` is the image's own `air_level` by default; give that of the scan for an image that was
+    resampled from it. Raises ImageError if no voxel is brighter than air.
     """
-    positive = voxels_IJK[voxels_IJK > 0]
-    if not positive.size:
+    level = air_level(voxels_IJK) if air is None else air
+    brighter = voxels_IJK[voxels_IJK > level]
+    if not brighter.size:
         raise ImageError(
-            "wanted an image of a head, found no voxel above 0; export the image again", code="no-contrast"
+            f"wanted an image of a head, found no voxel above the value of air ({level:g}); export the image again",
+            code="no-contrast",
         )
-    tissue_IJK = voxels_IJK > AIR_FRACTION * np.percentile(positive, BRIGHTEST_PERCENTILE)
-    return _fill_holes(_largest_part(tissue_IJK))
+    threshold = _threshold(brighter, level)
+    threshold = _threshold(brighter[brighter > threshold], level)  # of tissue alone, however much air was scanned
+    return _fill_holes(_largest_part(voxels_IJK > np.float32(threshold)))
+
+
+def _threshold(brighter: Image, air: float) -> float:
+    return air + AIR_FRACTION * (float(np.percentile(brighter, BRIGHTEST_PERCENTILE)) - air)
+
+
+def face_voxels(values_IJK: NDArray[Any]) -> NDArray[Any]:
+    """The values on the six faces of a volume; those on edges twice."""
+    return np.concatenate([np.take(values_IJK, side, axis).ravel() for axis in range(3) for side in (0, -1)])
 
 
 def z_score(voxels_IJK: Image, head_IJK: HeadMask) -> Standardised:
@@ -80,6 +110,4 @@ def _largest_part(mask_IJK: HeadMask) -> HeadMask:
 def _fill_holes(mask_IJK: HeadMask) -> HeadMask:
     """Fill every hole that is not connected to the border of the volume."""
     gaps_IJK, _ = ndimage.label(~mask_IJK)
-    faces = [np.take(gaps_IJK, side, axis) for axis in range(3) for side in (0, -1)]
-    open_gaps = np.unique(np.concatenate([face.ravel() for face in faces]))
-    return np.asarray(mask_IJK | ~np.isin(gaps_IJK, open_gaps))
+    return np.asarray(mask_IJK | ~np.isin(gaps_IJK, np.unique(face_voxels(gaps_IJK))))

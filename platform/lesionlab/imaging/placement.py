@@ -119,14 +119,11 @@ def _compare_forms(fields: Any, sform: NDArray[np.float64], shape: Shape3 | None
         return
     if not int(fields["qform_code"]) or shape is None:
         return
-    try:
-        qform = np.asarray(fields.get_qform(), dtype=np.float64)
-        gap_mm = corner_gap_mm(sform, qform, shape)
-    except ValueError:
-        gap_mm = math.nan
+    qform = _qform(fields)
+    gap_mm = math.nan if qform is None else corner_gap_mm(sform, qform, shape)
     if gap_mm <= SAME_PLACE_MM:
         return
-    if not math.isfinite(gap_mm):
+    if qform is None or not math.isfinite(gap_mm):
         note("sform-qform-conflict", "the qform is not a rotation; the sform was used", repaired=True)
         return
     sides = ["".join(nib.aff2axcodes(form)) for form in (sform, qform)]
@@ -136,6 +133,26 @@ def _compare_forms(fields: Any, sform: NDArray[np.float64], shape: Shape3 | None
         return
     found = f"the corners of the volume differ by up to {gap_mm:.1f} mm between sform and qform"
     note("sform-qform-conflict", f"{found}; the sform was used", repaired=True)
+
+
+def other_form(fields: Any, sform: NDArray[np.float64] | None, shape: Shape3 | None) -> NDArray[np.float64] | None:
+    """The qform, in mm, if the header also has an sform and they differ; `find_place` has read the fields before.
+
+    SPM moves the sform and leaves the qform; ITK, and so ANTs, write a mask with one of them.
+    """
+    if sform is None or shape is None or not int(fields["sform_code"]) or not int(fields["qform_code"]):
+        return None
+    qform = _qform(fields)
+    if qform is None or not np.isfinite(qform).all() or corner_gap_mm(sform, qform, shape) <= SAME_PLACE_MM:
+        return None
+    return qform
+
+
+def _qform(fields: Any) -> NDArray[np.float64] | None:
+    try:
+        return np.asarray(fields.get_qform(), dtype=np.float64)
+    except ValueError:
+        return None
 
 
 def corner_gap_mm(one: NDArray[np.float64], other: NDArray[np.float64], shape: Shape3) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from lesionlab.errors import ImageError
 from lesionlab.imaging.agreement import edge_correlation, head_overlap
 from lesionlab.imaging.antspy import load_ants
-from lesionlab.imaging.intensity import HeadMask, head_mask
+from lesionlab.imaging.intensity import HeadMask, air_level, head_mask
 from lesionlab.imaging.itk import placement, world_displacements, world_matrix
 from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import Image, Matrix, Volume, grid_of, matrix_of, spacing_of
@@ -65,8 +65,9 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
     registered at the spacing of `grid`, cropped to their heads: on a native grid of thick slices ANTs takes hours.
     Raises ImageError if ANTs fails or an image has no head, LesionlabError if ANTs cannot be made reproducible.
     """
-    fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid)
-    head_IJK, spacing_mm = head_mask(fixed_IJK), spacing_of(matrix_of(grid))[0]
+    air, moving_air = air_level(fixed.voxels), air_level(moving.voxels)
+    fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid, outside=air)
+    head_IJK, spacing_mm = head_mask(fixed_IJK, air), spacing_of(matrix_of(grid))[0]
     with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
         transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
         matrix = _read_matrix(transforms.affine)
@@ -79,7 +80,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         deformation_3IJK=deformation_3IJK,
         correlation_before=edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm),
         correlation_after=edge_correlation(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
-        head_overlap=head_overlap(head_IJK, moved_IJK),
+        head_overlap=head_overlap(head_IJK, moved_IJK, moving_air),
         warped_sha256=hashlib.sha256(np.ascontiguousarray(moved_IJK, dtype="<f4").data).hexdigest(),
     )
 
@@ -88,7 +89,7 @@ def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, fo
     """Register with ANTs at the spacing of `grid`; write its files to `folder`. Raises the errors of `register`."""
     ants = load_ants()
     own = model_grid(moving.grid, spacing_of(matrix_of(grid))[0])
-    moving_IJK = resample_linear(moving.voxels, moving.grid, own)
+    moving_IJK = resample_linear(moving.voxels, moving.grid, own, outside=air_level(moving.voxels))
     prefix = str(folder / "ants")
     try:
         ants.registration(
@@ -126,9 +127,10 @@ def _box(head_IJK: HeadMask, grid: Grid) -> tuple[slice, slice, slice]:
 
 
 def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
-    """Convert to an ANTs image, cropped to the head."""
-    box = _box(head_mask(voxels_IJK), grid)
-    cut_IJK = voxels_IJK[box]
+    """Convert to an ANTs image, cropped to the head. Air is 0, as ANTs has outside an image."""
+    air = air_level(voxels_IJK)
+    box = _box(head_mask(voxels_IJK, air), grid)
+    cut_IJK = voxels_IJK[box] - np.float32(air)
     affine = matrix_of(grid)
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     origin_mm, spacing_mm, direction = placement(grid_of(cut_IJK.shape, affine))

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import ImageError
+from lesionlab.imaging.background import background_to_air
 from lesionlab.imaging.gaps import fill_air
 from lesionlab.imaging.header import Header, Layout, read_header
+from lesionlab.imaging.wrapped import wrapped_values
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Grid, Shape3
 
@@ -72,13 +74,15 @@ class Examined:
     """None if the header has no valid shape and affine; known even if the voxels cannot be read."""
     volume: Volume | None
     """None if a finding leaves no usable voxels or no grid for them."""
+    other_grid: Grid | None = None
+    """The grid by the qform, if the header has an sform that differs from it; `grid` is by the sform."""
 
 
 def examine_image(path: Path, place: str) -> Examined:
     """Read an image as float32 and report every fault; findings name the file `place`, never its path."""
     header = read_header(path, place)
     voxels_ijk = _voxels(path, header.layout)
-    return _examined(header, *((None, ()) if voxels_ijk is None else fill_air(voxels_ijk, place)))
+    return _examined(header, *((None, ()) if voxels_ijk is None else _grey_values(voxels_ijk, place)))
 
 
 def examine_mask(path: Path, place: str) -> Examined:
@@ -140,7 +144,8 @@ def _examined(header: Header, voxels_ijk: NDArray[Any] | None, findings: tuple[F
     if header.shape is None or header.affine is None:
         return Examined(header.findings + findings, None, None)
     volume = None if voxels_ijk is None else Volume(voxels_ijk, header.affine)
-    return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume)
+    other_grid = None if header.other_affine is None else grid_of(header.shape, header.other_affine)
+    return Examined(header.findings + findings, grid_of(header.shape, header.affine), volume, other_grid)
 
 
 def _finite(path: Path, place: str) -> tuple[Header, Image | None, tuple[Finding, ...]]:
@@ -161,6 +166,17 @@ def _voxels(path: Path, layout: Layout | None) -> Image | None:
     spec = (layout.shape, layout.dtype, layout.offset_bytes, layout.slope, layout.intercept)
     with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite
         return np.ascontiguousarray(nib.arrayproxy.ArrayProxy(path, spec, mmap=False), dtype=np.float32)
+
+
+def _grey_values(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
+    """Give what is outside the scan the value of air; refuse gaps in the head and values that wrapped around."""
+    filled_ijk, findings = fill_air(voxels_ijk, place)
+    if filled_ijk is None:
+        return None, findings
+    if wrapped := wrapped_values(filled_ijk, place):
+        return None, (*findings, wrapped)
+    filled_ijk, padding = background_to_air(filled_ijk, place)
+    return filled_ijk, findings + padding
 
 
 def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError, StudyRefused
-from lesionlab.imaging.intensity import HeadMask, Standardised, head_mask, z_score
+from lesionlab.imaging.intensity import HeadMask, Standardised, air_level, head_mask, z_score
 from lesionlab.imaging.register import Registered, register
 from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import Image, Volume
@@ -42,7 +42,7 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
     Mean and SD of every image are computed over the same voxels: the native image's head where all images have data. So
     equal tissue has equal values, as a difference requires. Where an image has no data its channel has the value of
     air, as outside the border of any scan. A difference is 0 outside those voxels: without data no change is known, and
-    air, which is -mean/sd in each image, would differ by as much as a lesion does. Raises StudyRefused if a
+    air, which has another z-score in each image, would differ by as much as a lesion does. Raises StudyRefused if a
     registration failed or an image has no contrast.
     """
     grid = model_grid(images[task.native].grid, spacing_mm)
@@ -62,10 +62,13 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
             deformations[report.deformation.array] = found.deformation_3IJK
     if failed := registration_findings(reports, task):
         raise StudyRefused(failed)
-    shown_IJK = head_mask(aligned_IJK[task.native]) & np.isfinite(list(aligned_IJK.values())).all(axis=0)
+    air = {role: air_level(image.voxels) for role, image in images.items()}
+    shown_IJK = head_mask(aligned_IJK[task.native], air[task.native]) & np.isfinite(list(aligned_IJK.values())).all(
+        axis=0
+    )
     scaled = _scaled(aligned_IJK, shown_IJK)
     return PreparedImages(
-        image_CIJK=np.stack([_channel(channel, scaled, shown_IJK) for channel in task.channels]),
+        image_CIJK=np.stack([_channel(channel, scaled, air, shown_IJK) for channel in task.channels]),
         model_grid=grid,
         normalisation=tuple(Normalisation(image=role, mean=image.mean, sd=image.sd) for role, image in scaled.items()),
         registrations=tuple(reports),
@@ -106,9 +109,12 @@ def _scaled(aligned_IJK: Mapping[str, Image], shown_IJK: HeadMask) -> dict[str, 
     return scaled
 
 
-def _channel(channel: Channel, scaled: Mapping[str, Standardised], shown_IJK: HeadMask) -> NDArray[np.float16]:
+def _channel(
+    channel: Channel, scaled: Mapping[str, Standardised], air: Mapping[str, float], shown_IJK: HeadMask
+) -> NDArray[np.float16]:
     image = scaled[channel.image]
     if channel.minus is None:
-        return np.where(np.isnan(image.voxels_IJK), -image.mean / image.sd, image.voxels_IJK).astype(np.float16)
+        air_sds = (air[channel.image] - image.mean) / image.sd
+        return np.where(np.isnan(image.voxels_IJK), air_sds, image.voxels_IJK).astype(np.float16)
     change_IJK = image.voxels_IJK - scaled[channel.minus].voxels_IJK
     return np.where(shown_IJK, change_IJK, 0).astype(np.float16)

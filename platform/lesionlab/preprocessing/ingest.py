@@ -34,7 +34,7 @@ Findings = tuple[Finding, ...]
 
 LOG = logging.getLogger(__name__)
 
-QUALITY_CONTROL = 2
+QUALITY_CONTROL = 3
 """Version of quality control; raised when the same files get another verdict. Volumes stay valid."""
 
 MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})
@@ -50,6 +50,12 @@ class Recipe:
     """Spacing of the isotropic model grid."""
     scrub: bool = False
     """Identifiers outside the voxels, which never enter a volume, are reported but do not quarantine the study."""
+    accept: frozenset[str] = frozenset()
+    """Studies that somebody has looked at: what the platform only doubts does not quarantine them."""
+
+    def accepts(self, files: StudyFiles) -> bool:
+        """Whether somebody vouches for this study."""
+        return files.study in self.accept
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def ingest_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutc
         if known.settled:
             return _outcome(files, recipe.task, known.settled.findings, known.entry)
         try:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm)
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, accepted=recipe.accepts(files))
         except InputError as refusal:
             findings, entry = known.screened + findings_of(refusal), None
         else:
@@ -117,10 +123,10 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
     def checked() -> StudyOutcome:
         screened = screened_study(files, recipe)
         if registration:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm)
+            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, accepted=recipe.accepts(files))
             verdict = _verdict(files, screened + volume.findings)
             return StudyOutcome(verdict, images=volume.entry.images, likeness=volume.entry.likeness)
-        scans = read_scans(files, recipe.task)
+        scans = read_scans(files, recipe.task, accepted=recipe.accepts(files))
         likeness = describe(scans.images, scans.heads, scans.reference)
         images = {voxels_sha256(image) for image in scans.images.values()} | {*likeness.canonical_sha256}
         return StudyOutcome(_verdict(files, screened + scans.findings), images=frozenset(images), likeness=likeness)
@@ -154,7 +160,7 @@ def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
         "sidecars": {role: repr(sidecar) for role, sidecar in files.sidecars.items()},
         "participant": repr(files.participant),
         "screened": [finding.model_dump(mode="json") for finding in screened],
-    }
+    } | ({"accepted": True} if recipe.accepts(files) else {})
     key = STUDY_VERDICT.build(site=files.site, study=files.study, digest=digest_of(decisive))
     try:
         verdict = read_document(store, key, StudyVerdict)

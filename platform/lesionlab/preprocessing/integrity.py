@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from lesionlab.errors import ImageError, StudyRefused
+from lesionlab.imaging.forms import Forms, gap_mm, on_other_form
 from lesionlab.imaging.intensity import HeadMask, head_mask, z_score
-from lesionlab.imaging.placement import SAME_PLACE_MM, corner_gap_mm
+from lesionlab.imaging.placement import SAME_PLACE_MM
 from lesionlab.imaging.resample import reoriented, reoriented_grid
 from lesionlab.imaging.volume import Examined, Volume, examine_image, examine_mask, matrix_of, spacing_of
 from lesionlab.preprocessing.files import Reference, StudyFiles
@@ -25,6 +27,9 @@ from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Grid, RegistrationReport
 
+LARGEST_SHARE = 0.25
+"""Maximum volume of all lesions as a fraction of the head; the largest known ones are 5 % (MS, 52 ml) and 14 % (glioma,
+195 ml), both of skull-stripped heads."""
 INSIDE_HEAD = 0.5
 """Minimum fraction of a mask's voxels inside the head; published masks have at least 0.95, also if skull-stripped."""
 LEAST_CORRELATION: dict[Literal["rigid", "syn"], float] = {"rigid": 0.75, "syn": 0.85}
@@ -54,8 +59,11 @@ class Scans:
     """All repairs."""
 
 
-def read_scans(files: StudyFiles, task: Task) -> Scans:
-    """Read and check one study. Raises StudyRefused with the findings of all its files."""
+def read_scans(files: StudyFiles, task: Task, *, accepted: bool = False) -> Scans:
+    """Read and check one study. Raises StudyRefused with the findings of all its files.
+
+    `accepted`: somebody has looked at the study and vouches for what the files alone cannot show (`--accept`).
+    """
     findings: list[Finding] = []
     examined = {role: examine_image(path, place_of(task, role)) for role, path in files.images.items()}
     images = {role: one.volume for role, one in examined.items() if one.volume is not None}
@@ -70,8 +78,9 @@ def read_scans(files: StudyFiles, task: Task) -> Scans:
                 findings.append(Finding(code=error.code, place=place_of(task, role), what=str(error)))
     findings += twin_findings(images)
     native, head = examined[task.native], heads.get(task.native)
-    reference = _read_mask(files.reference, "mask", native, head, task, findings)
-    second = _read_mask(files.second, "second mask", native, head, task, findings) if files.second else None
+    read = partial(_read_mask, native=native, head=head, task=task, accepted=accepted, findings=findings)
+    reference = read(files.reference, "mask")
+    second = read(files.second, "second mask") if files.second else None
     if reference is None or any(not finding.repaired for finding in findings):
         raise StudyRefused(findings)
     return Scans(images, heads, reference, second, tuple(findings))
@@ -98,14 +107,14 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     same = reoriented_grid(mask, image)
     remedy = f"resample the mask onto the {role} or exclude the study"
     mask_mm, image_mm = spacing_of(matrix_of(same)), spacing_of(matrix_of(image))
-    gap_mm = corner_gap_mm(matrix_of(same), matrix_of(image), image.shape)
-    misplaced = same.shape != image.shape or gap_mm > SAME_PLACE_MM
+    apart_mm = gap_mm(mask, image)
+    misplaced = same.shape != image.shape or apart_mm > SAME_PLACE_MM
     if misplaced and not np.allclose(mask_mm, image_mm, atol=1e-3):
         what = f"wanted voxels of {_by(image_mm)} mm, as in the {role}, found {_by(mask_mm)} mm; {remedy}"
     elif same.shape != image.shape:
         what = f"wanted shape {image.shape}, as in the {role}, found {mask.shape}; {remedy}"
     elif misplaced:
-        what = f"wanted the corners of the {role}, found them up to {gap_mm:.1f} mm away; {remedy}"
+        what = f"wanted the corners of the {role}, found them up to {apart_mm:.1f} mm away; {remedy}"
     elif same != mask:
         what = f"found voxels in a different order than in the {role}; they were reordered, values unchanged"
         return Finding(code="grid-mismatch", place=place, what=what, repaired=True)
@@ -133,7 +142,13 @@ def registration_findings(reports: Sequence[RegistrationReport], task: Task) -> 
 
 
 def _read_mask(
-    reference: Reference, place: str, native: Examined, head: HeadMask | None, task: Task, findings: list[Finding]
+    reference: Reference,
+    place: str,
+    native: Examined,
+    head: HeadMask | None,
+    task: Task,
+    accepted: bool,
+    findings: list[Finding],
 ) -> Volume | None:
     """Read and check a mask and bring it to the native grid; None if that is not possible."""
     examined = examine_mask(reference.mask, place)
@@ -142,9 +157,14 @@ def _read_mask(
     if examined.volume is not None and not drawn and task.lesion_free == "suspicious":
         what = "wanted lesions, found none; draw them, or exclude the study if the patient has none"
         findings.append(Finding(code="mask-empty", place=place, what=what))
-    mask = _on_native_grid(examined, reference, place, native, task, findings)
+    mask = _on_native_grid(examined, reference, place, native, task, accepted, findings)
     if mask is not None and head is not None and drawn:
-        inside = int(np.count_nonzero(mask.voxels[head])) / max(int(np.count_nonzero(mask.voxels)), 1)
+        inside_voxels, head_voxels = int(np.count_nonzero(mask.voxels[head])), int(np.count_nonzero(head))
+        inside, share = inside_voxels / max(int(np.count_nonzero(mask.voxels)), 1), inside_voxels / max(head_voxels, 1)
+        if share > LARGEST_SHARE:
+            what = f"wanted lesions in at most {LARGEST_SHARE:.0%} of the head, found them in {share:.0%} of it"
+            remedy = "this is no mask of lesions, or it is inverted; find the mask that was drawn"
+            findings.append(Finding(code="mask-too-large", place=place, what=f"{what}; {remedy}"))
         if inside < INSIDE_HEAD:
             what = f"wanted lesions inside the head, found {1 - inside:.0%} outside"
             remedy = "check that the mask belongs to this image"
@@ -153,13 +173,25 @@ def _read_mask(
 
 
 def _on_native_grid(
-    examined: Examined, reference: Reference, place: str, native: Examined, task: Task, findings: list[Finding]
+    examined: Examined,
+    reference: Reference,
+    place: str,
+    native: Examined,
+    task: Task,
+    accepted: bool,
+    findings: list[Finding],
 ) -> Volume | None:
     """Bring the mask to the native grid by its transform or, if it has none, check that it is already there."""
     if examined.grid is None or native.grid is None:
         return None
     if reference.transform is None:
-        mismatch = grid_finding(examined.grid, native.grid, place, place_of(task, task.native))
+        role = place_of(task, task.native)
+        mismatch = grid_finding(examined.grid, native.grid, place, role)
+        if mismatch and not mismatch.repaired and examined.volume is not None:
+            forms, shown = Forms(examined.grid, examined.other_grid), Forms(native.grid, native.other_grid)
+            if (same_voxels := on_other_form(examined.volume, forms, shown)) is not None:
+                findings.append(_other_form_finding(place, role, accepted))
+                return same_voxels
         findings += [mismatch] if mismatch else []
         if examined.volume is None or (mismatch and not mismatch.repaired):
             return None
@@ -173,6 +205,18 @@ def _on_native_grid(
         what = str(error).replace(str(reference.transform), "the transform")
         findings.append(Finding(code=error.code, place=place, what=what))
         return None
+
+
+def _other_form_finding(place: str, role: str, accepted: bool) -> Finding:
+    lies = f"the mask lies on the qform grid, while the {role} is placed by its sform: they have the same voxels"
+    if accepted:
+        what = f"accepted: {lies}, which were taken as they are"
+    else:
+        what = (
+            f"{lies} but not the same affine; do not resample the mask, which would move its lesions: if it was drawn "
+            "on these voxels, accept the study with --accept STUDY"
+        )
+    return Finding(code="grid-mismatch", place=place, what=what, repaired=accepted)
 
 
 def _ambiguous_affines(scans: Sequence[Examined], place: str) -> list[Finding]:

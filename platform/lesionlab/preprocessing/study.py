@@ -53,9 +53,12 @@ class StudyVolume:
     """All repairs."""
 
 
-def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float) -> StudyVolume:
-    """Preprocess one study from its files to its volume. Raises StudyRefused with all findings."""
-    scans = read_scans(files, task)
+def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, *, accepted: bool = False) -> StudyVolume:
+    """Preprocess one study from its files to its volume. Raises StudyRefused with all findings.
+
+    `accepted`: somebody has looked at the study and vouches for what is doubtful (see `read_scans`).
+    """
+    scans = read_scans(files, task, accepted=accepted)
     try:
         prepared = prepare_images(scans.images, task, spacing_mm)
     except StudyRefused as refusal:
