@@ -28,7 +28,7 @@ def test_a_gap_in_the_air_is_set_to_the_value_of_air_and_reported(value):
     assert (finding.code, finding.repaired) == ("not-finite", True)
     assert "3 NaN or infinite voxels outside the head" in finding.what
     assert np.array_equal(filled[1:], IMAGE[1:])
-    assert filled[0, 0, 0] == np.median(IMAGE[~HEAD & np.isfinite(without((0, 0, slice(3))))])
+    assert filled[0, 0, 0] == pytest.approx(np.median(IMAGE[~HEAD]), rel=0.01)
 
 
 def test_a_masked_background_is_set_to_zero():
