@@ -63,9 +63,8 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
     if failed := registration_findings(reports, task):
         raise StudyRefused(failed)
     air = {role: air_level(image.voxels) for role, image in images.items()}
-    shown_IJK = head_mask(aligned_IJK[task.native], air[task.native]) & np.isfinite(list(aligned_IJK.values())).all(
-        axis=0
-    )
+    shown_IJK = _head(aligned_IJK[task.native], air[task.native], task.native)
+    shown_IJK &= np.isfinite(list(aligned_IJK.values())).all(axis=0)
     scaled = _scaled(aligned_IJK, shown_IJK)
     return PreparedImages(
         image_CIJK=np.stack([_channel(channel, scaled, air, shown_IJK) for channel in task.channels]),
@@ -96,6 +95,13 @@ def _registration_report(move: Registration, found: Registered) -> RegistrationR
         head_overlap=found.head_overlap,
         warped_sha256=found.warped_sha256,
     )
+
+
+def _head(native_IJK: Image, air: float, role: str) -> HeadMask:
+    try:
+        return head_mask(native_IJK, air)
+    except ImageError as error:
+        raise StudyRefused([Finding(code=error.code, place=role, what=str(error))]) from error
 
 
 def _scaled(aligned_IJK: Mapping[str, Image], shown_IJK: HeadMask) -> dict[str, Standardised]:
