@@ -22,7 +22,7 @@ from lesionlab.model.unet import LESION
 Real = TypeVar("Real", bound=np.floating[Any])
 Image = NDArray[np.floating[Any]]
 
-WINDOWS_PER_PASS = 4
+WINDOWS_PER_PASS = 8
 """Windows per forward pass on a GPU; a CPU gains nothing from more than one."""
 
 
