@@ -85,6 +85,13 @@ def test_at_one_size_without_overlap_a_network_is_what_its_subset_is():
     assert (overlapping.covers, overlapping.degrees) == (Covers.TRAINING_STUDIES, 5)
 
 
+def test_folds_that_were_not_run_give_no_degrees_of_freedom():
+    """Three folds train on all six subsets with 40 studies, but there are three networks of an arm to tell apart."""
+    some = [o for o in drawn(np.random.default_rng(7), sizes=(10, 40)) if o.training_set[0] in "012"]
+    assert len({subset for o in some for subset in o.subsets}) == 6
+    assert fit_overlapping(some).degrees == 2
+
+
 @pytest.mark.parametrize(
     ("observations", "why"),
     [
