@@ -11,7 +11,7 @@ from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.report_folder import make_folder, save_report
-from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of
+from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of, valid_margin
 from lesionlab.analysis.report import write_report
 from lesionlab.analysis.statistics.external import OPTIONAL
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
@@ -58,6 +58,13 @@ def analyse(
     annotation_minutes: Annotated[
         float | None, typer.Option(help="With --rows: minutes to annotate one study, to estimate hours saved.")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION",
+            help="With --rows: margin of equivalence and non-inferiority, declared beforehand, e.g. 0.10.",
+        ),
+    ] = None,
     null_repetitions: Annotated[
         int,
         typer.Option(min=0, help="Simulated experiments without an effect, to estimate false-positive rates."),
@@ -93,12 +100,15 @@ def analyse(
     if out is not None:
         make_folder(out, rows)
     if rows is not None:
-        options = Options(undefined, goal_of(target, annotation_minutes), null_repetitions)
+        goal = goal_of(target, annotation_minutes)
+        options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin))
         analyse_table(rows, unit, options, out)
     elif experiment is not None:
-        if target or annotation_minutes is not None or unit or undefined != "exclude":
+        given = (target, annotation_minutes, unit, margin)
+        if any(option is not None for option in given) or undefined != "exclude":
             raise typer.BadParameter(
-                "--target, --annotation-minutes, --unit and --undefined go with --rows; the experiment file sets them"
+                "--target, --annotation-minutes, --unit, --undefined and --margin go with --rows; the experiment file "
+                "sets them"
             )
         analyse_experiment(experiment, store, out, null_repetitions)
 

@@ -142,6 +142,9 @@ class ExperimentSpec(Document):
 
     undefined: Undefined = "exclude"
     """How means and tests treat PPV without a predicted lesion."""
+    margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Margin of equivalence and non-inferiority, absolute, in fractions such as sensitivity: declare it before the data
+    are seen. None: the report claims neither. An analysis setting: it changes no run."""
     goal: Goal | None = None
     """None: the default goals for sensitivity and for PPV, without annotation time."""
     primary_endpoint: FractionMetric | None = None

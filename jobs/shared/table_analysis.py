@@ -50,6 +50,13 @@ def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | N
         console.print(f"report: {out / PAGE}")
 
 
+def valid_margin(margin: float | None) -> float | None:
+    """The margin. Raises InputError if it is no fraction above 0 and below 1."""
+    if margin is not None and not 0 < margin < 1:
+        raise InputError(f"--margin: wanted a fraction above 0 and below 1, such as 0.10; found {margin}")
+    return margin
+
+
 def goal_of(target: str | None, annotation_minutes: float | None) -> Goal | None:
     """The goal set by two options, or None. Raises InputError that names each invalid option."""
     metric, _, mean = (target or "sensitivity=").partition("=")

@@ -67,6 +67,7 @@ def test_report_tables_figures_and_study_pages_lie_under_one_analysis(store, pla
     figures = [
         "answer",
         "rotation",
+        "volume-agreement",
         "performance-drawn-glioma",
         "slices-drawn-glioma",
         f"learning-{pair}",
@@ -77,7 +78,8 @@ def test_report_tables_figures_and_study_pages_lie_under_one_analysis(store, pla
     }
     tables = ["table-3-drawn-glioma", "characteristics-by-site", "scanners-train-test", "sites", "lesion-volumes"]
     assert {f"tables/{name}.{ending}" for name in tables for ending in ("csv", "md", "html")} <= set(files)
-    assert {f"tables/{name}.csv" for name in ("effects", "performance", "studies", "summary")} <= set(files)
+    assert {f"tables/{name}.csv" for name in ("effects", "lesions", "learning-curves")} <= set(files)
+    assert {f"tables/{name}.csv" for name in ("performance", "studies", "summary")} <= set(files)
     assert [f"studies/{entry.study}.html" for entry in manifest.studies] == [
         name for name in files if name.startswith("studies/")
     ]

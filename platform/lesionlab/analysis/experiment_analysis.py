@@ -57,6 +57,7 @@ def options_of(
         endpoint=spec.endpoint,
         first_endpoint=plan.first_endpoint,
         target=spec.target,
+        margin=spec.margin,
     )
 
 

@@ -26,13 +26,22 @@ from lesionlab.analysis.pages.hashes import file_hashes, study_digest, study_has
 from lesionlab.analysis.pages.illustrations import illustrate, illustrate_numbers
 from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
-from lesionlab.analysis.sheets.records import csv_text, effects_csv, performance_csv, studies_csv, summary_csv
+from lesionlab.analysis.sheets.lesion_records import MOST_FALSE_POSITIVES, lesion_file
+from lesionlab.analysis.sheets.records import (
+    csv_text,
+    effects_csv,
+    learning_csv,
+    performance_csv,
+    studies_csv,
+    summary_csv,
+)
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
 from lesionlab.analysis.words.answer import answer_text
+from lesionlab.analysis.words.further import lesions_listed
 from lesionlab.errors import ObjectExists
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -76,11 +85,14 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
+    listed = lesion_file(evidence.lesions)
     files = _files(analysis, shown, studies_csv(analysis.rows)) | {
-        f"studies/{name}": text for name, text in html.items()
+        "tables/lesions.csv": listed.data,
+        **{f"studies/{name}": text for name, text in html.items()},
     }
     hashes = (*study_hashes(plan, evidence), *file_hashes(files))
     content = report_content(plan, analysis, evidence, shown, pages, hashes)
+    content["lesions_listed"] = lesions_listed(listed.lesions, listed.left_out, MOST_FALSE_POSITIVES)
     files[PAGE] = page("report.html.j2", content).encode()
     name = report_name(shown.digest, files)
     place = {"experiment": plan.spec.name, "digest": name}
@@ -125,6 +137,7 @@ def _files(found: Statistics, shown: Shown, studies: str) -> dict[str, bytes]:
         "summary.csv": summary_csv(found.summaries),
         "performance.csv": performance_csv(found.tables),
         "effects.csv": effects_csv(found.effects),
+        "learning-curves.csv": learning_csv(found.supplementary.learning),
         "studies.csv": studies,
         **files_of(read),
     }

@@ -56,7 +56,7 @@ class Score:
     """Volume of the whole reference mask, ml."""
     predicted_ml: float
     """Volume of the whole predicted mask, ml."""
-    surface: SurfaceDistance | None
+    surface: SurfaceDistance | None = None
     """Between the whole masks; None if either is empty."""
 
     @property

@@ -16,6 +16,7 @@ from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.endpoint_table import endpoint_sheet
+from lesionlab.analysis.sheets.further_tables import further_sheets, rater_sheets, site_differences_sheet
 from lesionlab.analysis.sheets.listings import (
     effects_sheet,
     hashes_sheet,
@@ -34,6 +35,7 @@ from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words import pages as words
 from lesionlab.analysis.words import tables as table_words
 from lesionlab.analysis.words.answer import answer_text
+from lesionlab.analysis.words.further import rater_sentences
 from lesionlab.analysis.words.models import model_title, table_file
 from storage_schemas.base import Digest
 from storage_schemas.definitions import MetricDefinition
@@ -80,9 +82,16 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
         "endpoints": {"ours-endpoints": endpoint_sheet(headline)} if headline.endpoints.every else {},
         "performance": performance,
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
-        "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)},
+        "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)} | _by_site(found),
+        "rater": rater_sheets(found.further),
+        "further": further_sheets(found.further),
         "supplementary": supplementary_sheets(found.supplementary) | own_sheets(found.tables),
     }
+
+
+def _by_site(found: Statistics) -> Sheets:
+    """Arm × site; nothing without a comparison of arms."""
+    return {"ours-sites": site_differences_sheet(found.further.sites)} if found.further.sites else {}
 
 
 def report_content(
@@ -131,6 +140,7 @@ def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[H
         "title": title,
         "digest": shown.digest,
         "answer": answer_text(found.answer),
+        "rater_lines": rater_sentences(found.further),
         "sheets": {section: tuple(named.values()) for section, named in shown.sheets.items()},
         "figures": figures,
         "provenance": provenance,
@@ -145,7 +155,10 @@ def _mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str,
         (words.HIT, words.hit_is(definition)),
         (words.SENSITIVITY, words.SENSITIVITY_IS),
         (words.PPV, words.PPV_IS),
+        (words.F1, words.F1_IS),
         (words.DICE, words.DICE_IS),
+        (words.FALSE_POSITIVES, words.FALSE_POSITIVES_ARE),
+        (words.SURFACE, words.SURFACE_IS),
         (words.METRIC_DEFINITION, f"`{label}`"),
     )
 
@@ -175,6 +188,8 @@ def _settings(table: Table, options: Options) -> Iterable[tuple[str, str]]:
         yield words.TARGET, words.target(goal)
         if goal.annotation_minutes is not None:
             yield words.ANNOTATION, words.annotation(goal.annotation_minutes)
+    if options.margin is not None:
+        yield words.MARGIN, f"{options.margin:g}"
     yield words.REPETITIONS, str(options.null_repetitions)
 
 

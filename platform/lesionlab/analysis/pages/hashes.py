@@ -49,6 +49,7 @@ def table_digest(table: Table, found: Statistics) -> Digest:
             "undefined": options.undefined,
             "goal": options.goal.written() if options.goal else None,
             "null_repetitions": options.null_repetitions,
+            "margin": options.margin,
         }
     )
 

@@ -14,7 +14,9 @@ from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.answer_picture import answer_figure
 from lesionlab.analysis.figures.bars import bar_figure
+from lesionlab.analysis.figures.bland_altman import agreement_figure, shown_volumes
 from lesionlab.analysis.figures.drawing import as_png, as_svg
+from lesionlab.analysis.figures.forest import forest_figure
 from lesionlab.analysis.figures.learning_curves import learning_figure
 from lesionlab.analysis.figures.overlays import overlay_figure
 from lesionlab.analysis.figures.slices import read_slice, representative_studies, shown_models
@@ -23,17 +25,19 @@ from lesionlab.analysis.pages.page import PageFigure, inline_png, inline_svg
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition
+from lesionlab.analysis.statistics.further import Further
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from lesionlab.analysis.words import captions
 from lesionlab.analysis.words.captions import Caption
+from lesionlab.analysis.words.further import bland_altman, forest
 from lesionlab.analysis.words.models import comparison_name, file_name, stratum_name, table_file
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 
-Section = Literal["answer", "performance", "learning", "volumes", "design"]
+Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "design"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence)
 
 
 def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
-    """Draw what needs no store: the bars of each table, and the learning curves."""
-    return (*_answer(found), *map(_bars, found.tables), *_learning_curves(found.supplementary.learning))
+    """Draw what needs no store: bars of each table, differences from Grader 2, volumes, learning curves."""
+    curves = _learning_curves(found.supplementary.learning)
+    return (*_answer(found), *map(_bars, found.tables), *_further(found.further), *curves)
 
 
 def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> Iterable[Illustration]:
@@ -68,6 +73,7 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
     for table in analysis.tables:
         yield _bars(table)
         yield from _slices(store, plan, analysis.rows, table)
+    yield from _further(analysis.further)
     yield from _learning_curves(analysis.supplementary.learning)
     yield from _volumes(models_on_pages(plan, analysis.rows), lesions_by_model(plan, evidence))
 
@@ -97,6 +103,16 @@ def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: Performan
     name, png, caption = table_file("slices", table), as_png(figure), captions.slices(table, chosen)
     in_page = PageFigure("slices breakout", caption.title, caption.text, inline_png(png, caption.label))
     yield Illustration(name, "performance", as_svg(figure, name), png, in_page)
+
+
+def _further(found: Further) -> Iterable[Illustration]:
+    if any(one.mean is not None and one.metric in captions.PANELS for one in found.against_rater):
+        for stratum, own in groupby(found.against_rater, key=lambda one: one.stratum):
+            name = file_name("rater-differences", stratum_name(stratum))
+            yield _drawn(forest_figure(list(own), found.margin), name, "rater", "bars", forest(found.margin))
+    shown = shown_volumes(found.volumes)
+    if shown:
+        yield _drawn(agreement_figure(shown), "volume-agreement", "further", "bars", bland_altman())
 
 
 def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:

@@ -8,9 +8,10 @@ from io import StringIO
 
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import Effect
+from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
-from lesionlab.analysis.words.models import effect_name, model_name, stratum_name
+from lesionlab.analysis.words.models import comparison_name, effect_name, model_name, stratum_name
 from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import told
 from storage_schemas.base import as_columns
@@ -75,6 +76,30 @@ def effect_row(effect: Effect) -> EffectRow:
         note=note(effect),
         p_holm=effect.p_holm,
         p_welch=effect.p_welch,
+    )
+
+
+def learning_csv(learning: Sequence[Learning]) -> str:
+    """Write every point of every learning curve: mean, 95 % CI and n, at each training size."""
+    return csv_text(
+        [
+            {
+                "stratum": stratum_name(learned.stratum),
+                "comparison": comparison_name(learned.comparison),
+                "metric": learned.metric,
+                "arm": model_name(arm.way),
+                "training_size": point.training_size,
+                "n": point.n,
+                "mean": point.mean,
+                "mean_low": point.interval.low if point.interval else None,
+                "mean_high": point.interval.high if point.interval else None,
+                "interval_over": learned.unit,
+                "clusters": learned.clusters,
+            }
+            for learned in learning
+            for arm in learned.arms
+            for point in arm.points
+        ]
     )
 
 

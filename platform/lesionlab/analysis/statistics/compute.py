@@ -10,6 +10,7 @@ from lesionlab.analysis.statistics.comparisons import Unit, compare
 from lesionlab.analysis.statistics.conditions import conditions, places
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.endpoints import Endpoints, judge_endpoints
+from lesionlab.analysis.statistics.further import Further, further
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import Summary, summarise
 from lesionlab.analysis.statistics.supplementary import Options, Supplementary, supplementary_analyses
@@ -28,6 +29,7 @@ class Statistics:
     tables: tuple[PerformanceTable, ...]
     unit: Unit
     answer: Answer
+    further: Further
 
 
 def statistics(
@@ -48,4 +50,5 @@ def statistics(
         tables=tables,
         unit=unit,
         answer=answer(tables, ours, judged, len(wanted - places(rows)), len(wanted), simulated),
+        further=further(rows, planned, options.undefined, options.margin),
     )

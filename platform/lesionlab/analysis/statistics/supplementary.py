@@ -50,6 +50,8 @@ class Options:
     """That of the experiment's first plan."""
     target: Target | None = None
     """How the studies are split; None: an external table, whose rows may show a rotation."""
+    margin: float | None = None
+    """Of equivalence and non-inferiority, in fractions; None: nothing is said about them."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from storage_schemas.metrics import COLUMNS
 
 SECTIONS: Mapping[str, str] = {
     "performance": "Performance",
+    "rater": "Against Grader 2",
+    "further": "Pooled lesions, false positives and volumes",
     "sites": "Sites",
     "studies": "Studies",
     "supplementary": "Supplementary analyses",
@@ -73,6 +75,13 @@ LESION, HIT, SENSITIVITY, PPV, DICE = "Lesion", "Hit", "Sensitivity", "PPV", "Di
 SENSITIVITY_IS = "true-positive reference lesions / reference lesions of a study; undefined without a reference lesion"
 PPV_IS = "true-positive predicted lesions / predicted lesions of a study; undefined without a predicted lesion"
 DICE_IS = "voxelwise overlap of both masks; undefined if both are empty; not in the paper's Tables 3, 5 and 6"
+F1, FALSE_POSITIVES, SURFACE = "F1", "False positives", "ASSD and HD95"
+F1_IS = "harmonic mean of sensitivity and PPV of a study; 0 if only one mask has lesions, undefined if neither has"
+FALSE_POSITIVES_ARE = "predicted lesions of a study without a hit; in studies without a lesion too"
+SURFACE_IS = (
+    "average symmetric surface distance and the larger one of the two directed 95th percentiles (Hausdorff), in mm "
+    "between voxel centres of both masks' surfaces; undefined if a mask is empty"
+)
 METRIC_DEFINITION = "Metric definition"
 EXTERNAL_LESION, EXTERNAL_METRICS = "Lesion and hit", ", ".join(column.title for column in COLUMNS.values())
 EXTERNAL_LESION_IS = "as defined where the table was made; the table does not say how"
@@ -215,11 +224,12 @@ NO_VALUE = "none"
 
 # The report of a table
 
-COLUMNS_READ, TARGET, ANNOTATION, REPETITIONS = (
+COLUMNS_READ, TARGET, ANNOTATION, REPETITIONS, MARGIN = (
     "columns read",
     "target",
     "annotation",
     "repetitions of the null test",
+    "margin of equivalence",
 )
 USUAL_TARGET = "default"
 
