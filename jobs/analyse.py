@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console
+from jobs.shared.declarations import TrainedOnOption, declarations
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.report_folder import make_folder, save_report
@@ -65,6 +66,7 @@ def analyse(
             help="With --rows: margin of equivalence and non-inferiority, declared beforehand, e.g. 0.10.",
         ),
     ] = None,
+    trained_on: TrainedOnOption = None,
     null_repetitions: Annotated[
         int,
         typer.Option(min=0, help="Simulated experiments without an effect, to estimate false-positive rates."),
@@ -78,9 +80,10 @@ def analyse(
 
     The table has one line per tested study and model. Required columns, in any
     order: study, patient, site, arm (fine-tuned or FT, de-novo or DN, default,
-    rater or Grader 2), training_size, fold (from 1), sensitivity and ppv (0 to 1,
-    empty if undefined). Optional columns, listed under --rows, hold what else
-    distinguishes the models, such as source (default model) or budget (`30 epochs`).
+    rater or Grader 2, or the name of any other model), training_size (0 if there
+    is none), fold (from 1), sensitivity and ppv (0 to 1, empty if undefined).
+    Optional columns, listed under --rows, hold what else distinguishes the models,
+    such as source (default model) or budget (`30 epochs`).
     For a rotation, position is the place in the randomised test subset, from 1 in
     each fold: with it, the unpaired tests average each position over the folds,
     as in the paper; without it they count studies.
@@ -100,8 +103,8 @@ def analyse(
     if out is not None:
         make_folder(out, rows)
     if rows is not None:
-        goal = goal_of(target, annotation_minutes)
-        options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin))
+        goal, declared = goal_of(target, annotation_minutes), declarations(trained_on or ())
+        options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin), declared=declared)
         analyse_table(rows, unit, options, out)
     elif experiment is not None:
         given = (target, annotation_minutes, unit, margin)
@@ -110,6 +113,8 @@ def analyse(
                 "--target, --annotation-minutes, --unit, --undefined and --margin go with --rows; the experiment file "
                 "sets them"
             )
+        if trained_on:
+            raise typer.BadParameter("--trained-on goes with --rows; for masks of other models: lesionlab compare")
         analyse_experiment(experiment, store, out, null_repetitions)
 
 

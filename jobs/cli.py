@@ -34,7 +34,7 @@ PANELS = {
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),
     "Models": ("models", "evaluate", "predict"),
-    "Masks": ("score",),
+    "Masks": ("score", "compare"),
 }
 """Help panels and their commands. Each command is a module of this package with a function of the same name."""
 
@@ -82,7 +82,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How many labelled MS studies does a site need, and does starting from a model of another pathology help?\n\n"
     "Workflow: simulate (or use your own data), verify, preprocess, plan, pretrain, sweep, analyse. `run` does all of "
-    "these, `demo` does them on simulated patients. `score` compares any two masks.",
+    "these, `demo` does them on simulated patients. `score` compares any two masks, `compare` anybody's models.",
 )
 
 

@@ -1,7 +1,8 @@
-"""Score the stored predictions of an experiment again: by other metric definitions, or to fill older rows."""
+"""Score stored predictions again: by other metric definitions, at other thresholds, or to fill older rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,11 @@ from jobs.shared.rescoring import fill_experiment, finished_runs, lesions_by_mod
 from jobs.shared.sheet_files import save_sheets
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.sheets.sheet import as_markdown
+from lesionlab.errors import InputError
+from lesionlab.evaluation.rescoring import Scoring
 from lesionlab.experiments.stored_plans import current_plan
 from storage_schemas.definitions import DEFINITIONS
+from storage_schemas.probabilities import level_at
 
 
 def rescore(
@@ -32,7 +36,19 @@ def rescore(
     store: StoreOption,
     definition: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|FILE", help=f"{', '.join(DEFINITIONS)}; or your own (YAML file); repeatable."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help=f"{', '.join(DEFINITIONS)}; or your own (YAML file); repeatable. "
+            "Default with --threshold: the experiment's own.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="T",
+            help="Threshold the stored probabilities here: any hundredth from 0.05 to 0.95, or 0.01 to 0.9999; "
+            "repeatable.",
+        ),
     ] = None,
     fill: Annotated[
         bool,
@@ -45,42 +61,60 @@ def rescore(
         typer.Option(metavar="DIR", help="Also save all comparisons to this folder, as CSV, Markdown and HTML."),
     ] = None,
 ) -> None:
-    """Score an experiment's stored predictions by other metric definitions; report which conclusions change.
+    """Score stored predictions by other metric definitions or thresholds; report which conclusions change.
 
-    Trains and predicts nothing. With --fill, results that were tested before surface distances
-    were measured get them from the stored predictions.
+    Trains and predicts nothing. A rater's masks have no threshold: they stay as they are. With
+    --fill, results that were tested before surface distances were measured get them from the
+    stored predictions.
 
     Example: lesionlab rescore demo --definition msseg-2 --definition one-to-one-iou --out ./msseg-2
 
+    Example: lesionlab rescore demo --threshold 0.3 --threshold 0.9
+
     Example: lesionlab rescore demo --fill
     """
-    if not definition and not fill:
-        raise typer.BadParameter("wanted --definition NAME|FILE, or --fill")
-    others = [load_definition(name) for name in dict.fromkeys(definition or ())]
+    if not definition and not threshold and not fill:
+        raise typer.BadParameter("wanted --definition NAME|FILE, --threshold T or --fill")
+    thresholds = _thresholds(threshold or ())
+    definitions = [load_definition(name) for name in dict.fromkeys(definition or ())]
     place = connect_to_read(store)
     plan = current_plan(place, experiment)
     runs = finished_runs(place, plan)
     if fill:
         added = fill_experiment(place, runs)
         console.print(f"surface distances added to {added} of {len(runs)} runs; the others have them")
-    if not others:
+    if not definitions and not thresholds:
         return
+    others = [Scoring(by, at) for by in definitions or [plan.spec.metric] for at in thresholds or (None,)]
     rows = rescore_experiment(place, plan, runs, others)
     show_means(plan, rows)
-    own = plan.spec.metric
-    before = Scored(experiment_statistics(plan, rows[own.label()]), lesions_by_model(place, plan, runs, own))
-    models = models_on_pages(plan, rows[own.label()])
+    own = Scoring(plan.spec.metric)
+    before = Scored(experiment_statistics(plan, rows[own]), lesions_by_model(place, plan, runs, own))
+    models = models_on_pages(plan, rows[own])
     for by in others:
-        now = Scored(experiment_statistics(plan, rows[by.label()]), lesions_by_model(place, plan, runs, by))
+        now = Scored(experiment_statistics(plan, rows[by]), lesions_by_model(place, plan, runs, by))
         sheets = compared_sheets(before, now, models, f"{by.name} (now) and {own.name} (before)")
         show_changes(before, now, by)
         console.print(as_markdown(sheets["volumes"]))
-        if by == DEFINITIONS["isbi-2015"]:
-            show_challenge_scores(plan, rows[by.label()])
+        if by.definition == DEFINITIONS["isbi-2015"]:
+            show_challenge_scores(plan, rows[by])
         if out:
-            save_sheets({f"{by.label()}-{name}": sheet for name, sheet in sheets.items()}, out)
+            save_sheets({f"{by.definition.name}@{by.key}-{name}": sheet for name, sheet in sheets.items()}, out)
     if out:
         console.print(f"tables: {out}")
+
+
+def _thresholds(wanted: Sequence[float]) -> list[float]:
+    """Each threshold once. Raises InputError that names every one that is not on the stored scale."""
+    faults = []
+    for threshold in wanted:
+        try:
+            level_at(threshold)
+        except ValueError as error:
+            faults.append(f"--threshold: {error}")
+    if faults:
+        raise InputError(*faults)
+    return list(dict.fromkeys(wanted))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.definitions import load_definition, show_definitions
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.mask_files import MaskFile, read_both
+from jobs.shared.mask_files import MaskFile, read_both, read_levels
 from jobs.shared.output_file import refuse_inputs
 from jobs.shared.score_output import as_json, show, write_lesions
 from lesionlab.errors import InputError
 from lesionlab.evaluation.lesionwise import score as score_masks
+from lesionlab.evaluation.operating import operating_points
 from storage_schemas.definitions import DEFINITIONS
 
 
@@ -48,13 +49,15 @@ def score(
             "sform, ITK and ANTs may write the qform. Compares voxel by voxel.",
         ),
     ] = False,
-    for_programs: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    for_programs: Annotated[
+        bool, typer.Option("--json", help="Print JSON; with --threshold also the counts at 21 other thresholds.")
+    ] = False,
     lesions: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Save all lesions of both masks as CSV; centroids in NIfTI world mm (RAS+: x to the patient's right, "
-            "y to the front, z upwards).",
+            "y to the front, z upwards); with --threshold also its highest probability.",
         ),
     ] = None,
     definitions: Annotated[
@@ -71,16 +74,23 @@ def score(
     if lesions:
         refuse_inputs("--lesions", lesions, [reference, prediction, Path(definition)])
     by = load_definition(definition)
+    predicted = MaskFile(prediction, "--label N or --threshold T", label, threshold)
     reference_mask, predicted_mask = read_both(
-        MaskFile(reference, "--reference-label N", reference_label),
-        MaskFile(prediction, "--label N or --threshold T", label, threshold),
-        same_voxels=same_voxels,
+        MaskFile(reference, "--reference-label N", reference_label), predicted, same_voxels=same_voxels
     )
-    result = score_masks(reference_mask.voxels, predicted_mask.voxels, reference_mask.affine, by)
+    levels_ijk = (
+        None if threshold is None else read_levels(reference_mask, predicted, reference, same_voxels=same_voxels)
+    )
+    result = score_masks(reference_mask.voxels, predicted_mask.voxels, reference_mask.affine, by, levels_ijk)
+    points = (
+        operating_points(reference_mask.voxels, levels_ijk, reference_mask.affine, by)
+        if for_programs and levels_ijk is not None
+        else ()
+    )
     if lesions:
         write_lesions(lesions, result, by)
     if for_programs:
-        console.print(as_json(result, by))
+        console.print(as_json(result, by, points))
     else:
         show(result, by)
 

@@ -19,9 +19,9 @@ from pydantic import Field, model_validator
 from storage_schemas.base import Document, OneText, Positive, Slug
 from storage_schemas.identity import Aside, Neutral
 
-Arm = Literal["de-novo", "fine-tuned", "default", "rater"]
+Arm = Literal["de-novo", "fine-tuned", "default", "rater", "other"]
 """de-novo: randomly initialised. fine-tuned: from a default model. default: that model itself, without training on the
-target. rater: the second rater's masks, scored as predictions."""
+target. rater: the second rater's masks, scored as predictions. other: a model from elsewhere, named by `source`."""
 
 TrainedArm = Literal["fine-tuned", "de-novo"]
 
@@ -172,7 +172,8 @@ class Origin(Document):
 
     arm: Annotated[Arm, Axis("Arm", "model")]
     source: Annotated[Slug | None, Axis("Source", "model", phrase="from {}"), Aside()]
-    """Name of the default model that it started from; null for de novo. A run's identity has its weights instead."""
+    """Name of the default model that it started from; null for de novo. A run's identity has its weights instead. Of a
+    model from elsewhere its own name."""
     training_size: Annotated[Annotated[int, Field(ge=0)], Axis("Training size", "model", listed="training_sizes")]
     """Number of target studies to train on, as the design specifies; 0 for the default model and the rater."""
     depth: Annotated[Annotated[int, Field(ge=1)], Axis("Depth", "stratum", phrase="depth {}", listed="depths")] = 4

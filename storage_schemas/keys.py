@@ -92,6 +92,7 @@ PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
 
 RUN_STUDY_ROWS = KeyPattern("runs/{run_id}/studies.parquet")
 RUN_LESION_ROWS = KeyPattern("runs/{run_id}/lesions.parquet")
+RUN_OPERATING_ROWS = KeyPattern("runs/{run_id}/operating.parquet")
 
 LEDGER = KeyPattern("ledger/{run_id}.json")
 FAILURE = KeyPattern("failed/{run_id}.json")
@@ -100,6 +101,7 @@ CLOCK = KeyPattern("clock/{name}")
 
 STUDY_ROWS = KeyPattern("results/{experiment}/studies/part-{run_id}.parquet")
 LESION_ROWS = KeyPattern("results/{experiment}/lesions/part-{run_id}.parquet")
+OPERATING_ROWS = KeyPattern("results/{experiment}/operating/part-{run_id}.parquet")
 
 RESCORED_STUDY_ROWS = KeyPattern("rescored/{experiment}/{definition}/v{version}/studies/part-{run_id}.parquet")
 RESCORED_LESION_ROWS = KeyPattern("rescored/{experiment}/{definition}/v{version}/lesions/part-{run_id}.parquet")

@@ -80,6 +80,37 @@ class LesionRow(StudyColumns):
     """Fraction of the lesion's voxels that the other mask covers."""
     matched: Annotated[int, Field(ge=1)] | None = None
     """Component number of the matched lesion in the other mask; null if the definition does not match one to one."""
+    peak: Fraction | None = None
+    """Highest predicted probability in the lesion, rounded down to the 8-bit scale; null if only a mask is stored."""
+
+
+class OperatingRow(StudyColumns):
+    """The prediction of one tested study, thresholded at one of the THRESHOLDS, by the row's definition.
+
+    The last three columns describe the voxels with a probability from this threshold up to the next, for calibration.
+    """
+
+    threshold: Fraction
+    """Voxels with at least this probability are lesion."""
+    reference_lesions: Annotated[int, Field(ge=0)]
+    predicted_lesions: Annotated[int, Field(ge=0)]
+    true_positives: Annotated[int, Field(ge=0)]
+    false_positives: Annotated[int, Field(ge=0)]
+    voxels: Annotated[int, Field(ge=0)]
+    lesion_voxels: Annotated[int, Field(ge=0)]
+    """Of these, the ones in the reference mask."""
+    probability_sum: Annotated[float, Field(ge=0)]
+    """Sum of their probabilities, at the middle of each level."""
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Fraction of reference lesions detected; None without reference lesions."""
+        return self.true_positives / self.reference_lesions if self.reference_lesions else None
+
+    @property
+    def ppv(self) -> float | None:
+        """Fraction of predicted lesions that are true positives; None without predicted lesions."""
+        return 1 - self.false_positives / self.predicted_lesions if self.predicted_lesions else None
 
 
 class LedgerEntry(Document):

@@ -101,6 +101,7 @@ class Cell(Axes):
             "fine-tuned": f"fine-tuned from {self.source}",
             "default": f"default model {self.source}",
             "rater": "second rater",
+            "other": str(self.source),
         }[self.arm]
 
     def title(self) -> str:

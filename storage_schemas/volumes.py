@@ -118,7 +118,8 @@ class StudyVolumeCard(Document):
 
 
 PREDICTION_ATTRIBUTE = "prediction"
-"""Group attribute with a PredictionCard; the group's only array is `mask`, i j k, uint8."""
+"""Group attribute with a PredictionCard. Arrays of the group, both i j k, uint8: `mask`, the mask that was scored, and,
+if the card names a scale, `level`: the probabilities on that scale."""
 
 
 class PredictionCard(Document):
@@ -127,3 +128,5 @@ class PredictionCard(Document):
     run_id: Digest
     study: StudyId
     native_grid: Grid
+    scale: Annotated[int, Field(ge=1)] | None = None
+    """Scale of the probabilities (`storage_schemas.probabilities`); null: only the mask is stored, as for a rater."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lesionlab.errors import ImageError, InputError
+from lesionlab.evaluation.levels import Levels, levels_of
 from lesionlab.imaging.forms import forms_of, gap_mm, on_other_form, same_grid
 from lesionlab.imaging.resample import reoriented
 from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_map, read_mask
@@ -64,21 +65,39 @@ def read_both(reference: MaskFile, prediction: MaskFile, *, same_voxels: bool) -
     if faults:
         raise InputError(*faults)
     reference_mask, predicted_mask = masks
-    return reference_mask, _on_one_grid(
-        reference_mask, predicted_mask, reference.path, prediction.path, same_voxels=same_voxels
+    return reference_mask, on_one_grid(
+        reference_mask, predicted_mask, prediction.path, reference.path, same_voxels=same_voxels
     )
 
 
-def _on_one_grid(reference: Volume, prediction: Volume, path: Path, name: Path, *, same_voxels: bool) -> Volume:
-    """The prediction with its axes in the reference's order. Raises InputError if the grids differ."""
+def read_levels(reference: Volume, prediction: MaskFile, path: Path, *, same_voxels: bool = False) -> Levels | None:
+    """A probability map on the reference's grid, on the 8-bit scale; None for a map with other values than 0 to 1.
+
+    `path` and `same_voxels` as in `on_one_grid`. Raises InputError if the grids differ.
+    """
+    image = read_map(prediction.path)
+    if image.voxels.size == 0 or image.voxels.min() < 0 or image.voxels.max() > 1 + MASK_ROUNDING:
+        return None
+    placed = on_one_grid(reference, image, prediction.path, path, same_voxels=same_voxels)
+    return levels_of(placed.voxels.astype(np.float32))
+
+
+def on_one_grid(
+    reference: Volume, prediction: Volume, name: Path, path: Path | None = None, *, same_voxels: bool = False
+) -> Volume:
+    """The prediction, of the file `name`, with its axes in the reference's order.
+
+    With `same_voxels` it may lie on the other form of the reference's file `path`; None: the file is not there. Raises
+    InputError if the grids differ.
+    """
     placed = reoriented(prediction, reference.grid)
     if same_grid(prediction.grid, reference.grid):
         return placed
-    forms, shown = forms_of(name), forms_of(path)
+    forms, shown = forms_of(name), None if path is None else forms_of(path)
     same = on_other_form(prediction, forms, shown) if forms and shown else None
     if same is not None and same_voxels:
         return same
-    if same is not None:
+    if same is not None and path is not None:
         raise InputError(
             f"{name}: it lies on the qform grid, while {path.name} is placed by its sform: they have the same voxels "
             "but not the same affine; do not resample it, which would move its lesions; if it was made on these "

@@ -24,7 +24,7 @@ from lesionlab.analysis.words import tables as table_words
 from lesionlab.analysis.words.models import effect_name, model_title, stratum_name
 from lesionlab.analysis.words.numbers import fixed, mean_se, or_dash, signed, starred
 from lesionlab.evaluation.isbi import challenge_score
-from storage_schemas.definitions import MetricDefinition
+from lesionlab.evaluation.rescoring import Scoring
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 
@@ -60,18 +60,18 @@ def compared_sheets(before: Scored, now: Scored, models: Sequence[Condition], ab
     }
 
 
-def show_means(plan: Plan, rows: Mapping[str, Rows]) -> None:
-    """Print sensitivity and PPV of every condition under every definition, the experiment's own first."""
+def show_means(plan: Plan, rows: Mapping[Scoring, Rows]) -> None:
+    """Print sensitivity and PPV of every condition in every scoring, the experiment's own first."""
     table = Table(title="mean ± standard error over test studies", title_justify="left")
     for column in ("model", "definition", "sensitivity", "PPV"):
         table.add_column(column, justify="left" if column in ("model", "definition") else "right")
     for condition in planned_conditions(plan):
-        for number, (label, scored) in enumerate(rows.items(), start=1):
+        for number, (by, scored) in enumerate(rows.items(), start=1):
             means = {
                 summary.metric: mean_se(summary) for summary in summarise(scored, [condition], plan.spec.undefined)
             }
             who = model_title(condition) if number == 1 else ""
-            name = label.partition("@")[0]
+            name = by.name
             table.add_row(who, name, means["sensitivity"], means["ppv"], end_section=number == len(rows))
     show_table(table)
 
@@ -89,9 +89,9 @@ def show_challenge_scores(plan: Plan, rows: Rows) -> None:
     show_table(table)
 
 
-def show_changes(before: Scored, now: Scored, by: MetricDefinition) -> None:
+def show_changes(before: Scored, now: Scored, by: Scoring) -> None:
     """Print which comparisons and conclusions differ from the experiment's own definition."""
-    console.print(f"\n{by.label()}: {in_words(by)}")
+    console.print(f"\n{by.label}: {in_words(by.definition)}")
     changed = changes(before.found.effects, now.found.effects)
     console.print(words.summary(len(changed), len(before.found.effects), by.name))
     if changed:

@@ -1,4 +1,4 @@
-"""Rescore the finished runs of an experiment with progress, and read the rows by each definition."""
+"""Rescore the finished runs of an experiment with progress, and read the rows of each scoring."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from jobs.shared.console import notes
 from jobs.shared.progress import steps
 from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.errors import InputError
-from lesionlab.evaluation.rescoring import fill_run, own_rows, rescore_run, rescored_rows
+from lesionlab.evaluation.rescoring import (
+    Scoring,
+    fill_run,
+    own_rows,
+    rescore_run,
+    rescored_lesions,
+    rescored_rows,
+)
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
-from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
-from storage_schemas.versions import CURRENT
 
 
 def finished_runs(store: Store, plan: Plan) -> list[RunSpec]:
@@ -39,19 +44,19 @@ def finished_runs(store: Store, plan: Plan) -> list[RunSpec]:
 
 
 def rescore_experiment(
-    store: Store, plan: Plan, runs: Sequence[RunSpec], definitions: Sequence[MetricDefinition]
-) -> dict[str, list[StudyRow]]:
-    """The study rows by the experiment's own definition and by each other one; by the definition's label.
+    store: Store, plan: Plan, runs: Sequence[RunSpec], scorings: Sequence[Scoring]
+) -> dict[Scoring, list[StudyRow]]:
+    """The study rows as the experiment was scored, and in each other way.
 
-    Raises MissingObject if a prediction is missing.
+    Raises MissingObject if a prediction is missing, InputError if it has no probabilities and needs them.
     """
     with steps("rescoring") as step:
         for number, run in enumerate(runs):
             step(number, len(runs), run_title(run))
-            rescore_run(store, run, definitions)
+            rescore_run(store, run, scorings)
         step(len(runs), len(runs), "done")
-    rows = {plan.spec.metric.label(): own_rows(store, runs)}
-    return rows | {by.label(): rescored_rows(store, runs, by) for by in definitions}
+    rows = {Scoring(plan.spec.metric): own_rows(store, runs)}
+    return rows | {by: rescored_rows(store, runs, by) for by in scorings}
 
 
 def fill_experiment(store: Store, runs: Sequence[RunSpec]) -> int:
@@ -69,15 +74,14 @@ def fill_experiment(store: Store, runs: Sequence[RunSpec]) -> int:
 
 
 def lesions_by_model(
-    store: Store, plan: Plan, runs: Sequence[RunSpec], by: MetricDefinition
+    store: Store, plan: Plan, runs: Sequence[RunSpec], by: Scoring
 ) -> dict[Condition, list[LesionRow]]:
-    """All reference and predicted lesions of these runs by model, scored by one definition."""
-    own = by == plan.spec.metric
+    """All reference and predicted lesions of these runs by model, scored in one way."""
+    own = by == Scoring(plan.spec.metric)
     found: dict[Condition, list[LesionRow]] = defaultdict(list)
     for run in runs:
-        place = {"experiment": run.experiment, "run_id": run.run_id}
-        rescored = {"definition": by.version(), "version": str(CURRENT.evaluation)}
-        key = keys.LESION_ROWS.build(**place) if own else keys.RESCORED_LESION_ROWS.build(**place, **rescored)
+        key = keys.LESION_ROWS.build(experiment=run.experiment, run_id=run.run_id)
         if run.cell:
-            found[condition_of(run.cell)] += read_rows(store, [key], LesionRow)
+            lesions = read_rows(store, [key], LesionRow) if own else rescored_lesions(store, run, by)
+            found[condition_of(run.cell)] += lesions
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from jobs.shared.definitions import described
 from jobs.shared.output_file import save_output
 from lesionlab.evaluation.isbi import challenge_score, voxelwise_ppv
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion
+from lesionlab.evaluation.operating import OperatingPoint
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition, OneToOne
 from storage_schemas.lesion_sizes import SizeClass, detection_by_size
 
 LESION_COLUMNS = ("side", "lesion", "outcome", "volume_mm3", "x_mm", "y_mm", "z_mm", "overlap")
-"""As in LesionRow; a one-to-one definition adds `matched`."""
+"""As in LesionRow; a one-to-one definition adds `matched`, a probability map `peak`."""
 
 VALUES = {
     "reference_lesions": "reference lesions",
@@ -66,8 +68,11 @@ def summary(result: Score, definition: MetricDefinition) -> dict[str, float | No
     return values
 
 
-def as_json(result: Score, definition: MetricDefinition) -> str:
-    """Counts, ratios, detection by size and the full definition; without the single lesions."""
+def as_json(result: Score, definition: MetricDefinition, points: Sequence[OperatingPoint] = ()) -> str:
+    """Counts, ratios, detection by size and the full definition; without the single lesions.
+
+    A probability map also has the counts at every threshold of the fixed list.
+    """
     sides = {"reference": result.reference, "prediction": result.prediction}
     document: dict[str, Any] = {
         "definition": {"label": definition.label(), **definition.model_dump(mode="json")},
@@ -77,6 +82,8 @@ def as_json(result: Score, definition: MetricDefinition) -> str:
             for side, lesions in sides.items()
         },
     }
+    if points:
+        document["thresholds"] = [asdict(point) for point in points]
     return json.dumps(document, indent=2)
 
 
@@ -103,19 +110,22 @@ def show(result: Score, definition: MetricDefinition) -> None:
 
 def write_lesions(path: Path, result: Score, definition: MetricDefinition) -> None:
     """Save one line per lesion of either mask. Raises InputError if the file cannot be written."""
-    columns = (*LESION_COLUMNS, "matched") if isinstance(definition.matching, OneToOne) else LESION_COLUMNS
+    matched = ("matched",) if isinstance(definition.matching, OneToOne) else ()
+    with_peak = any(lesion.peak is not None for lesion in (*result.reference, *result.prediction))
+    columns = (*LESION_COLUMNS, *matched, *(("peak",) if with_peak else ()))
     sheet = io.StringIO()
     lines = csv.writer(sheet, lineterminator="\n")
     lines.writerow(columns)
     for side, lesions in (("reference", result.reference), ("prediction", result.prediction)):
-        lines.writerows(_line(side, lesion)[: len(columns)] for lesion in lesions)
+        lines.writerows([_cells_of(side, lesion)[column] for column in columns] for lesion in lesions)
     save_output("--lesions", path, sheet.getvalue().encode())
 
 
-def _line(side: str, lesion: ScoredLesion) -> tuple[object, ...]:
+def _cells_of(side: str, lesion: ScoredLesion) -> dict[str, object]:
     # Affines are stored as float32, so further digits are noise. Adding 0 turns -0.0 into 0.0.
     numbers = (round(value, 6) + 0 for value in (lesion.volume_mm3, *lesion.centroid_mm, lesion.overlap))
-    return side, lesion.lesion, lesion.outcome, *numbers, lesion.matched
+    named = dict(zip(LESION_COLUMNS, (side, lesion.lesion, lesion.outcome, *numbers), strict=True))
+    return named | {"matched": lesion.matched, "peak": lesion.peak}
 
 
 def _cells(size: SizeClass) -> tuple[str, str, str]:

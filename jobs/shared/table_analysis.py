@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from jobs.shared.console import console
+from jobs.shared.declarations import refuse_unknown
 from jobs.shared.report_folder import save_files
 from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.sheets.screen import as_text
@@ -41,6 +42,7 @@ UndefinedOption = Annotated[
 def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
     """Save the report if a folder is given, then print tables and answer. Raises InputError with all faults."""
     table = read_table(rows)
+    refuse_unknown(options.declared, {row.source or "" for row in table.rows if row.arm == "other"})
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
     if out is not None:
         save_files(table_report(table, found), out)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.experiments.ledger import ledger_entries as ledger_entries
     from lesionlab.experiments.manifests import current_manifest as current_manifest
     from lesionlab.experiments.publishing import lesion_rows as lesion_rows
+    from lesionlab.experiments.publishing import operating_rows as operating_rows
     from lesionlab.experiments.publishing import study_rows as study_rows
     from lesionlab.experiments.registry import find_model as find_model
     from lesionlab.experiments.registry import models as models
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.results import EffectRow as EffectRow
     from storage_schemas.results import LedgerEntry as LedgerEntry
     from storage_schemas.results import LesionRow as LesionRow
+    from storage_schemas.results import OperatingRow as OperatingRow
     from storage_schemas.results import StudyRow as StudyRow
     from storage_schemas.runs import Cell as Cell
     from storage_schemas.runs import RunSpec as RunSpec
@@ -127,7 +129,7 @@ _HOMES = {
     "lesionlab.experiments.cells": ("cells",),
     "lesionlab.experiments.stored_plans": ("current_plan", "store_plan"),
     "lesionlab.experiments.ledger": ("completed", "ledger_entries"),
-    "lesionlab.experiments.publishing": ("lesion_rows", "study_rows"),
+    "lesionlab.experiments.publishing": ("lesion_rows", "operating_rows", "study_rows"),
     "lesionlab.experiments.registry": ("find_model", "models", "register"),
     "lesionlab.experiments.manifests": ("current_manifest",),
     "lesionlab.experiments.store_planning": ("plan_experiment",),
@@ -146,7 +148,7 @@ _HOMES = {
     "storage_schemas.leases": ("Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
-    "storage_schemas.results": ("EffectRow", "LedgerEntry", "LesionRow", "StudyRow"),
+    "storage_schemas.results": ("EffectRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
     "storage_schemas.splits": ("Split",),
     "storage_schemas.tasks": ("Task",),

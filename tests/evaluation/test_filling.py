@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lesionlab.errors import MissingObject, StoreError
-from lesionlab.evaluation.rescoring import fill_run, own_rows, rescore_run, rescored_rows
+from lesionlab.evaluation.rescoring import Scoring, fill_run, own_rows, rescore_run, rescored_rows
 from lesionlab.evaluation.study import rows_of
 from lesionlab.experiments.publishing import publish
 from lesionlab.store.arrays import write_group
@@ -132,7 +132,7 @@ def test_without_the_prediction_nothing_is_lost(store, older):
 
 
 def test_rows_by_another_definition_are_scored_again_if_they_lack_the_columns(store, run):
-    by = DEFINITIONS["msseg-2"]
+    by = Scoring(DEFINITIONS["msseg-2"])
     rescore_run(store, run, [by])
     wanted = rescored_rows(store, [run], by)
     (key,) = (key for key in store.list("rescored/") if "/studies/" in key)

@@ -174,7 +174,7 @@ def test_a_pretraining_run_has_no_rows(volume, brighter_than_half):
 
 
 def test_a_stored_prediction_is_read_back_unchanged(store, evaluation, oblique_thick_slices):
-    store_prediction(store, evaluation)
+    store_prediction(store, evaluation, "")
     back = read_prediction(store, RUN.run_id, ENTRY.study)
     np.testing.assert_array_equal(back.mask_ijk, evaluation.mask_ijk)
     assert back.mask_ijk.dtype == np.uint8
@@ -182,8 +182,8 @@ def test_a_stored_prediction_is_read_back_unchanged(store, evaluation, oblique_t
 
 
 def test_a_resumed_run_may_store_its_prediction_again(store, evaluation):
-    store_prediction(store, evaluation)
-    store_prediction(store, evaluation)
+    store_prediction(store, evaluation, "")
+    store_prediction(store, evaluation, "")
     np.testing.assert_array_equal(read_prediction(store, RUN.run_id, ENTRY.study).mask_ijk, evaluation.mask_ijk)
 
 

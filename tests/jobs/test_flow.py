@@ -20,14 +20,18 @@ import pyarrow.parquet
 import pytest
 import zarr
 
-from lesionlab.evaluation.rescoring import own_rows, rescored_rows
+from lesionlab.evaluation.rescoring import Scoring, own_rows, rescored_rows
+from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.publishing import lesion_rows, operating_rows
 from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.results import LedgerEntry, StudyRow
+from storage_schemas.volumes import PREDICTION_ATTRIBUTE
 from tests.jobs.conftest import Lesionlab
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -168,11 +172,53 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_original_row
     # The paper's definition under another name gives the counts of the runs themselves.
     again = MetricDefinition(name="renamed")
     runs = [run for run in current_plan(store, "tiny").runs if run.cell]
-    rescored = rescored_rows(store, runs, again)
+    rescored = rescored_rows(store, runs, Scoring(again))
     own = [row.model_copy(update={"definition": again.label()}) for row in own_rows(store, runs)]
     assert rescored == own
     lesions = {key for key in store.list("rescored/") if keys.RESCORED_LESION_ROWS.parse(key)}
     assert len(lesions) == 2 * len(runs)
+
+
+def test_predictions_are_scored_again_at_other_thresholds(lesionlab: Lesionlab, store: Store) -> None:
+    result = lesionlab("rescore", "tiny", "--threshold", "0.5", "--threshold", "0.2", "--store", store.uri)
+    assert result.exit_code == 0, result.output
+    assert "paper at 0.2" in result.output
+    plan = current_plan(store, "tiny")
+    runs = [run for run in plan.runs if run.cell]
+    own, points = own_rows(store, runs), operating_rows(store, plan)
+    counts = ("predicted_lesions", "true_positives", "false_positives", "sensitivity", "ppv", "dice")
+    at_own = rescored_rows(store, runs, Scoring(plan.spec.metric, 0.5))
+    assert [[getattr(row, name) for name in counts] for row in at_own] == [
+        [getattr(row, name) for name in counts] for row in own
+    ], "0.5 gives exactly the masks that were scored"
+    lower = rescored_rows(store, runs, Scoring(plan.spec.metric, 0.2))
+    assert {row.definition for row in lower} == {f"{plan.spec.metric.label()} at 0.2"}
+    by_test = {(row.run_id, row.study, row.threshold): row.predicted_lesions for row in points}
+    assert [by_test[row.run_id, row.study, 0.2] for row in lower] == [row.predicted_lesions for row in lower]
+    assert [by_test[row.run_id, row.study, 0.5] for row in own] == [row.predicted_lesions for row in own]
+    peaks = [lesion.peak for lesion in lesion_rows(store, plan) if lesion.side == "prediction"]
+    assert all(peak is not None and peak >= 0.5 for peak in peaks)
+
+
+def test_a_prediction_of_a_mask_alone_is_refused_at_another_threshold(lesionlab: Lesionlab, store: Store) -> None:
+    """As earlier versions stored it: still read, and scored by other definitions."""
+    run = next(run for run in current_plan(store, "tiny").runs if run.cell)
+    key = keys.PREDICTION.of(attempt_of(store, run.run_id)).build(run_id=run.run_id, study=run.test[0].study)
+    before = {name: store.get(name) for name in store.list(f"{key}/")}
+    prediction = read_prediction(store, run.run_id, run.test[0].study)
+    card = {"schema": 1} | prediction.card.model_dump(mode="json", exclude={"scale"})
+    write_group(store, key, {"mask": prediction.mask_ijk}, {PREDICTION_ATTRIBUTE: card})
+    try:
+        assert read_prediction(store, run.run_id, run.test[0].study).levels_ijk is None
+        refused = lesionlab("rescore", "tiny", "--threshold", "0.4", "--store", store.uri)
+        assert refused.exit_code == 1
+        assert "without probabilities" in refused.output
+        assert lesionlab("rescore", "tiny", "--definition", "one-to-one-dice", "--store", store.uri).exit_code == 0
+    finally:
+        for name in set(store.list(f"{key}/")) - set(before):
+            store.delete(name)
+        for name, data in before.items():
+            store.put(name, data)
 
 
 def test_a_rescored_experiment_is_read_not_scored_again(lesionlab: Lesionlab, store: Store) -> None:

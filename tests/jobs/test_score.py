@@ -225,6 +225,29 @@ def test_a_probability_map_is_not_a_label_map(
     assert words in result.output
 
 
+def test_a_probability_map_has_peaks_and_counts_at_every_threshold(
+    lesionlab: Lesionlab, reference: Path, tmp_path: Path
+) -> None:
+    soft = np.zeros((20, 24, 12), dtype=np.float32)
+    soft[2:6, 3:6, 2:4], soft[3, 3, 3], soft[16, 4, 8] = 0.4, 0.875, 0.62
+    file, sheet = save(tmp_path / "soft.nii.gz", soft), tmp_path / "lesions.csv"
+    values = values_of(lesionlab, reference, file, "--threshold", 0.4, "--lesions", sheet)
+    counts = {point["threshold"]: (point["true_positives"], point["false_positives"]) for point in values["thresholds"]}
+    assert (counts[0.4], counts[0.6], counts[0.7], counts[0.9]) == ((1, 1), (1, 1), (1, 0), (0, 0))
+    lines = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
+    assert [(line["side"], line["peak"]) for line in lines] == [
+        ("reference", "0.87"),
+        ("reference", "0.0"),
+        ("prediction", "0.87"),
+        ("prediction", "0.62"),
+    ]
+
+
+def test_a_map_beyond_1_has_no_probabilities(lesionlab: Lesionlab, reference: Path, tmp_path: Path) -> None:
+    file = save(tmp_path / "percent.nii.gz", np.full((20, 24, 12), 80, dtype=np.uint8))
+    assert "thresholds" not in values_of(lesionlab, reference, file, "--threshold", 50)
+
+
 def test_two_missing_files_are_both_named(lesionlab: Lesionlab, tmp_path: Path) -> None:
     result = lesionlab("score", tmp_path / "drawn.nii", tmp_path / "predicted.nii.gz")
     assert result.exit_code == 1

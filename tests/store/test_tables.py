@@ -20,11 +20,11 @@ from storage_schemas.axes import Budget, Freezing
 from storage_schemas.base import Document, as_columns
 from storage_schemas.facts import StudyFacts
 from storage_schemas.models import TensorTransfer
-from storage_schemas.results import EffectRow, LesionRow, StudyRow
+from storage_schemas.results import EffectRow, LesionRow, OperatingRow, StudyRow
 from storage_schemas.verdicts import VerdictRow
 
 ROW_TYPES: tuple[type[Document], ...] = (
-    *(StudyRow, LesionRow, EffectRow),
+    *(StudyRow, LesionRow, OperatingRow, EffectRow),
     *(TensorTransfer, VerdictRow, StudyFacts),
 )
 KEY = "results/s/part-1.parquet"

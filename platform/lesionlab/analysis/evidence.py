@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
 from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.publishing import operating_rows
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -17,7 +18,7 @@ from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard
-from storage_schemas.results import LesionRow
+from storage_schemas.results import LesionRow, OperatingRow
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
@@ -36,6 +37,8 @@ class Evidence:
     """By run, for every run that has results."""
     weights: Mapping[Digest, Sha256]
     """By run, for every run with a trained model, from its card."""
+    operating: tuple[OperatingRow, ...] = ()
+    """Counts at every threshold; none of runs of versions that stored masks only."""
 
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
@@ -59,6 +62,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
             for run_id, card in cards.items()
             if store.exists(card)
         },
+        operating=tuple(operating_rows(store, plan)),
     )
 
 

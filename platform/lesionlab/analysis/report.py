@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from lesionlab.analysis.evidence import read_evidence
-from lesionlab.analysis.experiment_analysis import analyse
+from lesionlab.analysis.evidence import Evidence, lesions_by_model, read_evidence
+from lesionlab.analysis.experiment_analysis import Analysis, analyse
 from lesionlab.analysis.pages.contents import (
     Shown,
     report_content,
@@ -27,6 +27,7 @@ from lesionlab.analysis.pages.illustrations import illustrate, illustrate_number
 from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
 from lesionlab.analysis.sheets.lesion_records import MOST_FALSE_POSITIVES, lesion_file
+from lesionlab.analysis.sheets.operating_tables import operating_csvs
 from lesionlab.analysis.sheets.records import (
     csv_text,
     effects_csv,
@@ -39,9 +40,11 @@ from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.sheets.sheet import files_of
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis, operating_analysis
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.analysis.words.further import lesions_listed
+from lesionlab.analysis.words.operating import survival
 from lesionlab.errors import ObjectExists
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -77,17 +80,22 @@ class ReportResult:
 def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> ReportResult:
     """Analyse what the store holds of this plan and write the report. Raises StoreError if it cannot be read."""
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
+    points = _operating_points(plan, analysis, evidence)
     shown = Shown(
         digest=study_digest(plan, analysis, evidence),
-        sheets=study_sheets(plan, analysis, evidence),
-        figures=illustrate(store, plan, analysis, evidence),
+        sheets=study_sheets(plan, analysis, evidence, points),
+        figures=illustrate(store, plan, analysis, evidence, points),
+        sentences={"operating": survival(points.findings)} if points else {},
     )
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
     listed = lesion_file(evidence.lesions)
-    files = _files(analysis, shown, studies_csv(analysis.rows)) | {
+    numbers = operating_csvs(points) if points else {}
+    files = {
+        **_files(analysis, shown, studies_csv(analysis.rows)),
         "tables/lesions.csv": listed.data,
+        **{f"tables/{name}": text.encode() for name, text in numbers.items()},
         **{f"studies/{name}": text for name, text in html.items()},
     }
     hashes = (*study_hashes(plan, evidence), *file_hashes(files))
@@ -120,6 +128,19 @@ def table_report(table: Table, found: Statistics) -> dict[str, bytes]:
     files = _files(found, shown, studies) | {"answer.txt": f"{answer_text(found.answer).text()}\n".encode()}
     html = page("table.html.j2", table_content(table, found, shown, file_hashes(files)))
     return files | {PAGE: html.encode()}
+
+
+def _operating_points(plan: Plan, analysis: Analysis, evidence: Evidence) -> OperatingAnalysis | None:
+    """Analyse the counts at every threshold; None where no prediction has probabilities."""
+    return operating_analysis(
+        evidence.operating,
+        analysis.rows,
+        analysis.effects,
+        lesions_by_model(plan, evidence),
+        {run.run_id: {entry.study for entry in run.train} for run in plan.runs},
+        analysis.unit,
+        plan.spec.undefined,
+    )
 
 
 def _key(name: str, place: Mapping[str, str]) -> str:

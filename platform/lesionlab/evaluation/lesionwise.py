@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lesionlab.errors import ImageError
+from lesionlab.evaluation.levels import Levels, peaks
 from lesionlab.evaluation.matching import Counts, Hits, match, overlaps_of
 from lesionlab.evaluation.surface import SurfaceDistance, surface_distance
 from lesionlab.imaging.lesions import (
@@ -42,6 +43,8 @@ class ScoredLesion:
     """Fraction of its voxels inside the other mask, 0 to 1."""
     matched: int | None = None
     """Number of the matched lesion in the other mask; None if unmatched or if the definition is not one-to-one."""
+    peak: float | None = None
+    """Highest predicted probability in it; None if the probabilities are not known."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,17 @@ class Score:
 
 
 def score(
-    reference_ijk: npt.ArrayLike, prediction_ijk: npt.ArrayLike, affine: npt.ArrayLike, definition: MetricDefinition
+    reference_ijk: npt.ArrayLike,
+    prediction_ijk: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    definition: MetricDefinition,
+    levels_ijk: Levels | None = None,
 ) -> Score:
     """Compare two masks on one grid lesion by lesion; `affine` is the 4×4 matrix from voxel indices to world mm.
 
     Lesions below the definition's minimum volume are removed from both masks before lesions are counted and matched.
-    Dice, volumes and surface distances are those of the whole masks. Raises ImageError if the masks differ in shape.
+    Dice, volumes and surface distances are those of the whole masks. `levels_ijk`, the predicted probabilities, give
+    each lesion's peak. Raises ImageError if the masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
     if reference_ijk.shape != prediction_ijk.shape:
@@ -99,8 +107,8 @@ def score(
             f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
             "resample the prediction to the reference's grid"
         )
-    reference = _lesions_above_minimum(reference_ijk, affine, definition)
-    prediction = _lesions_above_minimum(prediction_ijk, affine, definition)
+    reference = lesions_above_minimum(reference_ijk, affine, definition)
+    prediction = lesions_above_minimum(prediction_ijk, affine, definition)
     overlaps = overlaps_of(reference, prediction)
     matching = match(overlaps, definition.matching)
     return Score(
@@ -110,6 +118,7 @@ def score(
             _outcomes(matching.reference_hit_R, "true-positive", "missed"),
             overlaps.covered_N() / overlaps.own_voxels_N,
             matching.reference_partner_R,
+            levels_ijk,
         ),
         prediction=_scored(
             prediction,
@@ -117,6 +126,7 @@ def score(
             _outcomes(matching.prediction_hit_P, "true-positive", "false-positive"),
             overlaps.swapped().covered_N() / overlaps.other_voxels_N,
             matching.prediction_partner_P,
+            levels_ijk,
         ),
         dice=_dice(reference_ijk > 0, prediction_ijk > 0),
         reference_ml=_ml(reference_ijk, affine),
@@ -125,7 +135,8 @@ def score(
     )
 
 
-def _lesions_above_minimum(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
+def lesions_above_minimum(mask_ijk: npt.NDArray[np.generic], affine: npt.ArrayLike, by: MetricDefinition) -> Lesions:
+    """The lesions of a mask, without those below the definition's minimum volume."""
     return drop_small(
         label_lesions(mask_ijk, by.connectivity),
         by.minimum_volume_mm3,
@@ -144,9 +155,11 @@ def _scored(
     outcome_N: list[Outcome],
     overlap_N: npt.NDArray[np.float64],
     partner_N: Counts,
+    levels_ijk: Levels | None,
 ) -> tuple[ScoredLesion, ...]:
     volume_mm3_N = lesion_volumes_mm3(lesions, voxel_volume_mm3(affine))
     centroid_mm_N3 = lesion_centroids_mm(lesions, affine)
+    peak_N = [None] * lesions.count if levels_ijk is None else peaks(lesions, levels_ijk)
     return tuple(
         ScoredLesion(
             lesion=n + 1,
@@ -155,6 +168,7 @@ def _scored(
             centroid_mm=(float(centroid_mm_N3[n, 0]), float(centroid_mm_N3[n, 1]), float(centroid_mm_N3[n, 2])),
             overlap=float(overlap_N[n]),
             matched=int(partner_N[n]) or None,
+            peak=peak_N[n],
         )
         for n in range(lesions.count)
     )

@@ -53,10 +53,14 @@ class Matching:
     prediction_partner_P: Counts
 
 
-def overlaps_of(reference: Lesions, prediction: Lesions) -> Overlaps:
-    """The overlaps of two masks on one grid; the reference is the own mask."""
-    both_IJK = (reference.ids_IJK > 0) & (prediction.ids_IJK > 0)
-    own, other = reference.ids_IJK[both_IJK].astype(np.int64) - 1, prediction.ids_IJK[both_IJK] - 1
+def overlaps_of(reference: Lesions, prediction: Lesions, box: tuple[slice, ...] = ()) -> Overlaps:
+    """The overlaps of two masks on one grid; the reference is the own mask.
+
+    `box`: the part of the reference's grid that the prediction covers; empty: all of it.
+    """
+    reference_ids_IJK = reference.ids_IJK[box]
+    both_IJK = (reference_ids_IJK > 0) & (prediction.ids_IJK > 0)
+    own, other = reference_ids_IJK[both_IJK].astype(np.int64) - 1, prediction.ids_IJK[both_IJK] - 1
     pairs_Q, shared_Q = np.unique(own * prediction.count + other, return_counts=True)
     own_Q, other_Q = np.divmod(pairs_Q, max(prediction.count, 1))
     return Overlaps(own_Q, other_Q, shared_Q, lesion_voxels(reference), lesion_voxels(prediction))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -15,6 +15,8 @@ from torch import nn
 
 from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
+from lesionlab.evaluation.levels import Levels, levels_of
+from lesionlab.evaluation.operating import operating_points
 from lesionlab.evaluation.predict import predict_native
 from lesionlab.experiments.caches.volumes import CachedVolume
 from lesionlab.experiments.ledger import attempt_of
@@ -27,27 +29,34 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.keys import PREDICTION
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.ome import OME_ATTRIBUTE, ome_image
-from storage_schemas.results import LesionRow, StudyColumns, StudyRow
+from storage_schemas.probabilities import SCALE
+from storage_schemas.results import LesionRow, OperatingRow, StudyColumns, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.volumes import PREDICTION_ATTRIBUTE, Grid, PredictionCard
 
 
 @dataclass(frozen=True)
 class StudyEvaluation:
-    """The result of one run on one study: the study row, one row per lesion of both masks, and the native mask."""
+    """The result of one run on one study: the study row, one row per lesion of both masks, and the native mask.
+
+    A network's also has the probabilities of all voxels and the counts at every threshold.
+    """
 
     row: StudyRow
     lesions: tuple[LesionRow, ...]
     mask_ijk: Mask
     native_grid: Grid
+    levels_ijk: Levels | None = None
+    operating: tuple[OperatingRow, ...] = ()
 
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """A stored prediction: its card (run, study, native grid) and the native mask."""
+    """A stored prediction: its card (run, study, native grid), the native mask and, if stored, the probabilities."""
 
     card: PredictionCard
     mask_ijk: Mask
+    levels_ijk: Levels | None = None
 
 
 def evaluate_study(
@@ -73,13 +82,21 @@ def evaluate_study(
         run.training.patch_voxels,
         device,
     )
-    return evaluate_mask(run, prediction.mask_ijk, volume, entry, position, perf_counter() - started)
+    inference_s = perf_counter() - started
+    levels_ijk = levels_of(prediction.probability_ijk)
+    return evaluate_mask(run, prediction.mask_ijk, volume, entry, position, inference_s, levels_ijk)
 
 
 def evaluate_mask(
-    run: RunSpec, mask_ijk: Mask, volume: CachedVolume, entry: ManifestEntry, position: int, inference_s: float
+    run: RunSpec,
+    mask_ijk: Mask,
+    volume: CachedVolume,
+    entry: ManifestEntry,
+    position: int,
+    inference_s: float,
+    levels_ijk: Levels | None = None,
 ) -> StudyEvaluation:
-    """Score a mask on the study's native grid, drawn by a network or by another rater.
+    """Score a mask on the study's native grid, drawn by a network or by another rater; a network has probabilities too.
 
     Raises ValueError for a pretraining run, ImageError if mask and reference differ in shape.
     """
@@ -92,8 +109,10 @@ def evaluate_mask(
         definition=run.metric.label(),
     )
     grid = volume.card.native_grid
-    row, lesions = rows_of(columns, volume.native_label_ijk, mask_ijk, grid, run.metric, inference_s)
-    return StudyEvaluation(row=row, lesions=lesions, mask_ijk=mask_ijk, native_grid=grid)
+    reference_ijk = volume.native_label_ijk
+    row, lesions = rows_of(columns, reference_ijk, mask_ijk, grid, run.metric, inference_s, levels_ijk)
+    operating = operating_rows(columns, reference_ijk, levels_ijk, grid, run.metric) if levels_ijk is not None else ()
+    return StudyEvaluation(row, lesions, mask_ijk, grid, levels_ijk, operating)
 
 
 def rows_of(
@@ -103,10 +122,19 @@ def rows_of(
     native_grid: Grid,
     definition: MetricDefinition,
     inference_s: float,
+    levels_ijk: Levels | None = None,
 ) -> tuple[StudyRow, tuple[LesionRow, ...]]:
     """The study row and lesion rows of a mask by a metric definition. Raises ImageError if the shapes differ."""
-    result = score(reference_ijk, mask_ijk, native_grid.affine, definition)
+    result = score(reference_ijk, mask_ijk, native_grid.affine, definition, levels_ijk)
     return _study_row(columns, result, inference_s), _lesion_rows(columns, result)
+
+
+def operating_rows(
+    columns: StudyColumns, reference_ijk: Mask, levels_ijk: Levels, native_grid: Grid, definition: MetricDefinition
+) -> tuple[OperatingRow, ...]:
+    """The counts of a prediction at every threshold of the fixed list, by a metric definition."""
+    points = operating_points(reference_ijk, levels_ijk, native_grid.affine, definition)
+    return tuple(OperatingRow(**columns.model_dump(), **asdict(point)) for point in points)
 
 
 def worker_share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -> tuple[ManifestEntry, ...]:
@@ -118,13 +146,19 @@ def worker_share(entries: Sequence[ManifestEntry], rank: int, world_size: int) -
 
 
 def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -> None:
-    """Write the predicted mask and its PredictionCard as one Zarr group, in the folder of this attempt."""
-    row = evaluation.row
-    card = PredictionCard(run_id=row.run_id, study=row.study, native_grid=evaluation.native_grid)
+    """Write the predicted mask, its probabilities if there are any, and its PredictionCard as one Zarr group, in the
+    folder of this attempt."""
+    row, levels_ijk = evaluation.row, evaluation.levels_ijk
+    card = PredictionCard(
+        run_id=row.run_id,
+        study=row.study,
+        native_grid=evaluation.native_grid,
+        scale=None if levels_ijk is None else SCALE,
+    )
     write_group(
         store,
         PREDICTION.of(attempt).build(run_id=row.run_id, study=row.study),
-        {"mask": evaluation.mask_ijk},
+        {"mask": evaluation.mask_ijk} | ({} if levels_ijk is None else {"level": levels_ijk}),
         {
             PREDICTION_ATTRIBUTE: card.stored_form(),
             OME_ATTRIBUTE: ome_image(row.study, "mask", 3, card.native_grid),
@@ -133,12 +167,16 @@ def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -
 
 
 def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPrediction:
-    """The stored prediction of a run for a study. Raises MissingObject if there is none."""
+    """The stored prediction of a run for a study. Raises MissingObject if there is none.
+
+    Probabilities on a scale that this code does not know are left out.
+    """
     key = PREDICTION.of(attempt_of(store, run_id)).build(run_id=run_id, study=study)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
     card = read_card(store, key, PREDICTION_ATTRIBUTE, PredictionCard)
-    return StoredPrediction(card, read_array(store, key, "mask"))
+    levels_ijk = read_array(store, key, "level") if card.scale == SCALE else None
+    return StoredPrediction(card, read_array(store, key, "mask"), levels_ijk)
 
 
 def export_prediction(path: Path, mask_ijk: Mask, native_grid: Grid) -> None:
@@ -200,4 +238,5 @@ def _lesion_row(columns: StudyColumns, side: Literal["reference", "prediction"],
         z_mm=z_mm,
         overlap=lesion.overlap,
         matched=lesion.matched,
+        peak=lesion.peak,
     )

@@ -16,7 +16,7 @@ from storage_schemas import keys
 from storage_schemas.base import Document
 from storage_schemas.experiments import Plan
 from storage_schemas.keys import KeyPattern
-from storage_schemas.results import LesionRow, StudyRow
+from storage_schemas.results import LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 
 Row = TypeVar("Row", bound=Document)
@@ -36,6 +36,10 @@ def publish(store: Store, run: RunSpec) -> None:
     lesions = read_rows(store, [keys.RUN_LESION_ROWS.of(attempt).build(run_id=run.run_id)], LesionRow)
     studies = read_rows(store, [keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id)], StudyRow)
     write_rows(store, keys.LESION_ROWS.build(**place), [row.model_copy(update=named) for row in lesions], LesionRow)
+    own_points = keys.RUN_OPERATING_ROWS.of(attempt).build(run_id=run.run_id)
+    if store.exists(own_points):  # earlier versions stored masks only
+        points = [row.model_copy(update=named) for row in read_rows(store, [own_points], OperatingRow)]
+        write_rows(store, keys.OPERATING_ROWS.build(**place), points, OperatingRow)
     # Written last: the study rows mark a run as published.
     write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
 
@@ -74,6 +78,16 @@ def lesion_rows(store: Store, plan: Plan) -> list[LesionRow]:
     Runs without results yet are skipped. Raises StoreError if the rows cannot be read.
     """
     return [row for own in _published_rows(store, plan, keys.LESION_ROWS, LesionRow) for row in own]
+
+
+def operating_rows(store: Store, plan: Plan) -> list[OperatingRow]:
+    """Read the rows at all thresholds of the plan's finished runs, in the plan's order.
+
+    Runs without results, and runs of versions that stored masks only, are skipped. Raises StoreError if they cannot be
+    read.
+    """
+    parts = [keys.OPERATING_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in plan.runs if run.cell]
+    return read_rows(store, [part for part in parts if store.exists(part)], OperatingRow)
 
 
 def _published_rows(store: Store, plan: Plan, pattern: KeyPattern, row_type: type[Row]) -> Iterable[list[Row]]:

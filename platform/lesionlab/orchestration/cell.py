@@ -32,11 +32,11 @@ from storage_schemas import keys
 from storage_schemas.base import Digest, Slug
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import LedgerEntry, LesionRow, StudyRow
+from storage_schemas.results import LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.versions import CURRENT, version_difference
 
-TestedStudy = tuple[StudyRow, tuple[LesionRow, ...]]
+TestedStudy = tuple[StudyRow, tuple[LesionRow, ...], tuple[OperatingRow, ...]]
 StudyTester = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
 """Test one study; the last argument is its position in the test subset, from 1."""
 
@@ -178,7 +178,7 @@ def tested_share(
         volume = open_cached(store, entry, cache)
         evaluation = test_study(volume, entry, positions[entry.study])
         store_prediction(store, evaluation, attempt)
-        tested.append((evaluation.row, evaluation.lesions))
+        tested.append((evaluation.row, evaluation.lesions, evaluation.operating))
     return tested
 
 
@@ -204,13 +204,16 @@ def store_model(run: RunSpec, network: UNet, store: Store, attempt: Slug) -> Non
 
 
 def store_rows(run: RunSpec, tested: list[TestedStudy], store: Store, attempt: Slug) -> None:
-    """Store one Parquet part of study rows and one of lesion rows; a pretraining run has none."""
+    """Store one Parquet part each of study rows, lesion rows and rows at all thresholds; a pretraining run has none."""
     if run.cell is None:
         return
     ordered = sorted(tested, key=lambda study: study[0].position)
-    found, wanted = [row.study for row, _ in ordered], [entry.study for entry in run.test]
+    found, wanted = [row.study for row, _, _ in ordered], [entry.study for entry in run.test]
     if found != wanted:
         raise AssertionError(f"run {run.run_id}: wanted one row for each of {wanted}, found {found}")
-    lesions = [lesion for _, own in ordered for lesion in own]
+    lesions = [lesion for _, own, _ in ordered for lesion in own]
+    points = [point for _, _, own in ordered for point in own]
+    rows = [row for row, _, _ in ordered]
     write_rows(store, keys.RUN_LESION_ROWS.of(attempt).build(run_id=run.run_id), lesions, LesionRow)
-    write_rows(store, keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id), [row for row, _ in ordered], StudyRow)
+    write_rows(store, keys.RUN_OPERATING_ROWS.of(attempt).build(run_id=run.run_id), points, OperatingRow)
+    write_rows(store, keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id), rows, StudyRow)

@@ -227,7 +227,9 @@ def test_a_table_in_another_encoding_is_refused_once(table):
 
 
 def test_all_faults_are_said_at_once(table):
-    said = faults_of(table("sub-01,p,x,FT,10,1,1.5,-1", LINES[1], "sub-01,p,x,FZ,10,0,0.1,0.1", LINES[2], LINES[2]))
+    said = faults_of(
+        table("sub-01,p,x,FT,10,1,1.5,-1", LINES[1], "sub-01,p,x,fine-tuend,10,0,0.1,0.1", LINES[2], LINES[2])
+    )
     assert [fault.split(",")[0].split(":")[0] for fault in said] == ["line 2", "line 2", "line 4", "line 4", "line 6"]
 
 

@@ -17,7 +17,7 @@ from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.tables import Measure, PerformanceTable
 from lesionlab.analysis.words import captions as words
 from lesionlab.analysis.words.captions import Mark
-from lesionlab.analysis.words.models import ARMS, variant
+from lesionlab.analysis.words.models import ARMS, short_name, variant
 from storage_schemas.metrics import Metric
 
 GROUP_WIDTH = 0.76
@@ -30,13 +30,14 @@ _MARK_GAP = 0.015
 _MARK_HEIGHT = 0.06
 _LEAST_TOP = 1.1
 _LEGEND_LINE_IN = 0.2
+_LEGEND_COLUMNS = 4
 
 
 def bar_figure(table: PerformanceTable) -> Figure:
     """Draw sensitivity and PPV side by side: default model, Grader 2, then de novo and fine-tuned by training size."""
     legend = _legend(table)
     several = any(variant(model, table.models) for model in table.models)
-    figure = new_figure(7.2, 3.5 + _LEGEND_LINE_IN * (ceil(len(legend) / 2) if several else 1))
+    figure = new_figure(7.2, 3.5 + _LEGEND_LINE_IN * ceil(len(legend) / (2 if several else _LEGEND_COLUMNS)))
     axes = figure.subplots(1, len(words.PANELS), sharey=True)
     tops = [
         _draw_panel(panel, table, metric, title)
@@ -47,7 +48,7 @@ def bar_figure(table: PerformanceTable) -> Figure:
     figure.legend(
         handles=legend,
         loc="outside lower center",
-        ncols=2 if several else len(ARMS),
+        ncols=2 if several else min(len(legend), _LEGEND_COLUMNS),
         fontsize=TEXT_POINTS,
         frameon=False,
         title=_key(table),
@@ -65,11 +66,10 @@ def marks_of(measure: Measure) -> str:
 def _slots(table: PerformanceTable) -> list[list[Condition]]:
     """Group the bars: each untrained model alone, the trained ones by size, de novo first."""
     models = table.models
-    trained = [model for model in models if model.trained]
-    sizes = sorted({model.training_size for model in trained})
-    return [[model] for model in models if not model.trained] + [
-        sorted((model for model in trained if model.training_size == size), key=lambda model: model.arm)
-        for size in sizes
+    sized = [model for model in models if model.training_size]
+    sizes = sorted({model.training_size for model in sized})
+    return [[model] for model in models if not model.training_size] + [
+        sorted((model for model in sized if model.training_size == size), key=lambda model: model.arm) for size in sizes
     ]
 
 
@@ -150,7 +150,7 @@ def _legend(table: PerformanceTable) -> list[Patch]:
     """Return one entry per way of training, with what tells it from others of its arm."""
     look_of = looks(table.models)
     named = {
-        ", ".join([name, *variant(model, table.models)]): look_of[model]
+        ", ".join([short_name(model) if arm == "other" else name, *variant(model, table.models)]): look_of[model]
         for arm, name in ARMS.items()
         for model in table.models
         if model.arm == arm

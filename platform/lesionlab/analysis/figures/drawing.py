@@ -25,12 +25,24 @@ PNG_DOTS_PER_INCH = 200
 
 INK = "#222222"
 
-FILL: dict[Arm, str] = {"default": "#8fbf8f", "rater": "#f08c2e", "fine-tuned": "#5b8db8", "de-novo": "#f6dcc0"}
+FILL: dict[Arm, str] = {
+    "default": "#8fbf8f",
+    "rater": "#f08c2e",
+    "other": "#a98bbd",
+    "fine-tuned": "#5b8db8",
+    "de-novo": "#f6dcc0",
+}
 """Distinguishable in greyscale by tone and by hatch."""
-HATCH: dict[Arm, str] = {"default": "", "rater": "xxx", "fine-tuned": "///", "de-novo": "..."}
-HATCH_INK: dict[Arm, str] = {"default": "#3f6b3f", "rater": "#7a3d00", "fine-tuned": "#1f4e79", "de-novo": "#9a5b1e"}
-LINE_STYLE: dict[Arm, str] = {"default": ":", "rater": "-.", "fine-tuned": "-", "de-novo": "--"}
-MARKER: dict[Arm, str] = {"default": "s", "rater": "D", "fine-tuned": "o", "de-novo": "^"}
+HATCH: dict[Arm, str] = {"default": "", "rater": "xxx", "other": "++", "fine-tuned": "///", "de-novo": "..."}
+HATCH_INK: dict[Arm, str] = {
+    "default": "#3f6b3f",
+    "rater": "#7a3d00",
+    "other": "#5a3f70",
+    "fine-tuned": "#1f4e79",
+    "de-novo": "#9a5b1e",
+}
+LINE_STYLE: dict[Arm, str] = {"default": ":", "rater": "-.", "other": "-.", "fine-tuned": "-", "de-novo": "--"}
+MARKER: dict[Arm, str] = {"default": "s", "rater": "D", "other": "v", "fine-tuned": "o", "de-novo": "^"}
 
 _FURTHER_HATCHES = ("\\\\\\", "|||", "ooo", "---", "+++", "***")
 _PALER = 0.55

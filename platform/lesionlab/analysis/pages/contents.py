@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lesionlab.analysis.evidence import Evidence, lesions_by_model
@@ -15,6 +15,7 @@ from lesionlab.analysis.pages.illustrations import Illustration
 from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
+from lesionlab.analysis.sheets.elsewhere_tables import elsewhere_sheets
 from lesionlab.analysis.sheets.endpoint_table import endpoint_sheet
 from lesionlab.analysis.sheets.further_tables import further_sheets, rater_sheets, site_differences_sheet
 from lesionlab.analysis.sheets.listings import (
@@ -25,11 +26,13 @@ from lesionlab.analysis.sheets.listings import (
     verdicts_sheet,
     volumes_sheet,
 )
+from lesionlab.analysis.sheets.operating_tables import operating_sheets
 from lesionlab.analysis.sheets.paper_tables import own_sheets, paper_sheet, paper_sheets
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words import pages as words
@@ -52,15 +55,20 @@ class Shown:
     sheets: Mapping[str, Sheets]
     """By section, then by file name; a section may be empty."""
     figures: Sequence[Illustration]
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """First sentence of a section that has one."""
 
 
-def study_sheets(plan: Plan, analysis: Analysis, evidence: Evidence) -> dict[str, Sheets]:
+def study_sheets(
+    plan: Plan, analysis: Analysis, evidence: Evidence, points: OperatingAnalysis | None = None
+) -> dict[str, Sheets]:
     """Lay out every table of the report of an experiment."""
     cohort = table_words.cohort_about(plan.spec.target.cohort, plan.spec.task.name)
     return _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables)) | {
         "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), table_words.VOLUMES)},
         "cohort": cohort_tables(evidence.facts, cohort, evidence.split) if evidence.facts else {},
         "quality_control": {"excluded-and-repaired": verdicts_sheet(evidence.verdicts, table_words.EXCLUDED)},
+        "operating": operating_sheets(points) if points else {},
         "studies": {"every-study": studies_sheet(analysis.rows, table_words.EVERY_STUDY)},
     }
 
@@ -80,7 +88,7 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
     headline = found.answer.headline
     return {
         "endpoints": {"ours-endpoints": endpoint_sheet(headline)} if headline.endpoints.every else {},
-        "performance": performance,
+        "performance": performance | elsewhere_sheets(found.effects),
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
         "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)} | _by_site(found),
         "rater": rater_sheets(found.further),
@@ -118,15 +126,20 @@ def table_content(table: Table, found: Statistics, shown: Shown, hashes: Sequenc
     """Collect what table.html.j2 shows."""
     title = words.table_report_title(table.name)
     every = hashes_sheet(hashes, table_words.EVERY_FILE_HASH)
-    external = (
+    external: tuple[tuple[str, str], ...] = (
         (words.EXTERNAL_LESION, words.EXTERNAL_LESION_IS),
         (words.EXTERNAL_METRICS, words.EXTERNAL_METRICS_ARE),
     )
+    counts, scored = _counts(table.rows), table.scored
+    made_from = words.external_table(table.name, len(table.rows), counts)
+    if scored is not None:
+        external = _mask_meanings(scored.definition, scored.definition.label())
+        made_from = words.compared_masks(scored.cohort, len(table.rows), counts, scored.empty)
     return _content(title, found, shown, table_hashes(table, shown.digest), every) | {
         "origin": words.FROM_TABLE,
         "meanings": (*external, *_meanings(found)),
         "source": table,
-        "counts": _counts(table.rows),
+        "made_from": made_from,
         "settings": tuple(_settings(table, found.supplementary.options)),
     }
 
@@ -143,6 +156,7 @@ def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[H
         "rater_lines": rater_sentences(found.further),
         "sheets": {section: tuple(named.values()) for section, named in shown.sheets.items()},
         "figures": figures,
+        "sentences": shown.sentences,
         "provenance": provenance,
         "hashes": hashes,
     }

@@ -35,6 +35,7 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
             "verdicts": _contents(evidence.verdicts),
             "weights": dict(evidence.weights),
         }
+        | ({"operating": _contents(evidence.operating)} if evidence.operating else {})
     )
 
 
@@ -51,6 +52,7 @@ def table_digest(table: Table, found: Statistics) -> Digest:
             "null_repetitions": options.null_repetitions,
             "margin": options.margin,
         }
+        | ({"declared": dict(options.declared)} if options.declared else {})
     )
 
 

@@ -18,6 +18,7 @@ from lesionlab.analysis.figures.bland_altman import agreement_figure, shown_volu
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.forest import forest_figure
 from lesionlab.analysis.figures.learning_curves import learning_figure
+from lesionlab.analysis.figures.operating import calibration_figure, froc_figure
 from lesionlab.analysis.figures.overlays import overlay_figure
 from lesionlab.analysis.figures.slices import read_slice, representative_studies, shown_models
 from lesionlab.analysis.figures.volume_bars import volume_figure
@@ -27,17 +28,19 @@ from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.further import Further
 from lesionlab.analysis.statistics.learning import Learning
+from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from lesionlab.analysis.words import captions
+from lesionlab.analysis.words import operating as words
 from lesionlab.analysis.words.captions import Caption
 from lesionlab.analysis.words.further import bland_altman, forest
-from lesionlab.analysis.words.models import comparison_name, file_name, stratum_name, table_file
+from lesionlab.analysis.words.models import about, comparison_name, file_name, stratum_name, table_file
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import LesionRow, StudyRow
 
-Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "design"]
+Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "operating", "design"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ class Illustration:
         return {f"{self.name}.svg": self.svg, f"{self.name}.png": self.png}
 
 
-def illustrate(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence) -> tuple[Illustration, ...]:
+def illustrate(
+    store: Store, plan: Plan, analysis: Analysis, evidence: Evidence, points: OperatingAnalysis | None = None
+) -> tuple[Illustration, ...]:
     """Draw the rotation; and once there are rows, the bars and slices of each table (Figures 3 to 5, A and B), learning
-    curves, and detection by lesion volume."""
-    return (_rotation(plan), *(_of_results(store, plan, analysis, evidence) if analysis.rows else ()))
+    curves, detection by lesion volume, and with probabilities FROC and calibration."""
+    results = _of_results(store, plan, analysis, evidence) if analysis.rows else ()
+    return (_rotation(plan), *results, *(_operating(analysis, points) if points else ()))
 
 
 def illustrate_numbers(found: Statistics) -> tuple[Illustration, ...]:
@@ -128,6 +134,25 @@ def _volumes(models: Sequence[Condition], lesions: Mapping[Condition, Sequence[L
     if shown:
         found = sensitivity_by_volume(shown)
         yield _drawn(volume_figure(found), "lesion-volumes", "volumes", "bars", captions.volumes(found))
+
+
+def _operating(analysis: Analysis, points: OperatingAnalysis) -> Iterable[Illustration]:
+    """FROC and calibration of each table."""
+    for table in analysis.tables:
+        own = {
+            line.condition: (wrong, found)
+            for line in table.lines
+            if (wrong := line.measures["false_positives"].summary.mean) is not None
+            and (found := line.measures["sensitivity"].summary.mean) is not None
+        }
+        models = {model: points.models[model] for model in table.models if model in points.models}
+        largest = max((model.training_size for model in models), default=0)
+        shown = {model: points.calibration[model] for model in models if model.training_size in (0, largest)}
+        if not models:
+            continue
+        froc, reliability = words.froc(about(table)), words.calibration(about(table))
+        yield _drawn(froc_figure(models, own), table_file("froc", table), "operating", "bars", froc)
+        yield _drawn(calibration_figure(shown), table_file("calibration", table), "operating", "bars", reliability)
 
 
 def _drawn(figure: Figure, name: str, section: Section, kind: str, caption: Caption) -> Illustration:

@@ -143,7 +143,7 @@ def _depth(table: PerformanceTable) -> int:
 
 def _model(condition: Condition, table: PerformanceTable) -> tuple[str, str]:
     """The paper names untrained models in the first column, and trained ones by size and method."""
-    if not condition.trained:
+    if not condition.training_size:
         return short_name(condition), ""
     return str(condition.training_size), short_name_among(condition, table.models)
 

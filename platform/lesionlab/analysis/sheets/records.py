@@ -8,10 +8,11 @@ from io import StringIO
 
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import Effect
+from lesionlab.analysis.statistics.elsewhere import from_elsewhere
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
-from lesionlab.analysis.words.models import comparison_name, effect_name, model_name, stratum_name
+from lesionlab.analysis.words.models import comparison_name, effect_name, model_name, model_title, stratum_name
 from lesionlab.analysis.words.reasons import note
 from storage_schemas.axes import told
 from storage_schemas.base import as_columns
@@ -23,12 +24,13 @@ def performance_csv(tables: Sequence[PerformanceTable]) -> str:
     """Write one line per model and default model.
 
     The tests of fine-tuned versus de novo are `…_p_method`; if a table has several ways of training de novo,
-    `…_p_method_de_novo_at_learning_rate_0.0001` and so on.
+    `…_p_method_de_novo_at_learning_rate_0.0001` and so on. Those versus a model from elsewhere are `…_p_versus_NAME`.
     """
     several = any(len(table.ways_de_novo) > 1 for table in tables)
     ways = dict.fromkeys(way for table in tables for way in table.ways_de_novo) if several else None
     axes = told(model for table in tables for model in table.models)
-    return csv_text([_record(table, line, axes, ways) for table in tables for line in table.lines])
+    others = from_elsewhere(model for table in tables for model in table.models)
+    return csv_text([_record(table, line, axes, ways, others) for table in tables for line in table.lines])
 
 
 def summary_csv(summaries: Sequence[Summary]) -> str:
@@ -121,7 +123,11 @@ def csv_text(records: Sequence[Mapping[str, object]]) -> str:
 
 
 def _record(
-    table: PerformanceTable, line: Line, axes: Sequence[str], ways: Iterable[Condition] | None
+    table: PerformanceTable,
+    line: Line,
+    axes: Sequence[str],
+    ways: Iterable[Condition] | None,
+    others: Sequence[Condition],
 ) -> dict[str, object]:
     record: dict[str, object] = {"stratum": stratum_name(table.stratum), "default_model": table.source}
     record |= _model_columns(line.condition, axes)
@@ -141,6 +147,7 @@ def _record(
             compared |= {
                 f"method_{model_name(way).replace(' ', '_')}": measure.between_methods.get(way) for way in ways
             }
+        compared |= {f"versus_{model_title(other)}": measure.against_others.get(other) for other in others}
         for name, effect in compared.items():
             record |= {
                 f"{metric}_p_{name}": effect.p if effect else None,

@@ -11,6 +11,7 @@ from lesionlab.analysis.methods.null import NullRate
 from lesionlab.analysis.statistics.budget import BudgetCaution, budget_caution
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
+from lesionlab.analysis.statistics.elsewhere import TrainedElsewhere, trained_elsewhere
 from lesionlab.analysis.statistics.learning import AimKind
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.supplementary import Supplementary
@@ -120,6 +121,7 @@ Caution = (
     | LearningRatesDiffer
     | OtherCorrection
     | Alarm
+    | TrainedElsewhere
 )
 
 
@@ -135,6 +137,8 @@ def cautions(
     found += _of_patients(supplementary)
     found += _of_methods(supplementary)
     found += _of_training(tables, supplementary)
+    models = [line.condition for table in tables for line in table.lines]
+    found += trained_elsewhere(models, supplementary.options.declared)
     if simulated:
         found.append(General.SIMULATED)
     return tuple(dict.fromkeys(found))

@@ -1,7 +1,8 @@
 """Compute every comparison of the paper's protocol from study rows and the planned cells.
 
 Per stratum and metric: one repeated-measures ANOVA over all trained models; fine-tuned versus de novo at each size,
-paired by study; each trained model versus its default model and versus the second rater, unpaired. Bonferroni's m
+paired by study; each trained model versus its default model and versus the second rater, unpaired; models from
+elsewhere versus every other model, paired by study. Bonferroni's m
 counts the *planned* comparisons of one kind in one stratum, so that an unfinished experiment is not judged more
 leniently than the finished one. Holm and Welch supplement the paper's Bonferroni and pooled variances.
 """
@@ -36,6 +37,7 @@ from lesionlab.analysis.statistics.conditions import (
     values_by_study,
 )
 from lesionlab.analysis.statistics.effects import Effect, Method, MissingCells, Pair, PairedMeans, lost_pairs
+from lesionlab.analysis.statistics.elsewhere import pairs_with_others
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.summary import summary_of
 from storage_schemas.experiments import Undefined
@@ -134,6 +136,8 @@ def _column(data: _Data, group: Group, metric: Metric) -> Iterable[Effect]:
     effects += _family([_unpaired(data, pair, metric) for pair in untrained], len(defaults) or len(untrained))
     graded = pairs_with_rater(everyone)
     effects += _family([_unpaired(data, pair, metric) for pair in graded], len(graded))
+    others = pairs_with_others(everyone)
+    effects += _family([_paired(data, pair, metric) for pair in others], len(others))
     return [replace(effect, stratum=group.stratum) for effect in effects]
 
 

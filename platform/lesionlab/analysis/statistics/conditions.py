@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, TypeVar
 
-from lesionlab.analysis.statistics.rows import Row
+from lesionlab.analysis.statistics.rows import Row, TestedRow
 from storage_schemas.axes import Arm, ModelAxes, axes_of, text_of
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import COLUMNS, Metric
@@ -20,11 +20,12 @@ from storage_schemas.runs import Cell
 
 R = TypeVar("R", bound=Row)
 
-_TABLE_ORDER: tuple[Arm, ...] = ("default", "rater", "fine-tuned", "de-novo")
+_TABLE_ORDER: tuple[Arm, ...] = ("default", "rater", "other", "fine-tuned", "de-novo")
 
 
 class Condition(ModelAxes):
-    """One arm (and its source) at one training size; size 0 for the default model and the second rater."""
+    """One arm (and its source) at one training size; size 0 for the default model, the second rater, and models from
+    elsewhere whose size is not given."""
 
     @property
     def trained(self) -> bool:
@@ -75,18 +76,18 @@ class Group:
         return tuple(condition for condition in self.conditions if condition.trained)
 
 
-def condition_of(cell: Cell | Row) -> Condition:
+def condition_of(cell: Cell | TestedRow) -> Condition:
     """Return the condition of a planned cell or a result row."""
     return cell.only(Condition)
 
 
-def conditions(cells: Iterable[Cell | Row]) -> tuple[Condition, ...]:
+def conditions(cells: Iterable[Cell | TestedRow]) -> tuple[Condition, ...]:
     """Return the conditions of these cells, by stratum, in the paper's order: default, rater, then by size fine-tuned
     and de novo."""
     return _ordered({condition_of(cell) for cell in cells})
 
 
-def places(cells: Iterable[Cell | Row]) -> frozenset[Place]:
+def places(cells: Iterable[Cell | TestedRow]) -> frozenset[Place]:
     """Return the cells of the design that are planned, or that have rows."""
     return frozenset(Place(condition_of(cell), cell.fold, cell.seed) for cell in cells)
 
@@ -96,7 +97,7 @@ def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
 
     An axis of the role "stratum" is always shared within a stratum. One of the role "method or stratum" is shared if
     both arms were trained with the same several values; otherwise it is a choice of the arm. A default model belongs to
-    every stratum that has its values (of depth), a rater to all.
+    every stratum that has its values (of depth), a rater and models from elsewhere to all.
     """
     every = _ordered(set(planned))
     trained = [condition for condition in every if condition.trained]
@@ -106,7 +107,7 @@ def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
         own = _shared(condition, axes)
         if condition.trained:
             return own == to
-        return condition.arm == "rater" or all(
+        return condition.arm in ("rater", "other") or all(
             own_value in (None, value) for (_, own_value), (_, value) in zip(own.axes, to.axes, strict=True)
         )
 

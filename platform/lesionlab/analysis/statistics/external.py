@@ -10,6 +10,8 @@ columns in any order:
     sub-11,p11,south,FT,10,2,0.61,0.70
     sub-11,p11,south,DN,10,2,0.52,0.31
 
+Any other name in `arm` is a model from elsewhere (`nnU-Net`), with or without a training size.
+
 An empty value (or `NA`, `n/a`, `nan`, `null`) is undefined, such as PPV without a predicted lesion. `55%` is 0.55.
 Further columns are ignored.
 """
@@ -33,6 +35,7 @@ from lesionlab.delimited import Delimited, read_delimited
 from lesionlab.errors import InputError
 from storage_schemas.axes import Arm, Axes
 from storage_schemas.base import Sha256
+from storage_schemas.definitions import MetricDefinition
 from storage_schemas.metrics import PRIMARY, Measured
 
 ARMS: dict[str, Arm] = {
@@ -49,14 +52,25 @@ ARMS: dict[str, Arm] = {
 }
 """Our names and the paper's, in whatever case."""
 
+_LIKE_AN_ARM = 0.75
+"""Similarity from which a name is taken for a misspelt arm."""
+
 Line = tuple[int, "TableRow"]
 
 
-def _arm(name: object) -> Arm:
-    arm = ARMS.get(str(name).strip().lower())
-    if arm is None:
-        raise ValueError("wanted fine-tuned (FT), de-novo (DN), default or rater (Grader 2)")
-    return arm
+def _arm(written: object) -> Arm:
+    """The arm of a cell; what is no arm is the name of a model from elsewhere.
+
+    A name that looks like a misspelt arm is refused: it would silently take the model out of its arm.
+    """
+    name = str(written).strip().lower()
+    meant = get_close_matches(name, ARMS, n=1, cutoff=_LIKE_AN_ARM)
+    if name not in ARMS and (meant or not name):
+        raise ValueError(
+            "wanted fine-tuned (FT), de-novo (DN), default, rater (Grader 2) or the name of another model"
+            + "".join(f"; if {ARMS[one]} is meant, write it so, else take a name less like it" for one in meant)
+        )
+    return ARMS.get(name, "other")
 
 
 def _word(text: str) -> str:
@@ -77,7 +91,7 @@ class TableRow(Measured, Axes):
     arm: Annotated[Arm, BeforeValidator(_arm)]
     training_size: Annotated[int, Field(ge=0)] = 0
     source: str | None = None
-    """Default model; needed only where there are several."""
+    """Default model; needed only where there are several. Of a model from elsewhere its name, from the column `arm`."""
     seed: int = 0
     position: Annotated[int, Field(ge=1)] = 1
     """Place in the test subset; what a study is called says nothing about it, so without it no test rests on places."""
@@ -85,11 +99,24 @@ class TableRow(Measured, Axes):
     """Only where networks were trained on one site each."""
     test_site: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_model(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """A model from elsewhere is named by the column `arm`; it has no default model."""
+        name = str(given.get("arm", "other")).strip()
+        if name.lower() in (*ARMS, "other"):
+            return given
+        if given.get("source") is not None:
+            raise ValueError(f"source: wanted none for {name}, found {given['source']!r}")
+        return given | {"source": name}
+
     @model_validator(mode="after")
     def _holds_together(self) -> TableRow:
-        if (self.arm in ("fine-tuned", "de-novo")) != (self.training_size > 0):
+        if self.arm != "other" and (self.arm in ("fine-tuned", "de-novo")) != (self.training_size > 0):
             wanted = "0" if self.arm in ("default", "rater") else "1 at least"
             raise ValueError(f"training_size: wanted {wanted} for {self.arm}, found {self.training_size}")
+        if self.arm == "other" and not self.source:
+            raise ValueError("source: wanted the model's name")
         if self.arm in ("de-novo", "rater") and self.source is not None:
             raise ValueError(f"source: wanted none for {self.arm}, found {self.source!r}")
         return self
@@ -100,16 +127,28 @@ OPTIONAL = tuple(name for name in TableRow.model_fields if name not in REQUIRED)
 
 
 @dataclass(frozen=True)
+class Scored:
+    """How the rows of models from elsewhere were made here, from their masks."""
+
+    definition: MetricDefinition
+    cohort: str
+    empty: tuple[tuple[str, str], ...]
+    """Model and study of every missing mask that counts as nothing found."""
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table as it was read."""
+    """A table as it was read, or as it was made by scoring masks."""
 
     name: str
-    """Of the file, without its folder."""
+    """Of the file, without its folder, or of the comparison."""
     sha256: Sha256
-    """Of the file."""
+    """Of the file, or of the same rows as CSV."""
     columns: tuple[str, ...]
     """Those that were read: the required ones, then the others."""
     rows: tuple[TableRow, ...]
+    scored: Scored | None = None
+    """None: the table was made elsewhere."""
 
 
 def read_table(path: Path) -> Table:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from lesionlab.analysis.methods.intervals import Origin, origins_of
 from lesionlab.analysis.statistics.conditions import Condition, values_by_study
 from lesionlab.analysis.statistics.effects import Pair
-from lesionlab.analysis.statistics.rows import Row
+from lesionlab.analysis.statistics.rows import Row, TestedRow
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import Metric
 
 
-def study_origins(rows: Iterable[Row]) -> dict[str, Origin]:
+def study_origins(rows: Iterable[TestedRow]) -> dict[str, Origin]:
     """Return fold and patient of each study; no fold where these rows test it in several."""
     return origins_of((row.study, row.fold, row.patient) for row in rows)
 

@@ -11,8 +11,8 @@ from storage_schemas.axes import Arm, Narrower
 from storage_schemas.metrics import Metric
 
 
-class Row(Protocol):
-    """One study tested under one model; names and units as in StudyRow. An undefined metric is None."""
+class TestedRow(Protocol):
+    """One study tested under one model, without its metrics; names and units as in StudyRow."""
 
     @property
     def study(self) -> str: ...
@@ -44,6 +44,10 @@ class Row(Protocol):
     def only(self, kind: type[Narrower]) -> Narrower:
         """Its axes, all or some of them."""
         ...
+
+
+class Row(TestedRow, Protocol):
+    """One study tested under one model. An undefined metric is None."""
 
     def measured(self, metric: Metric) -> float | None:
         """Its value of a metric."""

@@ -52,6 +52,8 @@ class Options:
     """How the studies are split; None: an external table, whose rows may show a rotation."""
     margin: float | None = None
     """Of equivalence and non-inferiority, in fractions; None: nothing is said about them."""
+    declared: Mapping[str, str] = field(default_factory=dict)
+    """What models from elsewhere were trained on, by name, as their user declares."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ ways of training de novo, a fine-tuned model is compared with each of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons
@@ -20,6 +20,7 @@ from lesionlab.analysis.statistics.comparisons import (
 )
 from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum, groups
 from lesionlab.analysis.statistics.effects import Effect, Pair
+from lesionlab.analysis.statistics.elsewhere import from_elsewhere, pairs_with_others
 from lesionlab.analysis.statistics.summary import Summary
 from storage_schemas.metrics import Metric
 
@@ -30,6 +31,7 @@ class Against(Enum):
     DEFAULT = auto()
     RATER = auto()
     DE_NOVO = auto()
+    OTHER = auto()
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Measure:
     between_methods: Mapping[Condition, Effect]
     """Fine-tuned versus each de novo model of this size, by its way; on the fine-tuned line, as in the paper."""
     against_rater: Effect | None
+    against_others: Mapping[Condition, Effect] = field(default_factory=dict)
+    """Versus each model from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,13 @@ class PColumn:
     against: Against
     way: Condition | None = None
     """Which way of training de novo."""
+    model: Condition | None = None
+    """Which model from elsewhere."""
 
     def test_of(self, measure: Measure) -> Effect | None:
         """Return the test that the column shows for a measure."""
+        if self.model is not None:
+            return measure.against_others.get(self.model)
         if self.way is not None:
             return measure.between_methods.get(self.way)
         return measure.against_default if self.against is Against.DEFAULT else measure.against_rater
@@ -100,6 +108,7 @@ class PerformanceTable:
             PColumn(Against.DEFAULT),
             PColumn(Against.RATER),
             *(PColumn(Against.DE_NOVO, way) for way in self.ways_de_novo),
+            *(PColumn(Against.OTHER, model=model) for model in from_elsewhere(self.models)),
         )
         return tuple(column for column in possible if any(column.test_of(measure) for measure in measures))
 
@@ -113,14 +122,14 @@ def performance_tables(
 
 
 def _sources(group: Group) -> list[str | None]:
-    named = list(dict.fromkeys(model.source for model in group.conditions if model.source))
+    named = list(dict.fromkeys(model.source for model in group.conditions if model.source and model.arm != "other"))
     return [*named] or [None]
 
 
 def _table(
     group: Group, source: str | None, summaries: Sequence[Summary], effects: Sequence[Effect], unit: Unit
 ) -> PerformanceTable:
-    models = [model for model in group.conditions if model.source in (None, source)]
+    models = [model for model in group.conditions if model.source in (None, source) or model.arm == "other"]
     own = [effect for effect in effects if effect.stratum == group.stratum]
     lines = tuple(_line(model, models, summaries, own) for model in models)
     return PerformanceTable(source, lines, group.stratum, tuple(e for e in own if e.test == "rm-anova"), unit)
@@ -143,6 +152,11 @@ def _line(
             against_default=next(iter(default.values()), None),
             between_methods=against(pairs_of_methods(models), summary.metric),
             against_rater=next(iter(rater.values()), None),
+            against_others={
+                pair.other: found[summary.metric, pair]
+                for pair in pairs_with_others(models)
+                if pair.model == model and (summary.metric, pair) in found
+            },
         )
 
     return Line(model, {s.metric: measure(s) for s in summaries if s.condition == model})

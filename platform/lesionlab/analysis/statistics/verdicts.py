@@ -123,7 +123,7 @@ def one_arm_only(tables: Sequence[PerformanceTable]) -> tuple[OneArmOnly, ...]:
     """Collect, by stratum, the default models of tables in which no fine-tuned model meets a de novo one."""
     sources: dict[Stratum, list[str]] = {}
     for table in tables:
-        if not any(comparison.pairs for comparison in table.arm_comparisons):
+        if table.arm_comparisons and not any(comparison.pairs for comparison in table.arm_comparisons):
             sources.setdefault(table.stratum, []).extend([table.source] if table.source else [])
     return tuple(OneArmOnly(stratum, tuple(names)) for stratum, names in sources.items())
 

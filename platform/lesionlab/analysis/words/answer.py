@@ -105,7 +105,8 @@ def _finding(finding: Finding) -> str:
         model = finding.line.condition
         untrained = ", not trained on the target" if model.arm == "default" else ""
         means = _means([finding.line.measures[metric].summary for metric in PRIMARY])
-        return f"{capital(model_title(model))}{untrained}: {means}."
+        name = model_title(model) if model.arm == "other" else capital(model_title(model))
+        return f"{name}{untrained}: {means}."
     return _versus_rater(finding)
 
 

@@ -20,8 +20,9 @@ from lesionlab.analysis.statistics.cautions import (
     UndefinedValues,
 )
 from lesionlab.analysis.statistics.changes import Change
+from lesionlab.analysis.statistics.elsewhere import TrainedElsewhere
 from lesionlab.analysis.statistics.summary import Summary
-from lesionlab.analysis.words import budget
+from lesionlab.analysis.words import budget, elsewhere
 from lesionlab.analysis.words.definitions import changed
 from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, model_title, stratum_name
 from lesionlab.analysis.words.numbers import capital, count_of
@@ -64,6 +65,8 @@ def sentence(caution: Caution) -> str:
         return f"{_OTHER[caution.by]}: {_changes(caution.changes)}."
     if isinstance(caution, Alarm):
         return _alarm(caution)
+    if isinstance(caution, TrainedElsewhere):
+        return elsewhere.training(caution)
     return _of_design(caution)
 
 

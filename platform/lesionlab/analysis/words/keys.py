@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lesionlab.analysis.methods.student import ALPHA
+from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import Effect
 from lesionlab.analysis.statistics.tables import Against, Line, Measure, PColumn, PerformanceTable
 from lesionlab.analysis.words.answer import counted
@@ -21,6 +22,8 @@ STUDIES_WEIGH_ALIKE = (
 
 def column_title(column: PColumn, table: PerformanceTable) -> str:
     """`p default`, `p Grader 2`, `p method`; `p method (DN, learning rate 0.001)` with several ways of de novo."""
+    if column.model is not None:
+        return f"p {_other(column.model)}"
     if column.way is None:
         return "p default" if column.against is Against.DEFAULT else f"p {RATER}"
     return "p method" if len(table.ways_de_novo) == 1 else f"p method ({_de_novo(column, table)})"
@@ -54,6 +57,8 @@ def _explained(table: PerformanceTable, column: PColumn, tests: Sequence[Effect]
 
 
 def _test(column: PColumn, table: PerformanceTable) -> str:
+    if column.model is not None:
+        return f"paired t test versus {_other(column.model)}"
     if column.way is not None:
         return f"paired t test, FT versus {_de_novo(column, table)} at the same N"
     return f"unpaired t test versus {'the default model' if column.against is Against.DEFAULT else RATER}"
@@ -62,6 +67,11 @@ def _test(column: PColumn, table: PerformanceTable) -> str:
 def _de_novo(column: PColumn, table: PerformanceTable) -> str:
     """`DN`; with what tells this way from the others."""
     return next(short_name_among(model, table.models) for model in table.models if model.way == column.way)
+
+
+def _other(model: Condition) -> str:
+    """`nnU-Net`, `nnU-Net 20`."""
+    return f"{short_name(model)} {model.training_size}" if model.training_size else short_name(model)
 
 
 def _anova(effect: Effect, p: float) -> str:

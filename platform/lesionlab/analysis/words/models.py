@@ -25,6 +25,7 @@ ARMS: dict[Arm, str] = {
     "rater": RATER,
     "de-novo": "De novo",
     "fine-tuned": "Fine-tuned",
+    "other": "Model from elsewhere",
 }
 """In a legend."""
 
@@ -33,6 +34,8 @@ _SHORT: dict[Arm, str] = {"default": "Default", "rater": RATER, "fine-tuned": "F
 
 def arm_name(arm: Arm, source: str | None) -> str:
     """`fine-tuned from glioma`, `default model glioma`, `de novo`."""
+    if arm == "other":
+        return str(source)
     return {
         "default": f"default model {source}" if source else "default model",
         "rater": RATER,
@@ -51,12 +54,12 @@ def model_name(condition: Condition) -> str:
 def model_title(condition: Condition) -> str:
     """Name a model within its stratum: `fine-tuned from glioma, 10 studies`."""
     name = model_name(condition)
-    return f"{name}, {count_of(condition.training_size, 'study')}" if condition.trained else name
+    return f"{name}, {count_of(condition.training_size, 'study')}" if condition.training_size else name
 
 
 def short_name(condition: Condition) -> str:
-    """As in the paper's tables: `Default`, `Grader 2`, `FT`, `DN`."""
-    return _SHORT[condition.arm]
+    """As in the paper's tables: `Default`, `Grader 2`, `FT`, `DN`; a model from elsewhere has its own name."""
+    return str(condition.source) if condition.arm == "other" else _SHORT[condition.arm]
 
 
 def short_name_among(condition: Condition, among: Sequence[Condition]) -> str:

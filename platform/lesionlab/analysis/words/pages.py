@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, str] = {
     "sites": "Sites",
     "studies": "Studies",
     "supplementary": "Supplementary analyses",
+    "operating": "Operating points and calibration",
     "cohort": "Patients and scanners",
     "design": "Design",
     "made-from": "Source of the data",
@@ -255,6 +256,17 @@ def external_table(name: str, lines: int, counted: str) -> str:
         f"The external table `{name}`: {lines} lines, each a study tested under one model; {counted}. No image and no "
         "mask was available, so there are no slices, no study pages, and no tables of patients and scanners. A table "
         "does not show whether networks were trained on the patients that they are tested on."
+    )
+
+
+def compared_masks(cohort: str, lines: int, counted: str, empty: Sequence[tuple[str, str]]) -> str:
+    """What the report of scored masks can and cannot say."""
+    none = "; ".join(f"{model}: {study}" for model, study in empty)
+    return (
+        f"The masks of each model from elsewhere, scored on cohort `{cohort}` against the same reference masks and by "
+        f"the same definition as every other model: {lines} lines, each a study tested under one model; {counted}. "
+        + (f"Without a mask, counted as nothing found: {none}. " if empty else "")
+        + "How these masks were made is not known here."
     )
 
 
