@@ -149,6 +149,16 @@ def test_one_arm_alone_shows_its_mean_and_compares_nothing(arm):
     assert "one arm alone" in saved
 
 
+def test_arms_without_a_common_size_are_not_compared():
+    rows = of_experiment(drawn_rows(1, BETTER, sizes=(10, 20)))
+    apart = [row for row in rows if row.arm == "default" or (row.arm == "de-novo") == (row.training_size == 20)]
+    head, (whether, how_much, saved) = answered(apart, options(spec()))
+    assert head.endpoints.primary is None
+    assert whether == "These data cannot show whether fine-tuning helps: no training size has both arms."
+    assert how_much == "There is no difference between arms to estimate."
+    assert saved == "No saving of labelled studies can be judged without a training size that both arms share."
+
+
 def test_without_any_result_nothing_is_said(cells, plan):
     head, (whether, how_much, saved) = answered([], options(plan.spec), cells)
     assert head.endpoints.primary.decision is Decision.NO_PAIRS

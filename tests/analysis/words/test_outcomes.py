@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lesionlab.analysis.methods.curve import Crossing, Saving
-from lesionlab.analysis.methods.intervals import Interval
+from lesionlab.analysis.methods.intervals import Covers, Interval
 from lesionlab.analysis.methods.null import NullRate
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
@@ -35,6 +35,8 @@ from lesionlab.analysis.statistics.conclusions import (
 )
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Lost, MissingCells, Pair
+from lesionlab.analysis.statistics.endpoints import Decision, Declared, Endpoints, Judgement
+from lesionlab.analysis.statistics.headline import Headline, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.verdicts import (
@@ -46,7 +48,7 @@ from lesionlab.analysis.statistics.verdicts import (
     Outcome,
     TooFewPatients,
 )
-from lesionlab.analysis.words import budget, cautions, curves, definitions, verdicts
+from lesionlab.analysis.words import budget, cautions, curves, definitions, headline, verdicts
 from lesionlab.analysis.words.models import METRICS
 from lesionlab.analysis.words.reasons import note, untestable
 from storage_schemas.axes import Budget
@@ -270,3 +272,67 @@ def test_a_caution_has_its_numbers(caution, wanted):
 
 def test_every_caution_has_words_of_its_own():
     assert all_apart([cautions.sentence(caution) for caution, _ in CAUTIONS])
+
+
+def judgement(decision: Decision) -> Judgement:
+    pairs = decision is not Decision.NO_PAIRS
+    return Judgement(
+        comparison=ARMS,
+        metric="ppv",
+        decision=decision,
+        sizes=(10,),
+        studies=60,
+        patients=5 if decision is Decision.FEW_PATIENTS else 60,
+        difference=0.12 if pairs else None,
+        interval=Interval(0.05, 0.19) if pairs else None,
+        covers=Covers.TRAINING_STUDIES if pairs else None,
+        degrees=5,
+        p=0.01,
+        why=MissingCells(1, 12) if decision is Decision.NOT_CLAIMED else None,
+    )
+
+
+def headline_of(decision: Decision, claim: SavingClaim, direction: int = 1) -> Headline:
+    primary = judgement(decision)
+    aim = Aim(AimKind.DE_NOVO, 0.6, 10, DE_NOVO.model_copy(update={"training_size": 50}))
+    saving = Saving(direction * 21.0, direction * 21.0, Interval(*sorted((direction * 15.0, direction * 30.0))), 0.0)
+    learned = Learning(ARMS, "ppv", (), aim, saving, 30.0, 60, 60, "fold", 6)
+    return Headline(Endpoints(primary, (), Declared.BEFOREHAND), learned, primary, claim)
+
+
+def test_every_decision_has_a_first_sentence_of_its_own():
+    said = {headline.sentences(headline_of(decision, SavingClaim.NOT_SHOWN))[0] for decision in Decision}
+    assert len(said) == len(Decision)
+    assert sum("is significantly " in sentence for sentence in said) == 2
+
+
+def test_every_claim_about_a_saving_has_a_third_sentence_and_only_one_of_them_claims_it():
+    said = {claim: headline.sentences(headline_of(Decision.HIGHER, claim))[2] for claim in SavingClaim}
+    assert said[SavingClaim.CLAIMED] == (
+        "It saves about 21 labelled studies (95 % CI 15 to 30), 10 hours of work, in reaching the PPV of de novo "
+        "training with 50."
+    )
+    others = [sentence for claim, sentence in said.items() if claim is not SavingClaim.CLAIMED]
+    assert all(sentence.startswith("No saving of labelled studies ") for sentence in others)
+    more = headline.sentences(headline_of(Decision.LOWER, SavingClaim.CLAIMED, direction=-1))[2]
+    assert more.startswith("It needs about 21 more labelled studies (95 % CI 15 to 30), 10 hours of work, to reach ")
+
+
+@pytest.mark.parametrize("covers", Covers)
+def test_what_an_interval_covers_is_said_where_it_stands(covers):
+    found = headline_of(Decision.HIGHER, SavingClaim.CLAIMED)
+    primary = replace(found.endpoints.primary, covers=covers)
+    (note,) = (
+        line
+        for line in headline.notes(replace(found, endpoints=replace(found.endpoints, primary=primary)))
+        if line.startswith("Interval of the difference: it covers which patients were tested")
+    )
+    assert ("which studies were trained on" in note) == (covers is Covers.TRAINING_STUDIES)
+    assert ("chance in training" in note) == (covers is not Covers.THESE_NETWORKS)
+
+
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    found = headline_of(Decision.NOT_SHOWN, SavingClaim.NOT_SHOWN)
+    primary = replace(found.endpoints.primary, difference=-0.004, interval=Interval(-0.03, 0.02))
+    said = headline.sentences(replace(found, endpoints=replace(found.endpoints, primary=primary)))[1]
+    assert said == "With 10 labelled studies PPV is 0.00 higher (95 % CI −0.03 to +0.02)."

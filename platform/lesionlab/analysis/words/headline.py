@@ -141,6 +141,8 @@ def _whether(found: Headline) -> str:
 def _one_arm(learned: Learning | None) -> str:
     if learned is None:
         return "These data cannot show whether fine-tuning helps: no network was trained on the labelled studies."
+    if len(learned.arms) > 1:
+        return "These data cannot show whether fine-tuning helps: no training size has both arms."
     arm = "fine-tuned" if learned.arms[0].fine_tuned else "de novo"
     return f"These data cannot show whether fine-tuning helps: all networks are {arm}."
 
@@ -157,7 +159,7 @@ def _how_much(found: Headline) -> str:
 
 def _of_one_arm(learned: Learning | None) -> str:
     points = [] if learned is None else learned.arms[0].points
-    if learned is None or not points:
+    if learned is None or len(learned.arms) > 1 or not points:
         return "There is no difference between arms to estimate."
     last = points[-1]
     ci = f" (95 % CI {fixed(last.interval.low, 2)} to {fixed(last.interval.high, 2)})" if last.interval else ""
@@ -182,7 +184,9 @@ def _saved(found: Headline) -> str:
     learned, claim = found.learned, found.claim
     if claim is SavingClaim.ONE_ARM:
         return f"{no} can be estimated from one arm alone."
-    if learned is None or learned.saving is None or learned.aim is None:
+    if learned is not None and found.endpoints.primary is None:
+        return f"{no} can be judged without a training size that both arms share."
+    if learned is None or learned.saving is None or learned.aim is None or claim is SavingClaim.NO_TARGET:
         return f"{no} can be estimated: there is nothing to reach yet."
     saving, metric = learned.saving, METRICS[learned.metric]
     if claim is SavingClaim.CLAIMED:
