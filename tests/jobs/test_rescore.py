@@ -30,3 +30,15 @@ def test_an_unknown_definition_is_refused_before_the_store_is_opened(lesionlab: 
     assert result.exit_code == 1
     assert "found 'mseg-2'" in result.output
     assert "nowhere" not in result.output
+
+
+def test_without_a_definition_and_without_fill_there_is_nothing_to_do(lesionlab: Lesionlab) -> None:
+    result = lesionlab("rescore", "demo")
+    assert result.exit_code == 2
+    assert "--fill" in result.output
+
+
+def test_filling_without_a_sweep_names_the_command_to_run_first(lesionlab: Lesionlab) -> None:
+    result = lesionlab("rescore", "demo", "--fill")
+    assert result.exit_code == 1
+    assert "lesionlab sweep" in result.output
