@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import ray
 from ray import cloudpickle
@@ -27,14 +27,6 @@ def work(worker, task):
     time.sleep(8)
 
 
-def later(cluster: Cluster) -> None:
-    """One CPU after 12 s, two more after 18 s."""
-    time.sleep(12)
-    cluster.add_node(num_cpus=1)
-    time.sleep(6)
-    cluster.add_node(num_cpus=2)
-
-
 if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "resources": {"driver": 10}})
     ray.init(address=cluster.address, log_to_driver=False)
@@ -46,10 +38,14 @@ if __name__ == "__main__":
         run_sweep(work, cells[:1], workers=1, store_uri="", room=Room("cuda", wait_s=6))
     except TrainingError as error:
         gave_up = str(error)
-    threading.Thread(target=later, args=(cluster,), daemon=True).start()
-    outcomes = run_sweep(
-        work, cells, workers=1, store_uri="", room=Room("cpu", wait_s=120), watch=Watch(cells, seen.append)
-    )
+    with ThreadPoolExecutor(1) as pool:
+        watch = Watch(cells, seen.append)
+        sweep = pool.submit(run_sweep, work, cells, workers=1, store_uri="", room=Room("cpu", wait_s=120), watch=watch)
+        time.sleep(12)
+        cluster.add_node(num_cpus=1)  # in the main thread, as Ray demands
+        time.sleep(6)
+        cluster.add_node(num_cpus=2)
+        outcomes = sweep.result()
     nodes = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
     print(
         json.dumps(
