@@ -20,7 +20,7 @@ from lesionlab.analysis.methods.equivalence import (
 from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.methods.overlap import fit_overlapping
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
-from lesionlab.analysis.statistics.comparisons import pairs_of_methods, pairs_with_rater, rater_with_defaults
+from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum
 from lesionlab.analysis.statistics.effects import Pair
 from lesionlab.analysis.statistics.origins import differences_by_origin
@@ -71,11 +71,11 @@ Rows = Mapping[Condition, Sequence[Row]]
 def against_rater(
     rows: Rows, groups: Iterable[Group], margin: float | None, undefined: Undefined
 ) -> tuple[Contrast, ...]:
-    """Compare every model, default models too, with the second rater on the studies that both read."""
+    """Compare every model, untrained and other ones too, with the second rater on the studies that both read."""
     found = []
     for group in groups:
-        defaults = [Pair(pair.other, pair.model) for pair in rater_with_defaults(group.conditions)]
-        for pair in (*defaults, *pairs_with_rater(group.conditions)):
+        raters = [condition for condition in group.conditions if condition.arm == "rater"]
+        for pair in [Pair(model, rater) for rater in raters for model in group.conditions if model.arm != "rater"]:
             found += [_paired(rows, group.stratum, pair, metric, margin, undefined) for metric in METRICS]
     return tuple(found)
 
