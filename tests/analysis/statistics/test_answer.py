@@ -13,6 +13,7 @@ from lesionlab.analysis.statistics.cautions import (
     FewStudies,
     General,
     LearningRatesDiffer,
+    NoMeaningYet,
     Preliminary,
     SharedPatients,
     UndefinedValues,
@@ -32,6 +33,7 @@ from lesionlab.analysis.statistics.verdicts import (
     Outcome,
     TooFewPatients,
 )
+from lesionlab.analysis.words.answer import answer_text
 from storage_schemas.axes import Budget
 from storage_schemas.experiments import Goal
 from storage_schemas.runs import TrainingConfig
@@ -411,3 +413,13 @@ def test_an_anova_over_less_than_half_of_many_studies_calls_for_a_caution():
 def test_simulated_studies_call_for_a_caution(rows, cells):
     assert General.SIMULATED in answer_to(rows, cells, simulated=True).cautions
     assert General.SIMULATED not in answer_to(rows, cells).cautions
+
+
+@pytest.mark.parametrize(("studies", "says"), [(5, True), (6, False)], ids=["a smoke run", "enough"])
+def test_numbers_of_fewer_than_six_tested_studies_mean_nothing_yet_and_the_headline_says_so(rows, studies, says):
+    kept = sorted({row.study for row in rows})[:studies]
+    found = answer_to(few := [row for row in rows if row.study in kept], few)
+    assert (NoMeaningYet(studies) in found.cautions) == says
+    text = answer_text(found)
+    assert any("mean nothing yet" in note for note in text.notes) == says
+    assert not any("mean nothing yet" in caution for caution in text.cautions)

@@ -16,6 +16,7 @@ from lesionlab.analysis.statistics.learning import AimKind
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
+from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from storage_schemas.metrics import PRIMARY, Metric
 
 SMALL_N = 30
@@ -31,6 +32,13 @@ class Preliminary:
 
     missing: int
     planned: int
+
+
+@dataclass(frozen=True)
+class NoMeaningYet:
+    """So few studies were tested that the numbers show that the pipeline works, and nothing else."""
+
+    studies: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,7 @@ class Alarm:
 
 Caution = (
     Preliminary
+    | NoMeaningYet
     | FewStudies
     | General
     | UndefinedValues
@@ -130,6 +139,7 @@ def cautions(
 ) -> tuple[Caution, ...]:
     """Collect every caution that these numbers call for, each once."""
     found: list[Caution] = [Preliminary(missing, planned)] if missing else []
+    found += _of_number(tables)
     for table in tables:
         found += _of_tests(table)
         found += _of_anovas(table)
@@ -142,6 +152,13 @@ def cautions(
     if simulated:
         found.append(General.SIMULATED)
     return tuple(dict.fromkeys(found))
+
+
+def _of_number(tables: Sequence[PerformanceTable]) -> Iterable[Caution]:
+    lines = [line for table in tables for line in table.lines if line.condition.trained]
+    tested = max((line.measures[metric].summary.tested for line in lines for metric in PRIMARY), default=0)
+    if 0 < tested < LEAST_PATIENTS:
+        yield NoMeaningYet(tested)
 
 
 def _of_tests(table: PerformanceTable) -> Iterable[Caution]:

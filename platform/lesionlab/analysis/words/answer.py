@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lesionlab.analysis.statistics.answer import Answer, Finding, PairFinding, RaterFinding, UntrainedFinding
+from lesionlab.analysis.statistics.cautions import Caution
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Stratum
 from lesionlab.analysis.statistics.effects import Effect, PairedMeans
@@ -30,7 +31,7 @@ class AnswerText:
     picture: tuple[str, ...]
     """The difference as lines of text, for a screen."""
     notes: tuple[str, ...]
-    """What the intervals of the headline cover, and when its endpoint was chosen."""
+    """What the intervals of the headline cover, when its endpoint was chosen, and cautions that belong beside it."""
     secondary: tuple[str, ...]
     paper: tuple[str, ...]
     """The verdicts of the paper's own tests."""
@@ -62,7 +63,7 @@ def answer_text(answer: Answer) -> AnswerText:
     return AnswerText(
         headline=headline.sentences(answer.headline),
         picture=headline.ruler(answer.headline),
-        notes=headline.notes(answer.headline),
+        notes=(*headline.notes(answer.headline), *_sentences(answer.cautions, beside_headline=True)),
         secondary=headline.secondary(answer.headline.endpoints),
         paper=_by_stratum(
             [
@@ -76,13 +77,18 @@ def answer_text(answer: Answer) -> AnswerText:
             *_by_stratum([(learned.stratum, curves.sentences_of_few(learned)) for learned in answer.curves_of_few]),
             *map(budget.sentences, answer.budget),
         ),
-        cautions=tuple(dict.fromkeys(map(cautions.sentence, answer.cautions))),
+        cautions=_sentences(answer.cautions, beside_headline=False),
     )
 
 
 def counted(effect: Effect, unit: Unit) -> str:
     """What n is of: tested studies, or positions in the test subset, each averaged over the folds."""
     return "positions" if effect.test == "unpaired-t" and unit == "fold-averaged" else "studies"
+
+
+def _sentences(found: Iterable[Caution], *, beside_headline: bool) -> tuple[str, ...]:
+    chosen = (one for one in found if isinstance(one, cautions.BESIDE_HEADLINE) is beside_headline)
+    return tuple(dict.fromkeys(map(cautions.sentence, chosen)))
 
 
 def _by_stratum(said: Sequence[tuple[Stratum, str]]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from lesionlab.analysis.statistics.cautions import (
     FewStudies,
     General,
     LearningRatesDiffer,
+    NoMeaningYet,
     OtherCorrection,
     Preliminary,
     RaterReadFewer,
@@ -29,6 +30,9 @@ from lesionlab.analysis.words.numbers import capital, count_of
 from storage_schemas.metrics import COLUMNS
 
 CONDITIONAL = "Patient-level 95 % CIs are conditional on the trained networks; they exclude training variability."
+
+BESIDE_HEADLINE = (NoMeaningYet, LearningRatesDiffer)
+"""Cautions without which the headline would mislead; all others stand at the end of the answer."""
 
 _GENERAL: Mapping[General, str] = {
     General.NOT_SIGNIFICANT: "Not significant means that no difference was shown, not that there is none.",
@@ -52,6 +56,11 @@ def sentence(caution: Caution) -> str:
         return budget.CAUTIONS[caution]
     if isinstance(caution, Preliminary):
         return f"Preliminary: {caution.missing} of {caution.planned} cells have no results yet."
+    if isinstance(caution, NoMeaningYet):
+        return (
+            f"Tested on {count_of(caution.studies, 'study')} only: these numbers show that the pipeline works on these "
+            "scans. They mean nothing yet, high or low."
+        )
     if isinstance(caution, FewStudies):
         return f"Few test studies (n = {caution.n}): confidence intervals are wide, and single studies weigh heavily."
     if isinstance(caution, FewComplete):
