@@ -53,4 +53,4 @@ def test_a_study_with_too_many_false_positives_keeps_the_largest_and_everything_
 def test_without_results_there_is_a_header_alone():
     found = lesion_file({})
     assert (lines(found.data), found.lesions) == ([], 0)
-    assert found.data.decode().strip().endswith("matched")
+    assert found.data.decode().strip().endswith("matched,peak")

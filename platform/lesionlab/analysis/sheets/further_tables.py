@@ -277,4 +277,4 @@ def _bounds(of: str, found: Interval | None) -> Numbers:
 
 
 def _interval(found: Interval | None) -> str:
-    return NONE if found is None else f"{signed(found.low, 2)} to {signed(found.high, 2)}"
+    return interval(found, 2)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lesionlab.analysis.methods.mixed import Term
 from lesionlab.analysis.statistics.budget import BudgetCaution, BudgetControl, BudgetFinding
 from lesionlab.analysis.words.models import METRICS, comparison_name
-from lesionlab.analysis.words.numbers import signed
+from lesionlab.analysis.words.numbers import limit, signed
 
 FINDINGS: Mapping[BudgetFinding, str] = {
     BudgetFinding.NOT_FITTED: "A slope could not be estimated, so data and steps cannot be told apart.",
@@ -35,4 +35,4 @@ def sentences(control: BudgetControl) -> str:
 
 
 def _slope(term: Term | None) -> str:
-    return "not fitted" if term is None else f"{signed(term.estimate)} [{signed(term.low)}, {signed(term.high)}]"
+    return "not fitted" if term is None else f"{signed(term.estimate)} [{limit(term.low)}, {limit(term.high)}]"

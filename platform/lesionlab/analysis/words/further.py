@@ -15,6 +15,7 @@ from lesionlab.analysis.statistics.rater_agreement import MeanOf
 from lesionlab.analysis.words.captions import Caption
 from lesionlab.analysis.words.models import METRICS, RATER, in_stratum, model_title, short_name, variant
 from lesionlab.analysis.words.numbers import NONE, capital, count_of, fixed, listed, p_equals, signed
+from lesionlab.analysis.words.numbers import interval as interval_of
 from storage_schemas.metrics import PRIMARY
 
 OURS_TOO = "Ours, not the paper's, which compares models with Grader 2 unpaired."
@@ -146,7 +147,7 @@ def brackets(found: Interval | None, digits: int = 2) -> str:
 
 def limits(agreement: Agreement) -> str:
     """`−1.20 to +0.80`."""
-    return f"{signed(agreement.limits.low, 2)} to {signed(agreement.limits.high, 2)}"
+    return interval_of(agreement.limits, 2)
 
 
 def interaction(found: SiteInteraction) -> str:

@@ -21,7 +21,7 @@ from lesionlab.analysis.statistics.headline import Headline, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
 from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from lesionlab.analysis.words.models import METRICS, RATER, comparison_name, stratum_name, variant
-from lesionlab.analysis.words.numbers import capital, count_of, fixed, listed, p_equals, signed
+from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed
 from storage_schemas.endpoints import DEFAULT_METRIC
 from storage_schemas.metrics import FRACTIONS, Metric
 
@@ -345,7 +345,7 @@ def result(judged: Judgement) -> str:
 
 def interval_text(limits: Interval) -> str:
     """`−0.01 to +0.09`, as the sentences round it."""
-    return f"{signed(limits.low, _DIGITS)} to {signed(limits.high, _DIGITS)}"
+    return interval(limits, _DIGITS)
 
 
 def ruler(found: Headline) -> tuple[str, ...]:

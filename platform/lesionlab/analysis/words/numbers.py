@@ -22,9 +22,14 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NONE if value is None else _minus(f"{round(value, digits) + 0.0:+.{digits}f}")
 
 
-def interval(limits: Interval | None) -> str:
+def limit(value: float, digits: int = 3) -> str:
+    """A limit of an interval of a difference: `+0.120`; −0.0002 is `−0.000`, since its side of 0 matters."""
+    return _minus(f"{value:+.{digits}f}")
+
+
+def interval(limits: Interval | None, digits: int = 3) -> str:
     """`−0.010 to +0.120`."""
-    return NONE if limits is None else f"{signed(limits.low)} to {signed(limits.high)}"
+    return NONE if limits is None else f"{limit(limits.low, digits)} to {limit(limits.high, digits)}"
 
 
 def or_dash(value: object) -> str:
