@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.console import console
+from jobs.shared.console import console, notes
+from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
@@ -39,6 +40,10 @@ def predict(
         float | None,
         typer.Option(min=0.01, max=0.99, help="Lesion probability threshold; by default the model's own."),
     ] = None,
+    registered: RegisteredOption = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Accept a registration that the checks doubt, after you have looked at it.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite an existing mask; input images are never overwritten.")
     ] = False,
@@ -59,7 +64,9 @@ def predict(
     network, card = registered_network(connect_to_read(store), model)
     scans = images_by_role(given, card.task)
     native = scans[card.task.native].grid
-    prepared = prepare_images(scans, card.task, card.spacing_mm)
+    prepared = prepare_images(scans, card.task, card.spacing_mm, registered=registered, accepted=accept)
+    for finding in prepared.findings:
+        notes.print(finding.text(), style="yellow")
     inference = card.inference if threshold is None else card.inference.model_copy(update={"threshold": threshold})
     prediction = predict_native(
         network, prepared.image_CIJK, prepared.model_grid, native, inference, card.patch_voxels, best_device()

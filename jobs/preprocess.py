@@ -12,6 +12,7 @@ from jobs.shared.dataset_options import (
     AcceptOption,
     DatasetArgument,
     HashIdsOption,
+    RegisteredOption,
     ScrubOption,
     SiteOption,
     SpacingOption,
@@ -37,6 +38,7 @@ def preprocess(
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
     accept: AcceptOption = None,
+    registered: RegisteredOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
@@ -51,7 +53,7 @@ def preprocess(
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect_to_read(store) if dry_run else connect(store)
-    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()))
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):

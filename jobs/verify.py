@@ -12,6 +12,7 @@ from jobs.shared.dataset_options import (
     AcceptOption,
     DatasetArgument,
     HashIdsOption,
+    RegisteredOption,
     ScrubOption,
     SiteOption,
     SpacingOption,
@@ -37,6 +38,7 @@ def verify(
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
     accept: AcceptOption = None,
+    registered: RegisteredOption = False,
     registration: Annotated[
         bool,
         typer.Option("--registration", help="Also register and resample the images: minutes per study."),
@@ -55,7 +57,7 @@ def verify(
 
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
-    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()))
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():

@@ -64,6 +64,8 @@ STUDY_VOLUME = KeyPattern("studies/{site}/{study}/{digest}.zarr")
 
 STUDY_VERDICT = KeyPattern("studies/{site}/{study}/{digest}.verdict.json")
 
+STUDY_PICTURE = KeyPattern("studies/{site}/{study}/{digest}.pictures/{role}.png")
+
 MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")
 CURRENT_MANIFEST = KeyPattern("manifests/{cohort}/current.json")
 VERDICTS = KeyPattern("manifests/{cohort}/{digest}-verdicts.parquet")

@@ -84,9 +84,8 @@ class Registration(Document):
     kind: Literal["rigid", "syn"]
     """`syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008)."""
     least_correlation: Annotated[Share | None, Neutral(None)] = None
-    """Minimum correlation of the edges of both images after registration; below it, registration has failed. None: 0.75
-    for rigid and 0.85 for syn, which suit images of the same contrast. Edges of different contrasts correlate less:
-    FLAIR and T1w by 0.74 to 0.94 on six real heads at 3 mm, and by up to 0.57 if they are of different patients."""
+    """Minimum correlation of the edges of both images after registration, beside the comparison with displaced
+    placements by which every registration is judged. None: no further bound; no fixed one suits every scanner."""
 
 
 class Channel(Document):

@@ -35,6 +35,7 @@ Code = Literal[
     "visit-order",
     "identical-visits",
     "registration-failed",
+    "registration-doubtful",
     "identifier",
     "not-finished",
 ]

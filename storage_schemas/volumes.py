@@ -83,7 +83,8 @@ class RegistrationReport(Document):
 
     moving: str
     fixed: str
-    kind: Literal["rigid", "syn"]
+    kind: Literal["rigid", "syn", "header"]
+    """`header`: none was done; the images were registered already."""
     matrix: Affine
     """Maps points from the fixed image's world to the moving image's world (RAS+ mm)."""
     deformation: Deformation | None
@@ -92,6 +93,12 @@ class RegistrationReport(Document):
     correlation_after: float
     head_overlap: Annotated[float, Field(ge=0, le=1)]
     """Dice of the two heads after registration."""
+    affine_correlation: float | None = None
+    """Edge correlation after registration by the matrix alone; None in cards of preprocessing version 1, as below."""
+    displacement_ratio: float | None = None
+    """Its ratio to the mean at six placements 8 mm away."""
+    nearby_correlation: float | None = None
+    """The maximum at six placements 4 mm away."""
     warped_sha256: Sha256
     """Digest of the registered image's voxels, float32 on the model grid."""
 

@@ -41,7 +41,14 @@ AcceptOption = Annotated[
         "--accept",
         metavar="STUDY",
         help="Accept in this study, after you have looked at it, what the files cannot prove: that a mask on the "
-        "image's other form (qform instead of sform) has its voxels. Repeat for each study; other faults still count.",
+        "image's other form (qform instead of sform) has its voxels, or that a registration is right (its picture lies "
+        "in the store beside the verdict). Repeat for each study; other faults still count.",
+    ),
+]
+RegisteredOption = Annotated[
+    bool,
+    typer.Option(
+        "--registered", help="The images of each study are registered already: keep the places in their headers."
     ),
 ]
 HashIdsOption = Annotated[

@@ -21,7 +21,7 @@ LesionlabError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from storage_schemas.verdicts import Code, Finding
 
@@ -45,10 +45,14 @@ class DatasetError(InputError):
 
 
 class StudyRefused(DatasetError):
-    """One study cannot be used; `findings` holds the reasons and also the faults that were repaired."""
+    """One study cannot be used; `findings` holds the reasons and also the faults that were repaired.
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    `pictures` holds a PNG of each registration, by the role of the moved image, if registrations are the reason.
+    """
+
+    def __init__(self, findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = None) -> None:
         self.findings = tuple(findings)
+        self.pictures = dict(pictures or {})
         super().__init__(*(finding.text() for finding in self.findings if not finding.repaired))
 
 

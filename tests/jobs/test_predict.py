@@ -79,7 +79,9 @@ def test_images_of_different_heads_are_refused_with_the_correlation(
     named = [f"{role}={path}" for role, path in images.items()]
     result = lesionlab("predict", *named, "--model", "untrained", "--out", tmp_path / "mask.nii.gz")
     assert result.exit_code == 1
-    assert "before: wanted an edge correlation with 'after' of at least 0.75" in result.output
+    said = " ".join(result.output.split())
+    assert "before: wanted a " in said
+    assert "after registration" in said
     assert not (tmp_path / "mask.nii.gz").exists()
 
 

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lesionlab.errors import ImageError
-from lesionlab.imaging.agreement import edge_correlation, head_overlap
+from lesionlab.imaging.agreement import Agreement, agreement, edge_correlation, head_overlap
 from lesionlab.imaging.antspy import load_ants
+from lesionlab.imaging.checkerboard import checkerboard_png
 from lesionlab.imaging.intensity import HeadMask, air_level, head_mask
 from lesionlab.imaging.itk import placement, world_displacements, world_matrix
 from lesionlab.imaging.resample import model_grid, resample_linear
@@ -24,7 +25,7 @@ from lesionlab.imaging.warp import Steps, in_steps, warp
 from storage_schemas.base import Sha256
 from storage_schemas.volumes import Grid
 
-Kind = Literal["rigid", "syn"]
+Kind = Literal["rigid", "syn", "header"]
 
 MARGIN_MM = 10.0
 """Margin of air kept around the head for the smoothing of the coarse stages; more air would only cost time."""
@@ -47,6 +48,10 @@ class Registered:
     correlation_after: float
     head_overlap: float
     """Dice of the two heads."""
+    affine: Agreement
+    """Of the placement by `matrix` alone: a deformation makes the heads of two patients agree."""
+    picture: bytes
+    """PNG to check the registration by eye."""
     warped_sha256: Sha256
     """Digest of `voxels_IJK`."""
 
@@ -61,18 +66,23 @@ class Transforms(NamedTuple):
 def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
     """Register the moving image to the fixed one's model grid with ANTs; bit-identical each time.
 
-    `rigid`: six parameters. `syn`: rigid, affine, then symmetric normalisation (Avants et al. 2008). Both images are
-    registered at the spacing of `grid`, cropped to their heads: on a native grid of thick slices ANTs takes hours.
-    Raises ImageError if ANTs fails or an image has no head, LesionlabError if ANTs cannot be made reproducible.
+    `header`: no registration, the images lie where their headers say. `rigid`: six parameters. `syn`: rigid, affine,
+    then symmetric normalisation (Avants et al. 2008). Both images are registered at the spacing of `grid`, cropped to
+    their heads: on a native grid of thick slices ANTs takes hours. Raises ImageError if ANTs fails or an image has no
+    head, LesionlabError if ANTs cannot be made reproducible.
     """
     air, moving_air = air_level(fixed.voxels), air_level(moving.voxels)
     fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid, outside=air)
     head_IJK, spacing_mm = head_mask(fixed_IJK, air), spacing_of(matrix_of(grid))[0]
-    with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
-        transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
-        matrix = _read_matrix(transforms.affine)
-        deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid) if transforms.field else None
+    matrix, deformation_3IJK = np.eye(4), None
+    if kind != "header":
+        with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
+            transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
+            matrix = _read_matrix(transforms.affine)
+            if transforms.field:
+                deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid)
     moved_IJK = warp(moving, grid, matrix, deformation_3IJK)
+    affine_IJK = moved_IJK if deformation_3IJK is None else warp(moving, grid, matrix)
     by_header_IJK = resample_linear(moving.voxels, moving.grid, grid, outside=np.nan)
     return Registered(
         voxels_IJK=moved_IJK,
@@ -81,6 +91,8 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         correlation_before=edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm),
         correlation_after=edge_correlation(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
         head_overlap=head_overlap(head_IJK, moved_IJK, moving_air),
+        affine=agreement(fixed_IJK, affine_IJK, head_IJK, spacing_mm),
+        picture=checkerboard_png(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
         warped_sha256=hashlib.sha256(np.ascontiguousarray(moved_IJK, dtype="<f4").data).hexdigest(),
     )
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.intensity import HeadMask, Standardised, air_level, head_mask, z_score
-from lesionlab.imaging.register import Registered, register
+from lesionlab.imaging.register import Kind, Registered, register
 from lesionlab.imaging.resample import model_grid, resample_linear
 from lesionlab.imaging.volume import Image, Volume
 from lesionlab.imaging.warp import Steps
-from lesionlab.preprocessing.integrity import registration_findings
+from lesionlab.preprocessing.registrations import registration_findings
 from storage_schemas.tasks import Channel, Registration, Task
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, RegistrationReport
@@ -34,34 +34,46 @@ class PreparedImages:
     registrations: tuple[RegistrationReport, ...]
     deformations: Mapping[str, Steps]
     """By the array name given in the registration reports."""
+    pictures: Mapping[str, bytes]
+    """PNG of each registration, by the role of the moved image."""
+    findings: tuple[Finding, ...]
+    """On registrations that are doubtful."""
 
 
-def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) -> PreparedImages:
+def prepare_images(
+    images: Mapping[str, Volume], task: Task, spacing_mm: float, *, registered: bool = False, accepted: bool = False
+) -> PreparedImages:
     """Compute the task's channels on one model grid: z-scored images, by role, or differences of two.
 
     Mean and SD of every image are computed over the same voxels: the native image's head where all images have data. So
     equal tissue has equal values, as a difference requires. Where an image has no data its channel has the value of
     air, as outside the border of any scan. A difference is 0 outside those voxels: without data no change is known, and
-    air, which has another z-score in each image, would differ by as much as a lesion does. Raises StudyRefused if a
-    registration failed or an image has no contrast.
+    air, which has another z-score in each image, would differ by as much as a lesion does.
+
+    `registered`: the images are registered already and keep the places in their headers. `accepted`: somebody has
+    looked at the registrations. Raises StudyRefused if a registration failed or an image has no contrast.
     """
     grid = model_grid(images[task.native].grid, spacing_mm)
     moves = {move.moving: move for move in task.registrations}
     aligned_IJK: dict[str, Image] = {}
     reports: list[RegistrationReport] = []
     deformations: dict[str, Steps] = {}
+    pictures: dict[str, bytes] = {}
     for role in task.roles:
         if role not in moves:
             aligned_IJK[role] = resample_linear(images[role].voxels, images[role].grid, grid, outside=np.nan)
             continue
-        found = _registered(images, moves[role], grid)
-        report = _registration_report(moves[role], found)
+        kind = "header" if registered else moves[role].kind
+        found = _registered(images, moves[role], kind, grid)
+        report = _registration_report(moves[role], kind, found)
         reports.append(report)
+        pictures[role] = found.picture
         aligned_IJK[role] = found.voxels_IJK
         if report.deformation and found.deformation_3IJK is not None:
             deformations[report.deformation.array] = found.deformation_3IJK
-    if failed := registration_findings(reports, task):
-        raise StudyRefused(failed)
+    findings = registration_findings(reports, task, accepted=accepted)
+    if any(not finding.repaired for finding in findings):
+        raise StudyRefused(findings, pictures)
     air = {role: air_level(image.voxels) for role, image in images.items()}
     shown_IJK = _head(aligned_IJK[task.native], air[task.native], task.native)
     shown_IJK &= np.isfinite(list(aligned_IJK.values())).all(axis=0)
@@ -72,27 +84,32 @@ def prepare_images(images: Mapping[str, Volume], task: Task, spacing_mm: float) 
         normalisation=tuple(Normalisation(image=role, mean=image.mean, sd=image.sd) for role, image in scaled.items()),
         registrations=tuple(reports),
         deformations=deformations,
+        pictures=pictures,
+        findings=tuple(findings),
     )
 
 
-def _registered(images: Mapping[str, Volume], move: Registration, grid: Grid) -> Registered:
+def _registered(images: Mapping[str, Volume], move: Registration, kind: Kind, grid: Grid) -> Registered:
     try:
-        return register(images[move.fixed], images[move.moving], move.kind, grid)
+        return register(images[move.fixed], images[move.moving], kind, grid)
     except ImageError as error:
         raise StudyRefused([Finding(code=error.code, place=move.moving, what=str(error))]) from error
 
 
-def _registration_report(move: Registration, found: Registered) -> RegistrationReport:
+def _registration_report(move: Registration, kind: Kind, found: Registered) -> RegistrationReport:
     array = f"deformation_{move.moving}"
     return RegistrationReport(
         moving=move.moving,
         fixed=move.fixed,
-        kind=move.kind,
+        kind=kind,
         matrix=cast(Affine, tuple(tuple(map(float, row)) for row in found.matrix)),
         deformation=None if found.deformation_3IJK is None else Deformation(array=array),
         correlation_before=found.correlation_before,
         correlation_after=found.correlation_after,
         head_overlap=found.head_overlap,
+        affine_correlation=found.affine.correlation,
+        displacement_ratio=found.affine.ratio,
+        nearby_correlation=found.affine.nearby,
         warped_sha256=found.warped_sha256,
     )
 

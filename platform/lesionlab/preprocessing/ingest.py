@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,12 +19,19 @@ from lesionlab.preprocessing.facts import read_facts
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import read_scans
 from lesionlab.preprocessing.privacy import screen_study, scrubbed
-from lesionlab.preprocessing.study import preprocess_study, store_study, stored_entry, study_digest, voxels_sha256
+from lesionlab.preprocessing.study import (
+    StudyVolume,
+    preprocess_study,
+    store_study,
+    stored_entry,
+    study_digest,
+    voxels_sha256,
+)
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Sha256, digest_of
 from storage_schemas.facts import StudyFacts
-from storage_schemas.keys import STUDY_VERDICT
+from storage_schemas.keys import STUDY_PICTURE, STUDY_VERDICT
 from storage_schemas.manifests import Likeness, ManifestEntry
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Code, Finding, StudyVerdict
@@ -52,6 +59,14 @@ class Recipe:
     """Identifiers outside the voxels, which never enter a volume, are reported but do not quarantine the study."""
     accept: frozenset[str] = frozenset()
     """Studies that somebody has looked at: what the platform only doubts does not quarantine them."""
+
+    registered: bool = False
+    """The images of each study are registered already and keep the places in their headers."""
+
+    def volume(self, files: StudyFiles) -> StudyVolume:
+        """Preprocess one study by these settings. Raises StudyRefused with all findings."""
+        accepted = self.accepts(files)
+        return preprocess_study(files, self.task, self.spacing_mm, registered=self.registered, accepted=accepted)
 
     def accepts(self, files: StudyFiles) -> bool:
         """Whether somebody vouches for this study."""
@@ -102,16 +117,26 @@ def ingest_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutc
         if known.settled:
             return _outcome(files, recipe.task, known.settled.findings, known.entry)
         try:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, accepted=recipe.accepts(files))
+            volume = recipe.volume(files)
         except InputError as refusal:
+            if isinstance(refusal, StudyRefused):
+                _store_pictures(store, files, recipe, refusal.pictures)
             findings, entry = known.screened + findings_of(refusal), None
         else:
+            _store_pictures(store, files, recipe, volume.pictures)
             findings, entry = known.screened + volume.findings, store_study(store, volume)
         if not MAY_PASS_NEXT_TIME & {finding.code for finding in findings}:
             write_document(store, known.verdict_key, _verdict(files, findings))
         return _outcome(files, recipe.task, findings, entry)
 
     return _as_outcome(files, _all_at_once(files, recipe.task, attempt(files, stored)))
+
+
+def _store_pictures(store: Store, files: StudyFiles, recipe: Recipe, pictures: Mapping[str, bytes]) -> None:
+    """Store a picture of each registration, under the volume's digest, for people to look at."""
+    digest = study_digest(files, recipe.task, recipe.spacing_mm, registered=recipe.registered)
+    for role, png in pictures.items():
+        store.put(STUDY_PICTURE.build(site=files.site, study=files.study, digest=digest, role=role), png)
 
 
 def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> StudyOutcome:
@@ -123,7 +148,7 @@ def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> Stu
     def checked() -> StudyOutcome:
         screened = screened_study(files, recipe)
         if registration:
-            volume = preprocess_study(files, recipe.task, recipe.spacing_mm, accepted=recipe.accepts(files))
+            volume = recipe.volume(files)
             verdict = _verdict(files, screened + volume.findings)
             return StudyOutcome(verdict, images=volume.entry.images, likeness=volume.entry.likeness)
         scans = read_scans(files, recipe.task, accepted=recipe.accepts(files))
@@ -152,7 +177,7 @@ def lost(files: StudyFiles) -> StudyOutcome:
 def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
     """Screen the study and look for it in the store. Raises StudyRefused if privacy screening refuses it."""
     screened = screened_study(files, recipe)
-    volume = study_digest(files, recipe.task, recipe.spacing_mm)
+    volume = study_digest(files, recipe.task, recipe.spacing_mm, registered=recipe.registered)
     # A verdict depends on everything that decides the volume, and on the metadata.
     decisive = {
         "volume": volume,

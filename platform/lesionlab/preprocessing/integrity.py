@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
@@ -25,24 +24,13 @@ from lesionlab.preprocessing.paths import place_of
 from lesionlab.preprocessing.reference import bring_to_native
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
-from storage_schemas.volumes import Grid, RegistrationReport
+from storage_schemas.volumes import Grid
 
 LARGEST_SHARE = 0.25
 """Maximum volume of all lesions as a fraction of the head; the largest known ones are 5 % (MS, 52 ml) and 14 % (glioma,
 195 ml), both of skull-stripped heads."""
 INSIDE_HEAD = 0.5
 """Minimum fraction of a mask's voxels inside the head; published masks have at least 0.95, also if skull-stripped."""
-LEAST_CORRELATION: dict[Literal["rigid", "syn"], float] = {"rigid": 0.75, "syn": 0.85}
-"""Minimum edge correlation of two registered images; values from real scans at 2 mm.
-
-syn, two visits: at least 0.96 if correct, 0.91 with a twofold bias field on one visit; at most 0.79 with another
-patient's head, 0.63 with a head back to front or upside down. rigid, T1 before and after gadolinium: at least 0.87 if
-correct, also with a large enhancing tumour; at most 0.66 with another patient's head.
-"""
-LEAST_OVERLAP = 0.85
-"""Minimum Dice of the two heads: at least 0.92 if correct, at most 0.83 in a local optimum or with half a head."""
-WORST_LOSS = 0.02
-"""Maximum loss of edge correlation against the unregistered images; a registration that loses more has failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,24 +109,6 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     else:
         return None
     return Finding(code="grid-mismatch", place=place, what=what)
-
-
-def registration_findings(reports: Sequence[RegistrationReport], task: Task) -> list[Finding]:
-    """Findings for registrations that failed, by edge correlation and head overlap."""
-    declared = {move.moving: move.least_correlation for move in task.registrations}
-    findings = []
-    for report in reports:
-        bound = declared.get(report.moving)
-        least = max(LEAST_CORRELATION[report.kind] if bound is None else bound, report.correlation_before - WORST_LOSS)
-        if report.correlation_after < least or report.head_overlap < LEAST_OVERLAP:
-            what = (
-                f"wanted an edge correlation with '{report.fixed}' of at least {least:.2f} and a head overlap of at "
-                f"least {LEAST_OVERLAP}, found {report.correlation_after:.2f} and {report.head_overlap:.2f} after "
-                f"registration (correlation {report.correlation_before:.2f} before); check that both images show the "
-                "same complete head in the correct orientation"
-            )
-            findings.append(Finding(code="registration-failed", place=report.moving, what=what))
-    return findings
 
 
 def _read_mask(

@@ -49,20 +49,25 @@ class StudyVolume:
     """Another rater's mask."""
     deformations: Mapping[str, Steps]
     """By the array name given in the card."""
+    pictures: Mapping[str, bytes]
+    """PNG of each registration, by the role of the moved image."""
     findings: tuple[Finding, ...]
     """All repairs."""
 
 
-def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, *, accepted: bool = False) -> StudyVolume:
+def preprocess_study(
+    files: StudyFiles, task: Task, spacing_mm: float, *, registered: bool = False, accepted: bool = False
+) -> StudyVolume:
     """Preprocess one study from its files to its volume. Raises StudyRefused with all findings.
 
-    `accepted`: somebody has looked at the study and vouches for what is doubtful (see `read_scans`).
+    `registered`: its images are registered already. `accepted`: somebody has looked at the study and vouches for what
+    is doubtful (see `read_scans` and `registration_findings`).
     """
     scans = read_scans(files, task, accepted=accepted)
     try:
-        prepared = prepare_images(scans.images, task, spacing_mm)
+        prepared = prepare_images(scans.images, task, spacing_mm, registered=registered, accepted=accepted)
     except StudyRefused as refusal:
-        raise StudyRefused([*scans.findings, *refusal.findings]) from refusal
+        raise StudyRefused([*scans.findings, *refusal.findings], refusal.pictures) from refusal
     sources = hash_sources(files)
     card = StudyVolumeCard(
         study=files.study,
@@ -81,13 +86,14 @@ def preprocess_study(files: StudyFiles, task: Task, spacing_mm: float, *, accept
     )
     return StudyVolume(
         card=card,
-        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm)),
+        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, registered)),
         image_CIJK=prepared.image_CIJK,
         label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.model_grid),
         native_label_ijk=scans.reference.voxels,
         second_label_ijk=None if scans.second is None else scans.second.voxels,
         deformations=prepared.deformations,
-        findings=scans.findings,
+        pictures=prepared.pictures,
+        findings=scans.findings + prepared.findings,
     )
 
 
@@ -103,12 +109,14 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
     return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items() if path)
 
 
-def study_digest(files: StudyFiles, task: Task, spacing_mm: float) -> Digest:
+def study_digest(files: StudyFiles, task: Task, spacing_mm: float, *, registered: bool = False) -> Digest:
     """Digest of everything that decides the volume, before any computation. Raises ImageError as `hash_sources`."""
-    return _digest(files, hash_sources(files), task, spacing_mm)
+    return _digest(files, hash_sources(files), task, spacing_mm, registered)
 
 
-def _digest(files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float) -> Digest:
+def _digest(
+    files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float, registered: bool
+) -> Digest:
     """Identity of a study volume; it includes the labels, because rows and random draws depend on them."""
     return identity_digest(
         {
@@ -120,6 +128,7 @@ def _digest(files: StudyFiles, sources: Sequence[SourceImage], task: Task, spaci
             "sources": sources,
             "preprocessing_version": CURRENT.preprocessing,
         }
+        | ({"registered": True} if registered else {})
     )
 
 
