@@ -45,6 +45,7 @@ RIGHT = {
 DOUBTFUL = {
     "a scanner that changed": report(0.30, 0.63, 0.93, ratio=1.9, nearby=0.5),
     "MS long01 and long12, deformed until they agree": report(0.02, 0.778, 0.92, affine=0.496, ratio=2.04, nearby=0.46),
+    "glioma 01477 and 01479, FLAIR, deformed": report(0.47, 0.761, 0.97, affine=0.597, ratio=2.39, nearby=0.52),
     "glioma 01477 and 01479, T1": report(0.53, 0.634, 0.94, ratio=2.28, nearby=0.55),
 }
 FAILED = {
@@ -55,6 +56,8 @@ FAILED = {
     "MS long01, 4 mm off": report(0.32, 0.710, 0.95, ratio=2.50, nearby=0.96),
     "MS long12, 20 mm off": report(0.0, 0.045, 0.98, ratio=1.78, nearby=0.09),
     "another patient, deformed until it agrees": report(0.45, 0.816, 0.96, affine=0.58, ratio=1.67, nearby=0.57),
+    "MS long12 and long01, deformed until they agree": report(0.0, 0.786, 0.92, affine=0.483, ratio=2.0, nearby=0.50),
+    "MS long01, back to front": report(0.08, 0.647, 0.89, affine=0.269, ratio=1.66, nearby=0.32),
     "worse than before": report(0.99, 0.95, 0.97, ratio=3.5, nearby=0.7),
 }
 
