@@ -130,6 +130,7 @@ def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_pat
     assert [key for key in store.list("") if "/ray/" in key] == []
 
 
+@pytest.mark.slow
 def test_two_workers_train_a_compiled_network_to_the_weights_of_one(tmp_path, file_store_uri):
     # SGD, because Adam enlarges differences in rounding where gradients are near 0.
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "optimizer": "sgd"}
