@@ -146,7 +146,7 @@ def test_positions_are_averaged_over_the_folds_if_given(lesionlab: Lesionlab, ta
 def test_all_faults_of_a_table_are_reported(lesionlab: Lesionlab, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(
-        "study,patient,site,arm,training_size,fold,sensitivity,ppv\ns,p,x,FT,10,1,55,0.5\ns,p,x,FZ,10,1,0.5,0.5\n"
+        "study,patient,site,arm,training_size,fold,sensitivity,ppv\ns,p,x,FT,10,1,55,0.5\ns,p,x,fine-tunned,10,1,0.5,0.5\n"
     )
     result = lesionlab("analyse", "--rows", path)
     assert result.exit_code == 1
