@@ -101,7 +101,8 @@ def test_only_nullable_fields_become_nullable_columns() -> None:
     write_rows(store, KEY, [], StudyRow)
     schema = pq.read_schema(io.BytesIO(store.get(KEY)))
     axes = ["learning_rate", "budget", "freezing", "loss", "optimizer", "train_site", "test_site"]
-    assert [field.name for field in schema if field.nullable] == ["source", *axes, "sensitivity", "ppv", "dice"]
+    metrics = ["sensitivity", "ppv", "f1", "dice", "assd_mm", "hd95_mm"]
+    assert [field.name for field in schema if field.nullable] == ["source", *axes, *metrics]
 
 
 class OldRow(Document):
