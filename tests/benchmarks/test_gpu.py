@@ -73,6 +73,7 @@ def table(markdown: str) -> dict[tuple[str, ...], list[str]]:
     return {tuple(cells[:4]): cells[4:] for cells in lines[2:]}
 
 
+@pytest.mark.slow
 def test_the_rehearsal_measures_every_row_without_ray(tmp_path):
     done = bench("--device", "cpu", "--tiny", "--out", str(tmp_path / "gpu.md"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -88,6 +89,7 @@ def test_the_rehearsal_measures_every_row_without_ray(tmp_path):
         assert numbers[1] <= numbers[0] <= numbers[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", BREAKS)
 def test_wrong_numbers_are_noticed_and_without_time_every_row_is_skipped_by_name(broken):
     before, noticed = BREAKS[broken]
