@@ -20,6 +20,8 @@ MOST_JUMPS = 3e-4
 In 22 real scans it is at most 1e-6, and at most 1.1e-4 if their values are clipped at the 98th percentile; if 1 % of
 the head or more has wrapped, at least 5e-4.
 """
+FEW_JUMPS = 20
+"""A few bright voxels jump to each of their six neighbours; that is not a wrap, however small the image."""
 FEWEST_JUMPS = 50
 """From this number on, jumps over more than JUMP are suspicious if they are more frequent than those just below it: in
 an image of tissue they are rarer the larger they are."""
@@ -55,7 +57,7 @@ def _jumps(voxels_ijk: NDArray[np.float32], tissue_ijk: HeadMask, span: float) -
         pairs += sizes.size
         over += int(np.count_nonzero(sizes > JUMP * span))
         near += int(np.count_nonzero(sizes > NEAR_JUMP * span))
-    return over > MOST_JUMPS * pairs or over >= max(FEWEST_JUMPS, near - over + 1)
+    return over > max(FEW_JUMPS, MOST_JUMPS * pairs) or over >= max(FEWEST_JUMPS, near - over + 1)
 
 
 def _at_both_ends(voxels_ijk: NDArray[np.float32], low: float, high: float) -> bool:
