@@ -83,3 +83,8 @@ def _subsets_tested(spec: ExperimentSpec, on: TestedOn) -> tuple[int, ...]:
 def _site_of_subset(spec: ExperimentSpec, fold: int) -> Slug | None:
     """The site of subset `fold` if each subset is one site."""
     return spec.target.sites[fold - 1] if spec.target.sites else None
+
+
+def count_of_runs(count: int) -> str:
+    """`1 run`, `12 runs`."""
+    return "1 run" if count == 1 else f"{count} runs"

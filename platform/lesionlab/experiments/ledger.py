@@ -22,6 +22,11 @@ def completed(store: Store, run_ids: Iterable[Digest]) -> set[Digest]:
     return {entry["run_id"] for entry in entries if entry} & set(run_ids)
 
 
+def is_complete(store: Store, run_id: Digest) -> bool:
+    """Whether this one run has a ledger entry; unlike `completed`, without a listing of all entries."""
+    return store.exists(keys.LEDGER.build(run_id=run_id))
+
+
 def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, LedgerEntry]:
     """The ledger entries of the complete runs, in the order given."""
     wanted = tuple(run_ids)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from lesionlab.experiments.cells import run_title
+from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
@@ -43,7 +43,8 @@ def differences(lines: Sequence[dict[str, Any]]) -> list[str]:
         },
     }
     return [
-        f"made by different {what}: " + ", ".join(f"{value} in {_runs(count)}" for value, count in found.most_common())
+        f"made by different {what}: "
+        + ", ".join(f"{value} in {count_of_runs(count)}" for value, count in found.most_common())
         for what, found in made_by.items()
         if len(found) > 1
     ]
@@ -55,7 +56,3 @@ def csv_lines(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         line | {"libraries": json.dumps(line["libraries"], sort_keys=True) if line["libraries"] else None}
         for line in lines
     ]
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

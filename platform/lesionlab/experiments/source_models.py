@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lesionlab.errors import SpecError
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import champion, find_model
@@ -59,7 +59,7 @@ def finished_run(store: Store, wanted: TrainedIn) -> RunSpec:
             f"trained_in {wanted.experiment}: wanted one cell, found {len(runs)}{f' ({titles})' if titles else ''}; "
             "add source, depth, seed or another value that only one cell has"
         )
-    if not completed(store, [runs[0].run_id]):
+    if not is_complete(store, runs[0].run_id):
         raise SpecError(
             f"trained_in {wanted.experiment}: the cell is not trained yet; train it first: lesionlab sweep "
             f"{wanted.experiment}"

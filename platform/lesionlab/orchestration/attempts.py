@@ -12,7 +12,7 @@ from torch import nn
 
 from lesionlab.errors import LesionlabError, RunHeld, StoreError
 from lesionlab.experiments.leases import Claim, claim_run, record_failure
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.ledger import is_complete
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import Worker
 from storage_schemas.base import Digest, Slug
@@ -44,7 +44,7 @@ def claimed(
     """
     with ExitStack() as stack:
         claim, held = None, ""
-        if worker.rank == 0 and not completed(store, [run_id]):
+        if worker.rank == 0 and not is_complete(store, run_id):
             try:
                 claim = stack.enter_context(claim_run(store, run_id, submission, holder))
             except RunHeld as error:

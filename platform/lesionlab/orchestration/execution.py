@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from lesionlab.errors import LesionlabError, RunHeld, TrainingError
-from lesionlab.experiments.cells import run_title
+from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.leases import is_free, new_submission
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.publishing import publish_missing
@@ -75,7 +75,7 @@ def wait_for_others(store: Store, run_ids: Sequence[Digest], submission: Digest,
     """Return as soon as one of the runs that other submissions execute is complete, or may be taken over."""
     while True:
         holders = Counter(watch.held[run_id] for run_id in run_ids)
-        watch.waits("; ".join(f"{_runs(count)} {holder}" for holder, count in holders.most_common()))
+        watch.waits("; ".join(f"{count_of_runs(count)} {holder}" for holder, count in holders.most_common()))
         if completed(store, run_ids) or any(is_free(store, run_id, submission) for run_id in run_ids):
             watch.waits("")
             return
@@ -126,10 +126,6 @@ def cost(run: RunSpec) -> float:
     """Relative cost of a run, in patches: those it trains on and those of the studies that it tests."""
     seen = length_of(run).steps * run.training.batch_size if run.train else 0
     return seen + len(run.test) * run.training.patches_per_study
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _workers(run: RunSpec) -> int:

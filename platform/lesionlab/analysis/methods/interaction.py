@@ -20,8 +20,9 @@ from lesionlab.analysis.methods.likelihood import design_of
 from lesionlab.analysis.methods.mixed import FixedEffect, Observation, fixed_effects
 from lesionlab.analysis.methods.random_effects import indicators_of
 from lesionlab.analysis.methods.reml import fit_design
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 
-LEAST_PER_SITE = 6
+LEAST_PER_SITE = LEAST_PATIENTS
 """Patients of a site that takes part, as for a verdict: fewer say nothing about a site of their own."""
 
 
@@ -32,7 +33,7 @@ class NoSites(Enum):
     FEW_SITES = auto()
     """Fewer than two sites with LEAST_PER_SITE patients."""
     SITE_IS_NETWORK = auto()
-    """Each network tests one site: what is the site's cannot be told from what is the chance of its trainings."""
+    """Each network tests one site, so an effect of the site cannot be separated from chance in training."""
     NOT_ESTIMABLE = auto()
     """These values cannot tell the effects apart, or leave nothing to chance."""
 

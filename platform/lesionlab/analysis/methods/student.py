@@ -19,6 +19,10 @@ from statsmodels.stats.anova import AnovaRM
 
 ALPHA = 0.05
 
+LEAST_PATIENTS = 6
+"""For a statement on patients. With fewer, not even a sign test could find a difference at 5 % when every patient
+favours one arm (2 · 0.5⁵ = 0.06): a significant t test would rest on the normal distribution alone."""
+
 _NO_SPREAD = 1e-9
 """Values that differ by less differ by rounding only; metrics are fractions of whole lesions or voxels."""
 

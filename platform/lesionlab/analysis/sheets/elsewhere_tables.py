@@ -14,7 +14,7 @@ from lesionlab.analysis.words.reasons import note
 
 
 def elsewhere_sheets(effects: Sequence[Effect]) -> dict[str, Sheet]:
-    """Lay out every comparison with a model from elsewhere, by file name; metrics without values are left out."""
+    """Lay out every comparison with a model from elsewhere, by file name, in the metrics that have values."""
     every = [effect for effect in effects if effect.pair is not None and effect.pair.other.arm == "other"]
     measured = {effect.metric for effect in every if effect.n}
     own = [effect for effect in every if effect.metric in measured]

@@ -31,7 +31,7 @@ def rater_sheets(found: Further) -> dict[str, Sheet]:
 
 
 def further_sheets(found: Further) -> dict[str, Sheet]:
-    """Lay out the other tables, by file name; an analysis without results is left out."""
+    """Lay out the other tables, by file name, of every analysis that has results."""
     sheets = {
         "ours-pooled": pooled_sheet(found.pooled),
         "ours-false-positive-counts": false_positives_sheet(found.false_positives),

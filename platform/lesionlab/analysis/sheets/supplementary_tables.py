@@ -20,7 +20,7 @@ from lesionlab.analysis.words.numbers import NONE, fixed, interval, or_dash, pro
 
 
 def supplementary_sheets(supplementary: Supplementary) -> dict[str, Sheet]:
-    """Lay them out, by file name; an analysis without results is left out."""
+    """Lay them out, by file name, for every analysis that has results."""
     sheets = {
         "ours-learning": learning_sheet(supplementary.learning),
         "ours-effect-sizes": sizes_sheet(supplementary.sizes),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.budget import BudgetControl
 from lesionlab.analysis.statistics.cautions import Caution, cautions
 from lesionlab.analysis.statistics.comparisons import Unit
@@ -19,7 +20,6 @@ from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
 from lesionlab.analysis.statistics.verdicts import (
-    LEAST_PATIENTS,
     OneArmOnly,
     Verdict,
     one_arm_only,

@@ -32,7 +32,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One model: reliability by probability; bins without voxels or lesions are left out."""
+    """One model: reliability by probability, in bins that have voxels or lesions."""
 
     voxels: tuple[Bin, ...]
     lesions: tuple[Bin, ...]

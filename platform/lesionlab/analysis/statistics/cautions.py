@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from lesionlab.analysis.methods.null import NullRate
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.budget import BudgetCaution, budget_caution
 from lesionlab.analysis.statistics.changes import Change
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
@@ -16,7 +17,6 @@ from lesionlab.analysis.statistics.learning import AimKind
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
-from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from storage_schemas.metrics import PRIMARY, Metric
 
 SMALL_N = 30

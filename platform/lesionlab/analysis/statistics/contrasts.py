@@ -19,6 +19,7 @@ from lesionlab.analysis.methods.equivalence import (
 )
 from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.methods.overlap import fit_overlapping
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
 from lesionlab.analysis.statistics.comparisons import pairs_of_methods
 from lesionlab.analysis.statistics.conditions import Condition, Group, Stratum
@@ -27,9 +28,6 @@ from lesionlab.analysis.statistics.origins import differences_by_origin
 from lesionlab.analysis.statistics.rows import Row
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import FRACTIONS, METRICS, PRIMARY, Metric
-
-LEAST_PATIENTS = 6
-"""For a statement on equivalence, as for a verdict: with 5, not even a sign test reaches 5 %."""
 
 
 class Withheld(Enum):

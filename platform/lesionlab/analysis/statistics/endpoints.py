@@ -18,7 +18,7 @@ from itertools import product
 from lesionlab.analysis.methods.intervals import Covers, EffectSize, Interval, Origin, paired_effect
 from lesionlab.analysis.methods.mixed import FixedEffect, NotFitted
 from lesionlab.analysis.methods.overlap import fit_overlapping
-from lesionlab.analysis.methods.student import ALPHA, holm
+from lesionlab.analysis.methods.student import ALPHA, LEAST_PATIENTS, holm
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons, observations
 from lesionlab.analysis.statistics.conditions import (
     Condition,
@@ -34,7 +34,6 @@ from lesionlab.analysis.statistics.effects import MissingCells, Pair
 from lesionlab.analysis.statistics.origins import study_origins
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.supplementary import Options
-from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import PRIMARY, Metric

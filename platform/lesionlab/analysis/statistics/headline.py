@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from lesionlab.analysis.methods.curve import Direction, Support
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.endpoints import Decision, Endpoints, Judgement
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
-from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from storage_schemas.endpoints import DEFAULT_METRIC
 
 
@@ -36,7 +36,7 @@ class SavingClaim(Enum):
 
 @dataclass(frozen=True)
 class Headline:
-    """The endpoints, and the learning curves whose saving is told."""
+    """The endpoints, and the learning curves that the saving is read from."""
 
     endpoints: Endpoints
     learned: Learning | None

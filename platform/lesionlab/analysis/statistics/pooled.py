@@ -97,7 +97,7 @@ def _pooled(rows: Sequence[StudyRow], counts: Sequence[tuple[int, int]]) -> Pool
 
 
 def false_positives(rows: Mapping[Condition, Sequence[Row]], models: Sequence[Condition]) -> tuple[FalsePositives, ...]:
-    """Count them for every model; a model without counts is left out."""
+    """Count them for every model that has counts."""
     found = []
     for condition in models:
         own = [row for row in rows.get(condition, ()) if row.measured("false_positives") is not None]

@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from storage_schemas.metrics import PRIMARY, Metric
-
-LEAST_PATIENTS = 6
-"""For a verdict. With fewer, not even a sign test could find a difference at 5 % when every patient favours one arm
-(2 · 0.5⁵ = 0.06): a significant t test would rest on the normal distribution alone."""
 
 
 class Outcome(Enum):

@@ -7,9 +7,9 @@ import numpy as np
 from lesionlab.analysis.methods.curve import Crossing, Direction, Saving, Support
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.methods.intervals import Unit as ClusterUnit
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.effects import Lost
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
-from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from lesionlab.analysis.words.models import METRICS, RATER, model_name
 from lesionlab.analysis.words.numbers import count_of
 from lesionlab.analysis.words.reasons import undefined_for

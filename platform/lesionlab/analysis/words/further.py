@@ -8,8 +8,9 @@ from lesionlab.analysis.methods.equivalence import Shown
 from lesionlab.analysis.methods.interaction import LEAST_PER_SITE, NoSites, SiteInteraction
 from lesionlab.analysis.methods.intervals import Covers, Interval
 from lesionlab.analysis.methods.limits_of_agreement import Agreement
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
-from lesionlab.analysis.statistics.contrasts import LEAST_PATIENTS, Contrast, Withheld
+from lesionlab.analysis.statistics.contrasts import Contrast, Withheld
 from lesionlab.analysis.statistics.further import Further
 from lesionlab.analysis.statistics.rater_agreement import MeanOf
 from lesionlab.analysis.words.captions import Caption
@@ -39,7 +40,8 @@ _WITHHELD: Mapping[Withheld, str] = {
 _NO_SITES: Mapping[NoSites, str] = {
     NoSites.ONE_ARM: "one arm: nothing to compare",
     NoSites.FEW_SITES: f"fewer than two sites with at least {LEAST_PER_SITE} patients",
-    NoSites.SITE_IS_NETWORK: "each network tests one site: what is the site's cannot be told from training variability",
+    NoSites.SITE_IS_NETWORK: "each network tests one site, so an effect of the site cannot be separated from training "
+    "variability",
     NoSites.NOT_ESTIMABLE: "these values cannot tell the effects apart",
 }
 _COVERS: Mapping[Covers, str] = {

@@ -13,13 +13,13 @@ import numpy as np
 from lesionlab.analysis.methods.curve import Direction, Saving
 from lesionlab.analysis.methods.intervals import Covers, Interval
 from lesionlab.analysis.methods.mixed import NotFitted
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import MissingCells
 from lesionlab.analysis.statistics.endpoints import Decision, Declared, Endpoints, Judgement
 from lesionlab.analysis.statistics.headline import Headline, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
-from lesionlab.analysis.statistics.verdicts import LEAST_PATIENTS
 from lesionlab.analysis.words.models import METRICS, RATER, comparison_name, stratum_name, variant
 from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed
 from storage_schemas.endpoints import DEFAULT_METRIC

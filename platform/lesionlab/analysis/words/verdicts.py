@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.verdicts import (
-    LEAST_PATIENTS,
     Contest,
     Judged,
     NotTestable,
