@@ -62,7 +62,7 @@ def test_effects_of_two_designs_are_not_compared():
 
 
 def test_in_a_whole_study_only_what_was_turned_round_changes(rows, cells):
-    """Fine-tuned and de novo exchange their sensitivities at one size: that comparison turns, and no other metric's."""
+    """Fine-tuned and de novo exchange their sensitivities at one size: that comparison turns, and its F1, no other."""
     exchanged = {
         (row.arm, row.study): row.sensitivity for row in rows if row.training_size == 4 and row.arm != "default"
     }
@@ -78,5 +78,5 @@ def test_in_a_whole_study_only_what_was_turned_round_changes(rows, cells):
         (change.before.metric, change.before.test, change.before.training_size) for change in changes(before, after)
     }
     assert ("sensitivity", "paired-t", 4) in found
-    assert {metric for metric, *_ in found} == {"sensitivity"}
+    assert {metric for metric, *_ in found} == {"sensitivity", "f1"}  # F1 follows from sensitivity and PPV
     assert changes(before, before) == ()
