@@ -19,7 +19,7 @@ from storage_schemas.facts import StudyFacts
 from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import EffectRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
+from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
@@ -34,7 +34,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
 """What lies in the store as JSON."""
 
 ROWS: tuple[type[Document], ...] = (
-    *(StudyRow, LesionRow, OperatingRow, EffectRow, TensorTransfer, VerdictRow, StudyFacts),
+    *(StudyRow, LesionRow, OperatingRow, EffectRow, EpochRow, TensorTransfer, VerdictRow, StudyFacts),
 )
 """What lies in the store as rows of Parquet."""
 

@@ -85,6 +85,7 @@ RUN_SPEC = KeyPattern("runs/{run_id}/run.json")
 LEASE = KeyPattern("runs/{run_id}/lease.json")
 ATTEMPT = KeyPattern("runs/{run_id}/attempts/{attempt}")
 RUN_CHECKPOINT = KeyPattern("runs/{run_id}/attempts/{attempt}/checkpoints/{steps}.safetensors")
+RUN_HISTORY = KeyPattern("runs/{run_id}/attempts/{attempt}/history.parquet")
 # Within the folder of an attempt, see `KeyPattern.of`:
 RUN_WEIGHTS = KeyPattern("runs/{run_id}/model/weights.safetensors")
 RUN_CARD = KeyPattern("runs/{run_id}/model/card.json")

@@ -113,6 +113,26 @@ class OperatingRow(StudyColumns):
         return 1 - self.false_positives / self.predicted_lesions if self.predicted_lesions else None
 
 
+class EpochRow(Document):
+    """One epoch of a training. Two executions of one run may differ in its times and memory."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=1)]
+    """Steps until its end, over the whole run."""
+    loss: float
+    """Mean over its steps and the workers."""
+    learning_rate: Annotated[float, Field(ge=0)]
+    """At its last step."""
+    seconds: Annotated[float, Field(ge=0)]
+    """Of the process that finished it, without the checkpoint; so are the following, on the first worker."""
+    waiting_s: Annotated[float, Field(ge=0)]
+    """Of these, the ones in which training waited for patches."""
+    patches_per_s: Annotated[float, Field(ge=0)]
+    """Of all workers together."""
+    peak_memory_mib: Annotated[float, Field(ge=0)]
+    """On a GPU the largest memory of its tensors in this epoch; on a CPU that of the process since its start."""
+
+
 class LedgerEntry(Document):
     """Provenance and cost of one run. It is written once and last, so a run with an entry is complete.
 

@@ -21,6 +21,7 @@ from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.training import compiling
 from lesionlab.training.feed import load
+from lesionlab.training.history import EpochMeter
 from lesionlab.training.loop import batches, epoch_patches, train, train_epoch
 from tests.benchmarks.gpu_step import Batch, Bench, Format, Learner, Precision
 from tests.training.drawn import draw_study, make_run
@@ -157,7 +158,7 @@ def step_is_the_loop(bench: Bench) -> Iterator[Check]:
     for precision in PRODUCTS:
         run = bench.run(2, 3, precision)
         loop, own = (bench.learner(precision, "contiguous", rate=run.training.learning_rate) for _ in range(2))
-        wanted = train_epoch(run, 0, loop.network, loop.adam, (bench.head,), bench.worker)
+        wanted = train_epoch(run, 0, loop.network, loop.adam, (bench.head,), bench.worker, EpochMeter(bench.device))
         shares = batches(epoch_patches(run, 0, (bench.head,)), run.training.batch_size)
         found = [own.step(Batch(*load(share, run.training, bench.device))).item() for share in shares]
         # On a GPU two equal trainings differ by rounding: weight gradients are added up in no fixed order.

@@ -14,6 +14,7 @@ from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import completed, ledger_entries
 from lesionlab.experiments.publishing import publish, publish_missing
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
+from lesionlab.experiments.run_history import stored_history
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.orchestration.cell import run_cell, starting_network, worker_task
@@ -72,6 +73,8 @@ def test_the_ledger_records_what_a_run_did_and_what_made_it(store: Store, tmp_pa
     assert len(entry.code) == 16
     assert not store.exists(keys.LEASE.build(run_id=run.run_id))
     assert not RunCheckpoints(store, run.run_id, entry.attempt).names()
+    (row,) = stored_history(store, run.run_id)
+    assert (row.epoch, row.step, row.loss) == (1, 2, entry.final_loss)
 
 
 def no_room_for(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:

@@ -19,6 +19,7 @@ from lesionlab.experiments.provenance import ALL, code_version, run_libraries
 from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import find_model, model_weights
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
+from lesionlab.experiments.run_history import RunHistory
 from lesionlab.model.devices import device_name
 from lesionlab.model.transfer import load_pretrained, random_start
 from lesionlab.model.unet import UNet, build_unet
@@ -82,7 +83,8 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
         if run.train:
             volumes = [open_cached(store, entry, cache) for entry in run.train]
             checkpoints = RunCheckpoints(store, run.run_id, attempt.name)
-            outcome = train(run, network, transfers, volumes, checkpoints, worker, cache)
+            history = RunHistory(store, run.run_id, attempt.name)
+            outcome = train(run, network, transfers, volumes, checkpoints, worker, cache, history)
             if worker.rank == 0:
                 store_model(run, network, store, attempt.name)
         test_study = network_tester(run, network, worker)

@@ -30,6 +30,7 @@ from lesionlab.training import compiling
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.checkpoint import Checkpoints, Progress, resume, save_checkpoint
 from lesionlab.training.feed import Patch, feed
+from lesionlab.training.history import EpochMeter, History
 from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import draw_starts
@@ -104,11 +105,13 @@ def train(
     checkpoints: Checkpoints,
     worker: Worker,
     cache: Path,
+    history: History | None = None,
 ) -> TrainingOutcome:
     """Train the network in place on the worker's device, from the run's last checkpoint if there is one.
 
     `transfers` lists the origin of each tensor of the network, `volumes` are the volumes of `run.train` in the same
-    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds.
+    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds, and
+    adds a row to the history.
     Raises TrainingError if a loss is not finite, the checkpoint is of another run, or the device cannot train at the
     run's precision.
     """
@@ -129,10 +132,13 @@ def train(
                 apply_freezing(network, frozen := wanted)
                 forward = compiling.fastest(network, optimizer, run, steps_alike(run, epoch), worker)
                 parallel = worker.parallel(forward)  # wrapped again: this fixes which gradients the workers exchange
-            losses = train_epoch(run, epoch, parallel, optimizer, copies, worker)
+            meter = EpochMeter(worker.device)
+            losses = train_epoch(run, epoch, parallel, optimizer, copies, worker, meter)
             loss = float(np.mean(worker.gather(float(np.mean(losses)))))
             progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
             if worker.rank == 0:
+                if history is not None:
+                    history.add(meter.row(run.training, progress))
                 save_checkpoint(checkpoints, run.run_id, progress, network, optimizer)
             worker.report(
                 {
@@ -201,6 +207,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     copies: Sequence[AugmentedVolume],
     worker: Worker,
+    meter: EpochMeter,
 ) -> list[float]:
     """Train for one epoch, or until the step budget ends, and return this worker's loss at each step.
 
@@ -211,7 +218,7 @@ def train_epoch(
     in_batches = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
     shares = (batch[worker.rank :: worker.world_size] for batch in islice(in_batches, len(steps)))
     with feed(shares, run.training, worker.device) as loaded:
-        for step, (image_BCIJK, label_BIJK) in zip(steps, loaded, strict=False):
+        for step, (image_BCIJK, label_BIJK) in zip(steps, meter.timed(loaded), strict=False):
             with arithmetic(worker.device, run.training.precision):
                 loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
             losses.add(loss)
