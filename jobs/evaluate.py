@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console, notes
+from jobs.shared.definitions import described, load_definition
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.evaluate_output import show_rows
+from jobs.shared.evaluate_output import COLUMNS, marked, show_rows
 from jobs.shared.execution import execute_with_progress
 from jobs.shared.options import (
     CacheOption,
@@ -22,14 +23,13 @@ from jobs.shared.options import (
     plain_name,
 )
 from jobs.shared.output_file import save_csv
+from jobs.shared.seen_studies import seen_studies
+from lesionlab.evaluation.rescoring import Scoring, own_rows, rescore_run, rescored_rows
 from lesionlab.evaluation.study import export_predictions
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
-from lesionlab.store.tables import read_rows
-from storage_schemas import keys
-from storage_schemas.base import as_columns
-from storage_schemas.results import StudyRow
+from storage_schemas.definitions import DEFINITIONS
 
 
 def evaluate(
@@ -39,25 +39,57 @@ def evaluate(
     store: StoreOption,
     cache: CacheOption,
     model: ModelOption,
+    definition: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help=f"Definition of lesion and hit: {', '.join(DEFINITIONS)}; or your own (YAML file).",
+        ),
+    ] = "paper",
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Also test studies that the model was trained on; each row says so. Refused otherwise."
+        ),
+    ] = False,
+    same_patients: Annotated[
+        bool,
+        typer.Option(
+            "--same-patients",
+            help="Patient labels of COHORT and of the model's training cohorts mean the same people.",
+        ),
+    ] = False,
     save_predictions: SavePredictionsOption = None,
     csv_file: CsvOption = None,
     for_programs: JsonOption = False,
 ) -> None:
     """Test a registered model on every study of a cohort, without training.
 
-    Example: lesionlab evaluate demo-ms --model demo-glioma
+    Refused for studies that the model, or a model it was fine-tuned from, was
+    trained on: the same image under any name, a likely copy, another study of the
+    same patient. Its numbers on them say nothing about new patients.
+
+    Example: lesionlab evaluate demo-ms --model demo-glioma --definition msseg-2
     """
+    by = load_definition(definition)
     place = connect_to_read(store)
-    run = testing_run(find_model(place, model), current_manifest(place, cohort))
+    card, manifest = find_model(place, model), current_manifest(place, cohort)
+    run = testing_run(card, manifest)
+    seen = seen_studies(place, card, manifest, allowed=allow_seen, same_patients=same_patients)
     execute_with_progress((run,), place, cache, plain=True, what="model")
-    key = keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id)
-    rows = read_rows(place, [key], StudyRow)
-    if csv_file:
-        save_csv(csv_file, list(StudyRow.model_fields), map(as_columns, rows))
-    if for_programs:
-        console.print(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+    scoring = Scoring(by)
+    if by == run.metric:
+        rows = own_rows(place, (run,))
     else:
-        show_rows(rows, f"{model} on {cohort}")
+        rescore_run(place, run, (scoring,))
+        rows = rescored_rows(place, (run,), scoring)
+    lines = marked(rows, seen)
+    if csv_file:
+        save_csv(csv_file, COLUMNS, lines)
+    if for_programs:
+        console.print(json.dumps(lines, indent=2))
+    else:
+        show_rows(rows, seen, f"{model} on {cohort}, {described(by)}")
     if save_predictions:
         notes.print(f"{export_predictions(place, (run,), save_predictions)} masks in {save_predictions}")
 

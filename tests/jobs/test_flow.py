@@ -150,7 +150,25 @@ def test_a_registered_model_is_tested_on_a_whole_cohort(lesionlab: Lesionlab, st
     with (tmp_path / "rows.csv").open(newline="") as file:
         saved = list(csv.DictReader(file))
     assert [row["study"] for row in rows] == [row["study"] for row in saved]
-    assert saved[0].keys() == StudyRow.model_fields.keys() == rows[0].keys()
+    assert saved[0].keys() == {*StudyRow.model_fields, "seen_in_training"} == rows[0].keys()
+    assert {row["seen_in_training"] for row in rows} == {"no"}
+
+
+def test_a_model_is_not_tested_on_its_training_studies_unless_every_row_says_so(
+    lesionlab: Lesionlab, store: Store
+) -> None:
+    arguments = ("evaluate", "tiny-glioma", "--model", "tiny-glioma", "--store", store.uri)
+    refused = lesionlab(*arguments)
+    assert refused.exit_code == 1
+    assert "2 of 2 studies were trained on" in refused.output
+    assert not store.list("results/evaluate-tiny-glioma/studies/")[1:], "nothing was tested"
+    shown = lesionlab(*arguments, "--allow-seen").stdout
+    assert shown.count("same image as sub-") == 2
+    rows = json.loads(lesionlab(*arguments, "--allow-seen", "--json", "--definition", "msseg-2").stdout)
+    assert [row["seen_in_training"] for row in rows] == [
+        f"same image as {row['study']} in cohort tiny-glioma" for row in rows
+    ]
+    assert {row["definition"].partition("@")[0] for row in rows} == {"msseg-2"}
 
 
 def test_stored_predictions_are_scored_by_other_definitions_and_the_original_rows_are_kept(

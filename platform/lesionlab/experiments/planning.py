@@ -11,6 +11,7 @@ from lesionlab.errors import SpecError
 from lesionlab.experiments.cells import cells
 from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
+from lesionlab.experiments.seen import trained_on
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
 from storage_schemas.definitions import MetricDefinition
@@ -237,7 +238,7 @@ def _was_trained_on(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) ->
         for name in (spec.target.cohort, run.cohort)
     )
     same_people = run.cohort == spec.target.cohort or (register is not None and register == other)
-    return any(entry.images & seen.images or (same_people and entry.patient == seen.patient) for seen in run.train)
+    return trained_on(entry, run.train, same_people=same_people) is not None
 
 
 def _sizes_out_of_reach(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iterable[str]:
