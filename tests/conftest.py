@@ -21,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 import lesionlab.orchestration  # noqa: F401  before any test loads numpy or Ray: it sets their environment
+from tests.faulty_s3 import FaultyProxy
 
 pytest.register_assert_rewrite("tests.store.contract")
 
@@ -51,6 +52,7 @@ def _no_cloud_by_accident(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("LESIONLAB_STORE_PATIENCE", raising=False)
 
 
 @pytest.fixture
@@ -66,6 +68,14 @@ def s3_store_uri(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
     return f"s3://{s3_server.bucket}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def faulty_s3(s3_store_uri: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy in front of the S3 server through which the test reaches `s3_store_uri`; without faults at first."""
+    with FaultyProxy(s3_server.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        yield proxy
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ LesionlabError
 │   └── SpecError         an experiment file (YAML) or an option contradicts itself or the data
 ├── StoreError            an object-store operation failed
 │   ├── MissingObject     no object under this key
+│   ├── DamagedObject     an object is not what was written
 │   ├── ObjectExists      a write-once key is already written
 │   ├── Conflict          a pointer changed between reading and writing it
 │   ├── StoreUnreachable  no answer from the endpoint
@@ -74,6 +75,15 @@ class StoreError(LesionlabError):
 
 class MissingObject(StoreError):
     """No object is stored under this key."""
+
+
+class DamagedObject(StoreError):
+    """An object is not what was written: it does not match its checksum or its key, or cannot be read at all."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(
+            f"{place} is damaged: {what}; lesionlab fsck --repair restores it or says which command makes it again"
+        )
 
 
 class ObjectExists(StoreError):

@@ -36,6 +36,8 @@ def refused(lesionlab: Lesionlab, uri: str, capfd: pytest.CaptureFixture[str]) -
         ({ENDPOINT: "http://a b:9"}, "holds a space, a line break"),
         ({ENDPOINT: "http://me:s3cret@127.0.0.1:9"}, "holds a user name or password"),
         ({"AWS_ENDPOINT_URL": "http://me:s3cret@127.0.0.1:9"}, "holds a user name or password"),
+        ({ENDPOINT: "me:s3cret@127.0.0.1:9"}, "is not http:// or https:// with a host"),
+        ({ENDPOINT: "htp://127.0.0.1:9?key=s3cret"}, "is not http:// or https:// with a host"),
         ({ENDPOINT: "127.0.0.1:9"}, "is not http:// or https:// with a host"),
         ({ENDPOINT: "ftp://127.0.0.1:9"}, "is not http:// or https:// with a host"),
         ({ENDPOINT: "http://"}, "is not http:// or https:// with a host"),

@@ -115,9 +115,8 @@ def test_an_endpoint_where_nothing_listens_is_reported_at_once(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         store = open_store(s3_store_uri)
         started = time.monotonic()
-        for attempt in (store.check, lambda: store.put("a.json", b"1")):
-            with pytest.raises(StoreUnreachable, match=f"no answer from {endpoint}"):
-                attempt()
+        with pytest.raises(StoreUnreachable, match=f"no answer from {endpoint}"):
+            store.check()
     assert time.monotonic() - started < 15
 
 

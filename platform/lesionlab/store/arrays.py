@@ -1,12 +1,13 @@
 """Write named arrays and attributes as one Zarr v3 group that is either complete or absent; read them back.
 
 A group is built in memory, copied object by object, read back and compared. Its own `zarr.json` is written last, and
-only then the group exists. Every array is one shard and therefore one object with one writer. The same arrays give the
-same bytes.
+only then the group exists. It holds a sha256 of every other object and of the attributes, which every reading checks.
+Every array is one shard and therefore one object with one writer. The same arrays give the same bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,20 +16,22 @@ import obstore
 import zarr
 from numpy.typing import NDArray
 from obstore.store import MemoryStore
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
+from pydantic_core import from_json
 from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.errors import BaseZarrError
 from zarr.storage import ObjectStore
 
-from lesionlab.errors import MissingObject, StoreError
+from lesionlab.errors import DamagedObject, MissingObject, StoreError
 from lesionlab.store.base import Store
-from lesionlab.store.faults import translated
+from storage_schemas.base import canonical_json
 from storage_schemas.ome import dimension_names
 from storage_schemas.volumes import INNER_CHUNK_VOXELS
 
 _ROOT = "zarr.json"
 _COMPRESSION_LEVEL = 5
-_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+CHECKSUMS = "checksums"
+"""Attribute of the group: `objects`, the sha256 of each other object by its name in the group, and `sha256`, that of
+the canonical JSON of the other attributes and of `objects`."""
 
 
 def write_group(
@@ -40,19 +43,20 @@ def write_group(
     the identical group do not interfere. Raises StoreError if the store returns other bytes than were written.
     """
     objects = _laid_out(arrays, attributes)
-    if group_exists(store, key):
-        if _holds(store, key, objects):
-            return
-        store.delete(f"{key}/{_ROOT}")
-    for stale in _names(store, key) - set(objects):
-        store.delete(f"{key}/{stale}")
     root = objects.pop(_ROOT)
-    for name, data in objects.items():
-        store.put(f"{key}/{name}", data)
-    if not _holds(store, key, objects):
-        raise StoreError(
-            f"{store.uri}: {key}: wanted the bytes that were written, found others; check the storage and try again"
-        )
+    stored = _read_if_there(store, f"{key}/{_ROOT}")
+    if stored is None or not _holds(store, key, objects):
+        store.delete(f"{key}/{_ROOT}")
+        for stale in _names(store, key) - set(objects):
+            store.delete(f"{key}/{stale}")
+        for name, data in objects.items():
+            store.put(f"{key}/{name}", data)
+        if not _holds(store, key, objects):
+            raise StoreError(
+                f"{store.uri}: {key}: wanted the bytes that were written, found others; check the storage and try again"
+            )
+    elif stored == root:
+        return
     store.put(f"{key}/{_ROOT}", root)
 
 
@@ -61,32 +65,87 @@ def group_exists(store: Store, key: str) -> bool:
     return store.exists(f"{key}/{_ROOT}")
 
 
+def delete_group(store: Store, key: str) -> None:
+    """Remove a group, its own metadata first: at no time it looks complete without being so."""
+    store.delete(f"{key}/{_ROOT}")
+    store.delete_prefix(f"{key}/")
+
+
 def read_attributes(store: Store, key: str) -> dict[str, JsonValue]:
-    """Attributes of the group. Raises MissingObject if there is no complete group."""
-    return {name: _JSON.validate_python(value) for name, value in _opened(store, key).attrs.asdict().items()}
+    """Attributes of the group. Raises MissingObject if there is no complete group, DamagedObject if it was altered."""
+    return _read_root(store, key)[0]
 
 
 def read_array(store: Store, key: str, name: str) -> NDArray[Any]:
-    """One full array of the group. Raises MissingObject if there is no complete group or it has no such array."""
-    group = _opened(store, key)
-    with translated(store.uri, f"{key}/{name}"):
+    """One full array of the group.
+
+    Raises MissingObject if there is no complete group or it has no such array, DamagedObject if the array was altered.
+    """
+    _, sums = _read_root(store, key)
+    names = [object_ for object_ in sums if object_.startswith(f"{name}/")]
+    if f"{name}/{_ROOT}" not in names:
+        found = ", ".join(sorted({object_.partition("/")[0] for object_ in sums})) or "none"
+        raise MissingObject(f"{store.uri}: {key}: wanted array {name!r}, found {found}; check the key")
+    memory = MemoryStore()
+    for object_ in names:
+        obstore.put(memory, object_, _read_checked(store, key, object_, sums[object_]))
+    try:
+        return np.asarray(zarr.open_array(ObjectStore(memory, read_only=True), path=name, mode="r", zarr_format=3)[...])
+    except Exception as error:  # of any decoder; only a group without checksums comes here
+        raise DamagedObject(f"{store.uri}: {key}/{name}", f"it cannot be decoded ({error})") from error
+
+
+def damage_of(store: Store, key: str) -> list[str]:
+    """One sentence for each object of a complete group that is missing or altered."""
+    try:
+        _, sums = _read_root(store, key)
+    except DamagedObject as error:
+        return [str(error)]
+    faults = []
+    for name, sum_ in sums.items():
         try:
-            array = group[name]
-            if not isinstance(array, zarr.Array):
-                raise KeyError(name)
-            return np.asarray(array[...])
-        except KeyError as error:
-            found = ", ".join(sorted(group.array_keys())) or "none"
-            raise MissingObject(f"{store.uri}: {key}: wanted array {name!r}, found {found}; check the key") from error
-        except (BaseZarrError, ValueError, RuntimeError) as error:
-            raise StoreError(f"{store.uri}: {key}/{name} cannot be decoded ({error}); write it again") from error
+            _read_checked(store, key, name, sum_)
+        except StoreError as error:
+            if not isinstance(error, MissingObject | DamagedObject):
+                raise
+            faults.append(str(error))
+    return faults
 
 
-def _opened(store: Store, key: str) -> zarr.Group:
-    if not group_exists(store, key):
+def _read_root(store: Store, key: str) -> tuple[dict[str, JsonValue], dict[str, str | None]]:
+    """The attributes of the group and the sha256 of each of its other objects; None for one of an earlier version."""
+    place = f"{key}/{_ROOT}"
+    data = _read_if_there(store, place)
+    if data is None:
         raise MissingObject(f"{store.uri}: wanted a complete Zarr group under {key}, found none; write it again")
-    with translated(store.uri, key):
-        return zarr.open_group(ObjectStore(store.objects, read_only=True), path=key, mode="r", zarr_format=3)
+    try:
+        attributes = from_json(data)["attributes"]
+        if CHECKSUMS not in attributes:
+            return attributes, {name: None for name in _names(store, key) - {_ROOT}}
+        sums = attributes.pop(CHECKSUMS)
+        if sums["sha256"] != _sum_of(attributes, sums["objects"]):
+            raise ValueError("its attributes are not those that were written")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedObject(f"{store.uri}: {place}", str(error)) from error
+    return attributes, sums["objects"]
+
+
+def _read_checked(store: Store, key: str, name: str, sum_: str | None) -> bytes:
+    data = store.get(f"{key}/{name}")
+    if sum_ is not None and hashlib.sha256(data).hexdigest() != sum_:
+        raise DamagedObject(f"{store.uri}: {key}/{name}", f"its {len(data)} bytes are not those that were written")
+    return data
+
+
+def _read_if_there(store: Store, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except MissingObject:
+        return None
+
+
+def _sum_of(attributes: Mapping[str, JsonValue], objects: Mapping[str, str]) -> str:
+    return hashlib.sha256(canonical_json([dict(attributes), dict(objects)]).encode()).hexdigest()
 
 
 def _names(store: Store, key: str) -> set[str]:
@@ -119,11 +178,16 @@ def _laid_out(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, JsonV
             # An empty mask is also written as an object, so a missing object always means that it was never written.
             config={"write_empty_chunks": True},
         )[...] = array
-    return {
-        meta["path"]: obstore.get(memory, meta["path"]).bytes().to_bytes()
-        for batch in obstore.list(memory)
-        for meta in batch
-    }
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in _objects(memory).items() if name != _ROOT}
+    checksums: dict[str, JsonValue] = {"objects": dict(sums), "sha256": _sum_of(attributes, sums)}
+    group.update_attributes({CHECKSUMS: checksums})
+    return _objects(memory)
+
+
+def _objects(memory: MemoryStore) -> dict[str, bytes]:
+    """Everything in it, by name, sorted."""
+    names = sorted(meta["path"] for batch in obstore.list(memory) for meta in batch)
+    return {name: obstore.get(memory, name).bytes().to_bytes() for name in names}
 
 
 def _inner_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

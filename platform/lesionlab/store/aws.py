@@ -39,6 +39,10 @@ class AwsAccess:
     """http:// or https://, in lower case, without user name, query and trailing slash."""
     region: str
 
+    def outdated(self) -> bool:
+        """Whether the configuration holds other credentials by now, such as a renewed session token."""
+        return _keys(boto3.Session()) not in ((), _keys(self.session))
+
 
 def aws_access(uri: str) -> AwsAccess:
     """Read the configuration for this store.
@@ -75,6 +79,12 @@ def without_aws_environment() -> Iterator[None]:
             os.environ.update(hidden)
 
 
+def _keys(session: boto3.Session) -> tuple[str | None, ...]:
+    """The credentials of a session as they are now, only to be compared."""
+    credentials = session.get_credentials()
+    return tuple(credentials.get_frozen_credentials()) if credentials else ()
+
+
 def _check_endpoint(uri: str, endpoint: str | None) -> str:
     """The endpoint with its scheme and host in lower case; empty if there is none."""
     if not endpoint:
@@ -91,7 +101,7 @@ def _check_endpoint(uri: str, endpoint: str | None) -> str:
         elif "@" in parts.netloc:
             problem = "holds a user name or password; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         elif parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            problem = f"is not http:// or https:// with a host; found {endpoint!r}"
+            problem = f"is not http:// or https:// with a host; found {masked(endpoint.partition('?')[0])!r}"
         elif parts.query or parts.fragment:
             problem = "has a query or a fragment"
         else:

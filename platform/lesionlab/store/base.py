@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.store import ObjectStore
 
-from lesionlab.errors import MissingObject
+from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists
 from lesionlab.store.faults import translated
+from lesionlab.store.patience import Patience, declared_patience
 from storage_schemas.keys import CLOCK
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+
+T = TypeVar("T")
 
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KEY = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
@@ -29,11 +37,23 @@ class Tagged:
     """When it was written, by the store's clock."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing."""
+
+    key: str
+    size: int
+    """In bytes."""
+    modified: datetime
+    """When it was written, by the store's clock."""
+
+
 class Store:
     """Objects by key. Keys come from `storage_schemas.keys`; an absolute key or one with `..` raises ValueError.
 
-    Every method raises StoreUnreachable if the endpoint does not answer, AccessDenied if it refuses access, and
-    StoreError for any other failure.
+    A request that is not answered is repeated (see `Patience`), a conditional write too: it has succeeded if the object
+    then holds what was to be written. Every method raises StoreUnreachable if the endpoint does not answer until then,
+    AccessDenied if it refuses access, and StoreError for any other failure.
     """
 
     def __init__(self, uri: str, objects: ObjectStore) -> None:
@@ -41,6 +61,7 @@ class Store:
         """URI with which `open_store` opens this store in any process."""
         self.objects = objects
         """The obstore handle, for libraries that read objects themselves (zarr)."""
+        self.patience: Patience = declared_patience()
 
     def check(self) -> None:
         """Raise unless the store can be used. Jobs that write call this before they start."""
@@ -56,9 +77,12 @@ class Store:
 
     def get_tagged(self, key: str) -> Tagged:
         """The object's bytes and tag from one request. Raises MissingObject."""
-        with translated(self.uri, plain(key)):
-            found = obstore.get(self.objects, key)
+
+        def ask(again: bool) -> Tagged:
+            found = obstore.get(self.objects, plain(key))
             return Tagged(found.bytes().to_bytes(), found.meta["e_tag"] or "", found.meta["last_modified"])
+
+        return self._answered(key, ask)
 
     def now(self) -> datetime:
         """The store's clock, to compare with `Tagged.modified`: when an object that is written now is written."""
@@ -71,37 +95,44 @@ class Store:
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object atomically; replace any existing one."""
-        with translated(self.uri, plain(key)):
-            obstore.put(self.objects, key, data)
+        self._answered(plain(key), lambda again: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none; its tag. Raises ObjectExists; one of several writers succeeds."""
-        with translated(self.uri, plain(key)):
-            return obstore.put(self.objects, key, data, mode="create")["e_tag"] or ""
+        return self._written_if("create", plain(key), data)
 
     def replace(self, key: str, data: bytes, tag: str) -> str:
         """Write the object if it still has this tag; its new tag. Raises Conflict."""
-        with translated(self.uri, plain(key)):
-            return obstore.put(self.objects, key, data, mode={"e_tag": tag})["e_tag"] or ""
+        return self._written_if({"e_tag": tag}, plain(key), data)
 
     def exists(self, key: str) -> bool:
         """Whether an object (not merely a prefix) is stored under this key."""
         try:
-            with translated(self.uri, plain(key)):
-                obstore.head(self.objects, key)
+            self._answered(plain(key), lambda again: obstore.head(self.objects, key))
         except MissingObject:
             return False
         return True
 
     def list(self, prefix: str) -> list[str]:
         """All keys that start with this text, sorted."""
+        return [found.key for found in self.listed(prefix)]
+
+    def listed(self, prefix: str) -> Sequence[Listed]:
+        """All objects whose keys start with this text, sorted by key."""
         # obstore lists only whole path segments; a prefix may end within one (`…/part-`).
         folder, _, _ = prefix.rpartition("/")
         if folder:
             plain(folder)
-        with translated(self.uri, prefix):
-            found = [meta["path"] for batch in obstore.list(self.objects, folder or None) for meta in batch]
-        return sorted(key for key in found if key.startswith(prefix))
+
+        def ask(again: bool) -> Sequence[Listed]:
+            return [
+                Listed(meta["path"], meta["size"], meta["last_modified"])
+                for batch in obstore.list(self.objects, folder or None)
+                for meta in batch
+                if meta["path"].startswith(prefix)
+            ]
+
+        return sorted(self._answered(prefix, ask), key=lambda found: found.key)
 
     def delete(self, key: str) -> None:
         """Remove the object if there is one."""
@@ -113,8 +144,41 @@ class Store:
             self._remove(key)  # keys may not be plain, because Ray also writes into the store
 
     def _remove(self, key: str) -> None:
-        with suppress(MissingObject), translated(self.uri, key):
-            obstore.delete(self.objects, key)
+        with suppress(MissingObject):
+            self._answered(key, lambda again: obstore.delete(self.objects, key))
+
+    def _written_if(self, condition: PutMode, key: str, data: bytes) -> str:
+        """Write the object on this condition; its tag. Raises ObjectExists or Conflict."""
+
+        def ask(again: bool) -> str:
+            try:
+                with translated(self.uri, key):
+                    return obstore.put(self.objects, key, data, mode=condition)["e_tag"] or ""
+            except (ObjectExists, Conflict):
+                # The answer to an earlier request was lost, and that request may have been the one that wrote it.
+                if again and (found := self.get_tagged(key)).data == data:
+                    return found.tag
+                raise
+
+        return self._answered(key, ask)
+
+    def _answered(self, key: str, ask: Callable[[bool], T]) -> T:
+        """The answer to a request about this key, which is repeated while there is none; see `Patience.insist`."""
+
+        def asked(again: bool) -> T:
+            with translated(self.uri, key):
+                return ask(again)
+
+        try:
+            return self.patience.insist(asked)
+        except AccessDenied:
+            if not self._renew_access():
+                raise
+            return self.patience.insist(asked)
+
+    def _renew_access(self) -> bool:
+        """Connect with new credentials, if there are other ones than those that were refused."""
+        return False
 
 
 def probe(uri: str, objects: ObjectStore) -> None:

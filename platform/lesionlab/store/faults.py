@@ -23,10 +23,10 @@ CREDENTIALS_HELP = (
 
 # obstore distinguishes these only by text: a GenericError contains the message of the HTTP client or the server.
 _NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 404 Not Found")
-_NO_ANSWER = re.compile(r"HTTP error:|status code: 5\d\d")
+_NO_ANSWER = re.compile(r"HTTP error:|status code: (408|429|5(?!01)\d\d)")
 _REFUSED = re.compile(r"status code: 40[13]")
 _ENDPOINT = re.compile(r"https?://[^/ ]+")
-_OWNER = re.compile(r"//[^/?#\s]*@")
+_OWNER = re.compile(r"(?P<scheme>[A-Za-z0-9+.-]*://)?[^\s'\"]*@")
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def translated(uri: str, key: str) -> Iterator[None]:
 
 def masked(text: str) -> str:
     """The text in one line, without user names and passwords in its URLs."""
-    return " ".join(_OWNER.sub("//…@", text).split())
+    return " ".join(_OWNER.sub(r"\g<scheme>…@", text).split())
 
 
 def _by_text(uri: str, key: str, error: Exception) -> StoreError:

@@ -10,15 +10,18 @@ from datetime import timedelta
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
-from lesionlab.store.aws import aws_access, without_aws_environment
+from lesionlab.store.aws import AwsAccess, aws_access, without_aws_environment
 from lesionlab.store.base import Store, probe
+from lesionlab.store.patience import Patience
 
 # An unreachable server is reported within about 10 s; a slow one has a minute per request.
 _CONNECT_TIMEOUT = timedelta(seconds=3)
 _PROBE_TIMEOUT = timedelta(seconds=5)
 _REQUEST_TIMEOUT = timedelta(seconds=60)
-_RETRY_TIMEOUT = timedelta(seconds=8)
-_RETRIES = 5
+PROBE_PATIENCE_S = 1.5
+
+CREDENTIALS_LIVE = timedelta(minutes=8)
+"""Credentials are asked for again after so long: botocore renews those that expire 10 minutes before they do."""
 
 
 class BucketStore(Store):
@@ -28,16 +31,23 @@ class BucketStore(Store):
     """
 
     def __init__(self, uri: str, bucket: str, prefix: str) -> None:
-        super().__init__(uri, _connect(uri, bucket, prefix, _REQUEST_TIMEOUT))
-        self._bucket, self._prefix = bucket, prefix
+        self._bucket, self._prefix, self._access = bucket, prefix, aws_access(uri)
+        super().__init__(uri, _connect(self._access, bucket, prefix, _REQUEST_TIMEOUT))
 
     def check_readable(self) -> None:
         """Raise, within about 10 s, unless the bucket can be listed."""
-        probe(self.uri, _connect(self.uri, self._bucket, self._prefix, _PROBE_TIMEOUT))
+        probing = _connect(aws_access(self.uri), self._bucket, self._prefix, _PROBE_TIMEOUT)
+        Patience(PROBE_PATIENCE_S).insist(lambda again: probe(self.uri, probing))
+
+    def _renew_access(self) -> bool:
+        if not self._access.outdated():
+            return False
+        self._access = aws_access(self.uri)
+        self.objects = _connect(self._access, self._bucket, self._prefix, _REQUEST_TIMEOUT)
+        return True
 
 
-def _connect(uri: str, bucket: str, prefix: str, timeout: timedelta) -> S3Store:
-    access = aws_access(uri)
+def _connect(access: AwsAccess, bucket: str, prefix: str, timeout: timedelta) -> S3Store:
     with without_aws_environment():
         return S3Store(
             bucket,
@@ -45,11 +55,11 @@ def _connect(uri: str, bucket: str, prefix: str, timeout: timedelta) -> S3Store:
             endpoint=access.endpoint,
             region=access.region,
             virtual_hosted_style_request=False,
-            credential_provider=Boto3CredentialProvider(access.session),
+            credential_provider=Boto3CredentialProvider(access.session, ttl=CREDENTIALS_LIVE),
             client_options={
                 "allow_http": access.endpoint.startswith("http://"),
                 "connect_timeout": _CONNECT_TIMEOUT,
                 "timeout": timeout,
             },
-            retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT},
+            retry_config={"max_retries": 0},  # see `Patience`: obstore's own omit conditional writes and end early
         )
