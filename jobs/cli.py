@@ -30,6 +30,7 @@ PANELS = {
         "runs",
         "analyse",
         "rescore",
+        "export",
     ),
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),

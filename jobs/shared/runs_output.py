@@ -31,3 +31,9 @@ def show_runs(lines: Sequence[dict[str, Any]]) -> None:
     console.print(f"{len(done)} of {len(lines)} runs done, {minutes(seconds)} in total")
     for difference in differences(lines):
         console.print(difference)
+    if done and not differences(lines):
+        made = {"Python": done[0]["libraries"].get("python"), "torch": done[0]["libraries"].get("torch")}
+        libraries = ", ".join(f"{name} {found}" for name, found in made.items() if found)
+        console.print(
+            f"all made by lesionlab {done[0]['lesionlab']} (code {done[0]['code']}), {libraries}; --csv has more"
+        )

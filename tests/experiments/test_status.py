@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.shared.progress import minutes
+from jobs.shared.status_output import made_by
 from lesionlab.experiments import leases, status
 from lesionlab.experiments.leases import claim_run, record_failure
 from lesionlab.experiments.ledger import close_run
@@ -79,6 +81,15 @@ def test_each_run_is_in_the_state_that_the_store_tells(
         assert states[dead].state == "running"  # heard of a moment ago
         monkeypatch.setattr(status, "STALE_S", -1.0)
         assert {run.run_id: run for run in run_states(store, plan)}[dead].state == "interrupted"
+
+
+def test_a_finished_run_says_what_it_cost_and_what_made_it(store: Store, plan: Plan) -> None:
+    for run in plan.runs:
+        close_run(store, entry(run.run_id))
+    states = run_states(store, plan)
+    assert {(run.state, run.device, run.seconds, run.lesionlab) for run in states} == {("done", "cpu", 2.0, "0.2.0")}
+    count = len(plan.runs)
+    assert made_by(states) == [f"{minutes(2 * count)} ({count} runs) on cpu with lesionlab 0.2.0"]
 
 
 def test_a_failure_is_forgotten_when_the_run_begins_again(store: Store, plan: Plan) -> None:

@@ -24,6 +24,7 @@ COMMANDS = [
     "sweep",
     "status",
     "analyse",
+    "export",
     "run",
     "demo",
     "cohort",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
-from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import operating_rows
+from lesionlab.experiments.run_history import finished_histories
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -18,7 +19,7 @@ from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard
-from storage_schemas.results import LesionRow, OperatingRow
+from storage_schemas.results import EpochRow, LesionRow, OperatingRow
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
@@ -39,6 +40,8 @@ class Evidence:
     """By run, for every run with a trained model, from its card."""
     operating: tuple[OperatingRow, ...] = ()
     """Counts at every threshold; none of runs of versions that stored masks only."""
+    histories: Mapping[Digest, Sequence[EpochRow]] = field(default_factory=dict)
+    """By run, for every run that trained a network; none of runs of versions that kept no history."""
 
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
@@ -48,7 +51,9 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
     runs = [run.run_id for run in plan.runs if run.cell]
     parts = {run_id: keys.LESION_ROWS.build(experiment=plan.spec.name, run_id=run_id) for run_id in runs}
-    cards = {run_id: keys.RUN_CARD.of(attempt_of(store, run_id)).build(run_id=run_id) for run_id in runs}
+    entries = ledger_entries(store, runs)
+    attempts = {run_id: entries[run_id].attempt if run_id in entries else "" for run_id in runs}
+    cards = {run_id: keys.RUN_CARD.of(attempts[run_id]).build(run_id=run_id) for run_id in runs}
     return Evidence(
         manifest=manifest,
         split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),
@@ -63,6 +68,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
             if store.exists(card)
         },
         operating=tuple(operating_rows(store, plan)),
+        histories=finished_histories(store, entries),
     )
 
 
@@ -72,6 +78,15 @@ def lesions_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[Les
     for run in plan.runs:
         if run.cell and run.run_id in evidence.lesions:
             found[condition_of(run.cell)] += evidence.lesions[run.run_id]
+    return {model: found[model] for model in conditions(run.cell for run in plan.runs if run.cell) if model in found}
+
+
+def losses_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[Sequence[EpochRow]]]:
+    """Return the histories of every model's networks, models in the paper's order."""
+    found: dict[Condition, list[Sequence[EpochRow]]] = defaultdict(list)
+    for run in plan.runs:
+        if run.cell and run.run_id in evidence.histories:
+            found[condition_of(run.cell)].append(evidence.histories[run.run_id])
     return {model: found[model] for model in conditions(run.cell for run in plan.runs if run.cell) if model in found}
 
 

@@ -42,6 +42,7 @@ from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis, operating_analysis
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS
+from lesionlab.analysis.words import training
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.analysis.words.further import lesions_listed
 from lesionlab.analysis.words.operating import survival
@@ -85,7 +86,7 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
         digest=study_digest(plan, analysis, evidence),
         sheets=study_sheets(plan, analysis, evidence, points),
         figures=illustrate(store, plan, analysis, evidence, points),
-        sentences={"operating": survival(points.findings)} if points else {},
+        sentences=_sentences(evidence, points),
     )
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
@@ -141,6 +142,14 @@ def _operating_points(plan: Plan, analysis: Analysis, evidence: Evidence) -> Ope
         analysis.unit,
         plan.spec.undefined,
     )
+
+
+def _sentences(evidence: Evidence, points: OperatingAnalysis | None) -> dict[str, str]:
+    """Return the first sentence of each section that has one."""
+    found = {"operating": survival(points.findings)} if points else {}
+    if evidence.histories:
+        found["training"] = training.recorded(len(evidence.histories), len(evidence.weights))
+    return found
 
 
 def _key(name: str, place: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lesionlab.errors import MissingObject, ObjectExists
+from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import create_document, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -30,12 +31,10 @@ def is_complete(store: Store, run_id: Digest) -> bool:
 def ledger_entries(store: Store, run_ids: Iterable[Digest]) -> dict[Digest, LedgerEntry]:
     """The ledger entries of the complete runs, in the order given."""
     wanted = tuple(run_ids)
-    done = completed(store, wanted)
-    return {
-        run_id: read_document(store, keys.LEDGER.build(run_id=run_id), LedgerEntry)
-        for run_id in wanted
-        if run_id in done
-    }
+    found = completed(store, wanted)
+    done = [run_id for run_id in wanted if run_id in found]
+    entries = at_once(lambda run_id: read_document(store, keys.LEDGER.build(run_id=run_id), LedgerEntry), done)
+    return dict(zip(done, entries, strict=True))
 
 
 def attempt_of(store: Store, run_id: Digest) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.leases import STALE_S, stored_lease
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -21,8 +21,6 @@ from storage_schemas.runs import RunSpec
 
 State = Literal["done", "running", "interrupted", "failed", "to do"]
 STATES: tuple[State, ...] = ("done", "running", "interrupted", "failed", "to do")
-
-REQUESTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,12 @@ class RunState:
     attempts: int | None = None
     reason: str | None = None
     """Why it failed."""
+    device: str | None = None
+    """Of a finished run: `cpu`, or the name of the GPU."""
+    seconds: float | None = None
+    """Of a finished run: training and testing of the attempt that counts."""
+    lesionlab: str | None = None
+    """Of a finished run: the version that made it."""
 
 
 def run_states(store: Store, plan: Plan) -> list[RunState]:
@@ -54,14 +58,23 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
     interrupted: it began, and nobody executes it; the next sweep resumes it from its checkpoint. failed: it will be
     tried again by the next sweep, and fails again unless the reason is mended.
     """
-    done = completed(store, (run.run_id for run in plan.runs))
+    done = ledger_entries(store, (run.run_id for run in plan.runs))
     failed = {values["run_id"] for key in store.list(keys.FAILURE.prefix()) if (values := keys.FAILURE.parse(key))}
     now = store.now() if len(done) < len(plan.runs) else None
 
     def state(run: RunSpec) -> RunState:
         title = run_title(run)
-        if run.run_id in done or now is None:
-            return RunState(run.run_id, title, "done")
+        if now is None or run.run_id in done:
+            entry = done[run.run_id]
+            return RunState(
+                run.run_id,
+                title,
+                "done",
+                attempts=entry.attempts,
+                device=entry.device,
+                seconds=entry.training_s + entry.evaluation_s,
+                lesionlab=entry.lesionlab,
+            )
         found = stored_lease(store, run.run_id)
         if run.run_id in failed and (found is None or found[0].released):
             failure = read_document(store, keys.FAILURE.build(run_id=run.run_id), Failure)
@@ -92,8 +105,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
             attempts=lease.number,
         )
 
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        return list(pool.map(state, plan.runs))
+    return at_once(state, plan.runs)
 
 
 def counts(states: Sequence[RunState]) -> dict[State, int]:

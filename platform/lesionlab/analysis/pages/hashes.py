@@ -22,7 +22,7 @@ Hash = tuple[str, str, str]
 def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
     """Digest everything that the report of an experiment shows and what made it, so that no other report replaces it.
 
-    Inference times are left out: equal runs give one report.
+    Times and memory are left out: equal runs give one report.
     """
     return digest_of(
         {
@@ -36,7 +36,12 @@ def study_digest(plan: Plan, analysis: Analysis, evidence: Evidence) -> Digest:
             "weights": dict(evidence.weights),
         }
         | ({"operating": _contents(evidence.operating)} if evidence.operating else {})
+        | ({"losses": _losses(evidence)} if evidence.histories else {})
     )
+
+
+def _losses(evidence: Evidence) -> dict[Digest, list[tuple[int, float]]]:
+    return {run_id: [(row.step, row.loss) for row in rows] for run_id, rows in evidence.histories.items()}
 
 
 def table_digest(table: Table, found: Statistics) -> Digest:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from lesionlab.analysis.evidence import Evidence, lesions_by_model
+from lesionlab.analysis.evidence import Evidence, lesions_by_model, losses_by_model
 from lesionlab.analysis.experiment_analysis import Analysis
 from lesionlab.analysis.figures import rotation
 from lesionlab.analysis.figures.answer_picture import answer_figure
@@ -18,6 +18,7 @@ from lesionlab.analysis.figures.bland_altman import agreement_figure, shown_volu
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.forest import forest_figure
 from lesionlab.analysis.figures.learning_curves import learning_figure
+from lesionlab.analysis.figures.loss_curves import loss_figure
 from lesionlab.analysis.figures.operating import calibration_figure, froc_figure
 from lesionlab.analysis.figures.overlays import overlay_figure
 from lesionlab.analysis.figures.slices import read_slice, representative_studies, shown_models
@@ -31,16 +32,16 @@ from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
 from lesionlab.analysis.statistics.tables import PerformanceTable
 from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
-from lesionlab.analysis.words import captions
+from lesionlab.analysis.words import captions, training
 from lesionlab.analysis.words import operating as words
 from lesionlab.analysis.words.captions import Caption
 from lesionlab.analysis.words.further import bland_altman, forest
 from lesionlab.analysis.words.models import about, comparison_name, file_name, stratum_name, table_file
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
-from storage_schemas.results import LesionRow, StudyRow
+from storage_schemas.results import EpochRow, LesionRow, StudyRow
 
-Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "operating", "design"]
+Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "training", "operating", "design"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def illustrate(
     store: Store, plan: Plan, analysis: Analysis, evidence: Evidence, points: OperatingAnalysis | None = None
 ) -> tuple[Illustration, ...]:
     """Draw the rotation; and once there are rows, the bars and slices of each table (Figures 3 to 5, A and B), learning
-    curves, detection by lesion volume, and with probabilities FROC and calibration."""
+    curves, detection by lesion volume, losses, and with probabilities FROC and calibration."""
     results = _of_results(store, plan, analysis, evidence) if analysis.rows else ()
     return (_rotation(plan), *results, *(_operating(analysis, points) if points else ()))
 
@@ -82,6 +83,7 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
     yield from _further(analysis.further)
     yield from _learning_curves(analysis.supplementary.learning)
     yield from _volumes(models_on_pages(plan, analysis.rows), lesions_by_model(plan, evidence))
+    yield from _losses(analysis, losses_by_model(plan, evidence))
 
 
 def _rotation(plan: Plan) -> Illustration:
@@ -134,6 +136,16 @@ def _volumes(models: Sequence[Condition], lesions: Mapping[Condition, Sequence[L
     if shown:
         found = sensitivity_by_volume(shown)
         yield _drawn(volume_figure(found), "lesion-volumes", "volumes", "bars", captions.volumes(found))
+
+
+def _losses(analysis: Analysis, losses: Mapping[Condition, Sequence[Sequence[EpochRow]]]) -> Iterable[Illustration]:
+    """Of the models of each table."""
+    for table in analysis.tables:
+        own = {model: losses[model] for model in table.models if model in losses}
+        if own:
+            yield _drawn(
+                loss_figure(own), table_file("losses", table), "training", "bars", training.losses(about(table))
+            )
 
 
 def _operating(analysis: Analysis, points: OperatingAnalysis) -> Iterable[Illustration]:

@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, str] = {
     "sites": "Sites",
     "studies": "Studies",
     "supplementary": "Supplementary analyses",
+    "training": "Training",
     "operating": "Operating points and calibration",
     "cohort": "Patients and scanners",
     "design": "Design",
