@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from jobs.shared.console import notes
 from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.levels import Levels, levels_of
 from lesionlab.imaging.forms import forms_of, gap_mm, on_other_form, same_grid
 from lesionlab.imaging.resample import reoriented
-from lesionlab.imaging.volume import MASK_ROUNDING, Volume, read_map, read_mask
+from lesionlab.imaging.volume import MASK_ROUNDING, Image, Volume, read_map, read_mask
+
+LABELS_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,15 @@ class MaskFile:
         if not self.path.is_file():
             raise ImageError(f"{self.path}: no such file; check the path", code="missing-file")
         if self.threshold is not None:
-            image = read_map(self.path)
-            return Volume((image.voxels >= self.threshold).astype(np.uint8), image.affine)
+            return self._thresholded(self.threshold)
         return self._mask() if self.label is None else self._labelled(self.label)
+
+    def _thresholded(self, threshold: float) -> Volume:
+        image = read_map(self.path)
+        mask_ijk = (image.voxels >= threshold).astype(np.uint8)
+        for what in threshold_notes(image.voxels, threshold):
+            notes.print(f"{self.path}: {what}", style="yellow")
+        return Volume(mask_ijk, image.affine)
 
     def _mask(self) -> Volume:
         try:
@@ -47,7 +57,29 @@ class MaskFile:
         between = image.voxels[np.abs(image.voxels - labels) > MASK_ROUNDING]
         if between.size:
             raise ImageError(f"{self.path}: wanted integer labels, found the value {between[0]:g}; give a label map")
-        return Volume((labels == label).astype(np.uint8), image.affine)
+        mask_ijk = (labels == label).astype(np.uint8)
+        if not mask_ijk.any():
+            notes.print(f"{self.path}: no voxel has label {label}; its labels are {_few(labels)}", style="yellow")
+        return Volume(mask_ijk, image.affine)
+
+
+def threshold_notes(voxels_ijk: Image, threshold: float) -> Iterator[str]:
+    """What suggests that a map holds no probabilities, or that the threshold is not one of this map."""
+    values = np.unique(voxels_ijk)
+    low, high = float(values[0]), float(values[-1])
+    if set(values) <= {0, 1}:
+        yield "its values are 0 and 1, so it is a mask and any threshold gives the same; leave out --threshold"
+    elif low < 0 or high > 1 + MASK_ROUNDING:
+        yield f"its values are {low:g} to {high:g}, so they are no probabilities; voxels from {threshold:g} on count"
+    elif high < threshold:
+        yield f"no voxel reaches the threshold {threshold:g}; its highest value is {high:g}"
+    if low >= threshold and high != low:
+        yield f"every voxel reaches the threshold {threshold:g}; its lowest value is {low:g}"
+
+
+def _few(labels: Image) -> str:
+    found = np.unique(labels)
+    return ", ".join(f"{label:g}" for label in found[:LABELS_LISTED]) + (", …" if found.size > LABELS_LISTED else "")
 
 
 def read_both(reference: MaskFile, prediction: MaskFile, *, same_voxels: bool) -> tuple[Volume, Volume]:

@@ -6,6 +6,7 @@ Every room that reads a table reads it here, so the same file is read alike ever
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -13,8 +14,37 @@ from pathlib import Path
 
 from lesionlab.errors import InputError
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null"})
-"""Cells that say that there is no value, in lower case: BIDS, R, spreadsheets, pandas and databases."""
+MISSING = frozenset(
+    {
+        "",
+        "na",
+        "n/a",
+        "#n/a",
+        "nan",
+        "null",
+        "<na>",
+        "none",
+        "missing",
+        "undefined",
+        "#div/0!",
+        "#num!",
+        ".",
+        "-",
+        "--",
+        "–",
+        "—",
+    }
+)
+"""Cells without a value, in lower case: as BIDS, R, spreadsheets (0/0 too), pandas, Python, SAS or databases write it."""
+_NAMED_DIVIDER = re.compile(r"sep=([,;\t])(?=\r|\n)", re.IGNORECASE)
+_NO_TABLES = {
+    b"pk\x03\x04": "a spreadsheet (.xlsx, .ods) or another ZIP archive; save it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls); save it as CSV in UTF-8",
+    b"version https://git-lfs": "a Git LFS pointer; fetch its content (git lfs pull)",
+    b"<!doctype html": "a web page, so the download failed; download the table again",
+    b"<html": "a web page, so the download failed; download the table again",
+}
+"""By the first bytes, in lower case, what the file is and what to do with it."""
 _DIVIDERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
@@ -31,19 +61,24 @@ class Delimited:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether this cell says that there is no value: empty, `NA`, `n/a`, `nan`, `null`."""
+    """Whether this cell says that there is no value: empty, `NA`, `n/a`, `nan`, `null`, `-`, `#DIV/0!`, …"""
     return cell.strip().lower() in MISSING
 
 
 def read_delimited(path: Path) -> Delimited:
     """Read a table with tabs (.tsv) or commas (other names), or with the divider that its first line uses instead.
 
-    Raises InputError, with the line, if the file is not UTF-8, a quote is not closed, or a cell contains a line break:
+    A first line `sep=;`, which Excel writes, names the divider. Raises InputError if the file is no text table, and,
+    with the line, if it is not UTF-8, a quote is not closed, or a cell contains a line break:
     a forgotten quote would otherwise hide the lines up to the next one.
     """
     wanted = "\t" if path.suffix.lower() == ".tsv" else ","
     text = _text(path, wanted)
-    divider = _divider(text, wanted)
+    named = _NAMED_DIVIDER.match(text)
+    if named:
+        # An empty line takes its place, so that every row keeps its number.
+        text = text[named.end() :]
+    divider = named[1] if named else _divider(text, wanted)
     lines = list(_lines(path, text, divider))
     if not lines:
         return Delimited((), (), divider)
@@ -55,7 +90,15 @@ def _text(path: Path, wanted: str) -> str:
     kind = "TSV" if wanted == "\t" else "CSV"
     try:
         data = path.read_bytes()
-        return data.decode("utf-8-sig")
+        if found := next((kind for start, kind in _NO_TABLES.items() if data.lstrip().lower().startswith(start)), None):
+            raise InputError(f"{path}: wanted a text table ({kind}), found {found}")
+        text = data.decode("utf-8-sig")
+        if "\0" in text:
+            raise InputError(
+                f"{path}: not readable as {kind} in UTF-8: found binary data, or text in UTF-16; save it as UTF-8 with "
+                f"{_DIVIDERS[wanted]}"
+            )
+        return text
     except OSError as error:
         raise InputError(
             f"{path}: not readable as {kind} ({error.strerror}); correct the path or permission"

@@ -60,6 +60,13 @@ CONTENTS = [
     ("a.nii.gz", b"CDF\x01" + bytes(400), "MINC; convert it with mnc2nii"),
     ("a.nii.gz", pair, "one of a pair of files"),
     ("a.nii", analyze, "Analyze 7.5, which does not say where left and right are"),
+    ("a.nii.gz", b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(90), "DICOM; convert it with dcm2niix"),
+    ("a.nii.gz", b"\x02\0\0\0UL\x04\0" + bytes(90), "DICOM; convert it with dcm2niix"),
+    ("a.nii.gz", b"\x08\0\x16\0\x1a\0\0\0001.2.840" + bytes(90), "DICOM; convert it with dcm2niix"),
+    ("a.nii.gz", b"<!-- login -->\n<HTML><body>", "a web page, so the download failed"),
+    ("a.nii.gz", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a text file, such as the answer"),
+    ("a.nii", b'{"message": "Not Found"}', "a text file, such as the answer to a failed download"),
+    ("a.nii.gz", gzip.compress(b""), "a gzip file without content; copy or export"),
     ("a.nii.gz", b"PK\x03\x04rest", "a ZIP archive; unpack it"),
     ("a.nii.gz", b"BZh91AY", r"compressed with bzip2; unpack it \(bunzip2\)"),
 ]
@@ -90,6 +97,7 @@ def test_an_upper_case_ending_is_read(tmp_path, ending):
         (".dcm", "found no NIfTI file but a .dcm file (DICOM; convert it with dcm2niix)"),
         (".nii.bz2", "found no NIfTI file but a .nii.bz2 file (compressed by another program"),
         (".json", "found no NIfTI file; add it"),
+        (".NII.GZ", "rename it: capital letters count"),
     ],
 )
 def test_a_dataset_with_other_endings_says_what_it_has(tmp_path, ending, found):

@@ -39,6 +39,32 @@ def test_a_masked_background_is_set_to_zero():
 
 HOLE = tuple(slice(at - 3, at + 3) for at in MIDDLE)
 SLICES = np.s_[:, :, MIDDLE[2] : MIDDLE[2] + 2]
+LESIONS = np.zeros((9, 9, 9), dtype=np.float32)
+LESIONS[4:6, 4:6, 4:6] = 1
+
+
+@pytest.mark.parametrize(
+    ("gaps", "read"),
+    [
+        (LESIONS == 0, True),
+        (np.indices(LESIONS.shape)[0] < 2, True),
+        (np.indices(LESIONS.shape)[0] < 4, False),
+        (np.indices(LESIONS.shape).sum(axis=0) == 5, False),
+        (np.indices(LESIONS.shape).sum(axis=0) == 13, False),
+        (np.ones(LESIONS.shape, bool), False),
+    ],
+    ids=["in place of 0", "out of view", "beside a lesion", "a sheet inside", "in the lesion", "everywhere"],
+)
+def test_nan_in_a_mask_is_read_as_0_only_where_it_can_hide_no_lesion(tmp_path, gaps, read):
+    path = save(tmp_path / "mask.nii.gz", np.where(gaps, np.nan, LESIONS).astype(np.float32))
+    examined = examine_mask(path, "mask")
+    assert [finding.repaired for finding in examined.findings] == [read]
+    if read:
+        assert np.array_equal(examined.volume.voxels, LESIONS)
+    else:
+        assert "save the file with 0 there if that is meant" in examined.findings[0].what
+
+
 INSIDE = {
     "one voxel": without(MIDDLE),
     "one voxel, infinite": without(MIDDLE, value=np.inf),

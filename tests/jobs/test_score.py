@@ -225,6 +225,34 @@ def test_a_probability_map_is_not_a_label_map(
     assert words in result.output
 
 
+@pytest.mark.parametrize(
+    ("values", "options", "note"),
+    [
+        ((0, 2, 3), ("--label", 7), "no voxel has label 7; its labels are 0, 2, 3"),
+        ((0, 2, 3), ("--label", 3), None),
+        ((0, 0.2, 0.42), ("--threshold", 0.5), "no voxel reaches the threshold 0.5; its highest value is 0.42"),
+        ((0, 0.2, 0.42), ("--threshold", 0.3), None),
+        ((0, 40, 255), ("--threshold", 0.5), "its values are 0 to 255, so they are no probabilities"),
+        ((-4, 2, 3), ("--threshold", 0.5), "its values are -4 to 3, so they are no probabilities"),
+        ((0.1, 0.4, 0.9), ("--threshold", 0.05), "every voxel reaches the threshold 0.05; its lowest value is 0.1"),
+        ((0, 1, 1), ("--threshold", 0.5), "so it is a mask and any threshold gives the same"),
+    ],
+)
+def test_a_label_or_threshold_that_does_not_fit_the_file_is_noted_and_scored(
+    lesionlab: Lesionlab,
+    reference: Path,
+    tmp_path: Path,
+    values: tuple[float, ...],
+    options: tuple[object, ...],
+    note: str | None,
+) -> None:
+    image = np.full((20, 24, 12), values[0], dtype=np.float32)
+    image[2:6, 3:6, 2:4], image[12, 14, 7] = values[1], values[2]
+    result = lesionlab("score", reference, save(tmp_path / "map.nii.gz", image), *options)
+    assert result.exit_code == 0
+    assert note in result.stderr if note else not result.stderr
+
+
 def test_a_probability_map_has_peaks_and_counts_at_every_threshold(
     lesionlab: Lesionlab, reference: Path, tmp_path: Path
 ) -> None:

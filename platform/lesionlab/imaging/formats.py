@@ -6,6 +6,7 @@ Signatures: the formats' own documents and the `magic` database of file(1).
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _HEADER_BYTES = {348: (344, b"n+1\0", b"ni1\0"), 540: (4, b"n+2\0", b"ni2\0")}
 _LFS = "a Git LFS pointer instead of the image; fetch its content (git lfs pull)"
 _ANNEX = "a git-annex pointer instead of the image; fetch its content (datalad get)"
 _PAGE = "a web page, so the download failed; download the image again"
+_TEXT = "a text file, such as the answer to a failed download; get the image again"
 _DICOM = "DICOM; convert it with dcm2niix"
 _MGH = "FreeSurfer's MGH format; convert it with mri_convert"
 _NRRD = "NRRD; convert it with 3D Slicer or c3d"
@@ -28,6 +30,10 @@ _PAIR = "one of a pair of files (.hdr, .img); save it as one file (fslchfiletype
 _PAR = "Philips PAR/REC; convert it with dcm2niix"
 _AFNI = "AFNI's format; convert it with 3dAFNItoNIFTI"
 
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
+_PRINTABLE = bytes(range(32, 127)) + bytes(range(128, 256)) + b"\t\r\n\f"
+_DATA_SET = re.compile(rb"[\x02\x08]\0[\0-\x18]\0(?:[A-Z]{2}|[\0-\x40]\0\0\0)", re.DOTALL)
+"""Start of DICOM without the preamble: the group 0002 or 0008, its element, a value representation or a length."""
 _STARTS = {
     b"version https://git-lfs": _LFS,
     b"/annex/objects/": _ANNEX,
@@ -83,6 +89,10 @@ def format_by_content(path: Path) -> str | None:
         packed = path.name.lower().endswith(".gz")
         return _format(start) or (_nifti(start) and packed and "a file that is not gzip; name it .nii") or None
     inside = _unpacked(path)
+    if inside == b"":
+        return "a gzip file without content; copy or export the image again"
+    if inside is None:
+        return None if path.name.lower().endswith(".gz") else "a gzip file; name it .nii.gz"
     if inside.startswith(_GZIP):
         return "an image that was compressed twice; unpack it once (gunzip)"
     if not path.name.lower().endswith(".gz"):
@@ -90,21 +100,29 @@ def format_by_content(path: Path) -> str | None:
     return _format(inside)
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpacked(path: Path) -> bytes | None:
+    """The first bytes inside a gzip file; None if it is damaged."""
     try:
         with gzip.open(path) as stream:
             return stream.read(START_BYTES)
     except (OSError, EOFError, zlib.error):
-        return b""
+        return None
 
 
 def _format(start: bytes) -> str | None:
     if start[_DICOM_PREAMBLE_BYTES : _DICOM_PREAMBLE_BYTES + 4] == b"DICM":
         return _DICOM
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+    if _DATA_SET.match(start):
+        return _DICOM
+    if start.lstrip(_BLANKS).startswith(b"<") and b"<html" in start.lower():
         return _PAGE
     known = next((kind for sign, kind in _STARTS.items() if start.startswith(sign)), None)
-    return known or _other_header(start)
+    return known or (_TEXT if _is_text(start) else _other_header(start))
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether every byte is a printable character or a blank."""
+    return bool(start) and not start.translate(None, _PRINTABLE)
 
 
 def _other_header(start: bytes) -> str | None:

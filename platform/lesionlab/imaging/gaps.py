@@ -1,9 +1,10 @@
-"""Voxels without a value (NaN, infinity): filled in the air around the head, refused inside it."""
+"""Voxels without a value (NaN, infinity): filled in the air or around lesions, refused inside the head or a lesion."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from lesionlab.errors import ImageError
 from lesionlab.imaging.intensity import HeadMask, head_mask
@@ -39,6 +40,40 @@ def fill_air(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding
     air = lowest if masked else np.median(voxels_ijk[~head_ijk & ~gaps_ijk])
     what = f"found {count} NaN or infinite voxels outside the head; they were set to the value of air ({air:g})"
     return np.where(gaps_ijk, air, voxels_ijk).astype(np.float32), (_finding(place, what, repaired=True),)
+
+
+def fill_background(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
+    """Read NaN in a mask as 0 where that is what it means; None, with the reason, if it may hide a lesion.
+
+    It means 0 if the mask has NaN in place of every 0 (as a region saved by SPM or R), or outside a field of view: from
+    the border of the volume inwards, beside no lesion (as resampling writes it).
+    """
+    if np.isfinite(voxels_ijk).all():
+        return voxels_ijk, ()
+    gaps_ijk = np.isnan(voxels_ijk)
+    filled_ijk = np.where(gaps_ijk, 0, voxels_ijk).astype(np.float32)
+    lesions_ijk = filled_ijk != 0
+    instead_of_0 = lesions_ijk.any() and not (voxels_ijk == 0).any()
+    if np.isinf(voxels_ijk).any() or gaps_ijk.all() or not (instead_of_0 or _out_of_view(gaps_ijk, lesions_ijk)):
+        return None, (not_finite(voxels_ijk, place),)
+    what = f"found {int(np.count_nonzero(gaps_ijk))} NaN voxels outside the lesions; read as 0"
+    return filled_ijk, (_finding(place, what, repaired=True),)
+
+
+def _out_of_view(gaps_ijk: HeadMask, lesions_ijk: HeadMask) -> bool:
+    """Whether all gaps reach the border of the volume and none lies beside a lesion."""
+    # Voxels of value 1 around the volume are its border: gaps that reach it hang together with it.
+    parts_ijk, _ = ndimage.label(np.pad(gaps_ijk, 1, constant_values=True))
+    inner_ijk = parts_ijk[1:-1, 1:-1, 1:-1]
+    beside_ijk = ndimage.binary_dilation(lesions_ijk, np.ones((3, 3, 3), dtype=bool))
+    return bool((inner_ijk[gaps_ijk] == parts_ijk[0, 0, 0]).all() and not (beside_ijk & gaps_ijk).any())
+
+
+def not_finite(voxels_ijk: Image, place: str) -> Finding:
+    """The finding for a mask or map whose voxels without a value may mean anything."""
+    strange = int(np.count_nonzero(~np.isfinite(voxels_ijk)))
+    what = f"wanted finite voxels, found {strange} NaN or infinite; save the file with 0 there if that is meant"
+    return _finding(place, what)
 
 
 def _finding(place: str, what: str, *, repaired: bool = False) -> Finding:

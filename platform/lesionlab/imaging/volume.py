@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import ImageError
 from lesionlab.imaging.background import background_to_air
-from lesionlab.imaging.gaps import fill_air
+from lesionlab.imaging.gaps import fill_air, fill_background, not_finite
 from lesionlab.imaging.header import Header, Layout, read_header
 from lesionlab.imaging.wrapped import wrapped_values
 from storage_schemas.verdicts import Finding
@@ -88,11 +88,18 @@ def examine_image(path: Path, place: str) -> Examined:
 def examine_mask(path: Path, place: str) -> Examined:
     """Read a mask as uint8, 0 and 1, and report every fault; findings name the file `place`, never its path.
 
-    0 and 255, and 0 and 1 up to rounding, are read as 0 and 1. Any other value may be a label of unknown meaning and is
-    a fault.
+    0 and 255, and 0 and 1 up to rounding, are read as 0 and 1; NaN around lesions that have none beside them as 0. Any
+    other value may be a label of unknown meaning and is a fault.
     """
-    header, voxels_ijk, findings = _finite(path, place)
-    return _examined(header, *((None, findings) if voxels_ijk is None else _binary(voxels_ijk, place)))
+    header = read_header(path, place)
+    voxels_ijk = _voxels(path, header.layout)
+    if voxels_ijk is None:
+        return _examined(header, None, ())
+    filled_ijk, findings = fill_background(voxels_ijk, place)
+    if filled_ijk is None:
+        return _examined(header, None, findings)
+    mask_ijk, further = _binary(filled_ijk, place)
+    return _examined(header, mask_ijk, findings + further)
 
 
 def read_volume(path: Path) -> Volume:
@@ -154,9 +161,7 @@ def _finite(path: Path, place: str) -> tuple[Header, Image | None, tuple[Finding
     voxels_ijk = _voxels(path, header.layout)
     if voxels_ijk is None or np.isfinite(voxels_ijk).all():
         return header, voxels_ijk, ()
-    strange = int(voxels_ijk.size - np.count_nonzero(np.isfinite(voxels_ijk)))
-    what = f"wanted finite voxels, found {strange} NaN or infinite; save the file with 0 there if that is meant"
-    return header, None, (Finding(code="not-finite", place=place, what=what),)
+    return header, None, (not_finite(voxels_ijk, place),)
 
 
 def _voxels(path: Path, layout: Layout | None) -> Image | None:

@@ -41,7 +41,7 @@ Findings = tuple[Finding, ...]
 
 LOG = logging.getLogger(__name__)
 
-QUALITY_CONTROL = 3
+QUALITY_CONTROL = 4
 """Version of quality control; raised when the same files get another verdict. Volumes stay valid."""
 
 MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})

@@ -67,6 +67,12 @@ def hidden(name: str) -> str:
     return re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", name))
 
 
+def add_mask(task: Task) -> str:
+    """What to do about a missing mask: where a patient may have no such lesions, a mask of zeros says so."""
+    zeros = " (all zeros if the patient has no such lesions)" if task.lesion_free == "expected" else ""
+    return f"add it{zeros} or exclude the study"
+
+
 def place_of(task: Task, role: str) -> str:
     """Name of this image in findings: `FLAIR` if the task has one image, else its role (`initial`, `after`)."""
     return role if len(task.inputs) > 1 else task.scan(role).suffix

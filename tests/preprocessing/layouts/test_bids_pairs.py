@@ -149,6 +149,13 @@ def test_all_missing_files_of_a_pair_are_reported_at_once(tmp_path):
     assert places == [("initial", "missing-file"), ("follow-up", "missing-file"), ("mask", "other-space")]
 
 
+def test_a_missing_mask_may_be_all_zeros_where_patients_without_lesions_are_expected(tmp_path):
+    root = draw_pairs(tmp_path / "bids", "sub-01")
+    new_lesions_of(root, "sub-01").unlink()
+    (finding,) = the_fault(root).findings
+    assert "add it (all zeros if the patient has no such lesions) or exclude the study" in finding.what
+
+
 def test_a_mask_without_its_initial_visit_is_reported(tmp_path):
     root = draw_pairs(tmp_path / "bids", "sub-01")
     flair_of(root, "sub-01", 1).unlink()

@@ -115,7 +115,7 @@ def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_pat
     absolute = "has an absolute path; wanted a path relative to the table's folder"
     nowhere = "names a file that does not exist; add the file or correct its name"
     assert {fault.study: fault.faults for fault in found.faulty} == {
-        "sub-02": ("FLAIR: line 3: column flair is empty; wanted a path", f"mask: line 3: column mask {nowhere}"),
+        "sub-02": ("FLAIR: line 3: column flair has no path; add it", f"mask: line 3: column mask {nowhere}"),
         "line 4": (
             "study: line 4: wanted sub-<letters and digits>, optionally with _ses-<letters and digits>; rename it",
             "patient: line 4: wanted only letters and digits; rename it",

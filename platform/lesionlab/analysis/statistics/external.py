@@ -227,7 +227,8 @@ def _width_fault(names: Sequence[str], cells: Sequence[str]) -> str:
 def _header_faults(names: Sequence[str]) -> Iterable[str]:
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}"
+        alone = "; separate the cells by commas, semicolons or tabs" if len(names) == 1 else ""
+        yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}{alone}"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"line 1: column {name!r} is there {names.count(name)} times"
     absent = [name for name in OPTIONAL if name not in names]
@@ -250,8 +251,20 @@ def _row(number: int, record: Mapping[str, str], divider: str, faults: list[Faul
             column = str(fault["loc"][0]) if fault["loc"] else ""
             written = cells.get(column, "").strip()
             found = (repr(written) if written else "nothing") if column else ""
-            faults.append(Fault(number, column, fault["msg"].removeprefix("Value error, "), found))
+            faults.append(Fault(number, column, _in_words(fault["type"], fault["msg"]), found))
         return None
+
+
+def _in_words(kind: str, message: str) -> str:
+    return _WORDS.get(kind, message.removeprefix("Value error, "))
+
+
+_WORDS = {
+    "missing": "wanted a value",
+    "float_parsing": "wanted a number, or an empty cell if it is undefined",
+    "int_parsing": "wanted a whole number",
+    "int_from_float": "wanted a whole number",
+}
 
 
 def _twice(lines: Sequence[Line]) -> Iterable[str]:

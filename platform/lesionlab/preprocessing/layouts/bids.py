@@ -161,12 +161,12 @@ def _masks(
         findings.append(Finding(code="missing-file", place="initial", what=f"{what} (sessions are ordered by label)"))
         return None, None
     label = bids.task.label
-    mask = drawn_mask(bids.tree, MASKS, visit, label, spaces, "mask", findings)
+    mask = drawn_mask(bids.tree, MASKS, visit, bids.task, spaces, "mask", findings)
     if not labelled_masks(bids.tree, SECOND_MASKS, visit, label):
         return mask, None
     if mask:
         spaces = Spaces({name: native for name, native in spaces.native.items() if native == mask.native})
-    return mask, drawn_mask(bids.tree, SECOND_MASKS, visit, label, spaces, "second mask", findings)
+    return mask, drawn_mask(bids.tree, SECOND_MASKS, visit, bids.task, spaces, "second mask", findings)
 
 
 def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -> DatedScan | None:
@@ -176,7 +176,9 @@ def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -
         file.path: file for file in bids.tree.files(visit.anat) if visit.owns(file.name) and _shows(file.name, scan)
     }
     missing = f"wanted {visit.anat / visit.name}_{_ending(scan)}, found {bids.tree.listing(visit.anat)}"
-    path = only_one(list(files), bids.tree.resolved, place, f"{missing}; add it or exclude the study", findings)
+    spelled = [name for name in bids.tree.names(visit.anat) if name.lower() == f"{visit.name}_{_ending(scan)}".lower()]
+    remedy = "rename it: capital letters count" if spelled else "add it or exclude the study"
+    path = only_one(list(files), bids.tree.resolved, place, f"{missing}; {remedy}", findings)
     return DatedScan(visit, path, bids.sidecars.of(files[path], place, findings)) if path else None
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lesionlab.preprocessing.files import Reference
 from lesionlab.preprocessing.layouts.bids_tree import BidsFile, BidsTree, Visit
-from lesionlab.preprocessing.paths import fault_of_file
+from lesionlab.preprocessing.paths import add_mask, fault_of_file
+from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
 MASKS = Path("derivatives/manual")
@@ -47,10 +48,10 @@ def labelled_masks(tree: BidsTree, base: Path, visit: Visit, label: str) -> list
 
 
 def drawn_mask(
-    tree: BidsTree, base: Path, visit: Visit, label: str, spaces: Spaces, place: str, findings: list[Finding]
+    tree: BidsTree, base: Path, visit: Visit, task: Task, spaces: Spaces, place: str, findings: list[Finding]
 ) -> DrawnMask | None:
     """The visit's mask in native space, else the one with a transform; else None, with the reason in `findings`."""
-    masks = [file for file in labelled_masks(tree, base, visit, label) if visit.owns(file.name)]
+    masks = [file for file in labelled_masks(tree, base, visit, task.label) if visit.owns(file.name)]
     drawn = [
         DrawnMask(Reference(mask.path), spaces.native[_space(mask)]) for mask in masks if _space(mask) in spaces.native
     ] or [
@@ -62,8 +63,8 @@ def drawn_mask(
     files = [file for one in drawn for file in (one.reference.mask, one.reference.transform) if file]
     faults = [f"{file.name} {fault}" for file in files if (fault := fault_of_file(file, tree.resolved))]
     if not masks:
-        example = base / visit.anat / f"{visit.name}{_wanted_space(spaces)}_label-{label}_mask.nii.gz"
-        what = f"wanted {example}, found {tree.listing(base / visit.anat)}; add it or exclude the study"
+        example = base / visit.anat / f"{visit.name}{_wanted_space(spaces)}_label-{task.label}_mask.nii.gz"
+        what = f"wanted {example}, found {tree.listing(base / visit.anat)}; {add_mask(task)}"
         findings.append(Finding(code="missing-file", place=place, what=what))
     elif not drawn:
         findings += [_in_another_space(visit, mask, spaces, place) for mask in masks]

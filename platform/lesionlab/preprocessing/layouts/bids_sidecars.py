@@ -45,7 +45,10 @@ class BidsSidecars:
 def read_sidecar(path: Path) -> dict[str, Any] | str:
     """The entries of one JSON file, or a text that says what is wrong with it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if not text.strip():
+            return "is empty; fill it, or remove it"
+        content = json.loads(text)
     except OSError:
         return "cannot be read; give read permission"
     except json.JSONDecodeError as error:

@@ -21,7 +21,7 @@ from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
 from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_in, width_fault
-from lesionlab.preprocessing.paths import fault_of_file, is_study_id, place_of
+from lesionlab.preprocessing.paths import add_mask, fault_of_file, is_study_id, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import TASKS, Task
@@ -103,7 +103,8 @@ def _study(
             return None
         fault = _fault_of_path(text, folder / text, root)
         if fault:
-            findings.append(Finding(code=fault[0], place=place, what=f"column {column} {fault[1]}"))
+            remedy = f"column {column} has no path; {add_mask(task)}" if column == "mask" and is_missing(text) else ""
+            findings.append(Finding(code=fault[0], place=place, what=remedy or f"column {column} {fault[1]}"))
         return None if fault else folder / text
 
     images = {role: found(role, place_of(task, role)) for role in task.roles}
@@ -135,8 +136,8 @@ def _patient(record: Mapping[str, str]) -> str:
 
 
 def _fault_of_path(text: str, path: Path, root: Path) -> tuple[Code, str] | None:
-    if not text:
-        return "missing-file", "is empty; wanted a path"
+    if is_missing(text):
+        return "missing-file", "has no path; add it"
     if PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith("~"):
         return "bad-name", "has an absolute path; wanted a path relative to the table's folder"
     if os.path.normpath(text).split(os.sep)[0] == os.pardir:
