@@ -35,7 +35,7 @@ MISSING = frozenset(
         "—",
     }
 )
-"""Cells without a value, in lower case: as BIDS, R, spreadsheets (0/0 too), pandas, Python, SAS or databases write it."""
+"""Cells without a value, in lower case: as BIDS, R, spreadsheets (0/0 too), pandas, Python, SAS databases write it."""
 _NAMED_DIVIDER = re.compile(r"sep=([,;\t])(?=\r|\n)", re.IGNORECASE)
 _NO_TABLES = {
     b"pk\x03\x04": "a spreadsheet (.xlsx, .ods) or another ZIP archive; save it as CSV in UTF-8",
