@@ -15,10 +15,12 @@ from lesionlab.imaging.antspy import load_ants
 from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.itk import placement
 from lesionlab.imaging.register import find_transforms, register
+from lesionlab.imaging.resample import model_grid
 from lesionlab.imaging.volume import Volume, matrix_of
 from lesionlab.imaging.warp import warp
 from storage_schemas.volumes import DEFORMATION_STEP_MM
 from tests.imaging.heads import SLICES, THREE_MM, head, motion, places, signal
+from tests.preprocessing.pairs import MOVED, NEW_MM, scan
 
 FIXED = head(THREE_MM)
 MOTIONS = {
@@ -159,6 +161,19 @@ def test_an_image_with_a_distant_header_position_is_registered_from_zero_correla
     found = register(FIXED, far, "rigid", THREE_MM)
     assert found.correlation_before == 0
     assert found.correlation_after > 0.99
+
+
+def test_a_registration_that_ends_worse_than_none_starts_again_where_the_headers_place_the_images():
+    turned = motion((0, 0, 130), (0, 0, 0))
+    fixed, moving = (
+        Volume(image.voxels, image.affine.astype(np.float32).astype(np.float64))  # as NIfTI stores it
+        for image in (scan(THREE_MM, turned, NEW_MM, 2.0), scan(SLICES, turned @ MOVED, NEW_MM, 2.05))
+    )
+    grid = model_grid(fixed.grid, 5.0)
+    found = register(fixed, moving, "rigid", grid)
+    assert found.correlation_before < 0.7
+    assert found.correlation_after > 0.95
+    assert found.head_overlap > 0.95
 
 
 def test_two_unrelated_images_have_low_agreement_after_registration():

@@ -41,7 +41,8 @@ def test_an_ascii_terminal_gets_the_whole_output(tmp_path: Path) -> None:
     result = run("plan", "demo", stdout=subprocess.PIPE)
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.isascii()
-    assert result.stdout.endswith(b"12 trainings\n")
+    assert b"\n12 trainings\n" in result.stdout
+    assert result.stdout.endswith(b"(--sd NAME=VALUE)\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

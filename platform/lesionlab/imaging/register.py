@@ -26,12 +26,17 @@ from storage_schemas.base import Sha256
 from storage_schemas.volumes import Grid
 
 Kind = Literal["rigid", "syn", "header"]
+Start = Literal["centre", "header"]
 
 MARGIN_MM = 10.0
 """Margin of air kept around the head for the smoothing of the coarse stages; more air would only cost time."""
 
+WORST_LOSS = 0.02
+"""Maximum loss of edge correlation against the unregistered images: a registration must not be worse than none."""
+
 _ANTS_TYPE = {"rigid": "Rigid", "syn": "SyNRA"}
 """ANTs' own coarse-to-fine schedules: rigid; or rigid, affine and symmetric normalisation (mutual information)."""
+_ANTS_START = {"centre": None, "header": "identity"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,41 +68,62 @@ class Transforms(NamedTuple):
     field: Path | None
 
 
+class _Placed(NamedTuple):
+    """The moving image on the model grid by one transform."""
+
+    voxels_IJK: Image
+    matrix: Matrix
+    deformation_3IJK: Steps | None
+    correlation: float
+
+
 def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
     """Register the moving image to the fixed one's model grid with ANTs; bit-identical each time.
 
     `header`: no registration, the images lie where their headers say. `rigid`: six parameters. `syn`: rigid, affine,
     then symmetric normalisation (Avants et al. 2008). Both images are registered at the spacing of `grid`, cropped to
-    their heads: on a native grid of thick slices ANTs takes hours. Raises ImageError if ANTs fails or an image has no
-    head, LesionlabError if ANTs cannot be made reproducible.
+    their heads: on a native grid of thick slices ANTs takes hours. ANTs starts where the centres of mass agree; if the
+    result is worse than none, it starts again where the headers place the images, and the better result counts. Raises
+    ImageError if ANTs fails or an image has no head, LesionlabError if ANTs cannot be made reproducible.
     """
     air, moving_air = air_level(fixed.voxels), air_level(moving.voxels)
     fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid, outside=air)
     head_IJK, spacing_mm = head_mask(fixed_IJK, air), spacing_of(matrix_of(grid))[0]
-    matrix, deformation_3IJK = np.eye(4), None
-    if kind != "header":
-        with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
-            transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder))
-            matrix = _read_matrix(transforms.affine)
-            if transforms.field:
-                deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid)
-    moved_IJK = warp(moving, grid, matrix, deformation_3IJK)
-    affine_IJK = moved_IJK if deformation_3IJK is None else warp(moving, grid, matrix)
     by_header_IJK = resample_linear(moving.voxels, moving.grid, grid, outside=np.nan)
+    before = edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm)
+
+    def placed(start: Start) -> _Placed:
+        matrix, deformation_3IJK = np.eye(4), None
+        if kind != "header":
+            with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
+                transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder), start)
+                matrix = _read_matrix(transforms.affine)
+                if transforms.field:
+                    deformation_3IJK = _read_deformation(transforms.field, _box(head_IJK, grid), grid)
+        voxels_IJK = warp(moving, grid, matrix, deformation_3IJK)
+        correlation = edge_correlation(fixed_IJK, voxels_IJK, head_IJK, spacing_mm)
+        return _Placed(voxels_IJK, matrix, deformation_3IJK, correlation)
+
+    found = placed("centre")
+    if kind != "header" and found.correlation < before - WORST_LOSS:
+        found = max(found, placed("header"), key=lambda one: one.correlation)
+    affine_IJK = found.voxels_IJK if found.deformation_3IJK is None else warp(moving, grid, found.matrix)
     return Registered(
-        voxels_IJK=moved_IJK,
-        matrix=matrix,
-        deformation_3IJK=deformation_3IJK,
-        correlation_before=edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm),
-        correlation_after=edge_correlation(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
-        head_overlap=head_overlap(head_IJK, moved_IJK, moving_air),
+        voxels_IJK=found.voxels_IJK,
+        matrix=found.matrix,
+        deformation_3IJK=found.deformation_3IJK,
+        correlation_before=before,
+        correlation_after=found.correlation,
+        head_overlap=head_overlap(head_IJK, found.voxels_IJK, moving_air),
         affine=agreement(fixed_IJK, affine_IJK, head_IJK, spacing_mm),
-        picture=checkerboard_png(fixed_IJK, moved_IJK, head_IJK, spacing_mm),
-        warped_sha256=hashlib.sha256(np.ascontiguousarray(moved_IJK, dtype="<f4").data).hexdigest(),
+        picture=checkerboard_png(fixed_IJK, found.voxels_IJK, head_IJK, spacing_mm),
+        warped_sha256=hashlib.sha256(np.ascontiguousarray(found.voxels_IJK, dtype="<f4").data).hexdigest(),
     )
 
 
-def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path) -> Transforms:
+def find_transforms(
+    fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, folder: Path, start: Start = "centre"
+) -> Transforms:
     """Register with ANTs at the spacing of `grid`; write its files to `folder`. Raises the errors of `register`."""
     ants = load_ants()
     own = model_grid(moving.grid, spacing_of(matrix_of(grid))[0])
@@ -109,6 +135,7 @@ def find_transforms(fixed_IJK: Image, moving: Volume, kind: Kind, grid: Grid, fo
             moving=_ants_image(ants, moving_IJK, own),
             type_of_transform=_ANTS_TYPE[kind],
             outprefix=prefix,
+            initial_transform=_ANTS_START[start],
         )
     except RuntimeError as error:
         raise ImageError(

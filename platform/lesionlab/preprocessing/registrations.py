@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lesionlab.imaging.register import WORST_LOSS
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import RegistrationReport
@@ -23,8 +24,6 @@ SURE_CORRELATION = 0.85
 images edges part little over 8 mm."""
 LEAST_OVERLAP = 0.85
 """Minimum Dice of the two heads: at least 0.92 if correct, at most 0.83 in a local optimum or with half a head."""
-WORST_LOSS = 0.02
-"""Maximum loss of edge correlation against the unregistered images: a registration must not be worse than none."""
 
 
 def registration_findings(
