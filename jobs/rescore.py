@@ -24,6 +24,7 @@ from jobs.shared.rescoring import fill_experiment, finished_runs, lesions_by_mod
 from jobs.shared.sheet_files import save_sheets
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.sheets.sheet import as_markdown
+from lesionlab.analysis.statistics.chosen_rates import as_planned, at_chosen_rates, choose_rates
 from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import Scoring
 from lesionlab.experiments.stored_plans import current_plan
@@ -87,8 +88,12 @@ def rescore(
         return
     others = [Scoring(by, at) for by in definitions or [plan.spec.metric] for at in thresholds or (None,)]
     rows = rescore_experiment(place, plan, runs, others)
-    show_means(plan, rows)
     own = Scoring(plan.spec.metric)
+    plan = at_chosen_rates(plan, choose_rates(plan, rows[own]))
+    rows = {by: as_planned(scored, plan) for by, scored in rows.items()}
+    done = {run.run_id for run in runs}
+    runs = [run for run in plan.runs if run.run_id in done]
+    show_means(plan, rows)
     before = Scored(experiment_statistics(plan, rows[own]), lesions_by_model(place, plan, runs, own))
     models = models_on_pages(plan, rows[own])
     for by in others:

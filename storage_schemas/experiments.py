@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -124,6 +124,9 @@ class ExperimentSpec(Document):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     learning_rates: dict[TrainedArm, Annotated[tuple[Positive, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """Learning rates by arm, because fine-tuning may need smaller ones; an omitted arm: training.learning_rate."""
+    learning_rate_choice: Literal["every", "training-folds"] = "every"
+    """every: each listed rate is compared on its own. training-folds: each arm has one rate in each fold, chosen within
+    its training studies from the same list for both arms. An analysis setting: it changes no run."""
     budgets: tuple[Budget, ...] = ()
     """Empty: the budget of `training`."""
     freezings: tuple[Freezing | None, ...] = ()
@@ -214,13 +217,14 @@ class ExperimentSpec(Document):
 
     def _first_way(self, arm: TrainedArm, source: Slug | None) -> ModelAxes:
         by_site = self.target.design == "train-on-one-site"
+        chosen = {"learning_rate": None} if self.learning_rate_choice == "training-folds" else {}
         return ModelAxes(
             arm=arm,
             source=source,
             training_size=0,
             depth=self.main_depth,
             train_site=self.target.sites[0] if by_site else None,
-            **self.variants(arm)[0].values(),
+            **(self.variants(arm)[0].values() | chosen),
         )
 
     def _listed(self, name: str, arm: TrainedArm) -> tuple[Any, ...]:
@@ -261,6 +265,14 @@ class ExperimentSpec(Document):
             yield "learning_rates: found values for de-novo, but de_novo is false"
         if not self.sources and (self.freezings or "fine-tuned" in self.learning_rates):
             yield "freezings, learning_rates: found values for fine-tuned, but there is no source to fine-tune from"
+        if self.learning_rate_choice == "training-folds":
+            arms = [*(["fine-tuned"] if self.sources else []), *(["de-novo"] if self.de_novo else [])]
+            listed = {arm: list(self.learning_rates.get(cast(TrainedArm, arm), ())) for arm in arms}
+            if any(set(own) != set(listed[arms[0]]) or len(own) < 2 for own in listed.values()):
+                yield (
+                    "learning_rate_choice: training-folds wants the same two or more learning_rates for "
+                    f"{' and '.join(arms)}; found {listed}"
+                )
         if self.freezings and self.training.freezing is not None:
             yield "freezings: wanted either freezings or training.freezing, found both"
 

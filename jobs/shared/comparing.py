@@ -15,6 +15,7 @@ from jobs.shared.predicted_masks import FoundMasks, ModelFolder, find_masks
 from jobs.shared.progress import steps
 from lesionlab.analysis.experiment_analysis import is_simulated
 from lesionlab.analysis.sheets.records import csv_text
+from lesionlab.analysis.statistics.chosen_rates import as_planned, at_chosen_rates, choose_rates
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import condition_of
 from lesionlab.analysis.statistics.external import OPTIONAL, REQUIRED, Scored, Table, TableRow
@@ -74,6 +75,8 @@ def of_experiment(store: Store, name: str) -> Setting:
     rows = study_rows(store, plan)
     if not rows:
         raise InputError(f"experiment {name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")
+    plan = at_chosen_rates(plan, choose_rates(plan, rows))
+    rows = as_planned(rows, plan)
     tested = {entry.study: entry for run in plan.runs if run.cell for entry in run.test}
     trainings = {condition_of(run.cell): run.training for run in plan.runs if run.cell}
     return Setting(

@@ -56,6 +56,8 @@ def show_design(spec: ExperimentSpec) -> None:
         depths = f" at depths {', '.join(map(str, spec.network_depths))}" if len(spec.network_depths) > 1 else ""
         console.print(f"default models to pretrain if not yet registered: {', '.join(to_train)}{depths}")
     console.print(f"{trainings(spec)} trainings")
+    if spec.learning_rate_choice == "training-folds":
+        console.print("learning rates: one per arm and fold, chosen within the training studies once all are trained")
     if unlike := _unlike_rates(spec):
         console.print(f"caution: {sentence(LearningRatesDiffer(unlike))}")
 

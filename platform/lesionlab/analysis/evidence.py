@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lesionlab.analysis.statistics.chosen_rates import as_planned
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import operating_rows
@@ -67,7 +68,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
             for run_id, card in cards.items()
             if store.exists(card)
         },
-        operating=tuple(operating_rows(store, plan)),
+        operating=tuple(as_planned(operating_rows(store, plan), plan)),
         histories=finished_histories(store, entries),
     )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lesionlab.analysis.statistics.chosen_rates import RateChoice, as_planned, at_chosen_rates, choose_rates
 from lesionlab.analysis.statistics.compute import Statistics, statistics
 from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
+from lesionlab.experiments.publishing import study_rows
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
@@ -26,15 +28,27 @@ class Analysis(Statistics):
     missing: tuple[Cell, ...]
 
 
+def choose(store: Store, plan: Plan) -> tuple[Plan, tuple[RateChoice, ...]]:
+    """Choose learning rates within the training studies, if the experiment says so, and leave the plan of the chosen
+    networks alone. The other functions of the analysis take that plan. Raises StoreError if rows cannot be read."""
+    if plan.spec.learning_rate_choice == "every":
+        return plan, ()
+    choices = choose_rates(plan, study_rows(store, plan))
+    return at_chosen_rates(plan, choices), choices
+
+
 def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> Analysis:
     """Analyse the rows that the plan's runs have so far. Raises StoreError if they cannot be read."""
+    plan, _ = choose(store, plan)
     runs = [run for run in plan.runs if run.cell is not None]
     parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
     done = [run for run in runs if store.exists(parts[run.run_id])]
     rows = [
         row
         for run in done
-        for row in sorted(read_rows(store, [parts[run.run_id]], StudyRow), key=lambda row: row.position)
+        for row in sorted(
+            as_planned(read_rows(store, [parts[run.run_id]], StudyRow), plan), key=lambda row: row.position
+        )
     ]
     planned = tuple(run.cell for run in runs if run.cell)
     trainings = {condition_of(run.cell): run.training for run in runs if run.cell}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from lesionlab.analysis.evidence import Evidence, lesions_by_model, read_evidence
-from lesionlab.analysis.experiment_analysis import Analysis, analyse
+from lesionlab.analysis.experiment_analysis import Analysis, analyse, choose
 from lesionlab.analysis.pages.contents import (
     Shown,
     report_content,
@@ -80,11 +80,12 @@ class ReportResult:
 
 def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> ReportResult:
     """Analyse what the store holds of this plan and write the report. Raises StoreError if it cannot be read."""
+    plan, rates = choose(store, plan)
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
     points = _operating_points(plan, analysis, evidence)
     shown = Shown(
         digest=study_digest(plan, analysis, evidence),
-        sheets=study_sheets(plan, analysis, evidence, points),
+        sheets=study_sheets(plan, analysis, evidence, points, rates),
         figures=illustrate(store, plan, analysis, evidence, points),
         sentences=_sentences(evidence, points),
     )

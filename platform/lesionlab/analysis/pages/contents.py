@@ -28,8 +28,10 @@ from lesionlab.analysis.sheets.listings import (
 )
 from lesionlab.analysis.sheets.operating_tables import operating_sheets
 from lesionlab.analysis.sheets.paper_tables import own_sheets, paper_sheet, paper_sheets
+from lesionlab.analysis.sheets.rate_table import rates_sheet
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
+from lesionlab.analysis.statistics.chosen_rates import RateChoice
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
@@ -60,11 +62,18 @@ class Shown:
 
 
 def study_sheets(
-    plan: Plan, analysis: Analysis, evidence: Evidence, points: OperatingAnalysis | None = None
+    plan: Plan,
+    analysis: Analysis,
+    evidence: Evidence,
+    points: OperatingAnalysis | None = None,
+    rates: Sequence[RateChoice] = (),
 ) -> dict[str, Sheets]:
     """Lay out every table of the report of an experiment."""
     cohort = table_words.cohort_about(plan.spec.target.cohort, plan.spec.task.name)
-    return _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables)) | {
+    sheets = _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables))
+    if rates:
+        sheets["supplementary"] |= {"ours-chosen-rates": rates_sheet(rates)}
+    return sheets | {
         "volumes": {"lesion-volumes": volumes_sheet(lesions_by_model(plan, evidence), table_words.VOLUMES)},
         "cohort": cohort_tables(evidence.facts, cohort, evidence.split) if evidence.facts else {},
         "quality_control": {"excluded-and-repaired": verdicts_sheet(evidence.verdicts, table_words.EXCLUDED)},
