@@ -86,6 +86,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.models import ModelCard as ModelCard
     from storage_schemas.models import TensorTransfer as TensorTransfer
     from storage_schemas.results import EffectRow as EffectRow
+    from storage_schemas.results import EpochRow as EpochRow
     from storage_schemas.results import LedgerEntry as LedgerEntry
     from storage_schemas.results import LesionRow as LesionRow
     from storage_schemas.results import OperatingRow as OperatingRow
@@ -150,7 +151,7 @@ _HOMES = {
     "storage_schemas.leases": ("Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
-    "storage_schemas.results": ("EffectRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
+    "storage_schemas.results": ("EffectRow", "EpochRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
     "storage_schemas.splits": ("Split",),
     "storage_schemas.tasks": ("Task",),
