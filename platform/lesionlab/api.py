@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.analysis.statistics.summary import Summary as Summary
     from lesionlab.errors import AccessDenied as AccessDenied
     from lesionlab.errors import Conflict as Conflict
+    from lesionlab.errors import DamagedObject as DamagedObject
     from lesionlab.errors import DatasetError as DatasetError
     from lesionlab.errors import ImageError as ImageError
     from lesionlab.errors import InputError as InputError
@@ -111,6 +112,7 @@ _HOMES = {
     "lesionlab.errors": (
         "AccessDenied",
         "Conflict",
+        "DamagedObject",
         "DatasetError",
         "ImageError",
         "InputError",
