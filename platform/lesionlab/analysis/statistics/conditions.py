@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -36,6 +37,15 @@ class Condition(ModelAxes):
     def way(self) -> Condition:
         """The way of training: the same without a size, equal for all sizes of one learning curve."""
         return self.model_copy(update={"training_size": 0})
+
+
+_AXES = tuple(Condition.model_fields)
+
+
+@cache
+def _condition(*values: Any) -> Condition:
+    # Not validated again: the values were, and external tables may have any site names.
+    return Condition.model_construct(**dict(zip(_AXES, values, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,8 @@ class Group:
 
 
 def condition_of(cell: Cell | TestedRow) -> Condition:
-    """Return the condition of a planned cell or a result row."""
-    return cell.only(Condition)
+    """Return the condition of a planned cell or a result row; the same object for equal ones, as it is asked often."""
+    return _condition(*(getattr(cell, name) for name in _AXES))
 
 
 def conditions(cells: Iterable[Cell | TestedRow]) -> tuple[Condition, ...]:
@@ -117,7 +127,8 @@ def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
 
 def rows_of(condition: Condition, rows: Iterable[R]) -> list[R]:
     """Return the rows of one condition."""
-    return [row for row in rows if condition_of(row) == condition]
+    wanted = _condition(*(getattr(condition, name) for name in _AXES))
+    return [row for row in rows if condition_of(row) is wanted]
 
 
 def rows_by_condition(rows: Iterable[R]) -> dict[Condition, list[R]]:
