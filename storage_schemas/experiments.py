@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from storage_schemas.axes import AXES, Budget, Freezing, Loss, ModelAxes, Optimizer, TrainedArm, TrainingAxes, axes_in
 from storage_schemas.base import Digest, Document, Fraction, Named, Positive, Seed, Slug
@@ -18,6 +18,7 @@ from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
 from storage_schemas.metrics import FractionMetric
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
+from storage_schemas.pooled import PooledRuns, pooled, whole
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
 from storage_schemas.tasks import Task, TaskNamedOrFull, same_task, told_apart
@@ -346,6 +347,9 @@ class ExperimentSpec(Document):
 class Plan(Named):
     """An ExperimentSpec resolved against the store: its studies, its source weights and all its runs."""
 
+    SCHEMA: ClassVar[int] = 2
+    """1: every run was written whole, with its studies and settings."""
+
     spec: ExperimentSpec
     manifest: Digest
     """Manifest of the target cohort."""
@@ -353,10 +357,17 @@ class Plan(Named):
     """The split into subsets."""
     versions: ResultVersions
     """Result versions of the code that made this plan."""
-    runs: tuple[RunSpec, ...]
+    runs: Annotated[
+        tuple[RunSpec, ...], BeforeValidator(whole, json_schema_input_type=PooledRuns | tuple[RunSpec, ...])
+    ]
     endpoint: Endpoint | None = None
     """The primary endpoint of the experiment's first plan, which later plans repeat; None: planned by an earlier
     version, so that of `spec`. It plays no part in any run."""
+
+    def stored_form(self) -> dict[str, Any]:
+        """With the runs as PooledRuns."""
+        own = self.model_dump(mode="json", exclude={"runs"})
+        return {"schema": self.SCHEMA, "runs": pooled(self.runs).model_dump(mode="json")} | own
 
     @property
     def first_endpoint(self) -> Endpoint:

@@ -42,7 +42,8 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
     plan, _ = choose(store, plan)
     runs = [run for run in plan.runs if run.cell is not None]
     parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
-    done = [run for run in runs if store.exists(parts[run.run_id])]
+    there = set(store.list(keys.STUDY_ROWS.prefix(experiment=plan.spec.name)))
+    done = [run for run in runs if parts[run.run_id] in there]
     rows = [
         row
         for run in done
@@ -54,7 +55,7 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
     trainings = {condition_of(run.cell): run.training for run in runs if run.cell}
     options = options_of(plan, null_repetitions, trainings)
     found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
-    missing = tuple(run.cell for run in runs if run.cell and run not in done)
+    missing = tuple(run.cell for run in runs if run.cell and parts[run.run_id] not in there)
     return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
 
 
