@@ -52,6 +52,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
     runs = [run.run_id for run in plan.runs if run.cell]
     parts = {run_id: keys.LESION_ROWS.build(experiment=plan.spec.name, run_id=run_id) for run_id in runs}
+    there = set(store.list(keys.LESION_ROWS.prefix(experiment=plan.spec.name)))
     entries = ledger_entries(store, runs)
     attempts = {run_id: entries[run_id].attempt if run_id in entries else "" for run_id in runs}
     cards = {run_id: keys.RUN_CARD.of(attempts[run_id]).build(run_id=run_id) for run_id in runs}
@@ -60,9 +61,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
         split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),
         facts=tuple(read_rows(store, [facts], StudyFacts)) if store.exists(facts) else (),
         verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
-        lesions={
-            run_id: tuple(read_rows(store, [part], LesionRow)) for run_id, part in parts.items() if store.exists(part)
-        },
+        lesions={run_id: tuple(read_rows(store, [part], LesionRow)) for run_id, part in parts.items() if part in there},
         weights={
             run_id: read_document(store, card, ModelCard).weights_sha256
             for run_id, card in cards.items()

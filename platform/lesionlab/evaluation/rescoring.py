@@ -67,9 +67,9 @@ def rescore_run(store: Store, run: RunSpec, scorings: Iterable[Scoring]) -> None
         return
     studies: dict[Scoring, list[StudyRow]] = {by: [] for by in left}
     lesions: dict[Scoring, list[LesionRow]] = {by: [] for by in left}
-    volumes = {entry.study: entry.volume for entry in run.test}
+    volumes, attempt = {entry.study: entry.volume for entry in run.test}, attempt_of(store, run.run_id)
     for row in own_rows(store, [run]):
-        masks = _read_masks(store, run, row, volumes[row.study])
+        masks = _read_masks(store, run, row, volumes[row.study], attempt)
         for by in left:
             counted = _scored(masks, row, by)
             studies[by].append(counted[0])
@@ -89,18 +89,19 @@ def fill_run(store: Store, run: RunSpec) -> bool:
     """
     if run.cell is None or not any(row.lacks_surface for row in own_rows(store, [run])):
         return False
-    key = keys.RUN_STUDY_ROWS.of(attempt_of(store, run.run_id)).build(run_id=run.run_id)
+    attempt = attempt_of(store, run.run_id)
+    key = keys.RUN_STUDY_ROWS.of(attempt).build(run_id=run.run_id)
     volumes = {entry.study: entry.volume for entry in run.test}
-    filled = [_filled(store, run, row, volumes[row.study]) for row in read_rows(store, [key], StudyRow)]
+    filled = [_filled(store, run, row, volumes[row.study], attempt) for row in read_rows(store, [key], StudyRow)]
     write_rows(store, key, filled, StudyRow)
     publish(store, run)
     return True
 
 
-def _filled(store: Store, run: RunSpec, row: StudyRow, volume: Digest) -> StudyRow:
+def _filled(store: Store, run: RunSpec, row: StudyRow, volume: Digest, attempt: str) -> StudyRow:
     if not row.lacks_surface:
         return row
-    found, _ = _scored(_read_masks(store, run, row, volume), row, Scoring(run.metric))
+    found, _ = _scored(_read_masks(store, run, row, volume, attempt), row, Scoring(run.metric))
     new = ("f1", "assd_mm", "hd95_mm")
     filled = row.model_copy(update={name: getattr(found, name) for name in new})
     changed = [name for name in _NUMBERS if not _is_close(getattr(found, name), getattr(row, name))]
@@ -128,9 +129,9 @@ def _is_close(found: float | None, stored: float | None) -> bool:
 Masks = tuple[Mask, StoredPrediction]
 
 
-def _read_masks(store: Store, run: RunSpec, row: StudyRow, volume: Digest) -> Masks:
+def _read_masks(store: Store, run: RunSpec, row: StudyRow, volume: Digest, attempt: str) -> Masks:
     key = keys.STUDY_VOLUME.build(site=row.site, study=row.study, digest=volume)
-    return read_array(store, key, "native_label"), read_prediction(store, run.run_id, row.study)
+    return read_array(store, key, "native_label"), read_prediction(store, run.run_id, row.study, attempt)
 
 
 def _scored(masks: Masks, row: StudyRow, by: Scoring) -> tuple[StudyRow, tuple[LesionRow, ...]]:

@@ -166,12 +166,14 @@ def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -
     )
 
 
-def read_prediction(store: Store, run_id: Digest, study: StudyId) -> StoredPrediction:
+def read_prediction(store: Store, run_id: Digest, study: StudyId, attempt: str | None = None) -> StoredPrediction:
     """The stored prediction of a run for a study. Raises MissingObject if there is none.
 
-    Probabilities on a scale that this code does not know are left out.
+    `attempt` is the one that counts; by default the ledger is asked for it. Probabilities on a scale that this code
+    does not know are left out.
     """
-    key = PREDICTION.of(attempt_of(store, run_id)).build(run_id=run_id, study=study)
+    counts = attempt_of(store, run_id) if attempt is None else attempt
+    key = PREDICTION.of(counts).build(run_id=run_id, study=study)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
     card = read_card(store, key, PREDICTION_ATTRIBUTE, PredictionCard)
@@ -191,8 +193,9 @@ def export_predictions(store: Store, runs: Iterable[RunSpec], folder: Path) -> i
     """
     written = 0
     for run in runs:
+        attempt = attempt_of(store, run.run_id)
         for entry in run.test:
-            prediction = read_prediction(store, run.run_id, entry.study)
+            prediction = read_prediction(store, run.run_id, entry.study, attempt)
             path = folder / run.run_id / f"{entry.study}_label-lesion_mask.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             export_prediction(path, prediction.mask_ijk, prediction.card.native_grid)

@@ -6,14 +6,14 @@ per run under `results/<experiment>/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TypeVar
 
 from lesionlab.experiments.ledger import attempt_of, completed
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
-from storage_schemas.base import Document
+from storage_schemas.base import Digest, Document
 from storage_schemas.experiments import Plan
 from storage_schemas.keys import KeyPattern
 from storage_schemas.results import LesionRow, OperatingRow, StudyRow
@@ -44,10 +44,11 @@ def publish(store: Store, run: RunSpec) -> None:
     write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
 
 
-def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
+def publish_missing(store: Store, runs: Iterable[RunSpec], finished: Container[Digest] | None = None) -> int:
     """Publish the finished runs that are missing from their experiment's results; return how many.
 
     The ledger entry is what makes a run finished, so a process that ended between entry and results loses nothing.
+    `finished` are those that have one; by default the ledger is asked.
     """
     testing = [run for run in runs if run.cell]
     there = {
@@ -56,7 +57,8 @@ def publish_missing(store: Store, runs: Iterable[RunSpec]) -> int:
         for key in store.list(keys.STUDY_ROWS.prefix(experiment=name))
     }
     missing = [run for run in testing if _published(run) not in there]
-    finished = completed(store, (run.run_id for run in missing)) if missing else set()
+    if finished is None:
+        finished = completed(store, (run.run_id for run in missing)) if missing else set()
     missing = [run for run in missing if run.run_id in finished]
     for run in missing:
         publish(store, run)
@@ -86,13 +88,15 @@ def operating_rows(store: Store, plan: Plan) -> list[OperatingRow]:
     Runs without results, and runs of versions that stored masks only, are skipped. Raises StoreError if they cannot be
     read.
     """
+    there = set(store.list(keys.OPERATING_ROWS.prefix(experiment=plan.spec.name)))
     parts = [keys.OPERATING_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in plan.runs if run.cell]
-    return read_rows(store, [part for part in parts if store.exists(part)], OperatingRow)
+    return read_rows(store, [part for part in parts if part in there], OperatingRow)
 
 
 def _published_rows(store: Store, plan: Plan, pattern: KeyPattern, row_type: type[Row]) -> Iterable[list[Row]]:
+    there = set(store.list(keys.STUDY_ROWS.prefix(experiment=plan.spec.name)))
     for run in plan.runs:
-        if run.cell and store.exists(_published(run)):
+        if run.cell and _published(run) in there:
             part = pattern.build(experiment=plan.spec.name, run_id=run.run_id)
             yield read_rows(store, [part], row_type)
 

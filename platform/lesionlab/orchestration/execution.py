@@ -46,7 +46,7 @@ def execute(
     runs are kept.
     """
     done = completed(store, (run.run_id for run in runs))
-    publish_missing(store, (run for run in runs if run.run_id in done))  # another experiment may have executed them
+    publish_missing(store, runs, done)  # another experiment may have executed them
     todo = [run for run in runs if run.run_id not in done]
     if not todo:
         return 0
@@ -61,7 +61,7 @@ def execute(
         left = [run for run in left if run.run_id in watch.held]
         if left:
             wait_for_others(store, [run.run_id for run in left], submission, watch)
-    publish_missing(store, (run for run in todo if run.run_id not in watch.errors))
+    publish_missing(store, todo, {run.run_id for run in todo} - watch.errors.keys())
     titles = {run.run_id: run_title(run) for run in todo}
     faults = [f"{titles[name]}: {error}" for name, error in watch.errors.items()]
     if faults:
