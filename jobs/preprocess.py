@@ -9,6 +9,7 @@ import typer
 from jobs.shared.cohorts import preprocess_dataset
 from jobs.shared.console import console
 from jobs.shared.dataset_options import (
+    AbsolutePathsOption,
     AcceptOption,
     DatasetArgument,
     HashIdsOption,
@@ -37,6 +38,7 @@ def preprocess(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
+    absolute_paths: AbsolutePathsOption = False,
     accept: AcceptOption = None,
     registered: RegisteredOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
@@ -54,7 +56,7 @@ def preprocess(
     """
     place = connect_to_read(store) if dry_run else connect(store)
     recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
-    dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
+    dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):
             console.print(line)

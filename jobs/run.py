@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.cohorts import cohort_origins, not_in_store
-from jobs.shared.dataset_options import HashIdsOption, ScrubOption, SiteOption
+from jobs.shared.dataset_options import AbsolutePathsOption, HashIdsOption, ScrubOption, SiteOption
 from jobs.shared.dataset_screening import Screening
 from jobs.shared.design_output import show_design
 from jobs.shared.entry_points import run_as_module
@@ -41,6 +41,7 @@ def run(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
+    absolute_paths: AbsolutePathsOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
     save_predictions: SavePredictionsOption = None,
     plain: PlainOption = False,
@@ -71,7 +72,7 @@ def run(
         origins=origins,
         plain=plain,
         exclude_faulty=exclude_faulty,
-        screening=Screening(scrub, hash_ids, site),
+        screening=Screening(scrub, hash_ids, site, absolute_paths),
         save_predictions=save_predictions,
         replan=replan,
         room=declared_room(device, gpus_per_worker, slots, wait),

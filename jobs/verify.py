@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.dataset_options import (
+    AbsolutePathsOption,
     AcceptOption,
     DatasetArgument,
     HashIdsOption,
@@ -37,6 +38,7 @@ def verify(
     site: SiteOption = None,
     scrub: ScrubOption = False,
     hash_ids: HashIdsOption = False,
+    absolute_paths: AbsolutePathsOption = False,
     accept: AcceptOption = None,
     registered: RegisteredOption = False,
     registration: Annotated[
@@ -58,7 +60,7 @@ def verify(
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
     recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
-    dataset = open_screened(path, recipe, site, hash_ids=hash_ids)
+    dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():
             refuse_inputs(option, file, input_files(path))

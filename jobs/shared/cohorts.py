@@ -127,7 +127,9 @@ def preprocess_for(
 ) -> None:
     """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
     recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, screening.scrub)
-    dataset = open_screened(path, recipe, screening.site, hash_ids=screening.hash_ids)
+    dataset = open_screened(
+        path, recipe, screening.site, hash_ids=screening.hash_ids, absolute_paths=screening.absolute_paths
+    )
     preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain)
 
 

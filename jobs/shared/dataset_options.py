@@ -51,6 +51,10 @@ RegisteredOption = Annotated[
         "--registered", help="The images of each study are registered already: keep the places in their headers."
     ),
 ]
+AbsolutePathsOption = Annotated[
+    bool,
+    typer.Option("--absolute-paths", help="A table of paths may name files anywhere, not only below its folder."),
+]
 HashIdsOption = Annotated[
     bool,
     typer.Option("--hash-ids", help=f"Replace patient and study names by hashes, with the salt in {SALT_VARIABLE}."),

@@ -35,12 +35,16 @@ class Screening:
     hash_ids: bool = False
     site: Slug | None = None
     """Of studies whose site the dataset does not give."""
+    absolute_paths: bool = False
+    """A table may name files anywhere."""
 
 
 AS_IT_IS = Screening()
 
 
-def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool) -> Dataset:
+def open_screened(
+    path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool, absolute_paths: bool = False
+) -> Dataset:
     """Find the studies of a dataset; studies with identifying names are listed among the faulty ones.
 
     Raises DatasetError if a study to accept is not there, or if the dataset's tables contain identifiers. With
@@ -51,7 +55,7 @@ def open_screened(path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bo
         raise DatasetError(*faults)
     for finding in scrubbed(findings):
         notes.print(finding.text(), style="yellow")
-    dataset = open_dataset(path, recipe.task, site)
+    dataset = open_dataset(path, recipe.task, site, absolute_paths=absolute_paths)
     named = refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
     studies = [files.study for files in named.studies]
     if unknown := sorted(recipe.accept - {*studies}):

@@ -6,6 +6,7 @@ i j k voxel axes in the order of the file; world coordinates are millimetres, RA
 from __future__ import annotations
 
 import gzip
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -85,11 +86,12 @@ def examine_image(path: Path, place: str) -> Examined:
     return _examined(header, *((None, ()) if voxels_ijk is None else _grey_values(voxels_ijk, place)))
 
 
-def examine_mask(path: Path, place: str) -> Examined:
+def examine_mask(path: Path, place: str, labels: Collection[int] | None = None) -> Examined:
     """Read a mask as uint8, 0 and 1, and report every fault; findings name the file `place`, never its path.
 
     0 and 255, and 0 and 1 up to rounding, are read as 0 and 1; NaN around lesions that have none beside them as 0. Any
-    other value may be a label of unknown meaning and is a fault.
+    other value may be a label of unknown meaning and is a fault. `labels`: the file is a label map, and these of its
+    whole numbers are lesion.
     """
     header = read_header(path, place)
     voxels_ijk = _voxels(path, header.layout)
@@ -98,7 +100,7 @@ def examine_mask(path: Path, place: str) -> Examined:
     filled_ijk, findings = fill_background(voxels_ijk, place)
     if filled_ijk is None:
         return _examined(header, None, findings)
-    mask_ijk, further = _binary(filled_ijk, place)
+    mask_ijk, further = _binary(filled_ijk, place) if labels is None else _labelled(filled_ijk, labels, place)
     return _examined(header, mask_ijk, findings + further)
 
 
@@ -182,6 +184,15 @@ def _grey_values(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Fin
         return None, (*findings, wrapped)
     filled_ijk, padding = background_to_air(filled_ijk, place)
     return filled_ijk, findings + padding
+
+
+def _labelled(voxels_ijk: Image, labels: Collection[int], place: str) -> tuple[Mask | None, tuple[Finding, ...]]:
+    """The voxels of a label map with one of these labels; a finding if it has other values than whole numbers."""
+    rounded_ijk = np.rint(voxels_ijk)
+    if np.abs(voxels_ijk - rounded_ijk).max(initial=0) > MASK_ROUNDING:
+        what = "wanted whole numbers, the labels of a segmentation, found others; export it without interpolation"
+        return None, (Finding(code="mask-not-binary", place=place, what=what),)
+    return np.isin(rounded_ijk, list(labels)).astype(np.uint8), ()
 
 
 def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, ...]]:

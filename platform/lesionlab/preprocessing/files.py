@@ -21,6 +21,8 @@ class Reference:
     mask: Path
     transform: Path | None = None
     """ITK affine from native space to the space of the mask; None: the mask is in native space."""
+    labels: frozenset[int] | None = None
+    """The labels of a label map that are lesion; None: the file is a mask."""
 
 
 @dataclass(frozen=True)

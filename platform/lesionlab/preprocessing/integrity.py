@@ -121,7 +121,7 @@ def _read_mask(
     findings: list[Finding],
 ) -> Volume | None:
     """Read and check a mask and bring it to the native grid; None if that is not possible."""
-    examined = examine_mask(reference.mask, place)
+    examined = examine_mask(reference.mask, place, reference.labels)
     findings += examined.findings
     drawn = examined.volume is not None and examined.volume.voxels.any()
     if examined.volume is not None and not drawn and task.lesion_free == "suspicious":

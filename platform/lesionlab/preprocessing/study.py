@@ -129,6 +129,7 @@ def _digest(
             "preprocessing_version": CURRENT.preprocessing,
         }
         | ({"registered": True} if registered else {})
+        | ({"labels": sorted(files.reference.labels)} if files.reference.labels else {})
     )
 
 

@@ -4,7 +4,9 @@ import csv
 import json
 from pathlib import Path
 
-from tests.preprocessing.drawn import head, lesions, save
+import numpy as np
+
+from tests.preprocessing.drawn import SHAPE, head, lesions, save
 
 ISBI_TIMEPOINTS = {"training01": 4, "training02": 4, "training03": 5, "training04": 4, "training05": 4}
 MSSEG2_PATIENTS = ("013", "015", "016")
@@ -60,6 +62,25 @@ def draw_msseg2(root: Path) -> Path:
             save(root / patient / f"flair_time{time:02d}_on_middle_space.nii.gz", head(10 * seed + time))
         for name in ("ground_truth", *(f"ground_truth_expert{expert}" for expert in range(1, 5))):
             save(root / patient / f"{name}.nii.gz", lesions())
+    return root
+
+
+def _cycled(*labels: int) -> np.ndarray:
+    return np.array(labels, dtype=np.uint8)[np.indices(SHAPE).sum(axis=0) % len(labels)]
+
+
+BRATS_LABELS = {"_": _cycled(1, 2, 4), "-": _cycled(1, 2, 3, 4)}
+"""Labels of the voxels inside a tumour, by what joins the file names of a release; in the later one 4 is a cavity."""
+BRATS_CONTRASTS = {"_": ("flair", "t1", "t1ce", "t2"), "-": ("t2f", "t1n", "t1c", "t2w")}
+
+
+def draw_brats(root: Path, folder: str) -> Path:
+    """One patient as released: four contrasts and the segmentation."""
+    name = Path(folder).name
+    joint = "-" if name.startswith("BraTS-") else "_"
+    for seed, contrast in enumerate(BRATS_CONTRASTS[joint]):
+        save(root / folder / f"{name}{joint}{contrast}.nii.gz", head(seed))
+    save(root / folder / f"{name}{joint}seg.nii.gz", lesions() * BRATS_LABELS[joint])
     return root
 
 

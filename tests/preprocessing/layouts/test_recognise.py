@@ -14,6 +14,7 @@ from tests.preprocessing.drawn import draw_dataset
 from tests.preprocessing.layouts.drawn_layouts import (
     ISBI_TIMEPOINTS,
     MSSEG2_PATIENTS,
+    draw_brats,
     draw_isbi2015,
     draw_msseg2,
     draw_pairs,
@@ -34,6 +35,7 @@ def faults(path: Path, task=SINGLE) -> dict[str, tuple[str, ...]]:
         (lambda path: draw_pairs(path, "sub-01", "sub-02"), PAIR, 2),
         (draw_isbi2015, SINGLE, 21),
         (draw_msseg2, PAIR, 3),
+        (lambda path: draw_brats(path, "BraTS-GLI-00000-000"), SINGLE, 1),
         (
             lambda path: draw_table(
                 path / "paths.csv", [{"study": "sub-1", "patient": "1", "flair": "a.nii", "mask": "b-mask.nii.gz"}]
@@ -42,7 +44,7 @@ def faults(path: Path, task=SINGLE) -> dict[str, tuple[str, ...]]:
             1,
         ),
     ],
-    ids=["BIDS", "BIDS pairs", "ISBI 2015", "MSSEG-2", "table"],
+    ids=["BIDS", "BIDS pairs", "ISBI 2015", "MSSEG-2", "BraTS", "table"],
 )
 def test_each_layout_is_recognised_and_its_studies_are_readable(tmp_path, draw, task, studies):
     found = open_dataset(draw(tmp_path / "data"), task, site="clinic")
@@ -58,7 +60,14 @@ def test_an_unknown_layout_is_refused_with_the_supported_ones(tmp_path):
     (tmp_path / "sub-01").mkdir()
     with pytest.raises(DatasetError) as refusal:
         open_dataset(tmp_path, SINGLE)
-    for wanted in ("dataset_description.json", "trainingXX", "flair_time01_on_middle_space", ".csv", "top folder"):
+    for wanted in (
+        "dataset_description.json",
+        "trainingXX",
+        "flair_time01_on_middle_space",
+        "BraTS2021_00000",
+        ".csv",
+        "top folder",
+    ):
         assert wanted in str(refusal.value)
 
 

@@ -112,7 +112,7 @@ def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_pat
     ]
     found = find_in_table(write_table(table, [{"second_mask": "", **cells} for cells in rows]), SINGLE)
     assert [files.study for files in found.studies] == ["sub-01"]
-    absolute = "has an absolute path; wanted a path relative to the table's folder"
+    absolute = "has an absolute path; wanted a path relative to the table's folder, or --absolute-paths"
     nowhere = "names a file that does not exist; add the file or correct its name"
     assert {fault.study: fault.faults for fault in found.faulty} == {
         "sub-02": ("FLAIR: line 3: column flair has no path; add it", f"mask: line 3: column mask {nowhere}"),
@@ -129,6 +129,19 @@ def test_all_faults_of_all_lines_are_reported_at_once_by_line_and_column(tmp_pat
     }
     assert "Smith" not in str(found.faulty)
     assert str(tmp_path) not in str(found.faulty)
+
+
+def test_files_may_lie_anywhere_if_that_is_allowed(tmp_path):
+    draw_table(tmp_path / "scans" / "t.csv", [row()])
+    outside = {"flair": str(tmp_path / "scans/01/a.nii.gz"), "mask": "../scans/01/a-mask.nii.gz"}
+    table = write_table(tmp_path / "tables" / "t.csv", [row() | outside])
+    assert len(find_in_table(table, SINGLE).faulty) == 1
+    (study,) = find_in_table(table, SINGLE, absolute_paths=True).studies
+    assert [path.resolve() for path in (study.images["flair"], study.reference.mask)] == [
+        tmp_path / "scans/01/a.nii.gz",
+        tmp_path / "scans/01/a-mask.nii.gz",
+    ]
+    assert read_scans(study, SINGLE).reference.voxels.any()
 
 
 def test_a_study_on_two_lines_is_refused_on_both(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import Dataset
-from lesionlab.preprocessing.layouts import bids, isbi, msseg2, table
+from lesionlab.preprocessing.layouts import bids, brats, isbi, msseg2, table
 from storage_schemas.base import Slug
 from storage_schemas.tasks import Task
 
@@ -31,15 +31,16 @@ LAYOUTS = (
     Layout("BIDS", bids.LOOKED_FOR, bids.is_bids, bids.find_studies),
     Layout("ISBI 2015", isbi.LOOKED_FOR, isbi.is_isbi2015, isbi.find_isbi2015),
     Layout("MSSEG-2", msseg2.LOOKED_FOR, msseg2.is_msseg2, msseg2.find_msseg2),
+    Layout("BraTS", brats.LOOKED_FOR, brats.is_brats, brats.find_brats),
     Layout("table", table.LOOKED_FOR, table.is_table, table.find_in_table),
 )
 
 
-def open_dataset(path: Path, task: Task, site: Slug | None = None) -> Dataset:
+def open_dataset(path: Path, task: Task, site: Slug | None = None, *, absolute_paths: bool = False) -> Dataset:
     """Find the studies of a task in the top folder of a dataset or in a table of paths.
 
-    `site` is the site of studies whose dataset names none. Raises DatasetError if no layout fits, or if the dataset has
-    no data for this task.
+    `site` is the site of studies whose dataset names none. `absolute_paths`: a table may name files anywhere. Raises
+    DatasetError if no layout fits, or if the dataset has no data for this task.
     """
     if not path.exists():
         raise DatasetError(f"{path}: there is no such folder or file; give the top folder of a dataset")
@@ -49,4 +50,6 @@ def open_dataset(path: Path, task: Task, site: Slug | None = None) -> Dataset:
         raise DatasetError(
             f"{path}: wanted a dataset in a known layout ({looked_for}), found none; give the dataset's top folder"
         )
+    if absolute_paths and layout.find is table.find_in_table:
+        return table.find_in_table(path, task, site, absolute_paths=True)
     return layout.find(path, task, site)

@@ -3,8 +3,8 @@
 One row per study. Columns: `study` (`sub-012` or `sub-012_ses-01`), `patient`, one for each image of the task by its
 role (`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. Optional: `site`, `second_mask` (another rater's),
 `mask_transform` (an ITK affine from native space to the space of both masks) and patient columns such as `age` and
-`sex`. Paths are relative to the table and must stay below its folder. A JSON file next to an image with the same name
-is its sidecar. Findings name lines and columns but repeat neither paths nor names.
+`sex`. Paths are relative to the table and must stay below its folder, unless absolute paths are allowed. A JSON file
+next to an image with the same name is its sidecar. Findings name lines and columns but repeat neither paths nor names.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
-def find_in_table(path: Path, task: Task, site: Slug | None = None) -> Dataset:
+def find_in_table(path: Path, task: Task, site: Slug | None = None, *, absolute_paths: bool = False) -> Dataset:
     """Find the studies of all rows, sorted by name. Raises DatasetError if a column is missing or there is no row.
 
-    The site of a study is that of its row, else `site`, else `site-1`.
+    The site of a study is that of its row, else `site`, else `site-1`. `absolute_paths`: files may lie anywhere.
     """
     table = read_table(path)
     _check_columns(path, table, task)
+    root = Path(path.resolve().anchor) if absolute_paths else path.parent.resolve()
     count = Counter(record.get("study", "") for record in table.records())
     found: list[StudyFiles | Exclusion] = []
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
         faults = _faults_of_names(record, count)
         if what := width_fault(table, cells):
             faults.insert(0, Finding(code="bad-name", place="row", what=what))
-        found.append(_study(path.parent, line, record, faults, task, site or DEFAULT_SITE))
+        found.append(_study(path.parent, root, line, record, faults, task, site or DEFAULT_SITE))
     return dataset_of(sorted(found, key=lambda study: study.study))
 
 
@@ -92,10 +93,9 @@ def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> lis
 
 
 def _study(
-    folder: Path, line: int, record: Mapping[str, str], findings: list[Finding], task: Task, site: Slug
+    folder: Path, root: Path, line: int, record: Mapping[str, str], findings: list[Finding], task: Task, site: Slug
 ) -> StudyFiles | Exclusion:
-    """One row as a study; `findings` are those already made on its row."""
-    root = folder.resolve()
+    """One row as a study, whose files lie below `root`; `findings` are those already made on its row."""
 
     def found(column: str, place: str, *, optional: bool = False) -> Path | None:
         text = record.get(column, "")
@@ -138,9 +138,11 @@ def _patient(record: Mapping[str, str]) -> str:
 def _fault_of_path(text: str, path: Path, root: Path) -> tuple[Code, str] | None:
     if is_missing(text):
         return "missing-file", "has no path; add it"
-    if PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith("~"):
-        return "bad-name", "has an absolute path; wanted a path relative to the table's folder"
-    if os.path.normpath(text).split(os.sep)[0] == os.pardir:
+    anywhere = root == Path(root.anchor)
+    if PureWindowsPath(text).drive or text.startswith("~") or (PurePosixPath(text).is_absolute() and not anywhere):
+        allow = "" if anywhere else ", or --absolute-paths"
+        return "bad-name", f"has an absolute path; wanted a path relative to the table's folder{allow}"
+    if os.path.normpath(text).split(os.sep)[0] == os.pardir and not anywhere:
         return "bad-name", "leads out of the table's folder; move the table to a folder above the data"
     fault = fault_of_file(path, root)
     return ("missing-file", f"names a file that {fault}") if fault else None
