@@ -10,9 +10,10 @@ This model treats the networks of different folds as independent. In a rotation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from functools import lru_cache, wraps
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,13 @@ class Frame:
         return MixedModel(terms, sd, len(values_N), self.degrees, omitted=self.omitted, covers=self.covers)
 
 
+def fitted_once(fit: Callable[[Sequence[Observation]], MixedModel]) -> Callable[[Sequence[Observation]], MixedModel]:
+    """Fit equal observations once in a process: endpoints, tables and figures ask for the same models."""
+    kept = lru_cache(maxsize=64)(fit)
+    return wraps(fit)(lambda observations: kept(tuple(observations)))
+
+
+@fitted_once
 def fit_mixed(observations: Sequence[Observation]) -> MixedModel:
     """Value ~ arm × log2(training size) + patient + patient × arm + training set + network + site, by REML.
 

@@ -19,10 +19,20 @@ import numpy as np
 import pandas as pd
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array, Covers
-from lesionlab.analysis.methods.mixed import Frame, MixedModel, NotFitted, Observation, fitted, fixed_effects, framed_by
+from lesionlab.analysis.methods.mixed import (
+    Frame,
+    MixedModel,
+    NotFitted,
+    Observation,
+    fitted,
+    fitted_once,
+    fixed_effects,
+    framed_by,
+)
 from lesionlab.analysis.methods.random_effects import indicators_of
 
 
+@fitted_once
 def fit_overlapping(observations: Sequence[Observation]) -> MixedModel:
     """As `fit_mixed`, and + training subset × arm, with as many degrees of freedom as there are subsets, less 1
     (fewer where some folds were not run).
