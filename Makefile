@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow bench check format docs clean
@@ -25,7 +26,7 @@ demo: $(READY) ## the whole study in small, on simulated patients (about 8 minut
 	@$(BIN)/lesionlab demo $(if $(STORE),--store $(STORE))
 
 test: $(READY) ## the default suite: everything that is not marked slow
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray on S3
 	@$(BIN)/python -m pytest -m slow $(ARGS)

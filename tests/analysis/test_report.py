@@ -100,6 +100,7 @@ def test_the_same_results_give_the_same_bytes(store, drawn_store, plan, result):
     assert {key: drawn_store.get(key) for key in drawn_store.list(folder)} == first
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes_in_another_process(draw_store, plan, tmp_path):
     uri = f"file://{tmp_path / 'store'}"
     store_plan(draw_store(uri), plan)

@@ -48,6 +48,7 @@ def store(folder: Path) -> Store:
     return open_store((folder / "store").as_uri())
 
 
+@pytest.mark.slow
 def test_a_later_release_writes_the_same_report_byte_for_byte(folder: Path, store: Store) -> None:
     before = {key: store.get(key) for key in store.list("reports/")}
     call(folder, "analyse", "tiny", later=True)

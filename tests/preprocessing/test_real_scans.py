@@ -62,7 +62,7 @@ def lesions_on_the_model_grid(card, native_ijk: np.ndarray, label_IJK: np.ndarra
     return int(np.unique(ids[touched]).size)
 
 
-@pytest.mark.parametrize("patient", ["long01", "long12"])
+@pytest.mark.parametrize("patient", ["long01", pytest.param("long12", marks=pytest.mark.slow)])
 def test_oblique_slices_of_four_millimetres_keep_their_head_and_their_lesions(real_data: Path, patient: str):
     dataset = real_data / "ms-longitudinal"
     image = read_volume(dataset / f"sub-{patient}" / "ses-01" / "anat" / f"sub-{patient}_ses-01_FLAIR.nii.gz")
@@ -88,7 +88,7 @@ def on_grid(volume: StudyVolume, path: Path) -> np.ndarray:
     return resample_mask(mask.voxels, mask.grid, volume.card.model_grid) > 0
 
 
-@pytest.mark.parametrize("patient", ["long01", "long12"])
+@pytest.mark.parametrize("patient", ["long01", pytest.param("long12", marks=pytest.mark.slow)])
 @AT_BOTH
 def test_in_the_subtraction_of_two_visits_new_lesions_are_bright_and_resolved_ones_dark(real_data, patient, spacing_mm):
     """Two raw, misaligned visits of one patient; only the subtraction volume is examined."""
@@ -119,6 +119,7 @@ def test_in_the_subtraction_of_two_visits_new_lesions_are_bright_and_resolved_on
     assert change_IJK[head_IJK].std() < 0.4 * unregistered_IJK[head_IJK].std()
 
 
+@pytest.mark.slow
 @AT_BOTH
 def test_the_gadolinium_difference_shows_enhancing_tumours_and_nothing_else(real_data, spacing_mm):
     dataset = open_dataset(real_data / "glioma-brats2021", TASKS["enhancing"])

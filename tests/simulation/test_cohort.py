@@ -23,7 +23,7 @@ TINY = CohortPlan(pathology=("ms", "glioma"), studies=2, seed=3, spacing_mm=2.0,
 
 
 @pytest.mark.parametrize("part", [".", "derivatives/manual"], ids=["raw", "masks"])
-@pytest.mark.parametrize("cohort", ["five_diseases", "follow_up"])
+@pytest.mark.parametrize("cohort", [pytest.param("five_diseases", marks=pytest.mark.slow), "follow_up"])
 def test_the_official_validator_finds_no_error(cohort: str, part: str, request: pytest.FixtureRequest) -> None:
     validator = shutil.which(
         "bids-validator-deno", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -44,6 +44,7 @@ def test_a_curve_that_is_no_straight_line_is_not_taken_for_the_luck_of_training(
     assert found(bent).sd == pytest.approx(found(flat).sd, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_refitted_sds_scatter_about_those_found_as_those_of_other_experiments_do():
     """Each experiment of six folds tells the networks' SD about as badly as its own bootstrap says."""
     one = found(drawn(np.random.default_rng(1), network_sd=0.05), refits=30)

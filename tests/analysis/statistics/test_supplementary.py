@@ -56,6 +56,7 @@ def test_the_mixed_model_finds_the_slope_per_doubling_that_was_drawn():
     assert set(model.sd) == {"patient", "patient_fine_tuned", "training_set", "network", "site", "residual"}
 
 
+@pytest.mark.slow
 def test_without_an_effect_the_mixed_model_is_seldom_wrong_where_the_paired_test_often_is():
     wrong = {"mixed": 0, "paired": 0}
     for seed in range(40):
@@ -100,10 +101,10 @@ def test_undefined_values_are_left_out_of_the_simulated_studies_too():
     assert (len(worst.design.tested), len(excluded.design.tested)) == (len(rows), len(rows) - 20)
 
 
-@pytest.mark.parametrize("studies", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_alarms_are_rare_where_all_that_the_papers_tests_take_for_granted_holds(studies):
+@pytest.mark.slow
+def test_alarms_are_rare_where_all_that_the_papers_tests_take_for_granted_holds():
     """Nothing is shared but patients, and the curve is no straight line."""
-    alarms = 0
+    alarms, studies = 0, 20
     for seed in range(studies):
         tests = supplementary_of(drawn_rows(seed, EQUAL), Options(null_repetitions=500)).null
         alarms += any(rate.alarming for test in tests for rate in test.rates)

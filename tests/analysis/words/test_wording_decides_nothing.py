@@ -68,6 +68,7 @@ def records(text):
     return [{k: v for k, v in record.items() if k not in TEXTS} for record in csv.DictReader(StringIO(text))]
 
 
+@pytest.mark.slow
 def test_other_words_change_no_statistic_and_no_decision(rows, cells, other_words):
     deeper = [row.model_copy(update={"depth": 5, "ppv": None if row.fold == 1 else row.ppv}) for row in rows]
     both, found = rows + deeper, analysed(rows, cells)
