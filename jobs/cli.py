@@ -15,7 +15,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from jobs.shared.console import console
-from jobs.shared.entry_points import with_error_messages
 from jobs.shared.streams import run_to_the_end
 
 PANELS = {
@@ -70,6 +69,9 @@ def summary(name: str) -> str:
 
 
 def _loaded(name: str) -> Any:
+    # Only here: it loads pydantic, which the help and a typo need not wait for.
+    from jobs.shared.entry_points import with_error_messages
+
     alone = typer.Typer(add_completion=False)
     function = getattr(import_module(f"jobs.{name}"), name)
     alone.command()(with_error_messages(function))

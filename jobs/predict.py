@@ -10,7 +10,7 @@ import typer
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
+from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
 from lesionlab.errors import InputError
@@ -63,6 +63,7 @@ def predict(
     given = read_images(named)
     network, card = registered_network(connect_to_read(store), model)
     scans = images_by_role(given, card.task)
+    note_unlike(named, scans, card.task)
     native = scans[card.task.native].grid
     prepared = prepare_images(scans, card.task, card.spacing_mm, registered=registered, accepted=accept)
     for finding in prepared.findings:

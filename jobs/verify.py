@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.console import console
 from jobs.shared.dataset_options import (
     AbsolutePathsOption,
     AcceptOption,
@@ -74,6 +75,8 @@ def verify(
     if csv_file:
         save_verdict_csv(verdicts, csv_file)
     show_verdicts(verdicts)
+    if recipe.task.registrations and not registration:
+        console.print("registration was not tried; to try it too: --registration (minutes per study)")
     if any(verdict.verdict == "quarantined" for verdict in verdicts):
         raise typer.Exit(1)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from jobs.shared.console import notes
 from jobs.shared.output_file import is_same_file
 from lesionlab.errors import ImageError, InputError
 from lesionlab.imaging.volume import Volume, read_volume
+from lesionlab.preprocessing.unlike import unlike_notes
 from storage_schemas.tasks import Task
 
 
@@ -36,6 +38,14 @@ def read_images(named: Sequence[tuple[str, Path]]) -> list[tuple[str, Volume]]:
     if faults:
         raise InputError(*faults)
     return images
+
+
+def note_unlike(named: Sequence[tuple[str, Path]], scans: Mapping[str, Volume], task: Task) -> None:
+    """Tell of each image what suggests that it is of another kind than the model's training images."""
+    for role, path in named:
+        role = role or task.native
+        for note in unlike_notes(path.name, scans[role], task.scan(role)):
+            notes.print(f"{path}: {note}", style="yellow")
 
 
 def images_by_role(given: Sequence[tuple[str, Volume]], task: Task) -> dict[str, Volume]:

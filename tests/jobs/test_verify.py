@@ -13,6 +13,7 @@ import pytest
 from lesionlab.store.objects import open_store
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import SHAPE, draw_dataset, image_path, lesions, mask_path, save
+from tests.preprocessing.layouts.drawn_layouts import draw_pairs
 
 
 @pytest.fixture
@@ -30,6 +31,15 @@ def test_valid_studies_pass_with_exit_code_0(lesionlab: Lesionlab, tmp_path: Pat
     assert result.exit_code == 0
     assert "2 passed, 0 repaired, 0 quarantined" in result.output
     assert open_store(file_store_uri).list("") == []
+
+
+@pytest.mark.parametrize(("task", "said"), [("flair-new", True), ("flair-single", False)])
+def test_verify_says_that_registration_was_not_tried(
+    lesionlab: Lesionlab, tmp_path: Path, task: str, said: bool
+) -> None:
+    root = draw_pairs(draw_dataset(tmp_path / "bids", "sub-09"), "sub-01")
+    output = lesionlab("verify", root, "--task", task).output
+    assert ("registration was not tried; to try it too: --registration" in output) == said
 
 
 def test_every_fault_of_every_study_is_printed_with_its_code_and_exit_code_1(

@@ -62,6 +62,8 @@ class Watch:
         self._costs = {cell.name: cell.cost for cell in cells}
         self._on_change = on_change
         self._began = self._told = time.monotonic()
+        self._first: tuple[float, float] | None = None
+        """When the first step was reported, and the work done by then: the time before is start-up."""
         self._running: dict[str, RunningCell] = {}
         self._ended: set[str] = set()
         self._waiting = ""
@@ -115,7 +117,8 @@ class Watch:
         elapsed_s = self._told - self._began
         spent = sum(self._costs[name] for name in self._ended)
         spent += sum(self._costs[cell.name] * cell.step / cell.steps for cell in self._running.values() if cell.steps)
-        remaining_s = elapsed_s * (sum(self._costs.values()) - spent) / spent if spent else None
+        if spent and self._first is None:
+            self._first = (self._told, spent)
         self._on_change(
             SweepProgress(
                 done=len(self._ended) - len(self._ended & self.errors.keys()),
@@ -123,7 +126,14 @@ class Watch:
                 running=tuple(self._running.values()),
                 left=len(self._costs) - len(self._ended) - len(self._running),
                 elapsed_s=elapsed_s,
-                remaining_s=remaining_s,
+                remaining_s=self._remaining_s(sum(self._costs.values()) - spent, spent),
                 waiting=self._waiting,
             )
         )
+
+    def _remaining_s(self, left: float, spent: float) -> float | None:
+        """Time for the work left, at the rate since the first report; None before there is a second."""
+        if self._first is None or spent <= self._first[1]:
+            return None
+        began, spent_before = self._first
+        return (self._told - began) * left / (spent - spent_before)
