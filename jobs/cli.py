@@ -69,7 +69,7 @@ def summary(name: str) -> str:
 
 
 def _loaded(name: str) -> Any:
-    # Only here: it loads pydantic, which the help and a typo need not wait for.
+    # Only here: it loads every schema, for which the help and a typo need not wait.
     from jobs.shared.entry_points import with_error_messages
 
     alone = typer.Typer(add_completion=False)

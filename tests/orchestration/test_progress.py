@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from lesionlab.orchestration import progress
@@ -10,7 +12,7 @@ from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 
 def test_start_up_does_not_count_in_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
     told: list[SweepProgress] = []
     watch = Watch([SweepCell("a", {}, 1.0), SweepCell("b", {}, 1.0)], told.append)
 
