@@ -16,6 +16,7 @@ from lesionlab.errors import InputError
 from lesionlab.experiments.cells import count_of_runs
 from lesionlab.experiments.run_history import plan_histories
 from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.store.faults import masked
 
 
 class Form(StrEnum):
@@ -53,7 +54,7 @@ def export(
     if not histories:
         raise InputError(f"{experiment}: no run has a history yet; train first: lesionlab sweep")
     SAVE[to](experiment, histories, out)
-    console.print(f"{count_of_runs(len(histories))} exported to {out}")
+    console.print(f"{count_of_runs(len(histories))} exported to {masked(out)}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-"""A name given by a person: lower case, valid in an object key, a file name and a Kubernetes label."""
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](\.?[a-z0-9_-])*\.?$", max_length=63)]
+"""A name given by a person: lower case, valid in an object key, a file name and a Kubernetes label; no two dots in a
+row, which no key may have."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """First 16 hexadecimal digits of a sha256: names immutable objects in keys."""
@@ -78,6 +79,8 @@ class Document(BaseModel):
                 f"{cls.__name__} without a schema number: written by lesionlab 0.1.0, whose stores this version does "
                 "not read; preprocess the data again into a new store, or read it with 0.1.0"
             )
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+            raise SchemaError(f"{cls.__name__}: schema: wanted a whole number from 1, found {schema!r}")
         if schema > cls.SCHEMA:
             raise _from_the_future(cls, f"schema {schema}")
         try:

@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from storage_schemas.base import Digest, Document, Sha256, Slug
 from storage_schemas.tasks import Task
 
+MOST_CHANNELS = 4096
+"""At the deepest level; the paper has 512, and one convolution of 4096 channels takes 1.8 GB."""
+
 
 class Architecture(Document):
     """A 3-D U-Net (Wahlig et al. 2023, figure 2A; details after Duong et al. 2019, see DECISIONS.md)."""
@@ -23,8 +26,17 @@ class Architecture(Document):
     """Channels at full resolution; doubled at each down-sampling."""
     norm: Literal["batch", "instance", "group"] = "instance"
     upsampling: Literal["transposed", "linear"] = "linear"
-    encoder_dilation: Annotated[int, Field(ge=1)] = 1
+    encoder_dilation: Annotated[int, Field(ge=1, le=64)] = 1
     """Dilation of the second convolution of each encoder block; 2 in Duong et al. 2019."""
+
+    @model_validator(mode="after")
+    def _fits_into_a_machine(self) -> Architecture:
+        if self.base_channels * 2**self.depth > MOST_CHANNELS:
+            raise ValueError(
+                f"base_channels: wanted at most {MOST_CHANNELS // 2**self.depth} at depth {self.depth}, found "
+                f"{self.base_channels}"
+            )
+        return self
 
 
 Precision = Literal["fp32", "bf16"]
@@ -55,11 +67,11 @@ class ModelCard(Document):
     """Id of the run that trained it."""
     task: Task
     architecture: Architecture
-    channels: tuple[str, ...]
+    channels: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     """Input channels, in order."""
-    spacing_mm: Annotated[float, Field(gt=0)]
+    spacing_mm: Annotated[float, Field(ge=0.1, le=20)]
     """Spacing of the isotropic model grid that it was trained on."""
-    patch_voxels: Annotated[int, Field(gt=0)]
+    patch_voxels: Annotated[int, Field(gt=0, le=512)]
     """Edge length of the training patches and of the windows of whole-head inference."""
     inference: InferenceConfig
     weights_sha256: Sha256

@@ -14,6 +14,7 @@ from jobs.shared.exporting import MEASURES
 from lesionlab.errors import InputError
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.run_history import RunWithHistory
+from lesionlab.store.faults import masked
 from storage_schemas.base import Slug
 
 RUN_TAG = "lesionlab.run_id"
@@ -29,7 +30,9 @@ def send_to_mlflow(experiment: Slug, histories: Sequence[RunWithHistory], out: s
     InputError if MLflow is missing, the URI is none of the site's own (`databricks`, a name), or the server refuses.
     """
     if urlsplit(out).scheme.partition("+")[0] not in SCHEMES:
-        raise InputError(f"--out {out}: wanted the tracking URI of your own server, such as http://mlflow.example:5000")
+        raise InputError(
+            f"--out {masked(out)}: wanted the tracking URI of your own server, such as http://mlflow.example:5000"
+        )
     try:
         refused = import_module("mlflow.exceptions").MlflowException
         connect = import_module("mlflow.tracking").MlflowClient
@@ -43,7 +46,7 @@ def send_to_mlflow(experiment: Slug, histories: Sequence[RunWithHistory], out: s
             if one.entry and not client.search_runs([place], f"tags.`{RUN_TAG}` = '{one.run.run_id}'", max_results=1):
                 _send(client, place, one)
     except refused as error:
-        raise InputError(f"--out {out}: {error}; check the URI and the server") from error
+        raise InputError(f"--out {masked(out)}: {masked(str(error))}; check the URI and the server") from error
 
 
 def _send(client: Any, place: str, one: RunWithHistory) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lesionlab.atomic import write_atomically
+from lesionlab.delimited import shown_as_text
 from lesionlab.errors import InputError
 
 
@@ -43,9 +44,12 @@ def save_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, ob
 def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
     """A header and one line per mapping; None becomes an empty cell."""
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(lines)
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    for line in lines:
+        if unknown := line.keys() - set(columns):
+            raise ValueError(f"columns that are not declared: {sorted(unknown)}")
+        table.writerow(shown_as_text(line.get(column) for column in columns))
     return text.getvalue()
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from lesionlab.atomic import read_whole
 from lesionlab.errors import InputError
 
 MISSING = frozenset(
@@ -45,6 +46,7 @@ _NO_TABLES = {
     b"<html": "a web page, so the download failed; download the table again",
 }
 """By the first bytes, in lower case, what the file is and what to do with it."""
+_FORMULA = re.compile(r"[=@\t\r]|[+-].*[(|!]")
 _DIVIDERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
@@ -86,10 +88,18 @@ def read_delimited(path: Path) -> Delimited:
     return Delimited(columns, tuple((number, _trimmed(cells, len(columns))) for number, cells in rows), divider)
 
 
+def shown_as_text(cells: Iterable[object]) -> list[object]:
+    """The cells of a line to be written, with an apostrophe before each text that a spreadsheet would execute.
+
+    A name that comes with the data may be `=HYPERLINK(…)`. Numbers are left alone, signs and all.
+    """
+    return [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in cells]
+
+
 def _text(path: Path, wanted: str) -> str:
     kind = "TSV" if wanted == "\t" else "CSV"
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
         if found := next((kind for start, kind in _NO_TABLES.items() if data.lstrip().lower().startswith(start)), None):
             raise InputError(f"{path}: wanted a text table ({kind}), found {found}")
         text = data.decode("utf-8-sig")

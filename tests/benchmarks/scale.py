@@ -23,6 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
+
+import lesionlab.orchestration  # noqa: F401  (sets Ray's environment before Ray is imported)
 from lesionlab.experiments.ledger import close_run, completed, ledger_entries
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.experiments.status import run_states
@@ -138,7 +141,9 @@ def sweep(runs: int, folder: Path) -> dict[str, Any]:
         if progress.done * 10 // runs > len(marks):
             marks.append(time.monotonic() - began)
 
-    with ray_session(cpus=2):
+    # Without the dashboard, which is no part of a cell's cost and does not start in time on a busy machine.
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 * MIB, log_to_driver=False)
+    with ray_session():
         started = time.monotonic() - began
         run_sweep(fake_cell, cells, workers=1, store_uri=store.uri, room=Room("cpu"), watch=Watch(cells, told))
         seconds = time.monotonic() - began - started

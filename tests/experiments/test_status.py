@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from jobs.shared.progress import minutes
 from jobs.shared.status_output import made_by
+from lesionlab.errors import StoreError
 from lesionlab.experiments import leases, status
 from lesionlab.experiments.leases import claim_run, record_failure
 from lesionlab.experiments.ledger import close_run
@@ -90,6 +94,35 @@ def test_a_finished_run_says_what_it_cost_and_what_made_it(store: Store, plan: P
     assert {(run.state, run.device, run.seconds, run.lesionlab) for run in states} == {("done", "cpu", 2.0, "0.2.0")}
     count = len(plan.runs)
     assert made_by(states) == [f"{minutes(2 * count)} ({count} runs) on cpu with lesionlab 0.2.0"]
+
+
+@pytest.fixture
+def read_only(plan: Plan) -> Iterator[str]:
+    """The URI of a store that this process may read and not write, with one finished run of the plan."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "store"
+        store = open_store(root.as_uri())
+        close_run(store, entry(plan.runs[0].run_id))
+        claim_run(store, plan.runs[1].run_id, "a" * 16, "eva@north")
+        Path(folder).chmod(0o755)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)  # permissions do not bind root
+        try:
+            yield root.as_uri()
+        finally:
+            os.seteuid(user)
+            for path in (root, *root.rglob("*")):
+                path.chmod(0o755)
+
+
+def test_a_store_that_may_only_be_read_says_how_far_an_experiment_is(read_only: str, plan: Plan) -> None:
+    found = run_states(open_store(read_only), plan)
+    assert [run.state for run in found[:3]] == ["done", "running", "to do"]
+    with pytest.raises(StoreError, match="cannot be written"):
+        open_store(read_only).put("ledger/x", b"")
 
 
 def test_a_failure_is_forgotten_when_the_run_begins_again(store: Store, plan: Plan) -> None:

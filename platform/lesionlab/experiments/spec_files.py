@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from lesionlab.atomic import read_whole
 from lesionlab.errors import SpecError
 from lesionlab.experiments.spec_faults import unknown_keys, validation_faults
 from lesionlab.experiments.strict_yaml import Refused, plain_values
@@ -69,7 +70,7 @@ def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
 def read_yaml(path: Path, what: str) -> Any:
     """Plain values of a YAML file. Raises SpecError if it cannot be read, or with every value that is ambiguous."""
     try:
-        return plain_values(path.read_text(encoding="utf-8"))
+        return plain_values(read_whole(path).decode())
     except OSError as error:
         raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

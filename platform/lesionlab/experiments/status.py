@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
+from lesionlab.errors import StoreError
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.leases import STALE_S, stored_lease
 from lesionlab.experiments.ledger import ledger_entries
@@ -60,7 +62,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
     """
     done = ledger_entries(store, (run.run_id for run in plan.runs))
     failed = {values["run_id"] for key in store.list(keys.FAILURE.prefix()) if (values := keys.FAILURE.parse(key))}
-    now = store.now() if len(done) < len(plan.runs) else None
+    now = _clock(store) if len(done) < len(plan.runs) else None
 
     def state(run: RunSpec) -> RunState:
         title = run_title(run)
@@ -106,6 +108,14 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
         )
 
     return at_once(state, plan.runs)
+
+
+def _clock(store: Store) -> datetime:
+    """The store's clock; this machine's, if the store may only be read: asking for its clock writes an object."""
+    try:
+        return store.now()
+    except StoreError:
+        return datetime.now(UTC)
 
 
 def counts(states: Sequence[RunState]) -> dict[State, int]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lesionlab.errors import TransferError
 from lesionlab.model.parts import Place
 from lesionlab.model.unet import UNet
-from lesionlab.model.weights import read_weights, sha256_of
+from lesionlab.model.weights import read_weights, sha256_of, unusable
 from storage_schemas.models import Adaptation, ModelCard, TensorTransfer
 
 
@@ -168,6 +168,10 @@ def _check_tensors(source: str, described: UNet, tensors: dict[str, Tensor]) -> 
         )
     if unknown := sorted(tensors.keys() - wanted.keys()):
         raise TransferError(f"{source}: has tensors that the network lacks: {', '.join(unknown[:5])}")
+    if faults := unusable(tensors, described):
+        raise TransferError(f"{source}: {len(faults)} tensors cannot be used: {'; '.join(faults[:5])}")
+    if faults := unusable(tensors, described):
+        raise TransferError(f"{source}: {len(faults)} tensors cannot be used: {'; '.join(faults[:5])}")
 
 
 def _check_loaded(source: str, network: UNet, fitted: dict[str, _Fitted]) -> None:

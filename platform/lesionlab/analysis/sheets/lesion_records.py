@@ -10,6 +10,7 @@ from io import BytesIO, TextIOWrapper
 from operator import attrgetter
 
 from lesionlab.analysis.statistics.conditions import Condition
+from lesionlab.delimited import shown_as_text
 from storage_schemas.axes import Axes, told
 from storage_schemas.base import Digest, as_columns
 from storage_schemas.results import LesionRow, StudyColumns
@@ -51,7 +52,7 @@ def lesion_file(lesions: Mapping[Digest, Sequence[LesionRow]]) -> LesionFile:
                 continue
             of_run = as_columns(own[0].only(Axes)) | {"run_id": own[0].run_id}
             kept = list(_kept(own))
-            writer.writerows([*(of_run[name] for name in names), *read(lesion)] for lesion in kept)
+            writer.writerows(shown_as_text([*(of_run[name] for name in names), *read(lesion)]) for lesion in kept)
             count, left_out = count + len(kept), left_out + len(own) - len(kept)
         text.flush()
         return LesionFile(data.getvalue(), count, left_out)

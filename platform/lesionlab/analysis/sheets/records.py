@@ -14,6 +14,7 @@ from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
 from lesionlab.analysis.words.models import comparison_name, effect_name, model_name, model_title, stratum_name
 from lesionlab.analysis.words.reasons import note
+from lesionlab.delimited import shown_as_text
 from storage_schemas.axes import told
 from storage_schemas.base import as_columns
 from storage_schemas.metrics import METRICS
@@ -116,9 +117,9 @@ def csv_text(records: Sequence[Mapping[str, object]]) -> str:
     """Write records with equal columns as CSV; None is an empty field."""
     sheet = StringIO()
     if records:
-        writer = csv.DictWriter(sheet, fieldnames=list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
+        writer = csv.writer(sheet, lineterminator="\n")
+        writer.writerow(shown_as_text(records[0]))
+        writer.writerows(shown_as_text(record[name] for name in records[0]) for record in records)
     return sheet.getvalue()
 
 

@@ -11,6 +11,7 @@ from io import StringIO
 from itertools import groupby
 
 from lesionlab.analysis.words.numbers import NONE
+from lesionlab.delimited import shown_as_text
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def as_csv(sheet: Sheet) -> str:
     values = [[row.get(name) for name in names] for row in sheet.numbers] or [[] for _ in sheet.rows]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(column.name for column in sheet.columns), *names])
-    writer.writerows([*row, *own] for row, own in zip(sheet.rows, values, strict=True))
+    writer.writerow(shown_as_text([*(column.name for column in sheet.columns), *names]))
+    writer.writerows(shown_as_text([*row, *own]) for row, own in zip(sheet.rows, values, strict=True))
     return text.getvalue()
 
 
