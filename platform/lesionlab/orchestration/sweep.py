@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-import ray
 from ray import tune
 from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE as RAY_TRAIN_SETTINGS
 from ray.tune.execution import class_cache
@@ -38,9 +37,6 @@ _QUIET = {
 
 MOST_AT_ONCE = 100
 """Runs that ask for room at once if no slots are declared; a cluster that can grow is asked for nodes for so many."""
-
-SHELF = 64
-"""Cells that are handed to a worker together: it need not hold the tasks of the whole sweep, 13 kB each."""
 
 SILENT_S = 5.0
 """A sweep that has waited for less does not say so: a cell ends before the next one begins."""
@@ -76,9 +72,8 @@ def run_sweep(
     watch = watch or Watch(cells, lambda progress: None)
     at_once = slots(room, workers, len(cells))
 
-    def trial(config: dict[str, str], shelves: list[Any], shelf_of: dict[str, int]) -> None:
-        cell = ray.get(shelves[shelf_of[config["cell"]]])[config["cell"]]
-        outcome = attempt(work, cell, workers, store_uri, room)
+    def trial(config: dict[str, str], by_name: dict[str, SweepCell]) -> None:
+        outcome = attempt(work, by_name[config["cell"]], workers, store_uri, room)
         if outcome.error or outcome.held:
             tune.report({"error": outcome.error, "held": outcome.held})
 
@@ -90,16 +85,14 @@ def run_sweep(
     # names fails here instead of logging credentials again.
     class_cache.ENV_VARS_TO_PROPAGATE &= RAY_TRAIN_SETTINGS
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors are in the outcomes
-    parts = [cells[first : first + SHELF] for first in range(0, len(cells), SHELF)]
-    shelves = [ray.put({cell.name: cell for cell in shelf}) for shelf in parts]
-    shelf_of = {cell.name: place // SHELF for place, cell in enumerate(cells)}
+    by_name = {cell.name: cell for cell in cells}
     asks = tune.PlacementGroupFactory([room.worker() if workers == 1 else capacity().driver()])
     waiting = Waiting(room, workers, watch)
     # Tune's state is not needed afterwards: the ledger records what is done.
     with tempfile.TemporaryDirectory(prefix="lesionlab-sweep-") as state:
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(trial, shelves=shelves, shelf_of=shelf_of), asks),
-            param_space={"cell": tune.grid_search([cell.name for cell in cells])},
+            tune.with_resources(tune.with_parameters(trial, by_name=by_name), asks),
+            param_space={"cell": tune.grid_search(list(by_name))},
             tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=state,
