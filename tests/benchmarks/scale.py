@@ -3,8 +3,7 @@
     python -m tests.benchmarks.scale 200 2000 20000
 
 For each number of cells, two processes: one makes, stores and reads the plan of so many runs and says what the commands
-do with it; the other sweeps so many cells that claim their run and write its ledger entry, and nothing else. What they
-print is kept in SCALE.md.
+do with it; the other sweeps so many cells that claim their run and write its ledger entry, and nothing else.
 """
 
 from __future__ import annotations
