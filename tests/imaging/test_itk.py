@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
+from scipy.io import savemat
 
 from lesionlab.errors import ImageError
 from lesionlab.imaging.antspy import load_ants
@@ -40,6 +41,43 @@ def test_a_point_is_mapped_as_by_itk(tmp_path_factory, turn, shift_mm, centre_mm
     point_mm = np.array([31.0, -22.0, 17.0])
     theirs_mm = LPS * transform.apply_to_point((LPS * point_mm).tolist())
     assert np.allclose(apply_affine(read_affine(path), point_mm), theirs_mm, atol=1e-3)
+
+
+def saved_by_ants(path: Path, numbers: list[float], centre_mm: list[float]) -> Path:
+    ants = load_ants()
+    transform = ants.new_ants_transform(precision="double", dimension=3, transform_type="AffineTransform")
+    transform.set_parameters(numbers)
+    transform.set_fixed_parameters(centre_mm)
+    ants.write_transform(transform, str(path))
+    return path
+
+
+def test_the_matlab_file_of_ants_is_the_same_affine_as_its_text(tmp_path):
+    numbers = [0.99, 0.01, -0.02, -0.01, 0.98, -0.05, 0.02, 0.05, 1.01, -0.5, -1.1, 4.2]
+    text, matlab = (saved_by_ants(tmp_path / name, numbers, [0.4, 13, -15]) for name in ("a.txt", "a.mat"))
+    assert np.allclose(read_affine(matlab), read_affine(text))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "cannot be read"),
+        ({"x": np.zeros(12)}, "found x;"),
+        ({"DisplacementFieldTransform_float_3_3": np.zeros(12), "fixed": np.zeros(3)}, "found DisplacementField"),
+        ({"AffineTransform_double_3_3": np.zeros(6), "fixed": np.zeros(3)}, "found 6 and 3 numbers"),
+        ({"AffineTransform_double_3_3": np.zeros(12)}, "found AffineTransform_double_3_3;"),
+        (b"#Insight Transform File V1.0", "found no MATLAB file"),
+        ({"AffineTransform_double_3_3": np.zeros(12), "fixed": np.zeros(3)}, "scales volumes by 0"),
+    ],
+)
+def test_a_matlab_file_that_is_no_affine_is_refused(tmp_path, content, found):
+    path = tmp_path / "a.mat"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        savemat(path, content, format="4")
+    with pytest.raises(ImageError, match=found):
+        read_affine(path)
 
 
 @pytest.mark.parametrize("kind", ["AffineTransform_double_3_3", "MatrixOffsetTransformBase_float_3_3"])
@@ -100,6 +138,6 @@ def test_a_file_that_is_missing_or_binary_is_refused(tmp_path):
     with pytest.raises(ImageError, match="cannot be read") as refusal:
         read_affine(tmp_path / "none.txt")
     assert refusal.value.code == "missing-file"
-    (tmp_path / "a.mat").write_bytes(b"\x00\xff\xfe\x01")
+    (tmp_path / "a.tfm").write_bytes(b"\x00\xff\xfe\x01")
     with pytest.raises(ImageError, match="wanted a text file"):
-        read_affine(tmp_path / "a.mat")
+        read_affine(tmp_path / "a.tfm")

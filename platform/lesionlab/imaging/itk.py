@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.io import loadmat
 
 from lesionlab.errors import ImageError
 from lesionlab.imaging.volume import Image, Matrix, matrix_of, spacing_of
@@ -58,11 +59,11 @@ def world_displacements(displacements_IJK3: Image) -> Image:
 
 
 def read_affine(path: Path) -> Matrix:
-    """Read one affine from an ITK text file, as `antsApplyTransforms -t` accepts it; 4×4 matrix (RAS+ mm).
+    """Read one affine as ITK or ANTs write it, as text or as `0GenericAffine.mat`; 4×4 matrix (RAS+ mm).
 
-    Raises ImageError if the file is missing or is not the text of one invertible affine.
+    Raises ImageError if the file is missing or is not one invertible affine.
     """
-    numbers = _read_numbers(path)
+    numbers = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_numbers(path)
     matrix = world_matrix(numbers["Parameters"], numbers["FixedParameters"])
     scale = abs(np.linalg.det(matrix[:3, :3])) if np.isfinite(matrix).all() else np.nan
     if not _FLAT < scale < 1 / _FLAT:
@@ -71,6 +72,25 @@ def read_affine(path: Path) -> Matrix:
             f"{scale:.3g}; give the correct transform"
         )
     return matrix
+
+
+def _read_matlab(path: Path) -> dict[str, list[float]]:
+    """The numbers of an affine in ITK's MATLAB file (version 4): one variable named by its type, and `fixed`."""
+    wanted = f"wanted one 3-D affine ({' or '.join(_AFFINES)}) of 12 numbers and the variable fixed"
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError
+        found = {name: value.ravel().tolist() for name, value in loadmat(path).items() if not name.startswith("__")}
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); correct the path", code="missing-file") from error
+    except Exception as error:  # scipy lets any exception of its decoder through
+        raise ImageError(f"{path}: {wanted}, found no MATLAB file; save the transform again") from error
+    (name,) = [name for name in found if name != "fixed"][:1] or [""]
+    if set(found) != {name, "fixed"} or name.split("_")[0] not in _AFFINES or not name.endswith("_3_3"):
+        raise ImageError(f"{path}: {wanted}, found {', '.join(found) or 'nothing'}; save one affine per file")
+    if (len(found[name]), len(found["fixed"])) != (12, 3):
+        raise ImageError(f"{path}: {wanted}, found {len(found[name])} and {len(found['fixed'])} numbers; save it again")
+    return {"Parameters": found[name], "FixedParameters": found["fixed"]}
 
 
 def _read_numbers(path: Path) -> dict[str, list[float]]:

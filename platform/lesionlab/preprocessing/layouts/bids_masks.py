@@ -2,7 +2,7 @@
 
 Masks are in a tree of their own, one per rater, with the same folders as the images. `space-` in a mask's name says
 which grid it is on. A mask in another space is used only with the transform to that space next to it:
-`sub-X[_ses-Y]_from-<native>_to-<space>_mode-image_xfm.txt` (an ITK affine).
+`sub-X[_ses-Y]_from-<native>_to-<space>_mode-image_xfm.txt` (an ITK affine; ANTs writes `.mat`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _transforms(tree: BidsTree, base: Path, visit: Visit, spaces: Spaces) -> lis
     """Transforms next to the visit's masks from one of its native spaces, with or without `ses-` in their names."""
     return [
         file
-        for file in tree.files(base / visit.anat, (".txt",))
+        for file in tree.files(base / visit.anat, (".txt", ".mat"))
         if file.name.suffix == "xfm"
         and file.name.entities.get("mode") == "image"
         and {"from", "to"} <= file.name.entities.keys()
