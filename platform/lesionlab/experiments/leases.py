@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from lesionlab.errors import Conflict, MissingObject, ObjectExists, RunHeld, StoreError
+from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists, RunHeld, StoreError
 from lesionlab.store.documents import document_bytes, parse_document, write_document
 from lesionlab.store.objects import Store, Tagged
 from storage_schemas import keys
@@ -152,7 +152,17 @@ def stored_lease(store: Store, run_id: Digest) -> tuple[Lease, Tagged] | None:
         found = store.get_tagged(key)
     except MissingObject:
         return None
-    return parse_document(store, key, Lease, found.data), found
+    try:
+        return parse_document(store, key, Lease, found.data), found
+    except DamagedObject:
+        return _unreadable(run_id), found
+
+
+def _unreadable(run_id: Digest) -> Lease:
+    """What stands for a damaged claim: somebody's, which becomes void by itself unless it is renewed."""
+    return Lease(
+        run_id=run_id, submission="0" * 16, attempt="000-unknown", number=1, holder="unknown", node="", since=""
+    )
 
 
 def record_failure(store: Store, claim: Claim, kind: FailureKind, message: str) -> None:

@@ -1,23 +1,43 @@
-"""Read and write documents (the pydantic models of storage_schemas) as canonical JSON; read and move pointers."""
+"""Read and write documents (the pydantic models of storage_schemas) as canonical JSON; read and move pointers.
+
+A stored document carries the sha256 of the rest of it, and one that is named by its content is compared with its name.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from lesionlab.errors import Conflict, MissingObject, ObjectExists, StoreError
+from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists, StoreError
 from lesionlab.store.arrays import read_attributes
 from lesionlab.store.base import Store
-from storage_schemas.base import Digest, Document, Named, Pointer, SchemaError, canonical_json
+from storage_schemas.base import Digest, Document, Named, Pointer, SchemaError, canonical_json, digest_of
 
 D = TypeVar("D", bound=Document)
 
+_CHECKSUM = "sha256"
+"""Field of a stored document: the sha256 of the canonical JSON of its other fields."""
+
 
 def read_document(store: Store, key: str, model: type[D]) -> D:
-    """Read the document under this key. Raises MissingObject, and StoreError if it is not valid for this model."""
+    """Read the document under this key.
+
+    Raises MissingObject, DamagedObject if it is not what was written, StoreError if another version wrote it.
+    """
     return parse_document(store, key, model, store.get(key))
+
+
+def is_sound(store: Store, key: str, model: type[Document]) -> bool:
+    """Whether a document is stored under this key and is what was written."""
+    try:
+        read_document(store, key, model)
+    except (MissingObject, DamagedObject):
+        return False
+    return True
 
 
 def write_document(store: Store, key: str, document: Document) -> None:
@@ -26,14 +46,14 @@ def write_document(store: Store, key: str, document: Document) -> None:
 
 
 def create_document(store: Store, key: str, document: Document) -> bool:
-    """Write the document once: True if written, False if an equal one exists. Raises ObjectExists if another does."""
-    try:
-        store.create(key, document_bytes(document))
-    except ObjectExists:
-        if store.get(key) == document_bytes(document):
-            return False
-        raise
-    return True
+    """Write the document once: True if written, False if an equal one exists. Raises ObjectExists if another does.
+
+    A damaged one is replaced.
+    """
+    found = _create_or_read(store, key, document)
+    if found is not None and found.written() != document.written():
+        raise ObjectExists(f"{store.uri}: {key} is write-once and already exists; choose another key")
+    return found is None
 
 
 def read_pointer(store: Store, key: str) -> Digest | None:
@@ -61,13 +81,24 @@ def move_pointer(store: Store, key: str, target: Digest) -> None:
 def create_named(store: Store, key: str, document: Named) -> bool:
     """Write a document under its own name once: True if written, False if one of this name exists.
 
-    An existing document stays: a newer version may serialise it differently, but its name says that it is the same.
+    An existing document stays: a newer version may serialise it differently, but its name says that it is the same. A
+    damaged one is replaced.
     """
+    return _create_or_read(store, key, document) is None
+
+
+def _create_or_read(store: Store, key: str, document: D) -> D | None:
+    """Write the document if there is none or a damaged one; else return the stored one."""
+    data = document_bytes(document)
     try:
-        store.create(key, document_bytes(document))
+        store.create(key, data)
     except ObjectExists:
-        return False
-    return True
+        found = store.get_tagged(key)
+        try:
+            return parse_document(store, key, type(document), found.data)
+        except DamagedObject:
+            store.replace(key, data, found.tag)
+    return None
 
 
 def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
@@ -83,19 +114,43 @@ def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
 
 def document_bytes(document: Document) -> bytes:
     """The bytes under which a document is stored: canonical JSON."""
-    return canonical_json(document.stored_form()).encode()
+    form = document.stored_form()
+    return canonical_json(form | {_CHECKSUM: _sum_of(form)}).encode()
 
 
 def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
-    """The document of these bytes, or of this parsed JSON, from this key. Raises StoreError if it is not valid."""
+    """The document of these bytes, or of this parsed JSON, from this key.
+
+    Raises DamagedObject if it is not what was written, StoreError if another version wrote it.
+    """
+    place = f"{store.uri}: {key}"
     try:
-        return model.from_stored(from_json(form) if isinstance(form, bytes) else form)
+        form = from_json(form) if isinstance(form, bytes) else form
+        if isinstance(form, dict) and _CHECKSUM in form:
+            form = dict(form)
+            if form.pop(_CHECKSUM) != _sum_of(form):
+                raise DamagedObject(place, "its content does not match its checksum")
+        document = model.from_stored(form)
     except SchemaError as error:
-        raise StoreError(f"{store.uri}: {key}: {error}") from error
+        raise StoreError(f"{place}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors())
-        raise StoreError(
-            f"{store.uri}: {key} is not a valid {model.__name__}: {faults}; it was changed by hand; write it again"
-        ) from error
+        raise DamagedObject(place, f"it is not a valid {model.__name__}: {faults}") from error
     except ValueError as error:
-        raise StoreError(f"{store.uri}: {key} is not JSON ({error}); it was changed by hand; write it again") from error
+        raise DamagedObject(place, f"it is not JSON ({error})") from error
+    if isinstance(document, Named) and not _keeps_its_name(key, document, form):
+        raise DamagedObject(place, f"its content is not that of {document.id}")
+    return document
+
+
+def _keeps_its_name(key: str, document: Named, form: dict[str, Any]) -> bool:
+    """Whether a stored document lies under its name, and has the content of that name if that is the digest of all."""
+    if document.id not in re.split(r"[/.]", key):
+        return False
+    if type(document).name_digest is not Named.name_digest:
+        return True
+    return digest_of({name: value for name, value in form.items() if name not in ("id", "schema")}) == document.id
+
+
+def _sum_of(form: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(form).encode()).hexdigest()

@@ -1,11 +1,13 @@
 """Read and write rows (the pydantic models of storage_schemas.results) as Parquet objects.
 
 Only this module uses fastparquet. A column may contain null only if its row type allows it; null stays null. A document
-with a text form is stored as its text and parsed when read. The same rows give the same bytes.
+with a text form is stored as its text and parsed when read. The same rows give the same bytes. Each object carries in
+its metadata the sha256 of itself, computed with zeros in the place of the sum; it is checked before decoding.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Iterable, Sequence
@@ -16,7 +18,7 @@ import fastparquet
 import pandas as pd
 from pydantic import ValidationError
 
-from lesionlab.errors import StoreError
+from lesionlab.errors import DamagedObject, StoreError
 from lesionlab.store.base import Store
 from storage_schemas.base import Document, OneText, as_columns
 
@@ -24,6 +26,9 @@ Row = TypeVar("Row", bound=Document)
 
 # pandas 2 and 3 agree on these types; text stays `object`, which fastparquet writes as UTF-8.
 _DTYPES = {int: "Int64", float: "Float64", bool: "boolean", str: "object"}
+
+_SEAL = "lesionlab.sha256"
+_UNSEALED = "0" * 64
 
 
 def write_rows(store: Store, key: str, rows: Sequence[Row], row_type: type[Row]) -> None:
@@ -49,17 +54,23 @@ def write_rows(store: Store, key: str, rows: Sequence[Row], row_type: type[Row])
         write_index=False,
         has_nulls=[name for name, (_, nullable) in columns.items() if nullable],
         object_encoding={name: "utf8" for name, (kind, _) in columns.items() if kind is str},
+        custom_metadata={_SEAL: _UNSEALED},
     )
-    store.put(key, buffer.getvalue())
+    store.put(key, _sealed(buffer.getvalue()))
 
 
 def read_rows(store: Store, keys: Iterable[str], row_type: type[Row]) -> list[Row]:
-    """Read the rows of these objects, in order. Raises MissingObject, and StoreError if one has no such rows."""
+    """Read the rows of these objects, in order.
+
+    Raises MissingObject, DamagedObject if one is not what was written, StoreError if one has no such rows.
+    """
     return [row for key in keys for row in _rows(store, key, row_type)]
 
 
 def _rows(store: Store, key: str, row_type: type[Row]) -> list[Row]:
     data = store.get(key)
+    if is_altered(data):
+        raise DamagedObject(f"{store.uri}: {key}", f"its {len(data)} bytes do not match their checksum")
     try:
         frame = fastparquet.ParquetFile(io.BytesIO(data)).to_pandas()
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -68,7 +79,33 @@ def _rows(store: Store, key: str, row_type: type[Row]) -> list[Row]:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise StoreError(f"{store.uri}: {key} does not contain {row_type.__name__} rows: {faults}") from error
     except Exception as error:  # fastparquet lets any exception of its decoders through
-        raise StoreError(f"{store.uri}: {key} cannot be read as Parquet ({error}); write it again") from error
+        raise DamagedObject(f"{store.uri}: {key}", f"it cannot be read as Parquet ({error})") from error
+
+
+def is_altered(data: bytes) -> bool:
+    """Whether a table carries a checksum and has other content; False for one of an earlier version, without."""
+    at = _seal_at(data)
+    return at is not None and _sum_of(data, at) != data[at : at + len(_UNSEALED)]
+
+
+def _sealed(data: bytes) -> bytes:
+    at = _seal_at(data)
+    if at is None:
+        raise AssertionError(f"a table without its metadata {_SEAL}")
+    return data[:at] + _sum_of(data, at) + data[at + len(_UNSEALED) :]
+
+
+def _seal_at(data: bytes) -> int | None:
+    """Where the checksum begins: in the metadata at the end, two bytes of Parquet's after its key."""
+    at = data.rfind(_SEAL.encode())
+    return None if at < 0 else at + len(_SEAL) + 2
+
+
+def _sum_of(data: bytes, at: int) -> bytes:
+    unsealed = hashlib.sha256(data[:at])
+    unsealed.update(_UNSEALED.encode())
+    unsealed.update(data[at + len(_UNSEALED) :])
+    return unsealed.hexdigest().encode()
 
 
 def _plain_type(annotation: Any) -> tuple[type, bool]:
