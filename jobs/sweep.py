@@ -24,7 +24,7 @@ from jobs.shared.options import (
 )
 from jobs.shared.stages import export_plan, sweep_experiment
 from lesionlab.experiments.cells import trainings
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
 from lesionlab.store.objects import Store
@@ -34,7 +34,7 @@ from storage_schemas.experiments import ExperimentSpec
 def show_cells(experiment: ExperimentSpec, store: Store, *, replan: bool) -> None:
     """Print which cells are done."""
     plan = plan_experiment(experiment, store, replan=replan)
-    done = completed(store, (run.run_id for run in plan.runs))
+    done = finished(store, plan.runs)
     for run in plan.runs:
         state = "done" if run.run_id in done else "to do"
         console.print(f"{run.run_id}  {state:5}  {run.cell.title() if run.cell else ''}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from jobs.shared.console import notes
 from jobs.shared.progress import Line, minutes
 from lesionlab.experiments.cells import run_title
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.publishing import finished
 from lesionlab.orchestration.execution import execute
 from lesionlab.orchestration.progress import SweepProgress
 from lesionlab.orchestration.room import Room, declared_room
@@ -23,7 +23,7 @@ def execute_with_progress(
     runs: Sequence[RunSpec], store: Store, cache: Path, *, plain: bool, what: str, room: Room | None = None
 ) -> None:
     """Execute the runs that are not complete. Raises TrainingError that names every failed run."""
-    done = completed(store, (run.run_id for run in runs))
+    done = finished(store, runs)
     notes.print(f"{what}: {len(runs)} in all, {len(done)} done before, {len(runs) - len(done)} to do")
     if len(done) < len(runs):
         room = room or declared_room()

@@ -18,8 +18,7 @@ from lesionlab.evaluation.rescoring import (
     rescored_rows,
 )
 from lesionlab.experiments.cells import run_title
-from lesionlab.experiments.ledger import completed
-from lesionlab.experiments.publishing import publish_missing
+from lesionlab.experiments.publishing import finished, publish_missing
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
@@ -35,7 +34,7 @@ def finished_runs(store: Store, plan: Plan) -> list[RunSpec]:
     """
     testing = [run for run in plan.runs if run.cell is not None]
     publish_missing(store, testing)
-    done = completed(store, (run.run_id for run in testing))
+    done = finished(store, testing)
     if not done:
         raise InputError(f"experiment {plan.spec.name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")
     if len(done) < len(testing):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import stat
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lesionlab.errors import MissingObject, StoreError
+from lesionlab.errors import DamagedObject, MissingObject, StoreError
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import Store, open_store
@@ -86,7 +87,9 @@ def test_a_volume_is_mapped_read_only_as_it_was_stored(store: Store, cache: Path
         assert isinstance(array, np.memmap)
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
-    assert {path.name for path in folder.iterdir()} == {"card.json", "image.npy", "label.npy", "native_label.npy"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("SHA256SUMS", "card.json", "image.npy", "label.npy", "native_label.npy")
+    }
 
 
 def test_after_the_copy_the_store_is_not_read_again(store: Store, cache: Path) -> None:
@@ -117,6 +120,35 @@ def test_a_missing_or_truncated_file_is_copied_again(
         path.write_bytes(data[:left])
     assert_complete(open_cached(store, ENTRY, cache))
     assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("name", ["card.json", "image.npy", "label.npy", "native_label.npy", "SHA256SUMS"])
+def test_a_file_with_one_changed_bit_is_copied_again_and_named(
+    store: Store, cache: Path, folder: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_cached(store, ENTRY, cache)
+    path = folder / name
+    data = path.read_bytes()
+    for byte in (0, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:byte] + bytes([data[byte] ^ 1]) + data[byte + 1 :])
+        assert_complete(open_cached(store, ENTRY, cache))
+        assert path.read_bytes() == data
+    assert f"{folder} is damaged and is made again" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["image", "label", "native_label"])
+def test_damage_in_the_store_is_never_copied(store: Store, cache: Path, folder: Path, name: str) -> None:
+    (shard,) = (key for key in store.list(f"{KEY}/{name}/c/"))
+    data = store.get(shard)
+    store.put(shard, data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    with pytest.raises(DamagedObject, match=shard):
+        open_cached(store, ENTRY, cache)
+    assert not folder.exists()
+
+
+def test_only_the_owner_may_read_the_cache(store: Store, cache: Path, folder: Path) -> None:
+    open_cached(store, ENTRY, cache)
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
 
 
 def test_an_array_of_another_shape_or_type_is_copied_again(store: Store, cache: Path, folder: Path) -> None:

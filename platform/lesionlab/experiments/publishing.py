@@ -6,10 +6,13 @@ per run under `results/<experiment>/`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Iterable
 from typing import TypeVar
 
-from lesionlab.experiments.ledger import attempt_of, completed
+from lesionlab.errors import DamagedObject, MissingObject, StoreError
+from lesionlab.experiments.cells import run_title
+from lesionlab.experiments.ledger import attempt_of, completed, reopen
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
@@ -20,6 +23,8 @@ from storage_schemas.results import LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 
 Row = TypeVar("Row", bound=Document)
+
+_LOG = logging.getLogger(__name__)
 
 
 def publish(store: Store, run: RunSpec) -> None:
@@ -44,25 +49,58 @@ def publish(store: Store, run: RunSpec) -> None:
     write_rows(store, keys.STUDY_ROWS.build(**place), [row.model_copy(update=named) for row in studies], StudyRow)
 
 
-def publish_missing(store: Store, runs: Iterable[RunSpec], finished: Container[Digest] | None = None) -> int:
-    """Publish the finished runs that are missing from their experiment's results; return how many.
+def finished(store: Store, runs: Iterable[RunSpec]) -> set[Digest]:
+    """The ids of those runs that have a ledger entry and, if they test studies, rows."""
+    runs = tuple(runs)
+    done = completed(store, (run.run_id for run in runs))
+    left = [run for run in _unpublished(store, runs) if run.run_id in done]
+    return done - {run.run_id for run in left if not all(map(store.exists, _own_parts(store, run)))}
 
-    The ledger entry is what makes a run finished, so a process that ended between entry and results loses nothing.
-    `finished` are those that have one; by default the ledger is asked.
+
+def publish_missing(
+    store: Store, runs: Iterable[RunSpec], complete: Container[Digest] | None = None, *, reopening: bool = False
+) -> int:
+    """Publish the complete runs of which a part is missing from their experiment's results; return how many.
+
+    The ledger entry is what makes a run complete, so a process that ended between entry and results loses nothing. A
+    run whose own rows are missing or damaged raises StoreError; with `reopening` it counts as not complete from now on.
+    `complete` are those that have an entry; by default the ledger is asked.
     """
-    testing = [run for run in runs if run.cell]
-    there = {
-        key
-        for name in {run.experiment for run in testing}
-        for key in store.list(keys.STUDY_ROWS.prefix(experiment=name))
-    }
-    missing = [run for run in testing if _published(run) not in there]
-    if finished is None:
-        finished = completed(store, (run.run_id for run in missing)) if missing else set()
-    missing = [run for run in missing if run.run_id in finished]
+    missing = _unpublished(store, runs)
+    if complete is None:
+        complete = completed(store, (run.run_id for run in missing)) if missing else set()
+    missing = [run for run in missing if run.run_id in complete]
     for run in missing:
-        publish(store, run)
+        try:
+            publish(store, run)
+        except (MissingObject, DamagedObject) as error:
+            lost = f"{run_title(run)}: its rows are lost ({error})"
+            if not reopening:
+                raise StoreError(f"{lost}; lesionlab sweep with the experiment file makes them again") from error
+            _LOG.warning("%s; it is executed again", lost)
+            reopen(store, run.run_id)
     return len(missing)
+
+
+def _unpublished(store: Store, runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Those of the runs that test studies and lack a part in their experiment's results."""
+    testing = [run for run in runs if run.cell]
+    there = {key for name in {run.experiment for run in testing} for key in store.list(f"results/{name}/")}
+    return [
+        run
+        for run in testing
+        if not {
+            keys.STUDY_ROWS.build(experiment=run.experiment, run_id=run.run_id),
+            keys.LESION_ROWS.build(experiment=run.experiment, run_id=run.run_id),
+        }
+        <= there
+    ]
+
+
+def _own_parts(store: Store, run: RunSpec) -> list[str]:
+    """Keys of the run's own rows."""
+    attempt = attempt_of(store, run.run_id)
+    return [pattern.of(attempt).build(run_id=run.run_id) for pattern in (keys.RUN_STUDY_ROWS, keys.RUN_LESION_ROWS)]
 
 
 def study_rows(store: Store, plan: Plan) -> list[StudyRow]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-from lesionlab.errors import InputError, MissingObject, TransferError
+from lesionlab.errors import DamagedObject, InputError, MissingObject, TransferError
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer
 from lesionlab.store.objects import Store
+from lesionlab.store.tables import is_altered
 from storage_schemas import keys
-from storage_schemas.base import Digest, Slug
+from storage_schemas.base import Digest, Sha256, Slug
 from storage_schemas.models import ModelCard
 from storage_schemas.runs import RunSpec
 
@@ -25,19 +30,42 @@ class SourceModel:
 def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
     """Copy the model of a completed run to a registered name (default: the card's name) and make it the champion.
 
-    Raises MissingObject if the run stored no model.
+    What is registered and whole stays; what is damaged is replaced. Raises MissingObject if the run stored no model,
+    DamagedObject if neither the run's copy nor the registered one is whole.
     """
     attempt = attempt_of(store, run_id)
     card = read_document(store, keys.RUN_CARD.of(attempt).build(run_id=run_id), ModelCard)
     card = card.model_copy(update={"name": name or card.name})
     names = {"name": card.name, "version": card.version}
-    store.put(keys.MODEL_WEIGHTS.build(**names), store.get(keys.RUN_WEIGHTS.of(attempt).build(run_id=run_id)))
-    store.put(keys.MODEL_TRANSFER.build(**names), store.get(keys.RUN_TRANSFER.of(attempt).build(run_id=run_id)))
+    for registered, own, whole in (
+        (keys.MODEL_WEIGHTS, keys.RUN_WEIGHTS, partial(_has_sum, card.weights_sha256)),
+        (keys.MODEL_TRANSFER, keys.RUN_TRANSFER, _is_unaltered),
+    ):
+        _copy_whole(store, own.of(attempt).build(run_id=run_id), registered.build(**names), whole)
     # Written last: a version with a card is complete.
     create_document(store, keys.MODEL_CARD.build(**names), card)
     if champion:
         move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
     return card
+
+
+def _copy_whole(store: Store, source: str, target: str, whole: Callable[[bytes], bool]) -> None:
+    """Copy an object unless a whole one is there already. Raises DamagedObject if the source is not whole."""
+    with suppress(MissingObject):
+        if whole(store.get(target)):
+            return
+    data = store.get(source)
+    if not whole(data):
+        raise DamagedObject(f"{store.uri}: {source}", "it does not match its checksum")
+    store.put(target, data)
+
+
+def _has_sum(sum_: Sha256, data: bytes) -> bool:
+    return hashlib.sha256(data).hexdigest() == sum_
+
+
+def _is_unaltered(table: bytes) -> bool:
+    return not is_altered(table)
 
 
 def source_model(store: Store, card: ModelCard) -> SourceModel:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.publishing import finished
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 
@@ -20,7 +21,7 @@ COLUMNS = (
 
 def run_lines(store: Store, plan: Plan) -> list[dict[str, Any]]:
     """One line per run in the plan's order, with the keys COLUMNS; ledger values of an unfinished run are None."""
-    entries = ledger_entries(store, (run.run_id for run in plan.runs))
+    entries = ledger_entries(store, finished(store, plan.runs))
     lines = []
     for run in plan.runs:
         entry = entries.get(run.run_id)

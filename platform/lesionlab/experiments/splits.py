@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 
 from lesionlab.errors import DatasetError
 from lesionlab.experiments.randomisation import draw_split
-from lesionlab.store.documents import create_named, read_document
+from lesionlab.store.documents import create_named, is_sound, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.manifests import Manifest, ManifestEntry
@@ -108,11 +108,11 @@ def subsets_of(split: Split, manifest: Manifest) -> tuple[Subset, ...]:
 
 
 def stored_split(store: Store, manifest: Manifest, target: Target) -> Split:
-    """The stored split of this manifest and target; drawn and stored on first use.
+    """The stored split of this manifest and target; drawn and stored on first use, or if it is damaged.
 
     A split therefore outlives the code that drew it. Raises DatasetError as `draw_split` does.
     """
     key = keys.SPLIT.build(cohort=manifest.cohort, digest=split_name(manifest.id, target))
-    if not store.exists(key):
+    if not is_sound(store, key, Split):
         create_named(store, key, draw_split(manifest, target))
     return read_document(store, key, Split)

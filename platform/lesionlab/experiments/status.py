@@ -12,6 +12,7 @@ from lesionlab.errors import StoreError
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.leases import STALE_S, stored_lease
 from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.publishing import finished
 from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
@@ -60,7 +61,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
     interrupted: it began, and nobody executes it; the next sweep resumes it from its checkpoint. failed: it will be
     tried again by the next sweep, and fails again unless the reason is mended.
     """
-    done = ledger_entries(store, (run.run_id for run in plan.runs))
+    done = ledger_entries(store, finished(store, plan.runs))
     failed = {values["run_id"] for key in store.list(keys.FAILURE.prefix()) if (values := keys.FAILURE.parse(key))}
     now = _clock(store) if len(done) < len(plan.runs) else None
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import product
 
-from lesionlab.errors import SpecError
-from lesionlab.experiments.ledger import completed
+from lesionlab.errors import DamagedObject, SpecError
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import make_plan
+from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.registry import champion, source_model
 from lesionlab.experiments.source_models import finished_run, source_card
 from lesionlab.experiments.splits import stored_split
-from lesionlab.experiments.stored_plans import find_plan
+from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
 from lesionlab.store.documents import read_document, read_pointer
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -27,14 +27,14 @@ def plan_experiment(spec: ExperimentSpec, store: Store, *, replan: bool = False)
     A stored plan keeps its run ids, even if documents have gained fields since. Raises SpecError if the code's result
     versions differ from the plan's and `replan` is false, and whatever `resolve_plan` raises.
     """
-    stored = find_plan(store, spec.name)
+    stored = find_sound_plan(store, spec.name)
     if stored is None or stored.spec != spec or not _inputs_unchanged(stored, store):
         return resolve_plan(spec, store)
     if stored.versions == CURRENT:
         return stored
     if replan:
         return resolve_plan(spec, store)
-    done = len(completed(store, (run.run_id for run in stored.runs)))
+    done = len(finished(store, stored.runs))
     raise SpecError(
         f"experiment {spec.name}: {version_difference(stored.versions)} ({done} of {len(stored.runs)} cells are "
         "finished; to plan again: --replan)"
@@ -63,13 +63,20 @@ def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
     """Plan the experiment's runs from the cohorts, the split and the models that the store holds now.
 
     The primary endpoint of the experiment's first plan stays in every later one, whatever the spec says by then.
-    Raises InputError if a cohort or a default model is missing, SpecError if one does not fit the spec.
+    Raises InputError if a cohort or a default model is missing, SpecError if one does not fit the spec, and
+    DamagedObject if no stored plan can tell the first endpoint.
     """
     manifest = current_manifest(store, spec.target.cohort)
     parents = {
         (source.model, depth): source_model(store, source_card(spec, source, depth, store))
         for source, depth in product(spec.sources, spec.network_depths)
     }
-    earlier = find_plan(store, spec.name)
-    endpoint = None if earlier is None else earlier.first_endpoint
-    return make_plan(spec, manifest, stored_split(store, manifest, spec.target), parents, endpoint)
+    split = stored_split(store, manifest, spec.target)
+    try:
+        endpoint = first_endpoint(store, spec.name)
+    except DamagedObject:
+        plan = make_plan(spec, manifest, split, parents)
+        if store.exists(keys.PLAN.build(experiment=spec.name, digest=plan.id)):
+            return plan  # the damaged one: its name is the digest of everything in it
+        raise
+    return make_plan(spec, manifest, split, parents, endpoint)

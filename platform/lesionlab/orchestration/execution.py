@@ -17,9 +17,11 @@ from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
 from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room, declared_room
+from lesionlab.store.documents import is_sound, write_document
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import SoloWorker
 from lesionlab.training.schedule import length_of
+from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.runs import RunSpec
 
@@ -45,8 +47,11 @@ def execute(
     for, and taken over if it disappears. Raises TrainingError that names every failed run; the results of the other
     runs are kept.
     """
+    publish_missing(store, runs, reopening=True)  # another experiment may have executed them
     done = completed(store, (run.run_id for run in runs))
-    publish_missing(store, runs, done)  # another experiment may have executed them
+    for run in runs:
+        if run.run_id in done and run.cell is None:
+            restore_spec(store, run)
     todo = [run for run in runs if run.run_id not in done]
     if not todo:
         return 0
@@ -69,6 +74,13 @@ def execute(
             *faults, f"{len(faults)} of {len(todo)} runs failed; the others are kept. Run the same command again"
         )
     return len(todo)
+
+
+def restore_spec(store: Store, run: RunSpec) -> None:
+    """Write the spec of a complete pretraining again if it is damaged: no plan holds another copy."""
+    key = keys.RUN_SPEC.build(run_id=run.run_id)
+    if not is_sound(store, key, RunSpec):
+        write_document(store, key, run)
 
 
 def wait_for_others(store: Store, run_ids: Sequence[Digest], submission: Digest, watch: Watch) -> None:

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from lesionlab.errors import ImageError, InputError, LesionlabError, MissingObject, StoreError, StudyRefused
+from lesionlab.errors import (
+    DamagedObject,
+    ImageError,
+    InputError,
+    LesionlabError,
+    MissingObject,
+    StoreError,
+    StudyRefused,
+)
 from lesionlab.imaging.likeness import describe
 from lesionlab.preprocessing.facts import read_facts
 from lesionlab.preprocessing.files import StudyFiles
@@ -189,7 +197,7 @@ def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
     key = STUDY_VERDICT.build(site=files.site, study=files.study, digest=digest_of(decisive))
     try:
         verdict = read_document(store, key, StudyVerdict)
-    except MissingObject:
+    except (MissingObject, DamagedObject):
         return Known(screened, key, None, None)
     # A volume may be stored that passed when the metadata was different.
     outside = verdict.verdict == "quarantined"

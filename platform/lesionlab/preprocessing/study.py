@@ -22,7 +22,7 @@ from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import Scans, read_scans
-from lesionlab.store.arrays import group_exists, write_group
+from lesionlab.store.arrays import damage_of, group_exists, write_group
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest, Sha256
@@ -134,9 +134,9 @@ def _digest(
 
 
 def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEntry | None:
-    """Manifest entry of this volume if it is completely stored, else None."""
+    """Manifest entry of this volume if it is completely stored and no byte of it was altered, else None."""
     key = STUDY_VOLUME.build(site=files.site, study=files.study, digest=digest)
-    if not group_exists(store, key):
+    if not group_exists(store, key) or damage_of(store, key):
         return None
     return read_card(store, key, ENTRY_ATTRIBUTE, ManifestEntry)
 

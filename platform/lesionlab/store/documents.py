@@ -123,15 +123,17 @@ def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
 
     Raises DamagedObject if it is not what was written, StoreError if another version wrote it.
     """
-    place = f"{store.uri}: {key}"
+    place, sealed = f"{store.uri}: {key}", False
     try:
         form = from_json(form) if isinstance(form, bytes) else form
-        if isinstance(form, dict) and _CHECKSUM in form:
+        if sealed := isinstance(form, dict) and _CHECKSUM in form:
             form = dict(form)
             if form.pop(_CHECKSUM) != _sum_of(form):
                 raise DamagedObject(place, "its content does not match its checksum")
         document = model.from_stored(form)
     except SchemaError as error:
+        if "schema" in form and not sealed:  # every version that could be newer writes checksums
+            raise DamagedObject(place, f"it has no checksum, and would be a {error}") from error
         raise StoreError(f"{place}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors())

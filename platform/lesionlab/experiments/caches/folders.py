@@ -66,7 +66,8 @@ def open_or_fill(folder: Path, opened: Callable[[Path], T | None], fill: Callabl
 def is_intact(folder: Path) -> bool:
     """Whether the folder is there with every file as it was written. Files are read once per process."""
     try:
-        sums = [line.split("  ", 1) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()]
+        lines = (folder / SUMS).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        sums = [line.split("  ", 1) for line in lines]
         files = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
         state = [(name, found.st_size, found.st_mtime_ns, found.st_ino) for name, found in files]
         if _CHECKED.get(folder) != state:
