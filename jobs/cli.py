@@ -35,6 +35,7 @@ PANELS = {
     "Cohorts": ("cohort",),
     "Models": ("models", "evaluate", "predict"),
     "Masks": ("score", "compare"),
+    "Upkeep of a store": ("fsck", "gc"),
 }
 """Help panels and their commands. Each command is a module of this package with a function of the same name."""
 

@@ -15,12 +15,16 @@ from jobs.shared.status_output import made_by
 from lesionlab.errors import StoreError
 from lesionlab.experiments import leases, status
 from lesionlab.experiments.leases import claim_run, record_failure
-from lesionlab.experiments.ledger import close_run
+from lesionlab.experiments.ledger import close_run, completed, is_complete, reopen
+from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.status import RunState, counts, run_states
 from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import write_rows
+from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.leases import FailureKind
-from storage_schemas.results import LedgerEntry
+from storage_schemas.results import LedgerEntry, LesionRow, StudyRow
+from storage_schemas.runs import RunSpec
 from tests.experiments.test_planning import planned
 
 
@@ -53,6 +57,13 @@ def entry(run_id: str) -> LedgerEntry:
     )
 
 
+def close(store: Store, run: RunSpec) -> None:
+    """A complete run with rows."""
+    for pattern, row_type in ((keys.RUN_STUDY_ROWS, StudyRow), (keys.RUN_LESION_ROWS, LesionRow)):
+        write_rows(store, pattern.build(run_id=run.run_id), [], row_type)
+    close_run(store, entry(run.run_id))
+
+
 def fail(store: Store, run_id: str, kind: FailureKind, message: str) -> None:
     """An attempt that ends with this failure."""
     with suppress(RuntimeError), claim_run(store, run_id, "a" * 16, "eva@north") as claim:
@@ -64,7 +75,7 @@ def test_each_run_is_in_the_state_that_the_store_tells(
     store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done, running, failed, released, dead, untouched = (run.run_id for run in plan.runs[:6])
-    close_run(store, entry(done))
+    close(store, plan.runs[0])
     with claim_run(store, running, "a" * 16, "eva@north") as claim:
         claim.progress({"epoch": 3, "step": 320, "steps": 1200, "loss": 0.25, "seconds": 1.0})
         fail(store, failed, "refused", "the mask is empty; exclude the study")
@@ -89,7 +100,7 @@ def test_each_run_is_in_the_state_that_the_store_tells(
 
 def test_a_finished_run_says_what_it_cost_and_what_made_it(store: Store, plan: Plan) -> None:
     for run in plan.runs:
-        close_run(store, entry(run.run_id))
+        close(store, run)
     states = run_states(store, plan)
     assert {(run.state, run.device, run.seconds, run.lesionlab) for run in states} == {("done", "cpu", 2.0, "0.2.0")}
     count = len(plan.runs)
@@ -102,7 +113,7 @@ def read_only(plan: Plan) -> Iterator[str]:
     with TemporaryDirectory() as folder:
         root = Path(folder) / "store"
         store = open_store(root.as_uri())
-        close_run(store, entry(plan.runs[0].run_id))
+        close(store, plan.runs[0])
         claim_run(store, plan.runs[1].run_id, "a" * 16, "eva@north")
         Path(folder).chmod(0o755)
         for path in (root, *root.rglob("*")):
@@ -123,6 +134,26 @@ def test_a_store_that_may_only_be_read_says_how_far_an_experiment_is(read_only: 
     assert [run.state for run in found[:3]] == ["done", "running", "to do"]
     with pytest.raises(StoreError, match="cannot be written"):
         open_store(read_only).put("ledger/x", b"")
+
+
+def test_a_damaged_or_empty_entry_and_a_run_without_rows_are_not_done(store: Store, plan: Plan) -> None:
+    damaged, empty, rowless, done = plan.runs[:4]
+    for run in (damaged, empty, done):
+        close(store, run)
+    close_run(store, entry(rowless.run_id))
+    place = keys.LEDGER.build(run_id=damaged.run_id)
+    store.put(place, store.get(place).replace(b"cpu", b"cqu"))
+    store.put(keys.LEDGER.build(run_id=empty.run_id), b"")
+    states = {run.run_id: run.state for run in run_states(store, plan)}
+    assert [states[run.run_id] for run in plan.runs[:4]] == ["to do", "to do", "to do", "done"]
+    assert completed(store, states) == {rowless.run_id, done.run_id}
+    assert finished(store, plan.runs) == {done.run_id}
+    assert not is_complete(store, empty.run_id)
+    assert close_run(store, entry(empty.run_id))  # what cannot be read is replaced
+    assert close_run(store, entry(damaged.run_id))
+    assert not close_run(store, entry(done.run_id))
+    reopen(store, done.run_id)
+    assert finished(store, plan.runs) == {damaged.run_id, empty.run_id}
 
 
 def test_a_failure_is_forgotten_when_the_run_begins_again(store: Store, plan: Plan) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,22 @@ from typer.testing import CliRunner, Result
 
 from jobs.cli import app
 
+TINY = Path(__file__).with_name("tiny.yaml")
+
 Lesionlab = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny experiment has run, in one plain process; tests only add to its store."""
+    folder = tmp_path_factory.mktemp("tiny")
+    subprocess.run(
+        [sys.executable, "-m", "jobs.run", str(TINY), "--plain", "--save-predictions", str(folder / "masks")],
+        cwd=folder,
+        check=True,
+        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
+    )
+    return folder
 
 
 @pytest.fixture

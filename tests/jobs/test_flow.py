@@ -50,16 +50,9 @@ def run_tiny(lesionlab: Lesionlab, folder: Path, *options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(finished_tiny: Path) -> Path:
     """A folder in which the tiny experiment has run, in one plain process."""
-    folder = tmp_path_factory.mktemp("tiny")
-    subprocess.run(
-        [sys.executable, "-m", "jobs.run", str(TINY), "--plain", "--save-predictions", str(folder / "masks")],
-        cwd=folder,
-        check=True,
-        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
-    )
-    return folder
+    return finished_tiny
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import pyarrow.fs
 import ray.train
 import ray.train.torch
 import torch
+from botocore.credentials import RefreshableCredentials
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
@@ -132,12 +133,13 @@ def _ray_state(store_uri: str, name: str) -> Iterator[dict[str, Any]]:
 def _s3_filesystem(store_uri: str) -> pyarrow.fs.S3FileSystem:
     """S3 access with the store's AWS configuration; by default pyarrow ignores AWS_ENDPOINT_URL_S3."""
     access = aws_access(store_uri)
-    credentials = access.session.get_credentials().get_frozen_credentials()
-    endpoint = urlsplit(access.endpoint)
+    credentials, endpoint = access.session.get_credentials(), urlsplit(access.endpoint)
+    own = {}
+    if not isinstance(credentials, RefreshableCredentials):  # those expire; pyarrow finds and renews them by itself
+        frozen = credentials.get_frozen_credentials()
+        own = {"access_key": frozen.access_key, "secret_key": frozen.secret_key, "session_token": frozen.token}
     return pyarrow.fs.S3FileSystem(
-        access_key=credentials.access_key,
-        secret_key=credentials.secret_key,
-        session_token=credentials.token,
+        **own,
         region=access.region,
         scheme=endpoint.scheme,
         endpoint_override=endpoint.netloc,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -54,6 +55,8 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
             include_dashboard=True,  # serves the state API; without it placement groups leak
             _temp_dir=temp_folder(),
         )
+        # Ray makes its folders writable for everybody; its logs may quote what was handed to workers.
+        Path(ray._private.worker._global_node.get_session_dir_path()).chmod(0o700)
     try:
         yield
     finally:

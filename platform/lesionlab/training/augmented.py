@@ -24,7 +24,7 @@ from lesionlab.training.augment import deform
 from lesionlab.training.patches import Places, find_places
 from storage_schemas.base import Digest, StudyId, digest_of
 from storage_schemas.identity import identity_digest
-from storage_schemas.runs import TrainingConfig
+from storage_schemas.runs import RunSpec, TrainingConfig
 from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import StudyVolumeCard
 
@@ -87,6 +87,14 @@ def copy_name(study: StudyId, volume: Digest, copy: int, training: TrainingConfi
             "patch_voxels": training.patch_voxels,
         }
     )
+
+
+def copies_of(run: RunSpec) -> set[Digest]:
+    """The names of all deformed copies that the training of a run reads."""
+    copies = range(run.training.augmentations)
+    return {
+        copy_name(entry.study, entry.volume, copy, run.training, run.seed) for entry in run.train for copy in copies
+    }
 
 
 def _open(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:

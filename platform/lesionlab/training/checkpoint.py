@@ -98,6 +98,11 @@ def resume(
     return None
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether the bytes are a checkpoint as it was written."""
+    return _verified("", data) is not None
+
+
 def _verified(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """Header and tensors of a checkpoint; None if a byte of it changed since it was written."""
     try:

@@ -1,0 +1,118 @@
+"""Read what a store's small documents say: which run is complete, which plan holds which run, what must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from lesionlab.errors import StoreError
+from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.store.documents import read_document
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Digest, Document, Pointer
+from storage_schemas.experiments import Plan
+from storage_schemas.keys import KeyPattern
+from storage_schemas.manifests import Manifest
+from storage_schemas.results import LedgerEntry
+from storage_schemas.runs import RunSpec
+
+D = TypeVar("D", bound=Document)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The readable documents of a store with these keys; what cannot be read is left out."""
+
+    store: Store
+    names: frozenset[str]
+    """All keys."""
+
+    @cached_property
+    def ledger(self) -> dict[Digest, LedgerEntry]:
+        """Entries of the complete runs."""
+        ids = [values["run_id"] for key in self.names if (values := keys.LEDGER.parse(key))]
+        return ledger_entries(self.store, ids)
+
+    @cached_property
+    def plans(self) -> tuple[Plan, ...]:
+        """Of every experiment, current or not."""
+        return tuple(self._read(keys.PLAN, Plan, but=keys.CURRENT_PLAN))
+
+    @cached_property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Of every cohort, current or not."""
+        return tuple(self._read(keys.MANIFEST, Manifest, but=keys.CURRENT_MANIFEST))
+
+    @cached_property
+    def specs(self) -> dict[Digest, RunSpec]:
+        """The runs that have a document of their own."""
+        return {run.run_id: run for run in self._read(keys.RUN_SPEC, RunSpec)}
+
+    @cached_property
+    def runs(self) -> dict[Digest, RunSpec]:
+        """Every run that a plan or a document of its own describes."""
+        return {run.run_id: run for plan in self.plans for run in plan.runs} | self.specs
+
+    def unreadable(self, but: frozenset[str]) -> list[str]:
+        """Keys of the documents that say what is in use and cannot be read, except those in `but`."""
+        patterns: dict[KeyPattern, type[Document]] = {
+            **dict.fromkeys((keys.CURRENT_MANIFEST, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+            keys.MANIFEST: Manifest,
+            keys.PLAN: Plan,
+            keys.RUN_SPEC: RunSpec,
+            keys.LEDGER: LedgerEntry,
+        }
+        kinds = {key: next((m for pattern, m in patterns.items() if pattern.parse(key)), None) for key in self.names}
+        return sorted(key for key, model in kinds.items() if model and key not in but and not self._one(key, model))
+
+    def own(self, run_id: Digest, pattern: KeyPattern, **values: str) -> str:
+        """Key of an output of a complete run, in the folder of the attempt that counts."""
+        return pattern.of(self.ledger[run_id].attempt).build(run_id=run_id, **values)
+
+    def expected(self) -> Iterator[str]:
+        """Places (keys, or Zarr groups) that something refers to, so that they must exist."""
+        yield from self._targets()
+        for manifest in self.manifests:
+            for entry in manifest.studies:
+                yield keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+        for key in self.names:
+            if values := keys.MODEL_CARD.parse(key):
+                yield keys.MODEL_WEIGHTS.build(**values)
+        for run_id in self.ledger:
+            if run := self.runs.get(run_id):
+                yield from self._outputs(run)
+
+    def _outputs(self, run: RunSpec) -> Iterator[str]:
+        if run.train:
+            yield self.own(run.run_id, keys.RUN_WEIGHTS)
+            yield self.own(run.run_id, keys.RUN_CARD)
+        if run.cell:
+            yield self.own(run.run_id, keys.RUN_STUDY_ROWS)
+            yield self.own(run.run_id, keys.RUN_LESION_ROWS)
+        for entry in run.test:
+            yield self.own(run.run_id, keys.PREDICTION, study=entry.study)
+
+    def _targets(self) -> Iterator[str]:
+        """What the pointers point to."""
+        for pointer, target, name in (
+            (keys.CURRENT_MANIFEST, keys.MANIFEST, "digest"),
+            (keys.CURRENT_PLAN, keys.PLAN, "digest"),
+            (keys.CHAMPION, keys.MODEL_CARD, "version"),
+        ):
+            for key in self.names:
+                if (values := pointer.parse(key)) and (found := self._one(key, Pointer)):
+                    yield target.build(**values, **{name: found.target})
+
+    def _read(self, pattern: KeyPattern, model: type[D], but: KeyPattern | None = None) -> Iterable[D]:
+        for key in sorted(self.names):
+            if pattern.parse(key) and not (but and but.parse(key)) and (found := self._one(key, model)):
+                yield found
+
+    def _one(self, key: str, model: type[D]) -> D | None:
+        try:
+            return read_document(self.store, key, model)
+        except StoreError:
+            return None

@@ -1,0 +1,173 @@
+"""Say what makes each kind of damaged object whole again, and do it where a second copy exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lesionlab.errors import InputError, LesionlabError, MissingObject
+from lesionlab.experiments.ledger import reopen
+from lesionlab.experiments.publishing import publish
+from lesionlab.experiments.registry import register
+from lesionlab.experiments.splits import stored_split
+from lesionlab.experiments.upkeep.contents import Contents
+from lesionlab.experiments.upkeep.kinds import faults_of, kind_of
+from lesionlab.store.documents import read_document, write_document
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.keys import KeyPattern
+from storage_schemas.models import ModelCard
+
+
+@dataclass
+class Remedy:
+    """What to do about one damaged object; `restore` makes it whole, `prepare` lets the command make it again."""
+
+    command: str = ""
+    restore: Callable[[], None] | None = None
+    restored: str = "restored"
+    prepare: Callable[[], None] | None = None
+    _done: bool = False
+
+    def apply(self) -> bool:
+        """Restore the object; False if that is not possible and a command must make it again."""
+        if self.restore:
+            with suppress(LesionlabError):
+                self.restore()
+                self._done = True
+                return True
+        if self.prepare:
+            self.prepare()
+        return False
+
+    def told(self, *, applied: bool) -> str:
+        """What was done, or what to do."""
+        if self._done:
+            return self.restored
+        if self.restore and not applied:
+            return "lesionlab fsck --repair restores it" if not self.command else f"fsck --repair, or {self.command}"
+        if self.prepare and not applied:
+            return f"lesionlab fsck --repair, then {self.command}"
+        return self.command
+
+
+class Remedies:
+    """The remedies of one store."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents, self._store = contents, contents.store
+
+    def of(self, place: str) -> Remedy:
+        """The remedy of a damaged or missing object or Zarr group."""
+        found = kind_of(place)
+        if found is None:
+            return Remedy("restore it from a backup")
+        kind, values = found
+        if kind in (keys.MANIFEST, keys.CURRENT_MANIFEST, keys.VERDICTS, keys.FACTS):
+            return Remedy(f"lesionlab preprocess DATASET --cohort {values['cohort']} makes it again")
+        if kind == keys.STUDY_VOLUME:
+            return Remedy(self._preprocess(values["digest"]))
+        if kind == keys.STUDY_VERDICT:
+            return Remedy("lesionlab preprocess of its dataset makes it again", self._delete(place), "removed")
+        if kind in (keys.FAILURE, keys.LEASE, keys.STUDY_PICTURE, keys.RUN_HISTORY, keys.RUN_CHECKPOINT):
+            return Remedy(restore=self._delete(place), restored="removed; nothing depends on it")
+        if kind == keys.SPLIT:
+            return Remedy(
+                "lesionlab sweep with the experiment file draws it again", lambda: self._draw(values), "drawn again"
+            )
+        if kind in (keys.PLAN, keys.CURRENT_PLAN):
+            return Remedy(f"lesionlab sweep with the experiment file of {values['experiment']} plans it again")
+        if kind in (keys.STUDY_ROWS, keys.LESION_ROWS, keys.OPERATING_ROWS):
+            return self._rerun(values["run_id"], lambda: self._publish(values), "copied from the run's own rows")
+        if kind in (keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS):
+            return Remedy(
+                f"lesionlab rescore {values['experiment']} makes it again", lambda: self._unscore(values), "removed"
+            )
+        if kind in (keys.MODEL_WEIGHTS, keys.MODEL_CARD, keys.MODEL_TRANSFER):
+            return self._rerun(values["version"], lambda: self._register(values), "copied from the run's own model")
+        if kind == keys.CHAMPION:
+            return Remedy("lesionlab pretrain with the experiment file registers it again")
+        return self._of_run(kind, place, values["run_id"])
+
+    def _of_run(self, kind: KeyPattern, place: str, run_id: Digest) -> Remedy:
+        if kind == keys.RUN_SPEC:
+            return Remedy(
+                "lesionlab pretrain with the experiment file writes it again",
+                lambda: self._respecify(run_id),
+                "copied from a plan",
+            )
+        if kind == keys.LEDGER:
+            return Remedy(f"{self._sweep(run_id)} again")
+        copies = {
+            keys.RUN_WEIGHTS: keys.MODEL_WEIGHTS,
+            keys.RUN_CARD: keys.MODEL_CARD,
+            keys.RUN_TRANSFER: keys.MODEL_TRANSFER,
+        }
+        if kind in copies:
+            return self._rerun(
+                run_id, lambda: self._copy_back(copies[kind], place, run_id), "copied from the registered model"
+            )
+        return self._rerun(run_id)
+
+    def _rerun(self, run_id: Digest, restore: Callable[[], None] | None = None, restored: str = "") -> Remedy:
+        """An output of a complete run: it is restored, or the run counts as not complete and is executed again."""
+        return Remedy(f"{self._sweep(run_id)} again", restore, restored, lambda: reopen(self._store, run_id))
+
+    def _sweep(self, run_id: Digest) -> str:
+        run = self._contents.runs.get(run_id)
+        command = "pretrain" if run and run.cell is None else "sweep"
+        of = f" of {run.experiment}" if run and run.cell else ""
+        return f"lesionlab {command} with the experiment file{of} executes run {run_id}"
+
+    def _preprocess(self, volume: Digest) -> str:
+        cohorts = {m.cohort for m in self._contents.manifests for entry in m.studies if entry.volume == volume}
+        names = " and ".join(sorted(cohorts)) or "its dataset"
+        return f"lesionlab preprocess DATASET --cohort {names} makes it again"
+
+    def _delete(self, key: str) -> Callable[[], None]:
+        return lambda: self._store.delete(key)
+
+    def _publish(self, values: dict[str, str]) -> None:
+        for plan in self._contents.plans:
+            if plan.spec.name == values["experiment"]:
+                for run in plan.runs:
+                    if run.run_id == values["run_id"]:
+                        publish(self._store, run)
+                        return
+        raise InputError(f"no plan of {values['experiment']} has run {values['run_id']}")
+
+    def _draw(self, values: dict[str, str]) -> None:
+        for plan in self._contents.plans:
+            manifest = next((m for m in self._contents.manifests if m.id == plan.manifest), None)
+            if plan.split == values["digest"] and manifest:
+                stored_split(self._store, manifest, plan.spec.target)
+                return
+        raise InputError(f"no plan has split {values['digest']}")
+
+    def _unscore(self, values: dict[str, str]) -> None:
+        for pattern in (keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS):
+            self._store.delete(pattern.build(**values))
+
+    def _register(self, values: dict[str, str]) -> None:
+        register(self._store, values["version"], values["name"], champion=False)
+
+    def _respecify(self, run_id: Digest) -> None:
+        run = next((run for plan in self._contents.plans for run in plan.runs if run.run_id == run_id), None)
+        if run is None:
+            raise InputError(f"no plan has run {run_id}")
+        write_document(self._store, keys.RUN_SPEC.build(run_id=run_id), run)
+
+    def _copy_back(self, registered: KeyPattern, place: str, run_id: Digest) -> None:
+        """Copy a registered object to the run that it came from, if it is whole."""
+        for key in self._contents.names if run_id in self._contents.runs else ():
+            values = registered.parse(key)
+            if values and values["version"] == run_id and not faults_of(self._store, key, lambda data: True):
+                if registered == keys.MODEL_CARD:
+                    card = read_document(self._store, key, ModelCard)
+                    own = card.model_copy(update={"name": self._contents.runs[run_id].experiment})
+                    write_document(self._store, place, own)
+                else:
+                    self._store.put(place, self._store.get(key))
+                return
+        raise MissingObject(f"run {run_id} is not registered")
