@@ -36,6 +36,11 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """Seed of a random generator: 32 bits without a sign, which every generator here accepts."""
 
 
+CHECKSUM = "sha256"
+"""Field of every stored document: the sha256 of the canonical JSON of its other fields (`lesionlab.store.documents`).
+Documents without it were written by earlier versions."""
+
+
 class Document(BaseModel):
     """A value that is stored as JSON, or a part of one."""
 
@@ -66,7 +71,7 @@ class Document(BaseModel):
 
     @classmethod
     def from_stored(cls, form: Any) -> Self:
-        """Read the result of `stored_form`, also of an earlier schema.
+        """Read the result of `stored_form`, also of an earlier schema; a checksum beside it is not compared here.
 
         Raises SchemaError if it was written by 0.1.0 or by a newer version, ValidationError if it is damaged.
         """
@@ -74,6 +79,7 @@ class Document(BaseModel):
             return cls.model_validate(form)
         fields = dict(form)
         schema = fields.pop("schema", None)
+        fields.pop(CHECKSUM, None)
         if schema is None:
             raise SchemaError(
                 f"{cls.__name__} without a schema number: written by lesionlab 0.1.0, whose stores this version does "

@@ -56,7 +56,8 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
             _temp_dir=temp_folder(),
         )
         # Ray makes its folders writable for everybody; its logs may quote what was handed to workers.
-        Path(ray._private.worker._global_node.get_session_dir_path()).chmod(0o700)
+        node: Any = ray._private.worker._global_node
+        Path(node.get_session_dir_path()).chmod(0o700)
     try:
         yield
     finally:

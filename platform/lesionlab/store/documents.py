@@ -15,12 +15,9 @@ from pydantic_core import from_json
 from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists, StoreError
 from lesionlab.store.arrays import read_attributes
 from lesionlab.store.base import Store
-from storage_schemas.base import Digest, Document, Named, Pointer, SchemaError, canonical_json, digest_of
+from storage_schemas.base import CHECKSUM, Digest, Document, Named, Pointer, SchemaError, canonical_json, digest_of
 
 D = TypeVar("D", bound=Document)
-
-_CHECKSUM = "sha256"
-"""Field of a stored document: the sha256 of the canonical JSON of its other fields."""
 
 
 def read_document(store: Store, key: str, model: type[D]) -> D:
@@ -115,7 +112,7 @@ def read_card(store: Store, key: str, attribute: str, model: type[D]) -> D:
 def document_bytes(document: Document) -> bytes:
     """The bytes under which a document is stored: canonical JSON."""
     form = document.stored_form()
-    return canonical_json(form | {_CHECKSUM: _sum_of(form)}).encode()
+    return canonical_json(form | {CHECKSUM: _sum_of(form)}).encode()
 
 
 def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
@@ -126,9 +123,9 @@ def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
     place, sealed = f"{store.uri}: {key}", False
     try:
         form = from_json(form) if isinstance(form, bytes) else form
-        if sealed := isinstance(form, dict) and _CHECKSUM in form:
+        if sealed := isinstance(form, dict) and CHECKSUM in form:
             form = dict(form)
-            if form.pop(_CHECKSUM) != _sum_of(form):
+            if form.pop(CHECKSUM) != _sum_of(form):
                 raise DamagedObject(place, "its content does not match its checksum")
         document = model.from_stored(form)
     except SchemaError as error:
@@ -146,10 +143,11 @@ def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
 
 
 def _keeps_its_name(key: str, document: Named, form: dict[str, Any]) -> bool:
-    """Whether a stored document lies under its name, and has the content of that name if that is the digest of all."""
+    """Whether a document lies under its name, and has the content of that name if that is the digest of its form."""
     if document.id not in re.split(r"[/.]", key):
         return False
-    if type(document).name_digest is not Named.name_digest:
+    kind = type(document)
+    if kind.name_digest is not Named.name_digest or kind.stored_form is not Document.stored_form:
         return True
     return digest_of({name: value for name, value in form.items() if name not in ("id", "schema")}) == document.id
 
