@@ -126,9 +126,9 @@ def test_damage_in_each_kind_of_object_is_repaired_by_running_again(store: Store
     assert rows(store) == before
 
 
-@pytest.mark.parametrize(
-    ("kind", "told"),
-    {
+def test_what_has_a_second_copy_is_restored_byte_for_byte(store: Store) -> None:
+    """The model from the run that made it, a run from the plan, a split from the cohort, results from the rows."""
+    told = {
         keys.MODEL_WEIGHTS: "copied from the run's own model",
         keys.MODEL_CARD: "copied from the run's own model",
         keys.MODEL_TRANSFER: "copied from the run's own model",
@@ -137,27 +137,27 @@ def test_damage_in_each_kind_of_object_is_repaired_by_running_again(store: Store
         keys.STUDY_ROWS: "copied from the run's own rows",
         keys.LESION_ROWS: "copied from the run's own rows",
         keys.OPERATING_ROWS: "copied from the run's own rows",
-    }.items(),
-    ids=lambda value: getattr(value, "template", ""),
-)
-@pytest.mark.parametrize("how", ["flipped", "missing"])
-def test_what_has_a_second_copy_is_restored_byte_for_byte(
-    store: Store, kind: keys.KeyPattern, told: str, how: str
-) -> None:
-    in_plan = {run.run_id for run in current_plan(store, "tiny").runs}
-    key = next(
-        key for key in store.list("") if (v := kind.parse(key)) and (kind != keys.RUN_SPEC or v["run_id"] in in_plan)
-    )
-    if (how == "missing" and kind in (keys.RUN_SPEC, keys.SPLIT, keys.MODEL_CARD, keys.MODEL_TRANSFER)) or (
-        how == "missing" and "results" in kind.template
-    ):
-        pytest.skip("nothing requires it: the next command writes it")
-    data = store.get(key)
-    flip(store, key) if how == "flipped" else store.delete(key)
-    (damage,) = (damage for damage in check(store, repair=True).damage if damage.key == key)
-    assert (damage.repaired, damage.remedy) == (True, told)
-    assert store.get(key) == data
+    }
+    run_id = current_plan(store, "tiny").runs[0].run_id
+    found = {key: kind for key in store.list("") for kind in told if kind.parse(key)}
+    damaged = {kind: key for key, kind in found.items() if kind != keys.RUN_SPEC or run_id in key}
+    before = {key: store.get(key) for key in damaged.values()}
+    for key in before:
+        flip(store, key)
+    assert {damage.key: damage.remedy for damage in check(store, repair=True).damage} == {
+        key: told[kind] for kind, key in damaged.items()
+    }
+    assert {key: store.get(key) for key in before} == before
     assert check(store).damage == ()
+
+
+def test_a_missing_object_that_something_refers_to_is_damage(store: Store) -> None:
+    weights = next(key for key in store.list("models/") if keys.MODEL_WEIGHTS.parse(key))
+    data = store.get(weights)
+    store.delete(weights)
+    (damage,) = check(store, repair=True).damage
+    assert (damage.key, damage.what, damage.repaired) == (weights, "it is missing", True)
+    assert store.get(weights) == data
 
 
 def test_a_run_whose_output_is_lost_is_executed_again(store: Store) -> None:

@@ -97,6 +97,9 @@ def test_the_manifest_entry_of_a_finished_volume_is_read_from_the_volume_itself(
     content = json.loads(metadata.read_text())
     content["attributes"]["manifest_entry"]["lesions"] = 77
     metadata.write_text(json.dumps(content))
+    assert preprocess(store, root).studies[0].lesions != 77  # damaged, so the scan was read again
+    del content["attributes"]["checksums"]
+    metadata.write_text(json.dumps(content))
     assert preprocess(store, root).studies[0].lesions == 77
 
 

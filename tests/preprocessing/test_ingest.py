@@ -57,6 +57,11 @@ def test_a_refusal_is_found_again_without_reading_the_scan(root, store):
     content = json.loads(store.get(key))
     content["findings"][0]["code"] = "not-grey"
     store.put(key, json.dumps(content).encode())
+    assert codes(opened(root), store) == ["no-contrast"]  # damaged, so the scan was read again
+    content = json.loads(store.get(key))
+    del content["sha256"]
+    content["findings"][0]["code"] = "not-grey"
+    store.put(key, json.dumps(content).encode())
     assert codes(opened(root), store) == ["not-grey"]
 
 
