@@ -77,7 +77,10 @@ class Remedies:
                 "lesionlab sweep with the experiment file draws it again", lambda: self._draw(values), "drawn again"
             )
         if kind in (keys.PLAN, keys.CURRENT_PLAN):
-            return Remedy(f"lesionlab sweep with the experiment file of {values['experiment']} plans it again")
+            return Remedy(
+                f"lesionlab sweep with the same experiment file of {values['experiment']} plans it again; if it gives "
+                "another plan, restore it from a backup: it holds the endpoint that was planned first"
+            )
         if kind in (keys.STUDY_ROWS, keys.LESION_ROWS, keys.OPERATING_ROWS):
             return self._rerun(values["run_id"], lambda: self._publish(values), "copied from the run's own rows")
         if kind in (keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS):
