@@ -186,7 +186,7 @@ def test_stored_predictions_are_scored_by_other_definitions_and_the_original_row
     rescored = rescored_rows(store, runs, Scoring(again))
     own = [row.model_copy(update={"definition": again.label()}) for row in own_rows(store, runs)]
     assert rescored == own
-    lesions = {key for key in store.list("rescored/") if keys.RESCORED_LESION_ROWS.parse(key)}
+    lesions = {key for key in store.list("rescored/tiny/") if keys.RESCORED_LESION_ROWS.parse(key)}
     assert len(lesions) == 2 * len(runs)
 
 
@@ -283,8 +283,9 @@ def test_the_run_table_lists_every_run_with_its_ledger_entry(lesionlab: Lesionla
 def test_runs_made_alike_are_reported_without_a_difference(lesionlab: Lesionlab, store: Store) -> None:
     result = lesionlab("runs", "tiny", "--store", store.uri)
     assert result.exit_code == 0, result.output
-    *table, total = result.output.splitlines()
+    *table, total, made = result.output.splitlines()
     assert total.startswith("5 of 5 runs done, ")
+    assert made.startswith("all made by lesionlab ")
     assert sum(" done " in line and " cpu " in line for line in table) == 5
 
 
