@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench check format docs clean
+.PHONY: help demo test test-slow drill bench check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ test: $(READY) ## the default suite: everything that is not marked slow
 
 test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray on S3
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")
+	@$(BIN)/python -m tests.drill $(ARGS)
 
 bench: $(READY) ## ingestion beside the plain script, on simulated pairs (ARGS="--studies 8 --spacing 1")
 	@$(BIN)/python -m tests.benchmarks.ingestion $(ARGS)

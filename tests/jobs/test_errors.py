@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lesionlab.store.objects import open_store
-from tests.conftest import S3Server
+from tests.s3_server import S3Server
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import S3Server
+from tests.s3_server import S3Server
 from tests.jobs.conftest import Lesionlab
 
 MOST_S = 15

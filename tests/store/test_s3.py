@@ -12,7 +12,7 @@ import pytest
 
 from lesionlab.errors import AccessDenied, StoreError, StoreUnreachable
 from lesionlab.store.objects import Store, open_store
-from tests.conftest import S3Server
+from tests.s3_server import S3Server
 from tests.store.contract import SharedStoreContract
 
 pytestmark = pytest.mark.s3

@@ -1,0 +1,71 @@
+"""Inject every fault into a small sweep and print what happened: `python -m tests.drill [--seed N] [--only WORD]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import lesionlab.orchestration  # sets Ray's environment, so it comes first  # noqa: F401
+from tests.drill.cluster import FAULTS_ON_CLUSTER, Nodes
+from tests.drill.plain import FAULTS_WITHOUT_CLUSTER
+from tests.drill.stage import Stage
+from tests.drill.table import HEAD, Outcome, page
+from tests.faulty_s3 import FaultyProxy
+from tests.s3_server import S3Server
+
+LEFT_OUT = """\
+Not injected: the loss of the head node (a new cluster and the same command continue, as after the loss of the
+driver), a full `/dev/shm`, and a cell that exhausts the memory. The nodes share one machine, one file system and one
+node cache. The wrong clock is that of Python; requests are signed by the right one."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="draws when processes are killed and which bytes change")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="only the faults whose names contain one of these words"
+    )
+    parser.add_argument("--epochs", type=int, default=40, help="length of each training")
+    parser.add_argument("--out", type=Path, help="write the table as a page, such as docs/drill.md")
+    asked = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    outcomes: list[Outcome] = []
+
+    def wanted(name: str) -> bool:
+        return any(word in name for word in asked.only)
+
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        print(outcome.row(), flush=True)
+        if asked.out:
+            asked.out.write_text(page(outcomes, asked.seed, LEFT_OUT), encoding="utf-8")
+
+    # The folders are short: Ray's sockets lie below them.
+    with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:
+        (Path(folder) / "weed").mkdir()
+        with S3Server(Path(folder) / "weed") as server, FaultyProxy(server.endpoint) as proxy:
+            stage = Stage(Path(folder), server, proxy, asked.epochs)
+            print(HEAD, flush=True)
+            on_cluster = [fault for name, fault in FAULTS_ON_CLUSTER.items() if wanted(name)]
+            if on_cluster:
+                stage.prepare()
+                with Nodes(stage) as nodes:
+                    for fault in on_cluster:
+                        tell(fault(stage, nodes, asked.seed))
+            short = Stage(Path(folder) / "short", server, proxy, epochs=2)
+            short.folder.mkdir()
+            without = [inject for name, inject in FAULTS_WITHOUT_CLUSTER.items() if wanted(name)]
+            if without:
+                short.prepare()
+            for inject in without:
+                for outcome in inject(short, asked.seed):
+                    tell(outcome)
+    return int(any(outcome.end == "FAULT" for outcome in outcomes) or not outcomes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
