@@ -45,6 +45,7 @@ LEFT = (
 )
 """Kinds of objects that a sweep leaves, and that the next command reads."""
 
+TARGET_STUDIES = tuple(f"studies/drawn/sub-00{number}/" for number in range(1, 5))
 VOLUME_PARTS = ("zarr.json", "image/zarr.json", "image/c/", "label/c/", "native_label/c/")
 
 
@@ -85,15 +86,26 @@ def objects_rot(stage: Stage, seed: int, kinds: Sequence[KeyPattern | str] = ())
         told = stage.sweep(name)
         if kind in LEFT and told.code == 0:
             told = stage.command(name, "analyse", "drill", "--out", stage.folder / f"{name}-report")
-        what = kind if isinstance(kind, str) else kind.template
-        place = key.partition(".zarr/")[0]
-        yield stage.outcome(f"one byte changed in `{what}`", store, told, began, named=place)
+        yield stage.outcome(f"one byte changed in `{told_kind(kind)}`", store, told, began, named=name_of(kind, key))
+
+
+def told_kind(kind: KeyPattern | str) -> str:
+    """The kind in the table."""
+    return f"{keys.STUDY_VOLUME.template}/{kind}" if isinstance(kind, str) else kind.template
+
+
+def name_of(kind: KeyPattern | str, key: str) -> str:
+    """What a message about a damaged object must contain: its id, or all of its key."""
+    found = {} if isinstance(kind, str) else kind.parse(key) or {}
+    ids = [found[field] for field in ("digest", "version", "run_id") if field in found]
+    return ids[0] if ids else key.partition(".zarr/")[0]
 
 
 def is_of(kind: KeyPattern | str, key: str) -> bool:
     """Whether an object is of a kind: of a pattern, also inside an attempt, or a part of a study volume."""
     if isinstance(kind, str):
-        return key.startswith("studies/") and key.partition(".zarr/")[2].startswith(kind)
+        # The other cohort's native labels are not read by a sweep.
+        return key.startswith(TARGET_STUDIES) and key.partition(".zarr/")[2].startswith(kind)
     if key.endswith("/current.json") and kind not in (keys.CURRENT_MANIFEST, keys.CURRENT_PLAN):
         return False
     run, attempts, rest = key.partition("/attempts/")

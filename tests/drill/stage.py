@@ -36,10 +36,10 @@ class Told:
 
     @property
     def last(self) -> str:
-        """Its error messages, or the last line."""
+        """Its first error message, or the last line."""
         lines = [line for line in self.text.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("error: ")]
-        return " ".join(errors or lines[-1:])
+        return errors[0] + (f" (and {len(errors) - 1} more)" if errors[1:] else "") if errors else "".join(lines[-1:])
 
 
 @dataclass
