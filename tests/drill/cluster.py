@@ -69,6 +69,8 @@ def within_training(stage: Stage, submission: Submission, chance: random.Random)
     """Return at an epoch of a training that is drawn; the step."""
     step = STEPS_PER_EPOCH * chance.randint(1, stage.epochs // 2)
     submission.until(lambda: submission.step() >= step)
+    if submission.step() < step:
+        raise RuntimeError(f"the sweep ended before step {step}: {submission.text()[-1000:]}")
     return step
 
 
@@ -183,14 +185,14 @@ def requests_fail_on_all_nodes(stage: Stage, nodes: Nodes, seed: int) -> Outcome
 
 
 def nodes_are_never_replaced(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """All nodes are lost, and none comes; the sweep was told to wait for half a minute."""
+    """All nodes are lost, and none comes; the sweep was told to wait for 90 s."""
     nodes.have(2)
     store, began = stage.store("never"), time.monotonic()
-    submission = stage.submit("never", "--wait", "0.5")
+    submission = stage.submit("never", "--wait", "1.5")
     step = within_training(stage, submission, random.Random(seed + 4))
     nodes.have(0)
     told = submission.end()
-    injected = f"kill -9 of all raylets at step {step}, none replaced (`--wait 0.5`)"
+    injected = f"kill -9 of all raylets at step {step}, none replaced (`--wait 1.5`)"
     return stage.outcome(injected, store, told, began, named="0 there")
 
 

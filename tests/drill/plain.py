@@ -129,6 +129,7 @@ def caches_rot(stage: Stage, seed: int) -> Iterator[Outcome]:
         store = stage.store(f"cache-{number}")
         began = time.monotonic()
         told = stage.sweep(f"cache-{number}", LESIONLAB_CACHE=str(cache))
+        path.write_bytes(sound)
         yield stage.outcome(f"one byte changed in the node cache, `{kind}`", store, told, began)
 
 

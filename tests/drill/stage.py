@@ -127,7 +127,8 @@ class Stage:
         """Compare the results with the undisturbed ones, or read the refusal; `named` is what it must name."""
         if told.code == 0:
             return "identical results" if results(store) == self.undisturbed else "FAULT"
-        return "clear refusal" if "Traceback" not in told.text and named in told.text else "FAULT"
+        refused = "error: " in told.text and "Traceback" not in told.text and named in told.text
+        return "clear refusal" if refused else "FAULT"
 
     def outcome(
         self, injected: str, store: Store, told: Told, began: float, *, seen: str = "", named: str = "", **more: float

@@ -26,6 +26,7 @@ def faults(outcomes: Iterator[Outcome]) -> list[str]:
     return [outcome.row() for outcome in outcomes if outcome.end == "FAULT"]
 
 
+@pytest.mark.slow
 def test_requests_that_fail_change_no_result(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"slow_down": 0.1, "reset": 0.05, "lost_answer": 0.05, "truncated": 0.05}
     monkeypatch.setattr(plain, "REQUESTS", {"all at once": rates})
@@ -33,20 +34,24 @@ def test_requests_that_fail_change_no_result(stage: Stage, monkeypatch: pytest.M
     assert [outcome.end for outcome in outcomes] == ["identical results"], outcomes
 
 
+@pytest.mark.slow
 def test_a_changed_byte_in_a_volume_is_named(stage: Stage) -> None:
     (outcome,) = plain.objects_rot(stage, 1, ["image/c/"])
     assert outcome.end == "clear refusal", outcome
 
 
+@pytest.mark.slow
 def test_credentials_that_may_not_write_and_a_full_cache_are_refused(stage: Stage) -> None:
     assert not faults(plain.permission_is_removed(stage, 1))
     assert not faults(plain.cache_is_full(stage, 1))
 
 
+@pytest.mark.slow
 def test_missing_results_tracebacks_and_refusals_that_do_not_name_the_object_are_faults(stage: Stage) -> None:
     store = stage.store("untouched")
     assert stage.end(store, Told(0, "done")) == "FAULT"
     assert stage.end(store, Told(1, "Traceback: KeyError")) == "FAULT"
+    assert stage.end(store, Told(137, "cells: 0/5 done")) == "FAULT"
     assert stage.end(store, Told(1, "error: something is damaged"), named="part.parquet") == "FAULT"
     assert stage.end(store, Told(1, "error: part.parquet is damaged"), named="part.parquet") == "clear refusal"
 

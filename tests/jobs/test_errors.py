@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lesionlab.store.objects import open_store
-from tests.s3_server import S3Server
 from tests.jobs.conftest import Lesionlab
 from tests.preprocessing.drawn import draw_dataset, image_path, mask_path
+from tests.s3_server import S3Server
 
 
 def nothing_complete(uri: str) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3_server import S3Server
 from tests.jobs.conftest import Lesionlab
+from tests.s3_server import S3Server
 
 MOST_S = 15
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "s3cret-value"}

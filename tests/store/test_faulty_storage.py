@@ -14,8 +14,8 @@ from lesionlab.store.arrays import read_array, write_group
 from lesionlab.store.documents import move_pointer, read_pointer
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.patience import LONGEST_PAUSE_S, VARIABLE, Patience, declared_patience
-from tests.s3_server import S3Server
 from tests.faulty_s3 import FAULTS, Fault, FaultyProxy, conditional_writes, first, mixture, no_fault
+from tests.s3_server import S3Server
 from tests.store.contract import GROUP, brain
 
 
