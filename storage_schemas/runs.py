@@ -58,7 +58,8 @@ class TrainingConfig(Document):
     precision: Precision = "fp32"
     loss: Annotated[Loss, Neutral("cross-entropy")] = "cross-entropy"
     workers: Annotated[int, Field(ge=1), Aside()] = 1
-    """Data-parallel workers; they split each batch, so their number changes rounding only."""
+    """Data-parallel workers; they split each batch, in shares that may differ by one patch, so their number changes
+    rounding only."""
 
     def steps_per_epoch(self, studies: int) -> int:
         """Steps per epoch for this number of training studies; a step is one batch, whatever the number of workers."""
@@ -76,8 +77,8 @@ class TrainingConfig(Document):
                 "patches_per_study: wanted an even number (half with lesion, half without), "
                 f"found {self.patches_per_study}"
             )
-        if self.batch_size % self.workers:
-            faults.append(f"batch_size: wanted a multiple of the {self.workers} workers, found {self.batch_size}")
+        if self.batch_size < self.workers:
+            faults.append(f"batch_size: wanted a patch for each of the {self.workers} workers, found {self.batch_size}")
         if self.steps is not None and self.warmup_steps > self.steps:
             faults.append(f"warmup_steps: wanted at most the {self.steps} steps in total, found {self.warmup_steps}")
         frozen_epochs = self.freezing.epochs if self.freezing else None

@@ -17,7 +17,8 @@ LesionlabError
 │   └── AccessDenied      wrong credentials, or none for this bucket
 ├── TransferError         source weights are missing or altered, or none of them was used
 ├── TrainingError         a run cannot continue: loss not finite, worker lost permanently
-└── RunHeld               another submission executes the run at present
+├── RunHeld               another submission executes the run at present
+└── RunYielded            a worker's node is about to be taken away, and a checkpoint was saved
 """
 
 from __future__ import annotations
@@ -112,3 +113,7 @@ class TrainingError(LesionlabError):
 
 class RunHeld(LesionlabError):
     """Another submission executes the run at present; the message says who and since when."""
+
+
+class RunYielded(LesionlabError):
+    """A worker's node is about to be taken away, and a checkpoint was saved: start the run again on another node."""

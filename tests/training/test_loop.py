@@ -23,9 +23,10 @@ from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
 from lesionlab.model.windows import head_probability
 from lesionlab.store.objects import open_store
-from lesionlab.training.checkpoint import Progress, save_checkpoint
+from lesionlab.training.checkpoint import Progress, save_checkpoint, snapshot
 from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
 from lesionlab.training.optimizers import build_optimizer
+from lesionlab.training.saving import CHECKPOINT_S
 from storage_schemas.axes import Freezing
 from tests.training.drawn import copied_transfers, draw_study, interrupted_run, make_run
 
@@ -74,9 +75,11 @@ def last_checkpoint(store, run):
     return checkpoints.read(checkpoints.names()[0])
 
 
-def train_drawn(run, studies, store, cache, worker=CPU, transfers_of=random_start):
+def train_drawn(run, studies, store, cache, worker=CPU, transfers_of=random_start, checkpoint_s=CHECKPOINT_S):
+    """With `checkpoint_s` 0 a checkpoint is due after each step, and left out while the one before it is written."""
     network = build_unet(run.architecture, len(run.channels), run.seed)
-    return network, train(run, network, transfers_of(network), studies, kept(store, run), worker, cache)
+    transfers = transfers_of(network)
+    return network, train(run, network, transfers, studies, kept(store, run), worker, cache, checkpoint_s)
 
 
 def weights_after(run, studies, cache, transfers_of=random_start):
@@ -113,29 +116,33 @@ def test_training_neither_reads_nor_changes_the_global_random_state(tmp_path):
     assert weights_bytes(train_drawn(make_run(studies), studies, open_store("memory://"), tmp_path)[0]) == first
 
 
-def test_a_training_killed_within_an_epoch_resumes_to_the_same_weights(tmp_path, file_store_uri):
-    studies, run = interrupted_run()
-    script = Path(__file__).with_name("train_until_killed.py")
-    command = [sys.executable, str(script), file_store_uri, str(tmp_path / "cache"), "6"]
-    killed = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+def killed_trainings(folder, steps):
+    """A store for each of these numbers of steps, in which a training was killed (SIGKILL) after so many."""
+    script = [sys.executable, str(Path(__file__).with_name("train_until_killed.py")), str(folder), *map(str, steps)]
+    told = subprocess.run(script, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    return {step: open_store((folder / str(step)).as_uri()) for step in steps}
 
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param((6, 11), id="two steps"),
+        pytest.param(tuple(range(1, 13)), marks=pytest.mark.slow, id="every step"),
+    ],
+)
+def test_a_training_killed_after_any_step_ends_like_an_undisturbed_one(steps, tmp_path):
+    studies, run = interrupted_run()
     torch.set_num_threads(1)
     uninterrupted, whole = train_drawn(run, studies, open_store("memory://"), tmp_path / "cache")
-    resumed, rest = train_drawn(
-        run, studies, open_store(file_store_uri), tmp_path / "cache", recorder := RecordingWorker()
-    )
-    assert [report["epoch"] for report in recorder.reports] == [2, 3]
-    assert (
-        (rest.epochs, rest.steps, rest.final_loss)
-        == (whole.epochs, whole.steps, whole.final_loss)
-        == (
-            3,
-            12,
-            whole.final_loss,
-        )
-    )
-    assert weights_bytes(resumed) == weights_bytes(uninterrupted)
+    resumed_from = set()
+    for step, store in killed_trainings(tmp_path, steps).items():
+        names = kept(store, run).names()
+        resumed_from |= {int(Path(name).stem) for name in names[:1]}
+        resumed, rest = train_drawn(run, studies, store, tmp_path / "cache")
+        assert (rest.epochs, rest.steps, rest.final_loss) == (3, 12, whole.final_loss), step
+        assert weights_bytes(resumed) == weights_bytes(uninterrupted), step
+    assert any(step % 4 for step in resumed_from), "no training was resumed within an epoch of 4 steps"
 
 
 def test_a_completed_training_is_not_repeated(tmp_path):
@@ -157,7 +164,7 @@ def test_a_checkpoint_is_plain_safetensors_and_records_progress(tmp_path):
         header = json.loads(checkpoint.metadata()["training"])
         names = set(checkpoint.keys())
     assert header["run_id"] == run.run_id
-    assert header["progress"] == {"epochs": 2, "steps": outcome.steps, "loss": outcome.final_loss}
+    assert header["progress"] == {"epochs": 2, "steps": outcome.steps, "loss": outcome.final_loss, "losses": []}
     assert header["optimizer"]["kind"] == "Adam"
     (group,) = header["optimizer"]["groups"]
     assert (group["lr"], group["betas"], group["params"][-1]) == (1e-3, [0.9, 0.999], "head.bias")
@@ -180,7 +187,8 @@ def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
     ours, other = make_run(studies), make_run(studies, optimizer="sgd")
     network = build_unet(other.architecture, 1, other.seed)
     progress = Progress(epochs=1, steps=2, loss=0.5)
-    save_checkpoint(kept(store, ours), ours.run_id, progress, network, build_optimizer(network, other.training))
+    state = snapshot(ours.run_id, progress, network, build_optimizer(network, other.training))
+    save_checkpoint(kept(store, ours), state)
     with pytest.raises(
         TrainingError, match=r"000000002\.safetensors: wanted the state of Adam, found that of SGD; delete it"
     ):
@@ -193,14 +201,14 @@ def test_a_damaged_checkpoint_is_left_out_and_the_training_resumes_from_the_one_
     run = make_run(studies, epochs=3)
     train_drawn(run, studies, whole, tmp_path)
     with pytest.raises(Stop):
-        train_drawn(run, studies, store, tmp_path, StoppedWorker(5))  # two epochs of two steps, and one step
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(5), checkpoint_s=0)
     newest, older = kept(store, run).names()
     data = bytearray(store.get(newest))
     start = 8 + int.from_bytes(data[:8], "little")  # of the tensors
     match where:
         case "progress":
-            at = data.index(b'epochs\\": 2') + len(b'epochs\\": ')
-            data[at : at + 1] = b"1"
+            at = data.index(b'epochs\\": ') + len(b'epochs\\": ')
+            data[at] ^= 1  # one epoch more or less
         case "weights":
             data[-1] ^= 1
         case "optimiser":
@@ -252,7 +260,7 @@ def test_resuming_a_stopped_training_gives_the_same_checkpoint_with_every_optimi
     freezing = Freezing(part="encoder", epochs=2)  # the frozen part has no optimiser state until the third epoch
     run = make_run(studies, optimizer=optimizer, learning_rate=1e-2, epochs=3, warmup_steps=6, freezing=freezing)
     with pytest.raises(Stop):
-        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), copied_transfers)
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), copied_transfers, checkpoint_s=0)
     train_drawn(run, studies, store, tmp_path, transfers_of=copied_transfers)
     train_drawn(run, studies, whole, tmp_path, transfers_of=copied_transfers)
     assert last_checkpoint(store, run) == last_checkpoint(whole, run)
@@ -306,6 +314,16 @@ def test_equal_budgets_in_steps_and_epochs_train_equal_weights(tmp_path):
         weights_after(make_run(studies, **b), studies, tmp_path) for b in ({"epochs": 2}, {"steps": 8})
     )
     assert all(torch.equal(by_epochs[name], by_steps[name]) for name in by_epochs)
+
+
+def test_within_an_epoch_reports_come_at_intervals_and_give_the_mean_loss_of_its_steps(tmp_path):
+    studies = [draw_study(1), draw_study(2)]
+    run = make_run(studies, epochs=1)
+    _, outcome = train_drawn(
+        run, studies, open_store("memory://"), tmp_path, recorder := RecordingWorker(), checkpoint_s=0
+    )
+    assert [(report["epoch"], report["step"]) for report in recorder.reports] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 4)]
+    assert recorder.reports[-2]["loss"] == recorder.reports[-1]["loss"] == outcome.final_loss
 
 
 def test_a_step_budget_ends_within_the_last_epoch_and_reports_give_progress(tmp_path):
@@ -367,7 +385,7 @@ def test_a_training_stopped_around_unfreezing_resumes_to_the_same_weights(steps,
     freezing = Freezing(part="encoder", epochs=frozen_epochs)
     run = make_run(studies, norm="batch", steps=10, warmup_steps=7, freezing=freezing)  # epochs of 4, 4 and 2 steps
     with pytest.raises(Stop):
-        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), copied_transfers)
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(steps), copied_transfers, checkpoint_s=0)
     resumed, _ = train_drawn(run, studies, store, tmp_path, transfers_of=copied_transfers)
     uninterrupted, _ = train_drawn(run, studies, open_store("memory://"), tmp_path, transfers_of=copied_transfers)
     assert weights_bytes(resumed) == weights_bytes(uninterrupted)

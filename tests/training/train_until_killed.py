@@ -1,6 +1,6 @@
-"""Train `interrupted_run` in a separate process that kills itself (SIGKILL) within an epoch.
+"""Train `interrupted_run` in processes that kill themselves (SIGKILL) after these numbers of steps.
 
-Usage: `python train_until_killed.py STORE_URI CACHE STEP`.
+Usage: `python train_until_killed.py FOLDER STEP…`; the store of each is FOLDER/STEP, and the cache FOLDER/cache.
 """
 
 from __future__ import annotations
@@ -36,20 +36,38 @@ class KillingNetwork(nn.Module):
 
 
 class KilledWorker(SoloWorker):
-    """Trains STEP steps; then the process is killed."""
+    """Trains so many steps; then the process is killed, at the latest before it stores the model."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(torch.device("cpu"))
+        object.__setattr__(self, "steps", steps)
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        return KillingNetwork(network, int(sys.argv[3]))
+        return KillingNetwork(network, self.steps)
 
 
-studies, run = interrupted_run()
-network = build_unet(run.architecture, 1, run.seed)
-train(
-    run,
-    network,
-    random_start(network),
-    studies,
-    RunCheckpoints(open_store(sys.argv[1]), run.run_id, "001-killed"),
-    KilledWorker(torch.device("cpu")),
-    Path(sys.argv[2]),
-)
+def train_and_die(folder: Path, steps: int) -> None:
+    """Save a checkpoint after each step, if the one before it is written, and die."""
+    studies, run = interrupted_run()
+    network = build_unet(run.architecture, 1, run.seed)
+    store = open_store((folder / str(steps)).as_uri())
+    checkpoints = RunCheckpoints(store, run.run_id, "001-killed")
+    train(
+        run,
+        network,
+        random_start(network),
+        studies,
+        checkpoints,
+        KilledWorker(steps),
+        folder / "cache",
+        checkpoint_s=0,
+    )
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    for steps in map(int, sys.argv[2:]):
+        child = os.fork()  # starts at once: importing torch takes seconds
+        if not child:
+            train_and_die(Path(sys.argv[1]), steps)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -34,8 +34,14 @@ class RunCheckpoints:
         return self.store.get(name)
 
     def save(self, steps: int, data: bytes) -> None:
-        """Store a checkpoint; of this attempt's older ones all but the last are removed."""
-        self.store.put(self._key(f"{steps:09d}"), data)
+        """Store a checkpoint and read it back; then of this attempt's older ones all but the last are removed.
+
+        Raises StoreError if it reads back differently.
+        """
+        key = self._key(f"{steps:09d}")
+        self.store.put(key, data)
+        if self.store.get(key) != data:
+            raise StoreError(f"{key}: reads back differently from what was written; check the store's disks and network")
         own = [name for name in self.names() if name.startswith(self._folder())]
         for name in own[KEPT:]:
             with suppress(StoreError):  # what stays behind is removed with the attempt

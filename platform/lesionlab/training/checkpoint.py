@@ -2,7 +2,8 @@
 
 Tensor names: `model.<tensor>` and `optimizer.<parameter>.<slot>`, such as `optimizer.head.bias.exp_avg`. The header
 stores the run's progress, the part of the optimiser's state that is not tensors, and a sha256 over all of it. No random
-state is saved: all random draws of an epoch follow from the run's seed and the epoch number.
+state is saved: all random draws of an epoch follow from the run's seed and the epoch number, so the number of its steps
+that are done is enough to continue within an epoch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -48,23 +50,47 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a run: epochs (a partial last epoch counts as one), steps, and the mean loss of the last epoch."""
+    """Progress of a run."""
 
     epochs: int
+    """Epochs that have ended; a partial last epoch counts as one."""
     steps: int
+    """Steps over the whole run."""
     loss: float
+    """Mean loss of the last epoch that ended."""
+    losses: tuple[float, ...] = ()
+    """Loss of each step since then, over the whole batch."""
 
 
-def save_checkpoint(
-    checkpoints: Checkpoints, run_id: Digest, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    """Store a checkpoint of the run."""
+START = Progress(epochs=0, steps=0, loss=math.nan)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of the state of a training at one moment: training on does not change it. All tensors are on the CPU."""
+
+    progress: Progress
+    header: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def snapshot(run_id: Digest, progress: Progress, network: nn.Module, optimizer: torch.optim.Optimizer) -> Snapshot:
+    """Copy the state of a training; it takes as long as copying the tensors."""
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(network, optimizer).items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"run_id": run_id, "progress": asdict(progress), "optimizer": optimizer_header(network, optimizer)}
-    metadata["sha256"] = _sha256(metadata, tensors)
-    checkpoints.save(progress.steps, safetensors.torch.save(tensors, {_HEADER: json.dumps(metadata, sort_keys=True)}))
+    header = {"run_id": run_id, "progress": asdict(progress), "optimizer": optimizer_header(network, optimizer)}
+    return Snapshot(progress, header, {name: _copy(tensor) for name, tensor in tensors.items()})
+
+
+def save_checkpoint(checkpoints: Checkpoints, state: Snapshot) -> None:
+    """Store a snapshot as a checkpoint."""
+    header = state.header | {"sha256": _sha256(state.header, state.tensors)}
+    data = safetensors.torch.save(state.tensors, {_HEADER: json.dumps(header, sort_keys=True)})
+    checkpoints.save(state.progress.steps, data)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def resume(
@@ -94,7 +120,8 @@ def resume(
             raise TrainingError(f"{name}: wanted the state of {kind}, found that of {found}; delete it to start over")
         network.load_state_dict(_with_prefix("model.", tensors))
         restore_optimizer(network, optimizer, of_optimizer, _with_prefix("optimizer.", tensors))
-        return Progress(**header["progress"])
+        progress = header["progress"]
+        return Progress(**progress | {"losses": tuple(progress.get("losses", ()))})
     return None
 
 

@@ -1,8 +1,8 @@
 """Train the network of a run in place on its study volumes, in plain torch without Ray, in one process or several.
 
-All random draws of an epoch follow from the run's seed and the epoch number, and each epoch ends with a checkpoint. So
-a resumed run reaches the same weights as an uninterrupted one. The workers split each batch between them, so their
-number changes rounding only.
+All random draws of an epoch follow from the run's seed and the epoch number, and a checkpoint says after which step it
+was made. So a resumed run reaches the same weights as an uninterrupted one. The workers split each batch between them,
+so their number changes rounding only, and a run may be resumed by another number of them.
 
 Shapes: B batch (this worker's share), C channel, I J K voxels of a patch.
 """
@@ -13,7 +13,8 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -28,12 +29,13 @@ from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
 from lesionlab.training import compiling
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
-from lesionlab.training.checkpoint import Checkpoints, Progress, resume, save_checkpoint
+from lesionlab.training.checkpoint import START, Checkpoints, Progress, resume
 from lesionlab.training.feed import Patch, feed
 from lesionlab.training.history import EpochMeter, History
 from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.patches import draw_starts
+from lesionlab.training.saving import CHECKPOINT_S, LOOK_S, Looks, Saver
 from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of, steps_alike
 from storage_schemas.base import digest_of
 from storage_schemas.manifests import ManifestEntry
@@ -67,6 +69,10 @@ class Worker(Protocol):
         """Report metrics; every worker must call it equally often."""
         ...
 
+    def leaving(self) -> bool:
+        """Whether this worker will soon lose its node; every worker must ask equally often."""
+        ...
+
 
 @dataclass(frozen=True)
 class SoloWorker:
@@ -84,6 +90,9 @@ class SoloWorker:
 
     def report(self, metrics: dict[str, float]) -> None:
         """Do nothing: no one is listening."""
+
+    def leaving(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -106,14 +115,16 @@ def train(
     worker: Worker,
     cache: Path,
     history: History | None = None,
+    checkpoint_s: float = CHECKPOINT_S,
 ) -> TrainingOutcome:
     """Train the network in place on the worker's device, from the run's last checkpoint if there is one.
 
     `transfers` lists the origin of each tensor of the network, `volumes` are the volumes of `run.train` in the same
-    order, and `cache` is a node-local folder. Each epoch reports epoch, step, steps (in total), loss and seconds, and
-    adds a row to the history.
+    order, and `cache` is a node-local folder. A checkpoint is saved every `checkpoint_s` seconds and at the end. Each
+    epoch adds a row to the history. It and, in a long epoch, every LOOK_S seconds report epoch, step, steps (in total),
+    loss of the epoch and seconds.
     Raises TrainingError if a loss is not finite, the checkpoint is of another run, or the device cannot train at the
-    run's precision.
+    run's precision; RunYielded if a worker is about to lose its node.
     """
     began = time.monotonic()
     refuse_wrong_arithmetic(run, worker.device)
@@ -121,36 +132,36 @@ def train(
     network.to(worker.device)
     optimizer = build_optimizer(network, run.training)
     names = worker.gather(checkpoints.names() if worker.rank == 0 else ())[0]  # all workers resume from the same
-    progress = resume(checkpoints, names, run.run_id, network, optimizer) or Progress(0, 0, math.nan)
+    progress = resume(checkpoints, names, run.run_id, network, optimizer) or START
     copies = augmented_copies(run, volumes, worker, cache)
     length = length_of(run)
+
+    def report(now: Progress) -> None:
+        of_epoch = float(np.mean(now.losses)) if now.losses else now.loss
+        progress_made = {"epoch": now.epochs, "step": now.steps, "steps": length.steps, "loss": of_epoch}
+        worker.report(progress_made | {"seconds": time.monotonic() - began})
+
     frozen: frozenset[str] | None = None
     parallel: nn.Module = network
-    try:
+    with Saver(checkpoints, run.run_id, network, optimizer, checkpoint_s) as saver, ExitStack() as at_the_end:
+        at_the_end.callback(compiling.restore, network, optimizer)
+        looks = Looks(worker, saver, report, min(LOOK_S, checkpoint_s))
         for epoch in range(progress.epochs, length.epochs):
             if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):
                 apply_freezing(network, frozen := wanted)
                 forward = compiling.fastest(network, optimizer, run, steps_alike(run, epoch), worker)
                 parallel = worker.parallel(forward)  # wrapped again: this fixes which gradients the workers exchange
             meter = EpochMeter(worker.device)
-            losses = train_epoch(run, epoch, parallel, optimizer, copies, worker, meter)
-            loss = float(np.mean(worker.gather(float(np.mean(losses)))))
-            progress = Progress(epochs=epoch + 1, steps=progress.steps + len(losses), loss=loss)
+            end = train_epoch(run, progress, parallel, optimizer, copies, worker, meter, looks)
+            progress = Progress(epochs=epoch + 1, steps=end.steps, loss=float(np.mean(end.losses)))
             if worker.rank == 0:
                 if history is not None:
                     history.add(meter.row(run.training, progress))
-                save_checkpoint(checkpoints, run.run_id, progress, network, optimizer)
-            worker.report(
-                {
-                    "epoch": progress.epochs,
-                    "step": progress.steps,
-                    "steps": length.steps,
-                    "loss": loss,
-                    "seconds": time.monotonic() - began,
-                }
-            )
-    finally:
-        compiling.restore(network, optimizer)
+                if progress.epochs == length.epochs:
+                    saver.save(progress)
+            report(progress)
+            looks.reported()
+        saver.wait()
     return TrainingOutcome(progress.epochs, progress.steps, progress.loss, time.monotonic() - began)
 
 
@@ -202,25 +213,34 @@ def augmented_copies(
 
 def train_epoch(
     run: RunSpec,
-    epoch: int,
+    before: Progress,
     parallel: nn.Module,
     optimizer: torch.optim.Optimizer,
     copies: Sequence[AugmentedVolume],
     worker: Worker,
     meter: EpochMeter,
-) -> list[float]:
-    """Train for one epoch, or until the step budget ends, and return this worker's loss at each step.
+    looks: Looks | None = None,
+) -> Progress:
+    """Train from `before` to the end of its epoch, or of the step budget; return the progress with all its losses.
 
     Raises TrainingError if a loss is not finite.
     """
-    steps = length_of(run).steps_of(epoch)
+    epoch, done = before.epochs, len(before.losses)
+    steps = length_of(run).steps_of(epoch)[done:]
     losses = Losses(run, epoch, steps, every=LOSSES_READ_EVERY if devices.on_gpu(worker.device) else 1)
+
+    def within() -> Progress:
+        """The progress now, as all workers see it."""
+        of_workers = worker.gather(losses.all())
+        of_steps = tuple(float(np.mean(of_step)) for of_step in zip(*of_workers, strict=True))
+        return replace(before, steps=before.steps + len(of_steps), losses=before.losses + of_steps)
+
     in_batches = batches(epoch_patches(run, epoch, copies), run.training.batch_size)
-    shares = (batch[worker.rank :: worker.world_size] for batch in islice(in_batches, len(steps)))
+    shares = (batch[worker.rank :: worker.world_size] for batch in islice(in_batches, done, done + len(steps)))
     with feed(shares, run.training, worker.device) as loaded:
         for step, (image_BCIJK, label_BIJK) in zip(steps, meter.timed(loaded), strict=False):
             with arithmetic(worker.device, run.training.precision):
-                loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker)
+                loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker, run.training.batch_size)
             losses.add(loss)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(run.training, step)
@@ -228,7 +248,9 @@ def train_epoch(
             with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
                 torch.autograd.backward(loss)
             optimizer.step()
-        return losses.all()
+            if looks is not None:
+                looks.after_step(within)
+    return within()
 
 
 class Losses:

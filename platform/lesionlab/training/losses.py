@@ -29,10 +29,18 @@ class Sharing(Protocol):
         ...
 
 
-def loss_of(loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing) -> Tensor:
-    """The scalar loss; its gradient, averaged over the workers, is the gradient for the whole batch."""
+def loss_of(
+    loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing, batch: int | None = None
+) -> Tensor:
+    """The scalar loss; its gradient, averaged over the workers, is the gradient for the whole batch.
+
+    `batch` is the number of patches of all workers; None: each has as many. Averaged over the workers, the loss itself
+    is that of the whole batch too.
+    """
     own_form = _two_class_entropy if devices.on_gpu(logits_BCIJK.device) else cross_entropy
     entropy = own_form(logits_BCIJK, label_BIJK)
+    if batch is not None and len(label_BIJK) * worker.world_size != batch:
+        entropy = entropy * (len(label_BIJK) * worker.world_size / batch)
     if loss == "cross-entropy":
         return entropy
     return entropy + _soft_dice_loss(logits_BCIJK, label_BIJK, worker)
