@@ -8,9 +8,10 @@ from pydantic import Field
 
 from storage_schemas.base import Digest, Document, Slug
 
-FailureKind = Literal["refused", "memory", "lost", "error"]
+FailureKind = Literal["refused", "memory", "lost", "hardware", "error"]
 """refused: the code refused the input, and would again; memory: host or GPU memory did not suffice; lost: its workers
-disappeared too often; error: any other exception."""
+disappeared, or could not reach each other; hardware: an error of CUDA, NCCL or a GPU's memory; error: any other
+exception."""
 
 
 class Lease(Document):

@@ -16,7 +16,8 @@ LesionlabError
 │   ├── StoreUnreachable  no answer from the endpoint
 │   └── AccessDenied      wrong credentials, or none for this bucket
 ├── TransferError         source weights are missing or altered, or none of them was used
-├── TrainingError         a run cannot continue: loss not finite, worker lost permanently
+├── TrainingError         a run cannot continue: loss not finite, no room for its workers
+│   └── RunFailed         its memory did not suffice, its workers were lost, a GPU failed, or a bug
 ├── RunHeld               another submission executes the run at present
 └── RunYielded            a worker's node is about to be taken away, and a checkpoint was saved
 """
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from storage_schemas.leases import FailureKind
 from storage_schemas.verdicts import Code, Finding
 
 
@@ -108,7 +110,22 @@ class TransferError(LesionlabError):
 
 
 class TrainingError(LesionlabError):
-    """A run cannot continue: the loss is not finite, or a worker is lost permanently."""
+    """A run cannot continue: the loss is not finite, or its workers find no room."""
+
+
+class RunFailed(TrainingError):
+    """A run failed for want of memory, by the loss of workers, by a fault of a GPU, or by a bug.
+
+    `kind` says which, and `node` is the Ray node on which it happened, if that is known.
+    """
+
+    def __init__(self, kind: FailureKind, message: str, node: str = "") -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+        self.node = node
+
+    def __reduce__(self) -> tuple[type[RunFailed], tuple[FailureKind, str, str]]:
+        return RunFailed, (self.kind, self.args[0], self.node)
 
 
 class RunHeld(LesionlabError):

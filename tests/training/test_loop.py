@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 from itertools import combinations
@@ -322,7 +321,13 @@ def test_within_an_epoch_reports_come_at_intervals_and_give_the_mean_loss_of_its
     _, outcome = train_drawn(
         run, studies, open_store("memory://"), tmp_path, recorder := RecordingWorker(), checkpoint_s=0
     )
-    assert [(report["epoch"], report["step"]) for report in recorder.reports] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 4)]
+    assert [(report["epoch"], report["step"]) for report in recorder.reports] == [
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (1, 4),
+    ]
     assert recorder.reports[-2]["loss"] == recorder.reports[-1]["loss"] == outcome.final_loss
 
 

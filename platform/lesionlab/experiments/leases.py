@@ -88,6 +88,10 @@ class Claim:
         now = {name: int(metrics[name]) for name in ("epoch", "step", "steps")}
         with suppress(StoreError):  # renewed again soon
             self._write(**now, loss=metrics["loss"])
+        self.refuse_if_lost()
+
+    def refuse_if_lost(self) -> None:
+        """Raises RunHeld if another submission took the run over."""
         if self._lost:
             raise RunHeld(f"taken over by another submission, because this one was not heard of for {STALE_S:g} s")
 
@@ -165,9 +169,8 @@ def _unreadable(run_id: Digest) -> Lease:
     )
 
 
-def record_failure(store: Store, claim: Claim, kind: FailureKind, message: str) -> None:
+def record_failure(store: Store, lease: Lease, kind: FailureKind, message: str) -> None:
     """Store why an attempt failed, for `lesionlab status`."""
-    lease = claim.lease
     failure = Failure(
         run_id=lease.run_id,
         kind=kind,
@@ -177,6 +180,15 @@ def record_failure(store: Store, claim: Claim, kind: FailureKind, message: str) 
         number=lease.number,
     )
     write_document(store, keys.FAILURE.build(run_id=lease.run_id), failure)
+
+
+def record_end(store: Store, run_id: Digest, kind: FailureKind, message: str) -> None:
+    """Store why a run was given up, unless its last attempt could do so itself: lost workers cannot."""
+    if store.exists(keys.FAILURE.build(run_id=run_id)):
+        return
+    found = stored_lease(store, run_id)
+    lease = found[0] if found else _new_lease(run_id, new_submission(), this_user(), number=1)
+    record_failure(store, lease, kind, message)
 
 
 def _new_lease(run_id: Digest, submission: Digest, holder: str, number: int) -> Lease:

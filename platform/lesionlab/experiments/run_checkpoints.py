@@ -24,10 +24,7 @@ class RunCheckpoints:
 
     def names(self) -> list[str]:
         """Keys of the checkpoints of all attempts, that of the most steps first."""
-        prefix = keys.RUN_CHECKPOINT.prefix(run_id=self.run_id)
-        found = [(keys.RUN_CHECKPOINT.parse(key), key) for key in self.store.list(prefix)]
-        steps = [(int(values["steps"]), key) for values, key in found if values and values["steps"].isdecimal()]
-        return [key for _, key in sorted(steps, reverse=True)]
+        return [key for _, key in _by_steps(self.store, self.run_id)]
 
     def read(self, name: str) -> bytes:
         """The checkpoint under this key. Raises MissingObject."""
@@ -41,7 +38,9 @@ class RunCheckpoints:
         key = self._key(f"{steps:09d}")
         self.store.put(key, data)
         if self.store.get(key) != data:
-            raise StoreError(f"{key}: reads back differently from what was written; check the store's disks and network")
+            raise StoreError(
+                f"{key}: reads back differently from what was written; check the store's disks and network"
+            )
         own = [name for name in self.names() if name.startswith(self._folder())]
         for name in own[KEPT:]:
             with suppress(StoreError):  # what stays behind is removed with the attempt
@@ -52,3 +51,14 @@ class RunCheckpoints:
 
     def _folder(self) -> str:
         return keys.RUN_CHECKPOINT.prefix(run_id=self.run_id, attempt=self.attempt)
+
+
+def newest_step(store: Store, run_id: Digest) -> int:
+    """The last step of a run with a checkpoint; 0: it has none."""
+    return next((steps for steps, _ in _by_steps(store, run_id)), 0)
+
+
+def _by_steps(store: Store, run_id: Digest) -> list[tuple[int, str]]:
+    found = [(keys.RUN_CHECKPOINT.parse(key), key) for key in store.list(keys.RUN_CHECKPOINT.prefix(run_id=run_id))]
+    steps = [(int(values["steps"]), key) for values, key in found if values and values["steps"].isdecimal()]
+    return sorted(steps, reverse=True)

@@ -79,8 +79,9 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
                 lesionlab=entry.lesionlab,
             )
         found = stored_lease(store, run.run_id)
-        if run.run_id in failed and (found is None or found[0].released):
-            failure = read_document(store, keys.FAILURE.build(run_id=run.run_id), Failure)
+        key = keys.FAILURE.build(run_id=run.run_id)
+        failure = read_document(store, key, Failure) if run.run_id in failed else None
+        if failure and (found is None or found[0].released or found[0].number <= failure.number):
             return RunState(
                 run.run_id,
                 title,

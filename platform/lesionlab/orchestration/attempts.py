@@ -10,13 +10,13 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from lesionlab.errors import LesionlabError, RunHeld, StoreError
+from lesionlab.errors import RunHeld, RunYielded, StoreError
 from lesionlab.experiments.leases import Claim, claim_run, record_failure
 from lesionlab.experiments.ledger import is_complete
+from lesionlab.orchestration.failures import error_text, failure_kind
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import Worker
 from storage_schemas.base import Digest, Slug
-from storage_schemas.leases import FailureKind
 
 T = TypeVar("T")
 
@@ -57,24 +57,13 @@ def claimed(
             return
         try:
             yield Attempt(name, number, claim)
+        except RunYielded:
+            raise  # it is no failure
         except Exception as error:
             if claim and not claim.lost:
                 with suppress(StoreError):  # the error itself matters more
-                    record_failure(store, claim, failure_kind(error), error_text(error))
+                    record_failure(store, claim.lease, failure_kind(error), error_text(error))
             raise
-
-
-def failure_kind(error: Exception) -> FailureKind:
-    """Whether the run would fail again as it is (`refused`), lacked memory, or hit something else."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "memory"
-    return "refused" if isinstance(error, LesionlabError) else "error"
-
-
-def error_text(error: Exception) -> str:
-    """The message of one of the project's errors in one line; of any other its type and message."""
-    text = "; ".join(map(str, error.args))
-    return text if isinstance(error, LesionlabError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass(frozen=True)
@@ -105,3 +94,7 @@ class _ClaimedWorker:
     def report(self, metrics: dict[str, float]) -> None:
         self.claim.progress(metrics)
         self.worker.report(metrics)
+
+    def leaving(self) -> bool:
+        self.claim.refuse_if_lost()
+        return self.worker.leaving()

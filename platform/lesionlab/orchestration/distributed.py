@@ -10,7 +10,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,11 +21,14 @@ import ray.train
 import ray.train.torch
 import torch
 from botocore.credentials import RefreshableCredentials
+from ray.exceptions import RayActorError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
 
-from lesionlab.errors import LesionlabError, StoreError, TrainingError
+from lesionlab.errors import RunFailed, StoreError, TrainingError
+from lesionlab.experiments.run_checkpoints import newest_step
+from lesionlab.orchestration.failures import Starts, failure_kind, root_cause, told_by_kind
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import refuse_if_too_small
 from lesionlab.store.aws import aws_access
@@ -36,9 +39,6 @@ from storage_schemas import keys
 T = TypeVar("T")
 Work = Callable[[Worker, dict[str, str]], None]
 """The function that each worker calls; it must be importable on the workers' machines."""
-
-ATTEMPTS = 3
-"""Worker groups started for one run; if the last one is lost too, the run fails."""
 
 
 @dataclass(frozen=True)
@@ -71,40 +71,63 @@ class RayWorker:
         """Report metrics to the driver, which shows those of rank 0."""
         ray.train.report(metrics)
 
+    def leaving(self) -> bool:
+        """Whether Ray was told that a node of the group will be taken away; Ray makes all workers wait for each other."""
+        return ray.train.get_preemption_info() is not None
+
 
 def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int, store_uri: str, room: Room) -> None:
     """Call `work(worker, task)` on each of `workers` workers, each with the resources that the room declares.
 
-    `name` is the run's id. Inside a Tune trial, rank 0's reports are passed on to Tune. Re-raises a worker's
-    LesionlabError; raises TrainingError if the workers found no room for the room's `wait_s`, or were lost `ATTEMPTS`
-    times.
+    `name` is the run's id. Inside a Tune trial, rank 0's reports are passed on to Tune. Lost workers are replaced, see
+    `Starts`. Re-raises a worker's LesionlabError; raises RunFailed if the run is given up for another reason, and
+    TrainingError if the workers found no room for the room's `wait_s`.
     """
     refuse_if_too_small(f"run {name}", workers, room)
+    starts, avoided = Starts(), set[str]()
 
     def loop(config: dict[str, str]) -> None:
         context = ray.train.get_context()
-        device = ray.train.torch.get_device()
-        work(RayWorker(context.get_world_rank(), context.get_world_size(), device), config)
+        with told_by_kind(ray.get_runtime_context().get_node_id()):
+            device = ray.train.torch.get_device()
+            work(RayWorker(context.get_world_rank(), context.get_world_size(), device), config)
 
-    for _ in range(ATTEMPTS):
+    while True:
         try:
             with _ray_state(store_uri, name) as state, _own_interrupt():
                 ray.train.torch.TorchTrainer(
                     loop,
                     train_loop_config=task,
                     scaling_config=ray.train.ScalingConfig(
-                        num_workers=workers, use_gpu=room.device == "cuda", resources_per_worker=room.worker()
+                        num_workers=workers,
+                        use_gpu=room.device == "cuda",
+                        resources_per_worker=room.worker(),
+                        label_selector=elsewhere(avoided, room),
                     ),
                     run_config=ray.train.RunConfig(**state, callbacks=_callbacks(name, room)),
                 ).fit()
             return
-        except ray.train.TrainingFailedError as error:
-            for failure in getattr(error, "worker_failures", {}).values():
-                if isinstance(cause := getattr(failure, "_base_exc", failure), LesionlabError):
-                    raise cause from None
-            # Keep only the text: the error would keep Ray's controller alive, and the CPUs that the next attempt needs.
-            lost = str(error)
-    raise TrainingError(f"run {name}: failed after its workers were lost {ATTEMPTS} times; the last error: {lost}")
+        except (ray.train.TrainingFailedError, RayActorError) as error:
+            # Keep no reference to it: it would keep Ray's controller alive, and the CPUs that the next group needs.
+            cause = root_cause(_causes(error))
+        if not starts.may_start_again(failure_kind(cause), newest_step(open_store(store_uri), name)):
+            raise starts.given_up(cause)
+        if isinstance(cause, RunFailed) and cause.kind == "hardware":
+            avoided.add(cause.node)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What the workers of a group raised, or Ray of them, or the controller of the group."""
+    found = getattr(error, "worker_failures", {}).values() or [getattr(error, "controller_failure", error)]
+    # Ray wraps what a worker raised, and what it found when it asked a worker whether it is alive.
+    return [getattr(cause, "_base_exc", getattr(cause, "health_check_failure", cause)) for cause in found]
+
+
+def elsewhere(avoided: Collection[str], room: Room) -> dict[str, str] | None:
+    """Labels of the nodes other than these; None if no other node has room for a worker."""
+    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in avoided]  # type: ignore[no-untyped-call]
+    fits = any(all(node["Resources"].get(kind, 0) >= n for kind, n in room.worker().items()) for node in others)
+    return {"ray.io/node-id": f"!in({','.join(sorted(avoided))})"} if avoided and fits else None
 
 
 @contextmanager

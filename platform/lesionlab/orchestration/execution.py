@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lesionlab.errors import LesionlabError, RunHeld, TrainingError
 from lesionlab.experiments.cells import count_of_runs, run_title
-from lesionlab.experiments.leases import is_free, new_submission
+from lesionlab.experiments.leases import is_free, new_submission, record_end
 from lesionlab.experiments.ledger import completed
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
@@ -103,7 +103,9 @@ def on_ray(runs: Iterable[RunSpec], store: Store, cache: Path, submission: Diges
     with ray_session():
         for workers, group in groupby(sorted(runs, key=_workers), key=_workers):
             cells = [SweepCell(r.run_id, worker_task(r, store.uri, cache, submission), cost(r)) for r in group]
-            run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, room=room, watch=watch)
+            for outcome in run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, room=room, watch=watch):
+                if outcome.error:
+                    record_end(store, outcome.name, outcome.kind or "lost", outcome.error)
 
 
 def one_by_one(

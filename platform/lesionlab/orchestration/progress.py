@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from storage_schemas.leases import FailureKind
+
 HEARTBEAT_S = 2.0
 """Maximum interval between progress reports, so that elapsed times advance."""
 
@@ -27,6 +29,8 @@ class CellOutcome:
     error: str | None = None
     held: str | None = None
     """Who executes it, and since when."""
+    kind: FailureKind | None = None
+    """Of a failure."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Watch:
         self._ended: set[str] = set()
         self._waiting = ""
         self.errors: dict[str, str] = {}
+        self.kinds: dict[str, FailureKind] = {}
+        """Kinds of the errors, where they are known."""
         self.held: dict[str, str] = {}
         """Cells that another submission executes, with who and since when."""
 

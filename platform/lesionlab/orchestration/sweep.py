@@ -11,21 +11,27 @@ import os
 import tempfile
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import ray
 from ray import tune
 from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE as RAY_TRAIN_SETTINGS
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from lesionlab.errors import LesionlabError, RunHeld, TrainingError
-from lesionlab.orchestration.distributed import ATTEMPTS, Work, run_distributed
+from lesionlab.errors import LesionlabError, RunFailed, RunHeld, TrainingError
+from lesionlab.experiments.run_checkpoints import newest_step
+from lesionlab.orchestration.distributed import Work, elsewhere, run_distributed
+from lesionlab.orchestration.failures import STARTS_FROM_A_STEP, Starts, error_text, failure_kind, told_by_kind
 from lesionlab.orchestration.progress import CellOutcome, SweepCell, Watch
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import capacity, refuse_if_too_small
+from lesionlab.store.objects import Store, open_store
 from lesionlab.training.loop import SoloWorker
+from storage_schemas.leases import FailureKind
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -34,6 +40,9 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
+
+GIVEN_UP = "given up"
+"""In the configuration of a trial: it is only started to say, with this error, that it is not to be started again."""
 
 MOST_AT_ONCE = 100
 """Runs that ask for room at once if no slots are declared; a cluster that can grow is asked for nodes for so many."""
@@ -49,6 +58,10 @@ class TrialWorker(SoloWorker):
         """Report metrics to Tune."""
         tune.report(metrics)
 
+    def leaving(self) -> bool:
+        """Whether Ray was told that this node will be taken away."""
+        return this_node() in ray._private.state.state.get_draining_nodes()
+
 
 def run_sweep(
     work: Work,
@@ -62,9 +75,8 @@ def run_sweep(
     """Call `work` for every cell in the open Ray session; return outcomes in cell order.
 
     As many cells run at once as fit, also while nodes come and go, and no more than the room's slots. A failed cell
-    never stops the others. A cell whose process is lost resumes from its checkpoint, up to `ATTEMPTS` times in all. A
-    cell that another submission executes is left to it. Raises TrainingError if no cell could run for the room's
-    `wait_s`.
+    never stops the others. A cell whose process is lost resumes from its checkpoint, see `Starts`. A cell that another
+    submission executes is left to it. Raises TrainingError if no cell could run for the room's `wait_s`.
     """
     if not cells:
         return ()
@@ -73,9 +85,13 @@ def run_sweep(
     at_once = slots(room, workers, len(cells))
 
     def trial(config: dict[str, str], by_name: dict[str, SweepCell]) -> None:
-        outcome = attempt(work, by_name[config["cell"]], workers, store_uri, room)
+        cell = by_name[config["cell"]]
+        if GIVEN_UP in config:
+            outcome = CellOutcome(cell.name, config[GIVEN_UP], kind=cast(FailureKind, config["kind"]))
+        else:
+            outcome = attempt(work, cell, workers, store_uri, room)
         if outcome.error or outcome.held:
-            tune.report({"error": outcome.error, "held": outcome.held})
+            tune.report({"error": outcome.error, "held": outcome.held, "kind": outcome.kind})
 
     os.environ.update(_QUIET)
     # Fixed by Tune at its start from the nodes of that moment, if it is not declared.
@@ -97,11 +113,14 @@ def run_sweep(
             run_config=tune.RunConfig(
                 storage_path=state,
                 verbose=0,
-                callbacks=[_TuneWatch(watch, waiting)],
-                failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
+                callbacks=[_TuneWatch(watch, waiting, open_store(store_uri), room if workers == 1 else None)],
+                failure_config=tune.FailureConfig(max_failures=-1),  # `_TuneWatch` counts
             ),
         ).fit()
-    return tuple(CellOutcome(cell.name, watch.errors.get(cell.name), watch.held.get(cell.name)) for cell in cells)
+    return tuple(
+        CellOutcome(cell.name, watch.errors.get(cell.name), watch.held.get(cell.name), watch.kinds.get(cell.name))
+        for cell in cells
+    )
 
 
 def slots(room: Room, workers: int, cells: int) -> int:
@@ -116,23 +135,39 @@ def slots(room: Room, workers: int, cells: int) -> int:
 
 
 def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str, room: Room) -> CellOutcome:
-    """Run one cell; an error is the message of a LesionlabError, the traceback of any other exception."""
+    """Run one cell; an error is the message of a LesionlabError, the traceback of any other exception.
+
+    What another process may repair ends this one: raises RunYielded and, for a cell with one worker, RunFailed of a kind
+    that is started again.
+    """
     try:
         if workers == 1:
-            work(TrialWorker(room.torch_device()), cell.task)
+            with told_by_kind(this_node()):
+                work(TrialWorker(room.torch_device()), cell.task)
         else:
             run_distributed(work, cell.task, name=cell.name, workers=workers, store_uri=store_uri, room=room)
     except RunHeld as error:
         return CellOutcome(cell.name, held=str(error))
     except LesionlabError as error:
-        return CellOutcome(cell.name, "; ".join(map(str, error.args)))
+        kind = failure_kind(error)
+        if workers == 1 and kind in STARTS_FROM_A_STEP:
+            told = {"kind": kind, "message": "; ".join(map(str, error.args)), "node": this_node()}
+            tune.report({"fault": told})
+            raise
+        return CellOutcome(cell.name, "; ".join(map(str, error.args)), kind=kind)
     except Exception:
-        return CellOutcome(cell.name, traceback.format_exc())
+        return CellOutcome(cell.name, traceback.format_exc(), kind="error")
     return CellOutcome(cell.name)
 
 
+def this_node() -> str:
+    """The Ray node of this process."""
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
+
+
 class Waiting:
-    """Say what a sweep waits for while no cell is running, and end it if it waits too long."""
+    """Say what a sweep waits for while no cell is running or has its workers, and end it if it waits too long."""
 
     def __init__(self, room: Room, workers: int, watch: Watch) -> None:
         self._room, self._workers, self._watch = room, workers, watch
@@ -140,7 +175,9 @@ class Waiting:
 
     def look(self) -> None:
         """Raises TrainingError if the sweep has waited for the room's `wait_s`."""
-        if not self._watch.idle:
+        there = capacity()
+        starved = self._workers > 1 and not there.cells(self._workers, self._room)
+        if not self._watch.idle and not starved:
             self._since = None
             self._watch.waits("")
             return
@@ -148,10 +185,9 @@ class Waiting:
         self._since = self._since if self._since is not None else now
         if now - self._since < SILENT_S:
             return
-        there = capacity()
         kind, found = ("GPU", there.gpus) if self._room.device == "cuda" else ("CPU", there.cpus)
         wanted = f"{self._workers * self._room.worker()[kind]:g} {kind}s a run, {found:g} there"
-        if now - self._since > self._room.wait_s:
+        if now - self._since > self._room.wait_s and not starved:  # a group that waits has a deadline of its own
             raise TrainingError(
                 f"sweep: waited {self._room.wait_s / 60:g} minutes for room ({wanted}); start more nodes, use fewer "
                 "workers or another device, or wait longer (--wait); what is done is kept"
@@ -165,9 +201,13 @@ class _TuneWatch(TrialProgressCallback):
     It replaces Tune's own reporter, which would print a line per trial.
     """
 
-    def __init__(self, watch: Watch, waiting: Waiting) -> None:
+    def __init__(self, watch: Watch, waiting: Waiting, store: Store, solo: Room | None) -> None:
+        """`solo` is the room of cells that train in their trial's process."""
         super().__init__()
-        self._watch, self._waiting = watch, waiting
+        self._watch, self._waiting, self._store, self._solo = watch, waiting, store, solo
+        self._starts: defaultdict[str, Starts] = defaultdict(Starts)
+        self._faults: dict[str, RunFailed] = {}
+        self._avoided: defaultdict[str, set[str]] = defaultdict(set)
 
     def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
         return tune.Callback, ()  # Tune pickles its callbacks to disk; the watch stays in this process
@@ -178,8 +218,11 @@ class _TuneWatch(TrialProgressCallback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        if fault := result.get("fault"):
+            self._faults[trial.config["cell"]] = RunFailed(**fault)
         if error := result.get("error"):
             self._watch.errors[trial.config["cell"]] = error
+            self._watch.kinds[trial.config["cell"]] = result["kind"]
         if holder := result.get("held"):
             self._watch.leave(trial.config["cell"], holder)
         if "loss" in result:
@@ -189,9 +232,31 @@ class _TuneWatch(TrialProgressCallback):
         if trial.config["cell"] not in self._watch.held:
             self._watch.end(trial.config["cell"])
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Of a trial that Tune is about to start again, since its process was lost or gave up; or end it."""
+        name = trial.config["cell"]
+        fault = self._faults.pop(name, None) or _fault_of(trial)
+        if not self._starts[name].may_start_again(fault.kind, newest_step(self._store, name)):
+            end = self._starts[name].given_up(fault)
+            trial.config |= {GIVEN_UP: "; ".join(map(str, end.args)), "kind": fault.kind}
+        elif fault.kind == "hardware" and self._solo is not None:
+            self._avoided[name].add(fault.node)
+            if labels := elsewhere(self._avoided[name], self._solo):
+                asks = tune.PlacementGroupFactory([self._solo.worker()], bundle_label_selector=[labels])
+                trial.update_resources(asks)
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watch.end(trial.config["cell"], f"its process was lost {ATTEMPTS} times")
+        self._watch.end(trial.config["cell"], _fault_of(trial).args[0])
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self._waiting.look()
         self._watch.tick()
+
+
+def _fault_of(trial: Trial) -> RunFailed:
+    """Why Ray lost the process of a trial."""
+    error = trial.get_pickled_error()
+    if error is None:
+        return RunFailed("lost", "its process was lost")
+    kind = failure_kind(error)
+    return RunFailed(kind if kind in ("memory", "hardware") else "lost", error_text(error))

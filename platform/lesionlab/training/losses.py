@@ -29,9 +29,7 @@ class Sharing(Protocol):
         ...
 
 
-def loss_of(
-    loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing, batch: int | None = None
-) -> Tensor:
+def loss_of(loss: Loss, logits_BCIJK: Tensor, label_BIJK: Tensor, worker: Sharing, batch: int | None = None) -> Tensor:
     """The scalar loss; its gradient, averaged over the workers, is the gradient for the whole batch.
 
     `batch` is the number of patches of all workers; None: each has as many. Averaged over the workers, the loss itself
