@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import stored_history
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.orchestration import cell
 from lesionlab.orchestration.cell import run_cell, starting_network, worker_task
 from lesionlab.orchestration.execution import execute
 from lesionlab.store.arrays import write_group
@@ -24,7 +26,7 @@ from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.files import FileStore
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
-from lesionlab.training.loop import SoloWorker
+from lesionlab.training.loop import SoloWorker, train
 from storage_schemas import keys
 from storage_schemas.leases import Failure
 from storage_schemas.models import InferenceConfig, ModelCard, ModelName
@@ -253,6 +255,7 @@ def test_a_run_resumes_with_another_number_of_workers(
 ) -> None:
     run = run_with_one_test(store, batch_size=2)
     run = run.changed(training=run.training.model_copy(update={"epochs": 3}))
+    monkeypatch.setattr(cell, "train", partial(train, checkpoint_s=0))  # a checkpoint and a report after each step
 
     class Stops(SoloWorker):
         def report(self, metrics: dict[str, float]) -> None:
@@ -263,11 +266,11 @@ def test_a_run_resumes_with_another_number_of_workers(
     assert RunCheckpoints(store, run.run_id, "any").names()
     wider = run.changed(training=run.training.model_copy(update={"workers": 2}))
     assert wider.run_id == run.run_id
-    epochs: list[float] = []
+    steps: list[float] = []
 
     class Watches(SoloWorker):
         def report(self, metrics: dict[str, float]) -> None:
-            epochs.append(metrics["epoch"])
+            steps.append(metrics["step"])
 
     run_cell(Watches(torch.device("cpu")), worker_task(wider, store.uri, tmp_path / "cache"))
-    assert epochs == [2, 3]
+    assert steps[0] == 2

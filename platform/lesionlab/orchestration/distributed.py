@@ -72,7 +72,7 @@ class RayWorker:
         ray.train.report(metrics)
 
     def leaving(self) -> bool:
-        """Whether Ray was told that a node of the group will be taken away; Ray makes all workers wait for each other."""
+        """Whether Ray was told that a node of the group will be taken away; a barrier of all workers."""
         return ray.train.get_preemption_info() is not None
 
 
@@ -98,7 +98,7 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
                 ray.train.torch.TorchTrainer(
                     loop,
                     train_loop_config=task,
-                    scaling_config=ray.train.ScalingConfig(
+                    scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # Ray's stubs lack labels
                         num_workers=workers,
                         use_gpu=room.device == "cuda",
                         resources_per_worker=room.worker(),

@@ -113,11 +113,8 @@ class Starts:
             return error
         what = "its workers were lost" if kind == "lost" else "a GPU or its network failed"
         hint = "; processes that vanish without a word often lacked memory" if kind == "lost" else ""
-        last = "; ".join(map(str, error.args))
-        return RunFailed(
-            kind,
-            f"{what} {self.failures.count(kind)} times without progress beyond step {self.step}{hint}; the last: {last}",
-        )
+        times = f"{self.failures.count(kind)} times without progress beyond step {self.step}"
+        return RunFailed(kind, f"{what} {times}{hint}; the last time: {'; '.join(map(str, error.args))}")
 
 
 def _as_ours(error: BaseException) -> LesionlabError:

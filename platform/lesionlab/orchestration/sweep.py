@@ -137,8 +137,7 @@ def slots(room: Room, workers: int, cells: int) -> int:
 def attempt(work: Work, cell: SweepCell, workers: int, store_uri: str, room: Room) -> CellOutcome:
     """Run one cell; an error is the message of a LesionlabError, the traceback of any other exception.
 
-    What another process may repair ends this one: raises RunYielded and, for a cell with one worker, RunFailed of a kind
-    that is started again.
+    Raises RunYielded or RunFailed for a cell with one worker that another process may complete.
     """
     try:
         if workers == 1:
@@ -175,8 +174,7 @@ class Waiting:
 
     def look(self) -> None:
         """Raises TrainingError if the sweep has waited for the room's `wait_s`."""
-        there = capacity()
-        starved = self._workers > 1 and not there.cells(self._workers, self._room)
+        starved = self._workers > 1 and not capacity().cells(self._workers, self._room)
         if not self._watch.idle and not starved:
             self._since = None
             self._watch.waits("")
@@ -185,9 +183,10 @@ class Waiting:
         self._since = self._since if self._since is not None else now
         if now - self._since < SILENT_S:
             return
+        there = capacity()
         kind, found = ("GPU", there.gpus) if self._room.device == "cuda" else ("CPU", there.cpus)
         wanted = f"{self._workers * self._room.worker()[kind]:g} {kind}s a run, {found:g} there"
-        if now - self._since > self._room.wait_s and not starved:  # a group that waits has a deadline of its own
+        if self._watch.idle and now - self._since > self._room.wait_s:  # a group that waits has its own deadline
             raise TrainingError(
                 f"sweep: waited {self._room.wait_s / 60:g} minutes for room ({wanted}); start more nodes, use fewer "
                 "workers or another device, or wait longer (--wait); what is done is kept"
