@@ -29,7 +29,7 @@ from lesionlab.orchestration.failures import STARTS_FROM_A_STEP, Starts, error_t
 from lesionlab.orchestration.progress import CellOutcome, SweepCell, Watch
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import capacity, refuse_if_too_small
-from lesionlab.store.objects import Store, open_store
+from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker
 from storage_schemas.leases import FailureKind
 
@@ -113,7 +113,7 @@ def run_sweep(
             run_config=tune.RunConfig(
                 storage_path=state,
                 verbose=0,
-                callbacks=[_TuneWatch(watch, waiting, open_store(store_uri), room if workers == 1 else None)],
+                callbacks=[_TuneWatch(watch, waiting, store_uri, room if workers == 1 else None)],
                 failure_config=tune.FailureConfig(max_failures=-1),  # `_TuneWatch` counts
             ),
         ).fit()
@@ -200,10 +200,10 @@ class _TuneWatch(TrialProgressCallback):
     It replaces Tune's own reporter, which would print a line per trial.
     """
 
-    def __init__(self, watch: Watch, waiting: Waiting, store: Store, solo: Room | None) -> None:
+    def __init__(self, watch: Watch, waiting: Waiting, store_uri: str, solo: Room | None) -> None:
         """`solo` is the room of cells that train in their trial's process."""
         super().__init__()
-        self._watch, self._waiting, self._store, self._solo = watch, waiting, store, solo
+        self._watch, self._waiting, self._store_uri, self._solo = watch, waiting, store_uri, solo
         self._starts: defaultdict[str, Starts] = defaultdict(Starts)
         self._faults: dict[str, RunFailed] = {}
         self._avoided: defaultdict[str, set[str]] = defaultdict(set)
@@ -235,7 +235,7 @@ class _TuneWatch(TrialProgressCallback):
         """Of a trial that Tune is about to start again, since its process was lost or gave up; or end it."""
         name = trial.config["cell"]
         fault = self._faults.pop(name, None) or _fault_of(trial)
-        if not self._starts[name].may_start_again(fault.kind, newest_step(self._store, name)):
+        if not self._starts[name].may_start_again(fault.kind, newest_step(open_store(self._store_uri), name)):
             end = self._starts[name].given_up(fault)
             trial.config |= {GIVEN_UP: "; ".join(map(str, end.args)), "kind": fault.kind}
         elif fault.kind == "hardware" and self._solo is not None:
