@@ -210,11 +210,11 @@ def test_a_source_whose_patches_do_not_fit_the_network_is_refused_and_named(stud
     ("training", "fault"),
     [
         ({"patches_per_study": 61}, "wanted an even number"),
-        ({"batch_size": 8, "workers": 3}, "wanted a multiple of the 3 workers, found 8"),
+        ({"batch_size": 2, "workers": 3}, "wanted a patch for each of the 3 workers, found 2"),
     ],
-    ids=["odd patches", "uneven batch"],
+    ids=["odd patches", "too small a batch"],
 )
-def test_patches_and_batches_that_cannot_be_split_evenly_are_refused(training: dict[str, int], fault: str) -> None:
+def test_patches_and_batches_that_cannot_be_split_are_refused(training: dict[str, int], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         TrainingConfig.model_validate(training)
 

@@ -13,10 +13,10 @@ from storage_schemas.runs import TrainingConfig
 
 def test_all_contradictions_of_a_training_are_reported_together() -> None:
     with pytest.raises(ValidationError) as caught:
-        TrainingConfig(patches_per_study=5, batch_size=8, workers=3, steps=10, warmup_steps=11)
+        TrainingConfig(patches_per_study=5, batch_size=2, workers=3, steps=10, warmup_steps=11)
     for fault in (
         "patches_per_study: wanted an even number (half with lesion, half without), found 5",
-        "batch_size: wanted a multiple of the 3 workers, found 8",
+        "batch_size: wanted a patch for each of the 3 workers, found 2",
         "warmup_steps: wanted at most the 10 steps in total, found 11",
     ):
         assert fault in str(caught.value)
