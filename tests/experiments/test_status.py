@@ -14,9 +14,9 @@ from jobs.shared.progress import minutes
 from jobs.shared.status_output import made_by
 from lesionlab.errors import StoreError
 from lesionlab.experiments import leases, status
-from lesionlab.experiments.leases import claim_run, record_failure
 from lesionlab.experiments.ledger import close_run, completed, is_complete, reopen
 from lesionlab.experiments.publishing import finished
+from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.status import RunState, counts, run_states
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
@@ -67,7 +67,7 @@ def close(store: Store, run: RunSpec) -> None:
 def fail(store: Store, run_id: str, kind: FailureKind, message: str) -> None:
     """An attempt that ends with this failure."""
     with suppress(RuntimeError), claim_run(store, run_id, "a" * 16, "eva@north") as claim:
-        record_failure(store, claim, kind, message)
+        record_failure(store, claim.lease, kind, message)
         raise RuntimeError
 
 
@@ -168,3 +168,11 @@ def test_every_state_is_counted() -> None:
     states = [RunState("0" * 16, "a cell", "done"), RunState("1" * 16, "another", "done")]
     assert counts(states) == {"done": 2, "running": 0, "interrupted": 0, "failed": 0, "to do": 0}
     assert leases.STALE_S > 3 * leases.BEAT_S
+
+
+def test_a_run_that_was_given_up_because_its_workers_were_lost_is_failed_at_once(store: Store, plan: Plan) -> None:
+    run = plan.runs[0].run_id
+    claim_run(store, run, "a" * 16, "eva@north")  # its process was killed, and gave nothing up
+    record_end(store, run, "lost", "its workers were lost 3 times")
+    (state,) = [state for state in run_states(store, plan) if state.run_id == run]
+    assert (state.state, state.reason) == ("failed", "its workers were lost 3 times")

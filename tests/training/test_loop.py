@@ -78,7 +78,7 @@ def train_drawn(run, studies, store, cache, worker=CPU, transfers_of=random_star
     """With `checkpoint_s` 0 a checkpoint is due after each step, and left out while the one before it is written."""
     network = build_unet(run.architecture, len(run.channels), run.seed)
     transfers = transfers_of(network)
-    return network, train(run, network, transfers, studies, kept(store, run), worker, cache, checkpoint_s)
+    return network, train(run, network, transfers, studies, kept(store, run), worker, cache, checkpoint_s=checkpoint_s)
 
 
 def weights_after(run, studies, cache, transfers_of=random_start):
