@@ -27,7 +27,9 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.errors import LesionlabError as LesionlabError
     from lesionlab.errors import MissingObject as MissingObject
     from lesionlab.errors import ObjectExists as ObjectExists
+    from lesionlab.errors import RunFailed as RunFailed
     from lesionlab.errors import RunHeld as RunHeld
+    from lesionlab.errors import RunYielded as RunYielded
     from lesionlab.errors import SpecError as SpecError
     from lesionlab.errors import StoreError as StoreError
     from lesionlab.errors import StoreUnreachable as StoreUnreachable
@@ -119,7 +121,9 @@ _HOMES = {
         "LesionlabError",
         "MissingObject",
         "ObjectExists",
+        "RunFailed",
         "RunHeld",
+        "RunYielded",
         "SpecError",
         "StoreError",
         "StoreUnreachable",
