@@ -1,4 +1,4 @@
-"""Runs on several Ray nodes: without a shared cache, before the nodes are there, and while they are lost."""
+"""Runs on several Ray nodes: data-parallel without a shared cache, and a sweep that begins before its nodes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load
 
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
-from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker, train
-from tests.orchestration import losing_nodes
 from tests.orchestration.test_distributed import drawn_run
 from tests.training.drawn import copied_transfers
 
@@ -61,30 +58,3 @@ def test_two_nodes_train_to_the_weights_of_one_worker(tmp_path: Path) -> None:
     for name, tensor in network.state_dict().items():
         # The workers sum their shares in another order; Adam amplifies the rounding.
         assert (over_nodes[name] - tensor.cpu()).abs().max() < 1e-4
-
-
-@pytest.mark.slow
-@pytest.mark.cluster
-def test_a_data_parallel_run_that_loses_workers_controller_or_nodes_ends_like_an_undisturbed_one(
-    tmp_path: Path,
-) -> None:
-    script = [sys.executable, Path(__file__).with_name("losing_nodes.py"), tmp_path]
-    told = subprocess.run(script, check=True, timeout=600, env=ENVIRONMENT, capture_output=True, text=True).stdout
-    result = json.loads(told.splitlines()[-1])
-    assert result["undisturbed"] == {"starts": [0]}
-    whole = (tmp_path / "undisturbed" / "weights").read_bytes()
-    for loss in ("kill_a_worker", "kill_the_controller", "announce_the_end_of_a_node"):
-        first, second = result[loss]["starts"]
-        assert first == 0
-        assert second >= 3, "the run started over"
-        assert (tmp_path / loss / "weights").read_bytes() == whole, loss
-    # Two nodes are left for three workers.
-    assert result["take_a_node"]["error"].startswith("run ")
-    assert "waited 0.1 minutes for 3 workers" in result["take_a_node"]["error"]
-
-    studies, run = losing_nodes.drawn_run()
-    network = build_unet(run.architecture, 1, run.seed)
-    checkpoints = RunCheckpoints(open_store("memory://"), run.run_id, "001-test")
-    train(run, network, random_start(network), studies, checkpoints, SoloWorker(torch.device("cpu")), tmp_path / "own")
-    for name, tensor in load(whole).items():  # uneven shares are weighted
-        assert (tensor - network.state_dict()[name]).abs().max() < 1e-4
