@@ -18,6 +18,7 @@ from lesionlab.store.objects import open_store
 from lesionlab.training import compiling, loop
 from lesionlab.training.loop import SoloWorker, train
 from lesionlab.training.optimizers import build_optimizer
+from lesionlab.training.saving import CHECKPOINT_S
 from storage_schemas.axes import Freezing
 from storage_schemas.models import Architecture
 from tests.training.drawn import copied_transfers, draw_study, make_run
@@ -54,11 +55,11 @@ def last_checkpoint(store, run):
     return checkpoints.read(checkpoints.names()[0])
 
 
-def trained(run, studies, cache, store=None, transfers_of=random_start):
+def trained(run, studies, cache, store=None, transfers_of=random_start, checkpoint_s=CHECKPOINT_S):
     """The network, and the mean loss of each epoch."""
     network = build_unet(run.architecture, 1, run.seed)
-    worker = Recorder()
-    train(run, network, transfers_of(network), studies, kept(store or open_store("memory://"), run), worker, cache)
+    worker, checkpoints = Recorder(), kept(store or open_store("memory://"), run)
+    train(run, network, transfers_of(network), studies, checkpoints, worker, cache, checkpoint_s=checkpoint_s)
     return network, worker.losses
 
 
@@ -129,7 +130,7 @@ def test_a_checkpoint_of_either_path_resumes_on_the_other(optimizer, tmp_path, m
     class StopsAfter(Recorder):
         def report(self, metrics):
             super().report(metrics)
-            if len(self.losses) == epochs:
+            if metrics["epoch"] == epochs:
                 raise Stop
 
     for first_on_gpu, epochs in ((True, 1), (False, 3)):
@@ -139,12 +140,15 @@ def test_a_checkpoint_of_either_path_resumes_on_the_other(optimizer, tmp_path, m
             monkeypatch.setattr(compiling, "pays", lambda *_, on_gpu=on_gpu: on_gpu)
             monkeypatch.setattr(compiling, "BACKEND", "eager")
             network = build_unet(run.architecture, 1, run.seed)
-            worker = StopsAfter() if on_gpu == first_on_gpu else Recorder()
+            worker, checkpoints = StopsAfter() if on_gpu == first_on_gpu else Recorder(), kept(store, run)
+            resumed = bool(checkpoints.names())
+            assert resumed == (on_gpu != first_on_gpu)
             try:
-                train(run, network, copied_transfers(network), studies, kept(store, run), worker, tmp_path)
+                train(
+                    *(run, network, copied_transfers(network), studies, checkpoints, worker, tmp_path), checkpoint_s=0
+                )
             except Stop:
                 assert on_gpu == first_on_gpu
-        assert len(worker.losses) == 4 - epochs
         for name, tensor in network.state_dict().items():
             torch.testing.assert_close(tensor, whole.state_dict()[name], rtol=1e-2, atol=1e-3)
 
@@ -201,6 +205,7 @@ def test_on_a_gpu_a_loss_that_is_not_finite_is_found_at_the_next_reading_and_nam
 ):
     studies, store = [draw_study(1), draw_study(2)], open_store("memory://")
     run = make_run(studies, epochs=3)  # epochs of 4 steps
+    monkeypatch.setattr(loop, "LOOK_S", 1e9)
     steps, broken = 0, 6
     right = loop.loss_of
 
@@ -214,6 +219,10 @@ def test_on_a_gpu_a_loss_that_is_not_finite_is_found_at_the_next_reading_and_nam
     with pytest.raises(TrainingError, match=f"run {run.run_id}: .* found nan in epoch 2, step 6; lower the learning"):
         trained(run, studies, tmp_path, store)
     assert steps == 8  # read at the end of the epoch
+    steps = 0
+    with pytest.raises(TrainingError, match="found nan in epoch 2, step 6"):
+        trained(run, studies, tmp_path, store, checkpoint_s=0)
+    assert steps == 6  # read before each checkpoint
     checkpoint = safetensors.torch.load(last_checkpoint(store, run))
     assert all(torch.isfinite(tensor).all() for tensor in checkpoint.values())
 
@@ -222,7 +231,7 @@ def test_on_a_gpu_a_loss_that_is_not_finite_is_found_at_the_next_reading_and_nam
     broken = 3
     with pytest.raises(TrainingError, match="found nan in epoch 1, step 3"):
         trained(run, studies, tmp_path)
-    assert steps == 4
+    assert steps == 3  # two steps after the first look
 
 
 @pytest.mark.usefixtures("as_on_gpu")
