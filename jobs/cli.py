@@ -33,7 +33,7 @@ PANELS = {
     ),
     "All stages": ("run", "demo"),
     "Cohorts": ("cohort",),
-    "Models": ("models", "evaluate", "predict"),
+    "Models": ("register", "models", "evaluate", "predict"),
     "Masks": ("score", "compare"),
     "Upkeep of a store": ("fsck", "gc"),
 }

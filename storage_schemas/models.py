@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Sha256, Slug
+from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
 from storage_schemas.tasks import Task
 
 MOST_CHANNELS = 4096
@@ -64,7 +64,7 @@ class ModelCard(Document):
 
     name: Slug
     version: Digest
-    """Id of the run that trained it."""
+    """Id of the run that trained it; of an ensemble, a digest of its members' ids."""
     task: Task
     architecture: Architecture
     channels: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
@@ -80,6 +80,20 @@ class ModelCard(Document):
     cohort: Slug
     training_studies: Annotated[int, Field(ge=1)]
     """Number of studies that it was trained on, without those of its parent."""
+    trained_on: tuple[StudyId, ...] = ()
+    """These studies, sorted; empty in cards of earlier versions, and where no run was registered."""
+    members: tuple[Digest, ...] = ()
+    """Of an ensemble, the runs that trained its networks, whose probabilities are averaged; empty: a single network."""
+
+    @property
+    def networks(self) -> int:
+        """Number of its networks."""
+        return len(self.members) or 1
+
+    @property
+    def full_name(self) -> str:
+        """`name@version`, as `--model` takes it."""
+        return f"{self.name}@{self.version}"
 
 
 class ChannelOrigin(Document):

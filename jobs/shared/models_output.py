@@ -13,7 +13,7 @@ from lesionlab.store.objects import Store
 
 COLUMNS = (
     *("model", "version", "champion", "task", "spacing_mm", "depth", "cohort", "training_studies"),
-    *("parent", "parent_version"),
+    *("networks", "parent", "parent_version"),
 )
 
 
@@ -23,7 +23,7 @@ def model_lines(store: Store) -> list[dict[str, Any]]:
     for card in models(store):
         parent = (card.parent.name, card.parent.version) if card.parent else (None, None)
         values = (card.name, card.version, champion(store, card.name) == card.version, card.task.name, card.spacing_mm)
-        trained = (card.architecture.depth, card.cohort, card.training_studies)
+        trained = (card.architecture.depth, card.cohort, card.training_studies, card.networks)
         lines.append(dict(zip(COLUMNS, (*values, *trained, *parent), strict=True)))
     return lines
 
@@ -44,7 +44,8 @@ def show_models(lines: Sequence[dict[str, Any]], uri: str) -> None:
             line["task"],
             f"{line['spacing_mm']:g}",
             str(line["depth"]),
-            f"{line['training_studies']} studies of {line['cohort']}",
+            f"{line['training_studies']} studies of {line['cohort']}"
+            + (f" ({line['networks']} networks)" if line["networks"] > 1 else ""),
             f"{line['parent']}@{line['parent_version']}" if line["parent"] else "de novo",
         )
     show_table(table)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from lesionlab.experiments.registry import find_model, model_weights
 from lesionlab.model.devices import best_device
-from lesionlab.model.transfer import load_pretrained
-from lesionlab.model.unet import UNet, build_unet
+from lesionlab.model.ensemble import Ensemble, network_of
+from lesionlab.model.unet import UNet
 from lesionlab.store.objects import Store
 from storage_schemas.models import ModelCard
 
 
-def registered_network(store: Store, model: str) -> tuple[UNet, ModelCard]:
-    """The network and card of `name` or `name@version`; its weights are checked against the card, on the best device.
+def registered_network(store: Store, model: str) -> tuple[UNet | Ensemble, ModelCard]:
+    """The network (or ensemble) and card of `name` or `name@version`, on the best device; weights are checked.
 
     Raises InputError if there is no such model, TransferError if its weights are missing or altered.
     """
     card = find_model(store, model)
-    network = build_unet(card.architecture, channels=len(card.channels), seed=0)
-    load_pretrained(network, card, model_weights(store, card), card.channels)
-    return network.to(best_device()), card
+    return network_of(card, model_weights(store, card)).to(best_device()), card

@@ -196,6 +196,8 @@ def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
                 f"{name}: wanted {wanted[name]}, found {found[name]}" for name in wanted if wanted[name] != found[name]
             ]
             faults += (source.adaptation or Adaptation()).misfits(card, spec.architecture_at(depth), channels)
+            if card.members:
+                faults.append(f"wanted one network to start from, found an ensemble of {card.networks}")
             if card.architecture.depth != depth and spec.default_tested_on != "nothing":
                 faults.append("randomly initialised levels cannot be tested untrained; set default_tested_on: nothing")
             if faults:

@@ -1,82 +1,172 @@
-"""Register models of finished runs under a name and a version; a name without a version means its champion."""
+"""Register models of finished runs under a name and a version; a name without a version means its champion.
+
+The networks of several runs can be registered as one model, an ensemble: prediction averages their probabilities.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from hashlib import sha256
 
-from lesionlab.errors import DamagedObject, InputError, MissingObject, TransferError
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from lesionlab.errors import DamagedObject, InputError, MissingObject, ObjectExists, TransferError
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import is_altered
+from lesionlab.store.tables import is_altered, read_rows, write_rows
 from storage_schemas import keys
-from storage_schemas.base import Digest, Sha256, Slug
-from storage_schemas.models import ModelCard
+from storage_schemas.base import Digest, Sha256, Slug, digest_of
+from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.runs import RunSpec
+
+MEMBER = "networks.{}."
+"""Prefix of the tensors of one member in an ensemble's weights and weight-transfer report, counted from 0."""
 
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A registered model and the runs that trained it: its own run, its parent's run, and so on."""
+    """A registered model and the runs that trained it: its own run (an ensemble's: its members'), its parent's run, and
+    so on."""
 
     card: ModelCard
     made_by: tuple[RunSpec, ...]
 
 
 def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
-    """Copy the model of a completed run to a registered name (default: the card's name) and make it the champion.
+    """Register the model of a completed run under a name (default: the card's name); by default make it the champion.
 
     What is registered and whole stays; what is damaged is replaced. Raises MissingObject if the run stored no model,
-    DamagedObject if neither the run's copy nor the registered one is whole.
+    ObjectExists if other weights are registered under this name and version, DamagedObject if neither the run's copy
+    nor the registered one is whole.
     """
-    attempt = attempt_of(store, run_id)
-    card = read_document(store, keys.RUN_CARD.of(attempt).build(run_id=run_id), ModelCard)
-    card = card.model_copy(update={"name": name or card.name})
-    names = {"name": card.name, "version": card.version}
-    for registered, own, whole in (
-        (keys.MODEL_WEIGHTS, keys.RUN_WEIGHTS, partial(_has_sum, card.weights_sha256)),
-        (keys.MODEL_TRANSFER, keys.RUN_TRANSFER, _is_unaltered),
-    ):
-        _copy_whole(store, own.of(attempt).build(run_id=run_id), registered.build(**names), whole)
-    # Written last: a version with a card is complete.
-    create_document(store, keys.MODEL_CARD.build(**names), card)
+    card = _card_of(store, run_id)
+    return _register(
+        store,
+        card.model_copy(update={"name": name or card.name}),
+        lambda: _weights_of(store, run_id),
+        lambda: _transfer_of(store, run_id),
+        champion=champion,
+    )
+
+
+def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug, *, champion: bool = False) -> ModelCard:
+    """Register the networks of several completed runs as one model whose probabilities are averaged.
+
+    The order of the runs does not matter. Raises InputError if their networks are not of one kind, and as `register`.
+    """
+    members = tuple(sorted({*run_ids}))
+    cards = [_card_of(store, member) for member in members]
+    if len({card.model_copy(update=_OWN_OF_EACH) for card in cards}) > 1:
+        raise InputError(
+            f"{name}: wanted networks of one task, architecture, patch size and parent; found different ones among "
+            f"{', '.join(members)}; register them one by one"
+        )
+    weights: dict[str, NDArray[np.generic]] = {}
+    transfer: list[TensorTransfer] = []
+    for place, member in enumerate(members):
+        prefix = MEMBER.format(place)
+        own = _weights_of(store, member)
+        if sha256(own).hexdigest() != cards[place].weights_sha256:
+            raise DamagedObject(f"{store.uri}: weights of run {member}", "they do not match their checksum")
+        weights |= {prefix + tensor: values for tensor, values in safetensors.numpy.load(own).items()}
+        rows = _transfer_of(store, member)
+        transfer += [row.model_copy(update={"tensor": prefix + row.tensor}) for row in rows]
+    joined = safetensors.numpy.save(weights)
+    trained_on = sorted({study for card in cards for study in card.trained_on})
+    card = cards[0].model_copy(
+        update={
+            "name": name,
+            "version": digest_of({"ensemble": members}),
+            "weights_sha256": sha256(joined).hexdigest(),
+            "training_studies": len(trained_on),
+            "trained_on": tuple(trained_on),
+            "members": members,
+        }
+    )
+    return _register(store, card, lambda: joined, lambda: transfer, champion=champion)
+
+
+_OWN_OF_EACH = {"version": "", "weights_sha256": "", "training_studies": 1, "trained_on": ()}
+"""What the cards of an ensemble's members need not share."""
+
+
+def _card_of(store: Store, run_id: Digest) -> ModelCard:
+    """The card of a completed run's model, with its training studies."""
+    card = read_document(store, keys.RUN_CARD.of(attempt_of(store, run_id)).build(run_id=run_id), ModelCard)
+    run = read_document(store, keys.RUN_SPEC.build(run_id=run_id), RunSpec)
+    return card.model_copy(update={"trained_on": tuple(sorted(entry.study for entry in run.train))})
+
+
+def _weights_of(store: Store, run_id: Digest) -> bytes:
+    return store.get(keys.RUN_WEIGHTS.of(attempt_of(store, run_id)).build(run_id=run_id))
+
+
+def _transfer_of(store: Store, run_id: Digest) -> list[TensorTransfer]:
+    key = keys.RUN_TRANSFER.of(attempt_of(store, run_id)).build(run_id=run_id)
+    return read_rows(store, [key], TensorTransfer)
+
+
+def _register(
+    store: Store,
+    card: ModelCard,
+    weights: Callable[[], bytes],
+    transfer: Callable[[], Sequence[TensorTransfer]],
+    *,
+    champion: bool,
+) -> ModelCard:
+    place = {"name": card.name, "version": card.version}
+    key = keys.MODEL_CARD.build(**place)
+    if registered := store.exists(key):
+        known = read_document(store, key, ModelCard)
+        if known.weights_sha256 != card.weights_sha256:
+            raise ObjectExists(
+                f"model {card.full_name} is registered with other weights (sha256 {known.weights_sha256[:16]}…, now "
+                f"{card.weights_sha256[:16]}…); a version never changes: register it under another name"
+            )
+        card = known
+    _put_whole(store, keys.MODEL_WEIGHTS.build(**place), weights, card.weights_sha256)
+    _put_transfer(store, keys.MODEL_TRANSFER.build(**place), transfer)
+    if not registered:  # written last: a version with a card is complete
+        create_document(store, key, card)
     if champion:
         move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
     return card
 
 
-def _copy_whole(store: Store, source: str, target: str, whole: Callable[[bytes], bool]) -> None:
-    """Copy an object unless a whole one is there already. Raises DamagedObject if the source is not whole."""
+def _put_whole(store: Store, key: str, weights: Callable[[], bytes], sum_: Sha256) -> None:
+    """Write weights unless whole ones are there already. Raises DamagedObject if those to write are not whole."""
     with suppress(MissingObject):
-        if whole(store.get(target)):
+        if sha256(store.get(key)).hexdigest() == sum_:
             return
-    data = store.get(source)
-    if not whole(data):
-        raise DamagedObject(f"{store.uri}: {source}", "it does not match its checksum")
-    store.put(target, data)
+    data = weights()
+    if sha256(data).hexdigest() != sum_:
+        raise DamagedObject(f"{store.uri}: {key}", "the weights to register do not match their checksum")
+    store.put(key, data)
 
 
-def _has_sum(sum_: Sha256, data: bytes) -> bool:
-    return hashlib.sha256(data).hexdigest() == sum_
-
-
-def _is_unaltered(table: bytes) -> bool:
-    return not is_altered(table)
+def _put_transfer(store: Store, key: str, transfer: Callable[[], Sequence[TensorTransfer]]) -> None:
+    """Write a weight-transfer report unless an unaltered one is there already."""
+    with suppress(MissingObject):
+        if not is_altered(store.get(key)):
+            return
+    write_rows(store, key, transfer(), TensorTransfer)
 
 
 def source_model(store: Store, card: ModelCard) -> SourceModel:
     """A registered model with its training history, as far as the store has it; an imported model may have none."""
-    made_by = []
-    version: Digest | None = card.version
-    while version is not None and store.exists(key := keys.RUN_SPEC.build(run_id=version)):
-        run = read_document(store, key, RunSpec)
-        made_by.append(run)
-        version = run.parent.model.version if run.parent else None
-    return SourceModel(card, tuple(made_by))
+    made_by: dict[Digest, RunSpec] = {}
+    left = [*(card.members or (card.version,))]
+    while left:
+        version = left.pop(0)
+        if version not in made_by and store.exists(key := keys.RUN_SPEC.build(run_id=version)):
+            run = made_by[version] = read_document(store, key, RunSpec)
+            left += [run.parent.model.version] if run.parent else []
+    return SourceModel(card, tuple(made_by.values()))
 
 
 def find_model(store: Store, model: str) -> ModelCard:
@@ -88,7 +178,10 @@ def find_model(store: Store, model: str) -> ModelCard:
             return read_document(store, keys.MODEL_CARD.build(name=name, version=found), ModelCard)
     except (MissingObject, ValueError):
         pass
-    known = ", ".join(f"{card.name}@{card.version}" for card in models(store)) or "none yet"
+    registered = models(store)
+    if not version and (own := [card.full_name for card in registered if card.name == name]):
+        raise InputError(f"model {name!r} has no champion yet; name one of its versions: {', '.join(own)}")
+    known = ", ".join(card.full_name for card in registered) or "none yet"
     raise InputError(f"model {model!r} is not registered in {store.uri}; registered: {known}")
 
 
@@ -100,7 +193,7 @@ def model_weights(store: Store, card: ModelCard) -> bytes:
     try:
         return store.get(keys.MODEL_WEIGHTS.build(name=card.name, version=card.version))
     except MissingObject as error:
-        raise TransferError(f"model {card.name}@{card.version}: its weights are missing; register it again") from error
+        raise TransferError(f"model {card.full_name}: its weights are missing; register it again") from error
 
 
 def models(store: Store) -> list[ModelCard]:

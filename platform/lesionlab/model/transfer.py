@@ -42,7 +42,7 @@ def load_pretrained(
     """
     source = f"model {source_card.name}/{source_card.version}"
     declared = adaptation or Adaptation()
-    _check_bytes(source, source_card, source_weights)
+    check_bytes(source_card, source_weights)
     _check_fit(source, declared.misfits(source_card, network.architecture, channels))
     described, tensors = _network_of(source_card), read_weights(source_weights)
     _check_tensors(source, described, tensors)
@@ -62,6 +62,14 @@ def random_start(network: nn.Module) -> tuple[TensorTransfer, ...]:
     """The weight-transfer report of a network that is randomly initialised from its seed."""
     return tuple(
         TensorTransfer(tensor=name, shape=shape_text(tensor), origin="random", how="de novo")
+        for name, tensor in network.state_dict().items()
+    )
+
+
+def unchanged(network: nn.Module) -> tuple[TensorTransfer, ...]:
+    """The weight-transfer report of a network that is a registered model itself."""
+    return tuple(
+        TensorTransfer(tensor=name, shape=shape_text(tensor), origin="source", how="copied")
         for name, tensor in network.state_dict().items()
     )
 
@@ -129,7 +137,9 @@ def _mix_channels(
     return _Fitted(torch.einsum("nc,ocijk->onijk", mix_NC, weights_OCijk), "adapted", "; ".join([*made_of, *unused]))
 
 
-def _check_bytes(source: str, card: ModelCard, weights: bytes) -> None:
+def check_bytes(card: ModelCard, weights: bytes) -> None:
+    """Raises TransferError if the weights are missing, or are not those of the card."""
+    source = f"model {card.name}/{card.version}"
     if not weights:
         raise TransferError(f"{source}: wanted weights, found none; train or register the model again")
     if (found := sha256_of(weights)) != card.weights_sha256:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from lesionlab.errors import StoreError, TrainingError
+from torch import nn
+
+from lesionlab.errors import StoreError, TrainingError, TransferError
 from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, store_prediction, worker_share
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.leases import new_submission, this_user
@@ -21,7 +23,8 @@ from lesionlab.experiments.registry import find_model, model_weights
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import RunHistory
 from lesionlab.model.devices import device_name
-from lesionlab.model.transfer import load_pretrained, random_start
+from lesionlab.model.ensemble import Ensemble, network_of
+from lesionlab.model.transfer import load_pretrained, random_start, unchanged
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.orchestration.attempts import Attempt, claimed
@@ -81,6 +84,7 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
         if worker.rank == 0:
             write_rows(store, keys.RUN_TRANSFER.of(attempt.name).build(run_id=run.run_id), transfers, TensorTransfer)
         if run.train:
+            assert isinstance(network, UNet)  # starting_network refuses to train an ensemble
             volumes = [open_cached(store, entry, cache) for entry in run.train]
             checkpoints = RunCheckpoints(store, run.run_id, attempt.name)
             history = RunHistory(store, run.run_id, attempt.name)
@@ -133,8 +137,8 @@ def require_versions(run: RunSpec) -> None:
         raise TrainingError(f"run {run.run_id}: {version_difference(run.versions)}")
 
 
-def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorTransfer, ...]]:
-    """The network before training, and its weight-transfer report.
+def starting_network(run: RunSpec, store: Store) -> tuple[UNet | Ensemble, tuple[TensorTransfer, ...]]:
+    """The network before training, and its weight-transfer report; an ensemble if the run only tests one.
 
     Raises TransferError if the parent's weights are missing or altered, or if none of them was used.
     """
@@ -144,10 +148,15 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet, tuple[TensorTran
     name = f"{run.parent.model.name}@{run.parent.model.version}"
     # Check the weights against the sha256 in the run's identity, not against the registry's current card.
     card = find_model(store, name).model_copy(update={"weights_sha256": run.parent.weights_sha256})
+    if card.members:
+        if run.train:
+            raise TransferError(f"model {name}: an ensemble cannot be trained; start from one of its networks")
+        ensemble = network_of(card, model_weights(store, card))
+        return ensemble, unchanged(ensemble)
     return network, load_pretrained(network, card, model_weights(store, card), run.channels, run.parent.adaptation)
 
 
-def network_tester(run: RunSpec, network: UNet, worker: Worker) -> StudyTester:
+def network_tester(run: RunSpec, network: nn.Module, worker: Worker) -> StudyTester:
     """Test studies by the network's predictions."""
 
     def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
