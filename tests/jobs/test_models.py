@@ -69,6 +69,7 @@ def test_csv_and_json_have_every_column(lesionlab: Lesionlab, registered: str, t
         "depth": 3,
         "cohort": "gliomas",
         "training_studies": 7,
+        "networks": 1,
         "parent": "parent",
         "parent_version": PARENT,
     }

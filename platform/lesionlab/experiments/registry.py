@@ -61,7 +61,7 @@ def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug, *, ch
     """
     members = tuple(sorted({*run_ids}))
     cards = [_card_of(store, member) for member in members]
-    if len({card.model_copy(update=_OWN_OF_EACH) for card in cards}) > 1:
+    if len({card.model_copy(update=_OWN_OF_EACH).canonical_json() for card in cards}) > 1:
         raise InputError(
             f"{name}: wanted networks of one task, architecture, patch size and parent; found different ones among "
             f"{', '.join(members)}; register them one by one"

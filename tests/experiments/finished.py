@@ -1,0 +1,84 @@
+"""An experiment whose networks are finished but were never trained: its plan, ledger entries and models in a store."""
+
+from __future__ import annotations
+
+from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.model.transfer import random_start
+from lesionlab.model.unet import build_unet
+from lesionlab.model.weights import sha256_of, weights_bytes
+from lesionlab.store.documents import move_pointer, write_document
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import write_rows
+from storage_schemas import keys
+from storage_schemas.experiments import ExperimentSpec, Plan
+from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.results import LedgerEntry
+from storage_schemas.runs import RunSpec
+from tests.experiments.drawn import cohort_of
+
+SPEC = {
+    "name": "alone",
+    "title": "de novo alone",
+    "task": "flair-single",
+    "spacing_mm": 3.0,
+    "cohorts": {"ms": {}},
+    "target": {"cohort": "ms", "subsets": 3, "subset_size": 2},
+    "training_sizes": [2, 4],
+    "architecture": {"depth": 1, "base_channels": 2},
+    "training": {"patch_voxels": 16, "batch_size": 2},
+    "inference": {"step_voxels": 16, "threshold": 0.01},
+}
+"""Three folds of two sizes, de novo."""
+
+
+def finish_experiment(store: Store, **changes: object) -> Plan:
+    """Plan the experiment on drawn studies and finish its runs; equal runs have equal networks."""
+    cohort = cohort_of(6, spacing_mm=3.0)
+    write_document(store, keys.MANIFEST.build(cohort="ms", digest=cohort.id), cohort)
+    move_pointer(store, keys.CURRENT_MANIFEST.build(cohort="ms"), cohort.id)
+    plan = plan_experiment(ExperimentSpec.model_validate(SPEC | changes), store)
+    store_plan(store, plan)
+    for run in plan.runs:
+        finish(store, run)
+    return plan
+
+
+def finish(store: Store, run: RunSpec) -> None:
+    """Store the run's network, drawn from the run's id, and its ledger entry."""
+    network = build_unet(run.architecture, channels=1, seed=int(run.run_id, 16) % 2**32)
+    weights = weights_bytes(network)
+    card = ModelCard(
+        name=run.experiment,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=sha256_of(weights),
+        cohort=run.cohort,
+        training_studies=len(run.train),
+    )
+    entry = LedgerEntry(
+        run_id=run.run_id,
+        experiment=run.experiment,
+        tested=len(run.test),
+        epochs=1,
+        steps=1,
+        final_loss=0.5,
+        workers=1,
+        device="cpu",
+        training_s=1.0,
+        evaluation_s=1.0,
+        attempts=1,
+        lesionlab="0",
+        code="0" * 16,
+        libraries={},
+    )
+    store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
+    write_rows(store, keys.RUN_TRANSFER.build(run_id=run.run_id), random_start(network), TensorTransfer)
+    write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)
+    write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    write_document(store, keys.LEDGER.build(run_id=run.run_id), entry)
