@@ -24,8 +24,8 @@ from jobs.shared.options import (
 )
 from jobs.shared.output_file import save_csv
 from jobs.shared.seen_studies import seen_studies
+from lesionlab.evaluation.exports import export_predictions
 from lesionlab.evaluation.rescoring import Scoring, own_rows, rescore_run, rescored_rows
-from lesionlab.evaluation.study import export_predictions
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model

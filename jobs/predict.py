@@ -10,72 +10,112 @@ import typer
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, role_and_path
+from jobs.shared.folder_prediction import FolderOptions, predict_folder
+from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
 from lesionlab.errors import InputError
-from lesionlab.evaluation.predict import predict_native
+from lesionlab.evaluation.derivatives import lesions_of
 from lesionlab.evaluation.registered_network import registered_network
-from lesionlab.evaluation.study import export_prediction
-from lesionlab.imaging.lesions import label_lesions, voxel_volume_mm3
-from lesionlab.model.devices import best_device
-from lesionlab.preprocessing.channels import prepare_images
+from lesionlab.imaging.lesions import voxel_volume_mm3
+from lesionlab.imaging.volume import Volume, matrix_of, write_volume
+from lesionlab.orchestration.segmentation import segment
 
 
 def predict(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="[ROLE=]IMAGE...",
-            help="NIfTI images (.nii or .nii.gz) in any orientation; with ROLE= if the model reads several images.",
+            metavar="FOLDER|[ROLE=]IMAGE...",
+            help="A BIDS dataset or a folder of NIfTI files; or the images of one study (.nii or .nii.gz) in any "
+            "orientation, with ROLE= if the model reads several images.",
         ),
     ],
     store: StoreOption,
     model: ModelOption,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Predicted mask (.nii or .nii.gz), on the grid of the task's native image."),
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Of one study: the mask (.nii or .nii.gz), on the grid of the task's native image. Of a folder: a "
+            "BIDS-derivatives dataset with all masks, tables and pictures.",
+        ),
     ],
     threshold: Annotated[
         float | None,
         typer.Option(min=0.01, max=0.99, help="Lesion probability threshold; by default the model's own."),
     ] = None,
+    probability: Annotated[
+        bool,
+        typer.Option(
+            "--probability", help="Also write the probability map; of one study beside the mask, as *_probability."
+        ),
+    ] = False,
     registered: RegisteredOption = False,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Accept a registration that the checks doubt, after you have looked at it.")
+        bool,
+        typer.Option("--accept", help="Accept registrations that the checks doubt, after you have looked at them."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite an existing mask; input images are never overwritten.")
+        bool,
+        typer.Option(
+            "--force", help="Overwrite existing masks, predict all scans again; inputs are never overwritten."
+        ),
     ] = False,
 ) -> None:
     """Segment your own images with a registered model, in native space; several images are registered first.
 
+    A folder can be stopped and called again: scans that are done are skipped. A
+    scan that fails does not stop the others; exit code 1 says that one did.
+
     Example: lesionlab predict FLAIR.nii.gz --model demo-glioma --out mask.nii.gz
+
+    Example: lesionlab predict ./ms --model demo-glioma --out ./ms/derivatives/lesionlab
 
     Example: lesionlab predict initial=a.nii.gz follow-up=b.nii.gz --model new-lesions --out new.nii.gz
     """
+    folders = [image for image in images if Path(image).is_dir()]
+    if folders and len(images) > 1:
+        raise InputError(f"{', '.join(folders)}: wanted one folder, or the images of one study; found {len(images)}")
+    options = FolderOptions(threshold, registered, accept, probability, force)
+    if folders:
+        network, card = registered_network(connect_to_read(store), model)
+        predict_folder(Path(folders[0]), out, network, card, options)
+    else:
+        _predict_study(images, store, model, out, options)
+
+
+def _predict_study(images: list[str], store: str, model: str, out: Path, options: FolderOptions) -> None:
+    """Segment the images of one study into one file."""
     if not out.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"--out {out}: wanted a file name that ends in .nii or .nii.gz")
+    ending = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
+    map_out = out.with_name(f"{out.name.removesuffix(ending)}_probability{ending}")
     named = [role_and_path(image) for image in images]
-    refuse_inputs("--out", out, [path for _, path in named])
-    if not force:
-        refuse_existing("--out", out)
+    for file in (out, map_out) if options.probability else (out,):
+        refuse_inputs("--out", file, [path for _, path in named])
+        if not options.force:
+            refuse_existing("--out", file)
     given = read_images(named)
     network, card = registered_network(connect_to_read(store), model)
     scans = images_by_role(given, card.task)
-    note_unlike(named, scans, card.task)
-    native = scans[card.task.native].grid
-    prepared = prepare_images(scans, card.task, card.spacing_mm, registered=registered, accepted=accept)
-    for finding in prepared.findings:
-        notes.print(finding.text(), style="yellow")
-    inference = card.inference if threshold is None else card.inference.model_copy(update={"threshold": threshold})
-    prediction = predict_native(
-        network, prepared.image_CIJK, prepared.model_grid, native, inference, card.patch_voxels, best_device()
+    result = segment(
+        scans,
+        network,
+        card,
+        threshold=options.threshold,
+        registered=options.registered,
+        accepted=options.accepted,
     )
-    export_prediction(out, prediction.mask_ijk, native)
-    lesions = label_lesions(prediction.mask_ijk).count
-    volume_ml = float(prediction.mask_ijk.sum()) * voxel_volume_mm3(native.affine) / 1000
-    console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.name}@{card.version}")
+    for finding in result.prepared.findings:
+        notes.print(finding.text(), style="yellow")
+    affine, mask_ijk = matrix_of(result.native), result.prediction.mask_ijk
+    if options.probability:
+        write_volume(map_out, Volume(result.prediction.probability_ijk, affine))
+    write_volume(out, Volume(mask_ijk, affine))
+    volume_ml = float(mask_ijk.sum()) * voxel_volume_mm3(affine) / 1000
+    lesions = len(lesions_of(mask_ijk, result.native))
+    console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.full_name}")
 
 
 if __name__ == "__main__":

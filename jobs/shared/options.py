@@ -90,7 +90,11 @@ ExcludeFaultyOption = Annotated[
 ]
 SavePredictionsOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Also save every predicted mask to this folder, as NIfTI in native space."),
+    typer.Option(
+        metavar="DIR",
+        help="Also save every predicted mask in native space to this folder: a BIDS-derivatives dataset that says arm, "
+        "size and fold of each.",
+    ),
 ]
 CsvOption = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")

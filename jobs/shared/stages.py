@@ -13,7 +13,7 @@ from jobs.shared.execution import execute_with_progress
 from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
 from lesionlab.analysis.report import write_report
-from lesionlab.evaluation.study import export_predictions
+from lesionlab.evaluation.exports import export_predictions
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import register

@@ -20,10 +20,12 @@ import pyarrow.parquet
 import pytest
 import zarr
 
+from lesionlab.evaluation.derivatives import bids_label
 from lesionlab.evaluation.rescoring import Scoring, own_rows, rescored_rows
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.publishing import lesion_rows, operating_rows
+from lesionlab.experiments.registry import models, source_model
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import read_document, write_document
@@ -32,6 +34,7 @@ from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.results import LedgerEntry, StudyRow
 from storage_schemas.volumes import PREDICTION_ATTRIBUTE
+from tests.jobs.bids_validator import bids_errors
 from tests.jobs.conftest import Lesionlab
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -95,11 +98,44 @@ def test_plain_zarr_opens_a_study_volume(finished: Path, store: Store) -> None:
 def test_predictions_are_on_the_native_grid_of_their_flair(finished: Path, store: Store) -> None:
     (dataset,) = (finished / ".lesionlab" / "bids").glob("tiny-ms-*")
     run = current_plan(store, "tiny").runs[-1]
+    assert run.cell is not None
     for entry in run.test:
-        mask = nib.load(finished / "masks" / run.run_id / f"{entry.study}_label-lesion_mask.nii.gz")
+        (path,) = (finished / "masks").glob(f"sub-*/**/{entry.study}_*_desc-{bids_label(run.cell.title())}_mask.nii.gz")
+        mask = nib.load(path)
         flair = nib.load(next(dataset.glob(f"sub-*/**/{entry.study}_FLAIR.nii.gz")))
         assert mask.shape == flair.shape
         np.testing.assert_allclose(mask.affine, flair.affine, atol=1e-4)
+
+
+def test_exported_predictions_are_a_valid_dataset_that_says_arm_size_and_fold(finished: Path, store: Store) -> None:
+    assert bids_errors(finished / "masks") == []
+    with (finished / "masks" / "scans.csv").open(newline="") as file:
+        scans = list(csv.DictReader(file))
+    rows = rows_without_clock(store)
+    names = ("study", "arm", "source", "training_size", "fold", "run_id")
+    assert sorted([scan[name] for name in names] for scan in scans) == sorted(
+        ["" if row[name] is None else str(row[name]) for name in names] for row in rows
+    )
+    counts = {(row["run_id"], row["study"]): row["predicted_lesions"] for row in rows}
+    assert all(int(scan["lesions"]) == counts[scan["run_id"], scan["study"]] for scan in scans)
+    described = (finished / "masks" / "descriptions.tsv").read_text()
+    assert "desc-deNovo2StudiesDepth1Fold2\tde novo, 2 studies, depth 1, fold 2\n" in described
+
+
+def test_the_folds_of_a_fine_tuned_cell_are_registered_together_with_their_ancestry(
+    lesionlab: Lesionlab, finished: Path, store: Store, tmp_path: Path
+) -> None:
+    shutil.copytree(finished / ".lesionlab" / "store", tmp_path / "copy")
+    copy = open_store((tmp_path / "copy").as_uri())
+    result = lesionlab("register", "tiny", "--arm", "fine-tuned", "--size", 2, "--ensemble", "--store", copy.uri)
+    assert result.exit_code == 0, result.output
+    (card,) = (card for card in models(copy) if card.members)
+    assert f"{card.full_name}: 2 networks fine-tuned from tiny-glioma@" in result.output
+    ancestors = source_model(copy, card).made_by
+    assert [len(run.train) for run in ancestors] == [2, 2, 2]
+    assert ancestors[-1].cohort == "tiny-glioma"
+    evaluated = lesionlab("evaluate", "tiny-ms", "--model", card.full_name, "--store", copy.uri)
+    assert evaluated.exit_code == 0, evaluated.output
 
 
 def test_the_report_is_one_self_contained_file(finished: Path) -> None:

@@ -38,6 +38,11 @@ def middle_probability(levels: Levels) -> NDArray[np.float64]:
     return np.asarray(_MIDDLE[levels])
 
 
+def lowest_probability(levels: Levels) -> NDArray[np.float32]:
+    """The lower edge of each level, as `peaks` gives it; 0 for level 0."""
+    return np.asarray(_LOWER[levels], dtype=np.float32)
+
+
 def peaks(lesions: Lesions, levels_ijk: Levels) -> list[float]:
     """The highest probability in each lesion, rounded down to the edge below; by lesion."""
     highest = np.zeros(lesions.count + 1, dtype=np.uint8)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -184,23 +184,6 @@ def read_prediction(store: Store, run_id: Digest, study: StudyId, attempt: str |
 def export_prediction(path: Path, mask_ijk: Mask, native_grid: Grid) -> None:
     """Write a predicted mask as NIfTI on the native grid."""
     write_volume(path, Volume(mask_ijk, matrix_of(native_grid)))
-
-
-def export_predictions(store: Store, runs: Iterable[RunSpec], folder: Path) -> int:
-    """Write every stored prediction of these runs as NIfTI, `<folder>/<run_id>/<study>_label-lesion_mask.nii.gz`.
-
-    Returns the number of masks. Raises MissingObject if a prediction is missing.
-    """
-    written = 0
-    for run in runs:
-        attempt = attempt_of(store, run.run_id)
-        for entry in run.test:
-            prediction = read_prediction(store, run.run_id, entry.study, attempt)
-            path = folder / run.run_id / f"{entry.study}_label-lesion_mask.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            export_prediction(path, prediction.mask_ijk, prediction.card.native_grid)
-            written += 1
-    return written
 
 
 def _study_row(columns: StudyColumns, result: Score, inference_s: float) -> StudyRow:

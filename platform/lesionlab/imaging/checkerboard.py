@@ -40,11 +40,12 @@ def checkerboard_png(fixed_IJK: Image, moved_IJK: Image, head_IJK: HeadMask, spa
 
 
 def png_bytes(picture: Picture) -> bytes:
-    """An 8-bit greyscale PNG."""
-    rows, columns = picture.shape
+    """An 8-bit PNG: greyscale (rows, columns) or red, green, blue (rows, columns, 3)."""
+    rows, columns = picture.shape[:2]
+    colour_type = 2 if picture.ndim == 3 else 0
     lines = b"".join(b"\0" + line.tobytes() for line in np.ascontiguousarray(picture))
     chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)),
+        (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, colour_type, 0, 0, 0)),
         (b"IDAT", zlib.compress(lines, 6)),
         (b"IEND", b""),
     )

@@ -149,7 +149,7 @@ def _concerns(bids: _Bids, visit: Visit, spaces: Spaces) -> bool:
         return True
     here = [scan for scan in bids.task.inputs if scan.visit == "this"]
     names = [file.name for file in bids.tree.files(visit.anat)]
-    return bool(spaces.native) and any(_shows(name, scan) for name in names for scan in here)
+    return bool(spaces.native) and any(shows(name, scan) for name in names for scan in here)
 
 
 def _masks(
@@ -173,7 +173,7 @@ def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -
     """The only image of a visit in a role, with its sidecar."""
     place = place_of(bids.task, scan.role)
     files = {
-        file.path: file for file in bids.tree.files(visit.anat) if visit.owns(file.name) and _shows(file.name, scan)
+        file.path: file for file in bids.tree.files(visit.anat) if visit.owns(file.name) and shows(file.name, scan)
     }
     missing = f"wanted {visit.anat / visit.name}_{_ending(scan)}, found {bids.tree.listing(visit.anat)}"
     spelled = [name for name in bids.tree.names(visit.anat) if name.lower() == f"{visit.name}_{_ending(scan)}".lower()]
@@ -182,7 +182,8 @@ def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -
     return DatedScan(visit, path, bids.sidecars.of(files[path], place, findings)) if path else None
 
 
-def _shows(name: BidsName, scan: ScanInput) -> bool:
+def shows(name: BidsName, scan: ScanInput) -> bool:
+    """Whether a file of this name is the image that a task reads in this role."""
     return (
         name.suffix == scan.suffix
         and name.entities.get("ce") == scan.contrast_agent

@@ -1,0 +1,162 @@
+"""Find the scans to predict in a folder: the images of each study, without any mask.
+
+In a BIDS dataset a scan is a session with all images of the task; of tasks that compare two visits, a session with an
+earlier one, whose last visit with the images is the initial one. In any other folder each NIfTI file is a scan, for
+tasks that read one image; files with BIDS names of another contrast are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.layouts.bids import is_bids, shows
+from lesionlab.preprocessing.layouts.bids_tree import NIFTI, BidsTree, Visit, parse_name
+from lesionlab.preprocessing.paths import fault_of_file, is_study_id, only_one, place_of
+from storage_schemas.tasks import Task
+from storage_schemas.verdicts import Finding
+
+_RESULTS = ("label", "desc")
+"""Entities that say what a derived file is; those of an input are not repeated."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The images of one study."""
+
+    study: str
+    """`sub-01_ses-02`."""
+    stem: str
+    """Start of the names of derived files: the entities of the native image, under the study's own labels."""
+    images: Mapping[str, Path]
+    """By role."""
+
+
+@dataclass(frozen=True)
+class UnlabelledDataset:
+    """The scans of a folder, by study."""
+
+    scans: tuple[Scan, ...]
+    faults: Mapping[str, tuple[str, ...]]
+    """By study or file, why it is no scan."""
+    left_out: int = 0
+    """Files of another contrast."""
+
+
+def find_scans(root: Path, task: Task, outputs: Path | None = None) -> UnlabelledDataset:
+    """Find every scan of a task in a folder; `outputs`, a folder in it, is left out.
+
+    Raises DatasetError if there is none, or if two files would have the same name in a BIDS dataset.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: there is no such folder; give a BIDS dataset or a folder of NIfTI files")
+    found = _in_bids(root, task) if is_bids(root) else _in_folder(root, task, outputs)
+    if not found.scans and not found.faults:
+        kinds = ", ".join(f"{scan.role} ({scan.suffix})" for scan in task.inputs)
+        raise DatasetError(f"{root}: wanted images for {task.name}: {kinds}; found none")
+    return found
+
+
+def _in_bids(root: Path, task: Task) -> UnlabelledDataset:
+    tree = BidsTree(root)
+    scans, faults = list[Scan](), dict[str, tuple[str, ...]]()
+    for visits in tree.visits((Path(),)).values():
+        for visit in visits:
+            findings: list[Finding] = []
+            scan = _scan(tree, task, visit, visits, findings)
+            if scan is not None:
+                scans.append(scan)
+            if findings:
+                name = visit.name if is_study_id(visit.name) else visit.hidden_name
+                faults[name] = tuple(finding.text() for finding in findings)
+    return UnlabelledDataset(tuple(scans), faults)
+
+
+def _scan(tree: BidsTree, task: Task, visit: Visit, visits: Sequence[Visit], findings: list[Finding]) -> Scan | None:
+    """One visit as a scan; None if it has no image of the task or, with the reason in `findings`, not all."""
+    initial: Visit | None = None
+    if any(scan.visit == "initial" for scan in task.inputs):
+        roles = [scan.role for scan in task.inputs if scan.visit == "initial"]
+        earlier = [other for other in visits if other.before(visit) and any(_images(tree, task, other, roles).values())]
+        if not earlier:
+            return None
+        initial = earlier[-1]
+    here = [scan.role for scan in task.inputs if scan.visit == "this"]
+    if not any(_images(tree, task, visit, here).values()):
+        return None
+    if not is_study_id(visit.name):
+        what = "wanted only letters and digits in the labels after sub- and ses-; rename the folder"
+        findings.append(Finding(code="bad-name", place="folder", what=what))
+        return None
+    images: dict[str, Path] = {}
+    for scan in task.inputs:
+        taken_at = visit if scan.visit == "this" or initial is None else initial
+        files = _images(tree, task, taken_at, [scan.role])[scan.role]
+        missing = f"wanted an image in {taken_at.anat}, found {tree.listing(taken_at.anat)}; add it"
+        if path := only_one(files, tree.resolved, place_of(task, scan.role), missing, findings):
+            images[scan.role] = path
+    if len(images) < len(task.inputs):
+        return None
+    native = parse_name(images[task.native].name)
+    entities = (
+        {} if native is None else {k: v for k, v in native.entities.items() if k not in ("sub", "ses", *_RESULTS)}
+    )
+    if initial is not None and task.scan(task.native).visit == "initial" and initial.space:
+        entities["space"] = initial.space
+    return Scan(visit.name, "_".join([visit.name, *(f"{k}-{v}" for k, v in entities.items())]), images)
+
+
+def _images(tree: BidsTree, task: Task, visit: Visit, roles: Iterable[str]) -> dict[str, list[Path]]:
+    files = [file for file in tree.files(visit.anat) if visit.owns(file.name)]
+    return {role: [file.path for file in files if shows(file.name, task.scan(role))] for role in roles}
+
+
+def _in_folder(root: Path, task: Task, outputs: Path | None) -> UnlabelledDataset:
+    if len(task.inputs) > 1:
+        raise DatasetError(
+            f"{root}: {task.name} reads {len(task.inputs)} images of each study; wanted a BIDS dataset, which says "
+            "which belong together; or give the images of one study as ROLE=IMAGE"
+        )
+    (wanted,) = task.inputs
+    resolved = root.resolve()
+    own = outputs.resolve() if outputs else None
+    scans: dict[str, list[Path]] = defaultdict(list)
+    faults, left_out = dict[str, tuple[str, ...]](), 0
+    for path in sorted(root.rglob("*")):
+        if not path.name.endswith(NIFTI) or (own and own in path.resolve().parents):
+            continue
+        name = parse_name(path.name)
+        if name and "sub" in name.entities and not shows(name, wanted):
+            left_out += 1
+        elif fault := fault_of_file(path, resolved):
+            faults[str(path.relative_to(root))] = (fault,)
+        else:
+            scans[_stem(path.relative_to(root))].append(path)
+    twice = {stem: paths for stem, paths in scans.items() if len(paths) > 1}
+    if twice:
+        names = {stem: ", ".join(str(path.relative_to(root)) for path in paths) for stem, paths in twice.items()}
+        raise DatasetError(
+            *(
+                f"{stem}: wanted another name for each file, found {found} for it; rename them"
+                for stem, found in names.items()
+            )
+        )
+    found = (Scan(_study(stem), stem, {wanted.role: paths[0]}) for stem, paths in sorted(scans.items()))
+    return UnlabelledDataset(tuple(found), faults, left_out)
+
+
+def _stem(path: Path) -> str:
+    """Entities of a BIDS name; of any other file `sub-` with the letters and digits of its path."""
+    name = parse_name(path.name)
+    if name and "sub" in name.entities:
+        return "_".join(f"{key}-{label}" for key, label in name.entities.items() if key not in _RESULTS)
+    text = str(path).removesuffix(".gz").removesuffix(".nii")
+    return "sub-" + "".join(re.findall(r"[A-Za-z0-9]+", text))
+
+
+def _study(stem: str) -> str:
+    return "_".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
