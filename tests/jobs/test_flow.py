@@ -134,8 +134,11 @@ def test_the_folds_of_a_fine_tuned_cell_are_registered_together_with_their_ances
     ancestors = source_model(copy, card).made_by
     assert [len(run.train) for run in ancestors] == [2, 2, 2]
     assert ancestors[-1].cohort == "tiny-glioma"
-    evaluated = lesionlab("evaluate", "tiny-ms", "--model", card.full_name, "--store", copy.uri)
-    assert evaluated.exit_code == 0, evaluated.output
+    arguments = ("evaluate", "tiny-ms", "--model", card.full_name, "--store", copy.uri)
+    refused = lesionlab(*arguments)
+    assert refused.exit_code == 1
+    assert "4 of 4 studies were trained on" in refused.output, "each fold's network saw the other fold's studies"
+    assert lesionlab(*arguments, "--allow-seen").exit_code == 0
 
 
 def test_the_report_is_one_self_contained_file(finished: Path) -> None:

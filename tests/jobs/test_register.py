@@ -13,6 +13,7 @@ from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.experiments.chosen_runs import axis_values
 from lesionlab.experiments.planning import testing_run as run_that_tests
 from lesionlab.experiments.registry import champion, find_model, models, register, register_ensemble, source_model
+from lesionlab.experiments.seen import seen_in_training
 from lesionlab.model.devices import best_device
 from lesionlab.model.windows import head_probability
 from lesionlab.orchestration.cell import starting_network
@@ -95,6 +96,15 @@ def test_an_ensemble_predicts_the_mean_probability_of_its_folds(lesionlab: Lesio
     np.testing.assert_allclose(probability(card.full_name), np.mean(each, axis=0), atol=1e-6)
     assert np.std(each, axis=0).max() > 1e-3
     assert {run.run_id for run in source_model(store, card).made_by} == set(card.members)
+
+
+def test_a_member_whose_run_the_store_lacks_is_known_to_be_missing(store: Store, plan: Plan) -> None:
+    first, *others = (run.run_id for run in of_size(plan, 4))
+    card = register_ensemble(store, [first, *others], "joint")
+    store.delete(keys.RUN_SPEC.build(run_id=first))
+    model = source_model(store, card)
+    assert model.missing == (first,)
+    assert not seen_in_training(cohort_of(2), model).whole
 
 
 def test_the_order_of_the_folds_does_not_matter(store: Store, plan: Plan) -> None:

@@ -35,6 +35,8 @@ class SourceModel:
 
     card: ModelCard
     made_by: tuple[RunSpec, ...]
+    missing: tuple[Digest, ...] = ()
+    """Versions whose training runs the store lacks."""
 
 
 def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
@@ -160,13 +162,18 @@ def _put_transfer(store: Store, key: str, transfer: Callable[[], Sequence[Tensor
 def source_model(store: Store, card: ModelCard) -> SourceModel:
     """A registered model with its training history, as far as the store has it; an imported model may have none."""
     made_by: dict[Digest, RunSpec] = {}
+    missing: list[Digest] = []
     left = [*(card.members or (card.version,))]
     while left:
         version = left.pop(0)
-        if version not in made_by and store.exists(key := keys.RUN_SPEC.build(run_id=version)):
-            run = made_by[version] = read_document(store, key, RunSpec)
-            left += [run.parent.model.version] if run.parent else []
-    return SourceModel(card, tuple(made_by.values()))
+        if version in made_by or version in missing:
+            continue
+        if not store.exists(key := keys.RUN_SPEC.build(run_id=version)):
+            missing.append(version)
+            continue
+        run = made_by[version] = read_document(store, key, RunSpec)
+        left += [run.parent.model.version] if run.parent else []
+    return SourceModel(card, tuple(made_by.values()), tuple(missing))
 
 
 def find_model(store: Store, model: str) -> ModelCard:

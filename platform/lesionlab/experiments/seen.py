@@ -39,7 +39,8 @@ def seen_in_training(manifest: Manifest, model: SourceModel, *, same_people: boo
         if not one_register:
             labels = {entry.patient for entry in manifest.studies} & {seen.patient for seen in run.train}
             namesakes |= {run.cohort: tuple(sorted(labels))} if labels else {}
-    return Seen(reasons, namesakes, bool(model.made_by) and model.made_by[-1].parent is None)
+    whole = bool(model.made_by) and model.made_by[-1].parent is None and not model.missing
+    return Seen(reasons, namesakes, whole)
 
 
 def trained_on(entry: ManifestEntry, seen: Iterable[ManifestEntry], *, same_people: bool) -> str | None:
