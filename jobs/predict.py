@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from torch import nn
 
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.folder_prediction import FolderOptions, predict_folder
+from jobs.shared.folder_prediction import PredictOptions, predict_folder
 from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
+from jobs.shared.stripping import stripper_for
 from lesionlab.errors import InputError
 from lesionlab.evaluation.derivatives import lesions_of
 from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.imaging.lesions import voxel_volume_mm3
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
 from lesionlab.orchestration.segmentation import segment
+from storage_schemas.models import ModelCard
 
 
 def predict(
@@ -56,6 +60,14 @@ def predict(
         bool,
         typer.Option("--accept", help="Accept registrations that the checks doubt, after you have looked at them."),
     ] = False,
+    strip: Annotated[
+        bool | None,
+        typer.Option(
+            "--strip/--no-strip",
+            help="Remove the skull first, by deepbet. By default if that was done with the model's training images.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -77,28 +89,35 @@ def predict(
     folders = [image for image in images if Path(image).is_dir()]
     if folders and len(images) > 1:
         raise InputError(f"{', '.join(folders)}: wanted one folder, or the images of one study; found {len(images)}")
-    options = FolderOptions(threshold, registered, accept, probability, force)
+    if not folders:
+        named = [role_and_path(image) for image in images]
+        map_out = _refuse_outputs(out, [path for _, path in named], probability=probability, force=force)
+        given = read_images(named)
+    network, card = registered_network(connect_to_read(store), model)
+    options = PredictOptions(threshold, registered, accept, probability, force, stripper_for(card, strip))
     if folders:
-        network, card = registered_network(connect_to_read(store), model)
         predict_folder(Path(folders[0]), out, network, card, options)
     else:
-        _predict_study(images, store, model, out, options)
+        _predict_study(images_by_role(given, card.task), network, card, out, map_out, options)
 
 
-def _predict_study(images: list[str], store: str, model: str, out: Path, options: FolderOptions) -> None:
-    """Segment the images of one study into one file."""
+def _refuse_outputs(out: Path, inputs: list[Path], *, probability: bool, force: bool) -> Path:
+    """Check the files to write for one study, before anything is computed; return that of the probability map."""
     if not out.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"--out {out}: wanted a file name that ends in .nii or .nii.gz")
     ending = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
     map_out = out.with_name(f"{out.name.removesuffix(ending)}_probability{ending}")
-    named = [role_and_path(image) for image in images]
-    for file in (out, map_out) if options.probability else (out,):
-        refuse_inputs("--out", file, [path for _, path in named])
-        if not options.force:
+    for file in (out, map_out) if probability else (out,):
+        refuse_inputs("--out", file, inputs)
+        if not force:
             refuse_existing("--out", file)
-    given = read_images(named)
-    network, card = registered_network(connect_to_read(store), model)
-    scans = images_by_role(given, card.task)
+    return map_out
+
+
+def _predict_study(
+    scans: Mapping[str, Volume], network: nn.Module, card: ModelCard, out: Path, map_out: Path, options: PredictOptions
+) -> None:
+    """Segment the images of one study into one file, and its probabilities into another if asked for."""
     result = segment(
         scans,
         network,
@@ -106,6 +125,7 @@ def _predict_study(images: list[str], store: str, model: str, out: Path, options
         threshold=options.threshold,
         registered=options.registered,
         accepted=options.accepted,
+        strip=options.strip,
     )
     for finding in result.prepared.findings:
         notes.print(finding.text(), style="yellow")

@@ -17,12 +17,15 @@ from jobs.shared.dataset_options import (
     ScrubOption,
     SiteOption,
     SpacingOption,
+    StripOption,
+    StrippedOption,
     TaskOption,
     WorkersOption,
 )
 from jobs.shared.dataset_screening import open_screened
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import ExcludeFaultyOption, PlainOption, StoreOption, connect, connect_to_read, plain_name
+from jobs.shared.stripping import chosen_stripping
 from jobs.shared.tasks import load_task
 from lesionlab.preprocessing.cohort import plan_cohort, tally
 from lesionlab.preprocessing.ingest import Recipe
@@ -41,6 +44,8 @@ def preprocess(
     absolute_paths: AbsolutePathsOption = False,
     accept: AcceptOption = None,
     registered: RegisteredOption = False,
+    strip: StripOption = False,
+    stripped: StrippedOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
@@ -55,7 +60,8 @@ def preprocess(
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
     place = connect_to_read(store) if dry_run else connect(store)
-    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
+    stripping = chosen_stripping(strip=strip, stripped=stripped)
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered, stripping)
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths)
     if dry_run:
         for line in plan_cohort(place, dataset, recipe):

@@ -18,6 +18,8 @@ from jobs.shared.dataset_options import (
     ScrubOption,
     SiteOption,
     SpacingOption,
+    StripOption,
+    StrippedOption,
     TaskOption,
     WorkersOption,
 )
@@ -26,6 +28,7 @@ from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import PlainOption
 from jobs.shared.output_file import refuse_inputs
 from jobs.shared.progress import steps
+from jobs.shared.stripping import chosen_stripping
 from jobs.shared.tasks import load_task
 from jobs.shared.verify_output import save_verdict_csv, save_verdict_json, show_verdicts
 from lesionlab.preprocessing.cohort import judge
@@ -42,6 +45,8 @@ def verify(
     absolute_paths: AbsolutePathsOption = False,
     accept: AcceptOption = None,
     registered: RegisteredOption = False,
+    strip: StripOption = False,
+    stripped: StrippedOption = False,
     registration: Annotated[
         bool,
         typer.Option("--registration", help="Also register and resample the images: minutes per study."),
@@ -60,12 +65,13 @@ def verify(
 
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
-    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered)
+    stripping = chosen_stripping(strip=strip, stripped=stripped)
+    recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered, stripping)
     dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():
             refuse_inputs(option, file, input_files(path))
-    cost = study_cost(recipe.task, spacing) if registration else READING
+    cost = study_cost(recipe.task, spacing, recipe.stripper) if registration else READING
     with steps("verifying") as step:
         check = partial(check_study, recipe=recipe, registration=registration)
         outcomes = judge(dataset, check, study_map(dataset, cost, workers, plain=plain), step)

@@ -10,6 +10,10 @@ from storage_schemas.base import Document, Positive, Seed, Slug
 
 Pathology = Literal["ms", "glioma", "leukodystrophy", "small-vessel", "metastases"]
 Contrast = Literal["FLAIR", "T1w", "ce-gadolinium_T1w"]
+Stripper = Literal["deepbet"]
+"""A program that finds the brain in a head (deepbet: Fisch et al. 2024, doi:10.1016/j.compbiomed.2024.108845)."""
+Stripping = Literal[Stripper, "already"]
+"""How images became skull-stripped: by a stripper during preprocessing, or before they came."""
 
 
 class CohortPlan(Document):
@@ -35,3 +39,6 @@ class Cohort(Document):
     patient_register: Slug | None = None
     """Register of the patient labels, for example one hospital's pseudonyms: a label shared by two cohorts of the same
     register is one person. None: the labels are only valid in this cohort (every dataset has a sub-01)."""
+    strip: Stripping | None = None
+    """deepbet: remove the skull during preprocessing. already: the images come without it. None: the images are used as
+    they come. Declare it for every cohort or for none: stripped and whole heads do not mix."""

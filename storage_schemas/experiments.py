@@ -156,7 +156,14 @@ class ExperimentSpec(Document):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> ExperimentSpec:
-        faults = [*self._sizes_and_folds(), *self._duplicates(), *self._arms(), *self._sources(), *self._trainings()]
+        faults = [
+            *self._sizes_and_folds(),
+            *self._duplicates(),
+            *self._arms(),
+            *self._sources(),
+            *self._stripping(),
+            *self._trainings(),
+        ]
         if faults:
             raise ValueError("\n".join(dict.fromkeys(faults)))
         return self
@@ -276,6 +283,15 @@ class ExperimentSpec(Document):
                 )
         if self.freezings and self.training.freezing is not None:
             yield "freezings: wanted either freezings or training.freezing, found both"
+
+    def _stripping(self) -> Iterable[str]:
+        stripped = [name for name, cohort in self.cohorts.items() if cohort.strip]
+        whole = [name for name, cohort in self.cohorts.items() if not cohort.strip]
+        if stripped and whole:
+            yield (
+                f"cohorts: strip is declared for {', '.join(stripped)} but not for {', '.join(whole)}; stripped and "
+                "whole heads do not mix: give each strip: deepbet or, if its images come skull-stripped, strip: already"
+            )
 
     def _sources(self) -> Iterable[str]:
         for name in [self.target.cohort, *(s.cohort for s in self.sources if s.cohort)]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
+from storage_schemas.cohorts import Stripping
 from storage_schemas.tasks import Task
 
 MOST_CHANNELS = 4096
@@ -82,6 +83,8 @@ class ModelCard(Document):
     """Number of studies that it was trained on, without those of its parent."""
     trained_on: tuple[StudyId, ...] = ()
     """These studies, sorted; empty in cards of earlier versions, and where no run was registered."""
+    strip: Stripping | None = None
+    """Whether and how its training images became skull-stripped; None: not declared."""
     members: tuple[Digest, ...] = ()
     """Of an ensemble, the runs that trained its networks, whose probabilities are averaged; empty: a single network."""
 

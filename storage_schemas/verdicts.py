@@ -36,6 +36,8 @@ Code = Literal[
     "identical-visits",
     "registration-failed",
     "registration-doubtful",
+    "strip-failed",
+    "strip-doubtful",
     "identifier",
     "not-finished",
 ]

@@ -24,6 +24,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage_schemas.base import Digest, Document, Sha256, StudyId
+from storage_schemas.cohorts import Stripper
 from storage_schemas.tasks import Task
 from storage_schemas.versions import Version
 
@@ -119,6 +120,8 @@ class StudyVolumeCard(Document):
     registrations: tuple[RegistrationReport, ...] = ()
     second_rater: bool = False
     """Whether the group has `second_label`."""
+    strip: Stripper | None = None
+    """What removed the skull; None: nothing did."""
     sources: tuple[SourceImage, ...]
     version: Version
     """Result version of the preprocessing that computed it."""

@@ -12,6 +12,7 @@ from jobs.shared.progress import steps
 from lesionlab.errors import SpecError
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import check_fits
+from lesionlab.imaging.deepbet import require_deepbet
 from lesionlab.preprocessing.cohort import Ingested, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import Dataset
@@ -107,7 +108,7 @@ def preprocess_dataset(
             recipe,
             cohort=cohort,
             exclude_faulty=exclude_faulty,
-            each=study_map(dataset, study_cost(recipe.task, recipe.spacing_mm), workers, plain=plain),
+            each=study_map(dataset, study_cost(recipe.task, recipe.spacing_mm, recipe.stripper), workers, plain=plain),
             progress=step,
         )
     for exclusion in ingested.manifest.excluded:
@@ -126,7 +127,10 @@ def preprocess_for(
     screening: Screening = AS_IT_IS,
 ) -> None:
     """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
-    recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, screening.scrub)
+    strip = spec.cohorts[cohort].strip
+    if strip == "deepbet":
+        require_deepbet()
+    recipe = Recipe(spec.task_of(cohort), spec.spacing_mm, screening.scrub, strip=strip)
     dataset = open_screened(
         path, recipe, screening.site, hash_ids=screening.hash_ids, absolute_paths=screening.absolute_paths
     )

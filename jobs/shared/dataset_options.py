@@ -55,6 +55,14 @@ AbsolutePathsOption = Annotated[
     bool,
     typer.Option("--absolute-paths", help="A table of paths may name files anywhere, not only below its folder."),
 ]
+StripOption = Annotated[
+    bool,
+    typer.Option("--strip", help="Remove the skull from the images, by deepbet (pip install 'lesionlab[strip]')."),
+]
+StrippedOption = Annotated[
+    bool,
+    typer.Option("--stripped", help="The images come without the skull; experiment files declare it for each cohort."),
+]
 HashIdsOption = Annotated[
     bool,
     typer.Option("--hash-ids", help=f"Replace patient and study names by hashes, with the salt in {SALT_VARIABLE}."),

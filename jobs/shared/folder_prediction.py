@@ -19,11 +19,12 @@ from lesionlab.errors import InputError, LesionlabError, StudyRefused
 from lesionlab.evaluation.derivatives import Maker, Prediction, PredictionDataset, bids_label
 from lesionlab.orchestration.segmentation import Segmented, segment
 from lesionlab.preprocessing.layouts.unlabelled import Scan, find_scans
+from storage_schemas.cohorts import Stripper
 from storage_schemas.models import ModelCard
 
 
 @dataclass(frozen=True)
-class FolderOptions:
+class PredictOptions:
     """What the user chose for all scans."""
 
     threshold: float | None
@@ -31,9 +32,10 @@ class FolderOptions:
     accepted: bool
     probability: bool
     force: bool
+    strip: Stripper | None
 
 
-def predict_folder(root: Path, out: Path, network: nn.Module, card: ModelCard, options: FolderOptions) -> None:
+def predict_folder(root: Path, out: Path, network: nn.Module, card: ModelCard, options: PredictOptions) -> None:
     """Predict the scans that are not done; write the tables; raise InputError at the end that names every bad scan."""
     found = find_scans(root, card.task, outputs=out)
     if found.left_out:
@@ -68,7 +70,7 @@ def _predict_scan(
     maker: Maker,
     network: nn.Module,
     card: ModelCard,
-    options: FolderOptions,
+    options: PredictOptions,
 ) -> bool:
     """Predict one scan and write all its files; False if that was done before. Raises InputError."""
     task = card.task
@@ -84,6 +86,7 @@ def _predict_scan(
             threshold=options.threshold,
             registered=options.registered,
             accepted=options.accepted,
+            strip=options.strip,
         )
     except StudyRefused as refusal:
         _save_pictures(dataset, scan, refusal.pictures)
@@ -110,13 +113,14 @@ def _prediction(scan: Scan, root: Path, card: ModelCard, result: Segmented, sett
     )
 
 
-def _settings(scan: Scan, card: ModelCard, options: FolderOptions) -> dict[str, Any]:
+def _settings(scan: Scan, card: ModelCard, options: PredictOptions) -> dict[str, Any]:
     """Everything that decides the prediction: a scan is done if it was predicted with the same."""
     return {
         "model": card.full_name,
         "weights_sha256": card.weights_sha256,
         "threshold": card.inference.threshold if options.threshold is None else options.threshold,
         "registered": options.registered,
+        "strip": options.strip,
         "images_sha256": {role: _sha256(path) for role, path in scan.images.items()},
     }
 
@@ -127,7 +131,7 @@ def _is_done(
     maker: Maker,
     label: str,
     settings: Mapping[str, Any],
-    options: FolderOptions,
+    options: PredictOptions,
 ) -> bool:
     """Whether this very prediction is there. Raises InputError if one by other settings is."""
     known = dataset.sidecar(scan.stem, label, maker)

@@ -14,6 +14,7 @@ from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.seen import trained_on
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
+from storage_schemas.cohorts import Stripping
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
@@ -75,6 +76,11 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
             f"model {card.name}@{card.version} is for {wanted} at {card.spacing_mm} mm, "
             f"but cohort {manifest.cohort} was preprocessed for {found} at {manifest.spacing_mm} mm; "
             "preprocess the cohort for the model"
+        )
+    if card.strip and not manifest.strip:
+        raise SpecError(
+            f"model {card.full_name} is for skull-stripped heads, but cohort {manifest.cohort} was preprocessed "
+            "without stripping; preprocess it with --strip or, if its images come skull-stripped, with --stripped"
         )
     return RunSpec.named(
         experiment=f"evaluate-{card.name}",
@@ -173,7 +179,14 @@ def _training(spec: ExperimentSpec, cell: Cell, parents: Parents) -> TrainingCon
 
 
 def check_fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
-    """Raises SpecError if a cohort was preprocessed for another task or spacing than the experiment needs."""
+    """Raises SpecError if a cohort was preprocessed for another task, spacing or stripping than the experiment's."""
+    declared = spec.cohorts[manifest.cohort].strip if manifest.cohort in spec.cohorts else manifest.strip
+    if declared != manifest.strip:
+        raise SpecError(
+            f"cohort {manifest.cohort}: experiment {spec.name} declares {_stripping(declared)}, but the cohort was "
+            f"preprocessed with {_stripping(manifest.strip)}; preprocess it again"
+            + {"deepbet": " with --strip", "already": " with --stripped", None: ""}[declared]
+        )
     if same_task(task, manifest.task) and spec.spacing_mm == manifest.spacing_mm:
         return
     wanted, found = told_apart(task, manifest.task)
@@ -181,6 +194,10 @@ def check_fits(spec: ExperimentSpec, task: Task, manifest: Manifest) -> None:
         f"cohort {manifest.cohort}: experiment {spec.name} needs {wanted} at {spec.spacing_mm} mm, "
         f"but the cohort was preprocessed for {found} at {manifest.spacing_mm} mm; preprocess it again"
     )
+
+
+def _stripping(strip: Stripping | None) -> str:
+    return f"strip: {strip}" if strip else "no stripping"
 
 
 def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
@@ -196,6 +213,8 @@ def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
                 f"{name}: wanted {wanted[name]}, found {found[name]}" for name in wanted if wanted[name] != found[name]
             ]
             faults += (source.adaptation or Adaptation()).misfits(card, spec.architecture_at(depth), channels)
+            if card.strip and not spec.cohorts[spec.target.cohort].strip:
+                faults.append("it was trained on skull-stripped heads: declare strip for every cohort")
             if card.members:
                 faults.append(f"wanted one network to start from, found an ensemble of {card.networks}")
             if card.architecture.depth != depth and spec.default_tested_on != "nothing":

@@ -21,6 +21,7 @@ from lesionlab.store.objects import Store
 from lesionlab.store.tables import is_altered, read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256, Slug, digest_of
+from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.runs import RunSpec
 
@@ -98,10 +99,12 @@ _OWN_OF_EACH = {"version": "", "weights_sha256": "", "training_studies": 1, "tra
 
 
 def _card_of(store: Store, run_id: Digest) -> ModelCard:
-    """The card of a completed run's model, with its training studies."""
+    """The card of a completed run's model, with its training studies and how their images became skull-stripped."""
     card = read_document(store, keys.RUN_CARD.of(attempt_of(store, run_id)).build(run_id=run_id), ModelCard)
     run = read_document(store, keys.RUN_SPEC.build(run_id=run_id), RunSpec)
-    return card.model_copy(update={"trained_on": tuple(sorted(entry.study for entry in run.train))})
+    key = keys.MANIFEST.build(cohort=run.cohort, digest=run.manifest)
+    strip = read_document(store, key, Manifest).strip if store.exists(key) else None
+    return card.model_copy(update={"trained_on": tuple(sorted(entry.study for entry in run.train)), "strip": strip})
 
 
 def _weights_of(store: Store, run_id: Digest) -> bytes:

@@ -7,13 +7,14 @@ right on the left and anterior up.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from lesionlab.imaging.checkerboard import png_bytes
-from lesionlab.imaging.volume import Image, Mask
+from lesionlab.imaging.volume import Image
 
 COLUMNS, ROWS = 6, 3
 LEAST_PIXELS = 160
@@ -23,7 +24,7 @@ FEWEST_ZOOM = 2
 OUTLINE = (255, 60, 90)
 
 
-def layers_png(image_IJK: Image, mask_IJK: Mask) -> bytes:
+def layers_png(image_IJK: Image, mask_IJK: NDArray[Any]) -> bytes:
     """A PNG of axial layers: the head is divided into equal slabs, each shown by its layer with most lesion voxels.
 
     The same arrays give the same bytes.
@@ -42,7 +43,7 @@ def layers_png(image_IJK: Image, mask_IJK: Mask) -> bytes:
     return png_bytes(np.concatenate(rows))
 
 
-def _bright_box(image_IJK: Image, mask_IJK: Mask) -> tuple[slice, ...]:
+def _bright_box(image_IJK: Image, mask_IJK: NDArray[Any]) -> tuple[slice, ...]:
     """The box around head and lesions; the whole volume if nothing stands out."""
     air = float(np.median(np.concatenate([image_IJK[[0, -1]].ravel(), image_IJK[:, [0, -1]].ravel()])))
     head_IJK = (image_IJK > air + 0.1 * (float(np.percentile(image_IJK, 99.5)) - air)) | (mask_IJK > 0)

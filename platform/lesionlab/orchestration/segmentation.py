@@ -13,6 +13,8 @@ from lesionlab.imaging.resample import resample_mask
 from lesionlab.imaging.volume import Volume
 from lesionlab.model.devices import best_device
 from lesionlab.preprocessing.channels import PreparedImages, prepare_images
+from lesionlab.preprocessing.stripping import STRIPPERS
+from storage_schemas.cohorts import Stripper
 from storage_schemas.models import ModelCard
 from storage_schemas.volumes import Grid
 
@@ -39,14 +41,22 @@ def segment(
     threshold: float | None = None,
     registered: bool = False,
     accepted: bool = False,
+    strip: Stripper | None = None,
 ) -> Segmented:
     """Segment the images of one study, given by role; a threshold of None is the model's own.
 
-    `registered` and `accepted` are as in `prepare_images`. Raises StudyRefused if a registration failed or an image has
-    no contrast.
+    `registered` and `accepted` are as in `prepare_images`; `strip` removes the skull. Raises StudyRefused as
+    `prepare_images` does.
     """
     native = images[card.task.native].grid
-    prepared = prepare_images(images, card.task, card.spacing_mm, registered=registered, accepted=accepted)
+    prepared = prepare_images(
+        images,
+        card.task,
+        card.spacing_mm,
+        registered=registered,
+        accepted=accepted,
+        find_brain=STRIPPERS[strip] if strip else None,
+    )
     inference = card.inference if threshold is None else card.inference.model_copy(update={"threshold": threshold})
     prediction = predict_native(
         network, prepared.image_CIJK, prepared.model_grid, native, inference, card.patch_voxels, best_device()

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.intensity import HeadMask, Standardised, air_level, head_mask, z_score
+from lesionlab.imaging.layers import layers_png
 from lesionlab.imaging.register import Kind, Registered, register
 from lesionlab.imaging.resample import model_grid, resample_linear
-from lesionlab.imaging.volume import Image, Volume
+from lesionlab.imaging.volume import Image, Mask, Volume
 from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.registrations import registration_findings
+from lesionlab.preprocessing.stripping import FindBrain, brain_of, brain_on
 from storage_schemas.tasks import Channel, Registration, Task
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Deformation, Grid, Normalisation, RegistrationReport
@@ -35,13 +37,21 @@ class PreparedImages:
     deformations: Mapping[str, Steps]
     """By the array name given in the registration reports."""
     pictures: Mapping[str, bytes]
-    """PNG of each registration, by the role of the moved image."""
+    """PNG of each registration, by the role of the moved image, and of the brain as `brain`."""
     findings: tuple[Finding, ...]
     """On registrations that are doubtful."""
+    brain_ijk: Mask | None = None
+    """The brain on the native grid, if the skull was removed."""
 
 
 def prepare_images(
-    images: Mapping[str, Volume], task: Task, spacing_mm: float, *, registered: bool = False, accepted: bool = False
+    images: Mapping[str, Volume],
+    task: Task,
+    spacing_mm: float,
+    *,
+    registered: bool = False,
+    accepted: bool = False,
+    find_brain: FindBrain | None = None,
 ) -> PreparedImages:
     """Compute the task's channels on one model grid: z-scored images, by role, or differences of two.
 
@@ -51,7 +61,9 @@ def prepare_images(
     air, which has another z-score in each image, would differ by as much as a lesion does.
 
     `registered`: the images are registered already and keep the places in their headers. `accepted`: somebody has
-    looked at the registrations. Raises StudyRefused if a registration failed or an image has no contrast.
+    looked at the registrations. `find_brain` removes the skull: after registration, every image gets its value of air
+    outside the brain of the native image. Raises StudyRefused if a registration failed, an image has no contrast or no
+    brain was found.
     """
     grid = model_grid(images[task.native].grid, spacing_mm)
     moves = {move.moving: move for move in task.registrations}
@@ -75,6 +87,15 @@ def prepare_images(
     if any(not finding.repaired for finding in findings):
         raise StudyRefused(findings, pictures)
     air = {role: air_level(image.voxels) for role, image in images.items()}
+    brain_ijk: Mask | None = None
+    if find_brain is not None:
+        native = images[task.native]
+        brain_ijk = brain_of(native, find_brain, task.native)
+        brain_IJK = brain_on(grid, brain_ijk, native.grid)
+        pictures["brain"] = layers_png(np.nan_to_num(aligned_IJK[task.native], nan=air[task.native]), brain_IJK)
+        aligned_IJK = {
+            role: np.where(brain_IJK, image_IJK, np.float32(air[role])) for role, image_IJK in aligned_IJK.items()
+        }
     shown_IJK = _head(aligned_IJK[task.native], air[task.native], task.native)
     shown_IJK &= np.isfinite(list(aligned_IJK.values())).all(axis=0)
     scaled = _scaled(aligned_IJK, shown_IJK)
@@ -86,6 +107,7 @@ def prepare_images(
         deformations=deformations,
         pictures=pictures,
         findings=tuple(findings),
+        brain_ijk=brain_ijk,
     )
 
 

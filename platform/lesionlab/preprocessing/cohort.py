@@ -72,7 +72,12 @@ def preprocess_cohort(
         remedy = "correct these studies, or continue without them: --exclude-faulty"
         raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}; {remedy}")
     manifest = Manifest.named(
-        cohort=cohort, task=recipe.task, spacing_mm=recipe.spacing_mm, studies=entries, excluded=excluded
+        cohort=cohort,
+        task=recipe.task,
+        spacing_mm=recipe.spacing_mm,
+        studies=entries,
+        excluded=excluded,
+        strip=recipe.strip,
     )
     place = {"cohort": cohort, "digest": manifest.id}
     facts = [visit for outcome in outcomes for visit in outcome.facts]

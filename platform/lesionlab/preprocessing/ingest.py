@@ -37,7 +37,8 @@ from lesionlab.preprocessing.study import (
 )
 from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
-from storage_schemas.base import Sha256, digest_of
+from storage_schemas.base import Digest, Sha256, digest_of
+from storage_schemas.cohorts import Stripper, Stripping
 from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import STUDY_PICTURE, STUDY_VERDICT
 from storage_schemas.manifests import Likeness, ManifestEntry
@@ -71,10 +72,28 @@ class Recipe:
     registered: bool = False
     """The images of each study are registered already and keep the places in their headers."""
 
+    strip: Stripping | None = None
+    """Remove the skull, or say that the images come without it."""
+
+    @property
+    def stripper(self) -> Stripper | None:
+        """What removes the skull; None: nothing does."""
+        return None if self.strip in (None, "already") else self.strip
+
+    def digest(self, files: StudyFiles) -> Digest:
+        """The digest of the study's volume by these settings. Raises ImageError if a file cannot be read."""
+        return study_digest(files, self.task, self.spacing_mm, registered=self.registered, strip=self.stripper)
+
     def volume(self, files: StudyFiles) -> StudyVolume:
         """Preprocess one study by these settings. Raises StudyRefused with all findings."""
-        accepted = self.accepts(files)
-        return preprocess_study(files, self.task, self.spacing_mm, registered=self.registered, accepted=accepted)
+        return preprocess_study(
+            files,
+            self.task,
+            self.spacing_mm,
+            registered=self.registered,
+            accepted=self.accepts(files),
+            strip=self.stripper,
+        )
 
     def accepts(self, files: StudyFiles) -> bool:
         """Whether somebody vouches for this study."""
@@ -142,7 +161,7 @@ def ingest_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutc
 
 def _store_pictures(store: Store, files: StudyFiles, recipe: Recipe, pictures: Mapping[str, bytes]) -> None:
     """Store a picture of each registration, under the volume's digest, for people to look at."""
-    digest = study_digest(files, recipe.task, recipe.spacing_mm, registered=recipe.registered)
+    digest = recipe.digest(files)
     for role, png in pictures.items():
         store.put(STUDY_PICTURE.build(site=files.site, study=files.study, digest=digest, role=role), png)
 
@@ -185,7 +204,7 @@ def lost(files: StudyFiles) -> StudyOutcome:
 def look_up(store: Store, files: StudyFiles, recipe: Recipe) -> Known:
     """Screen the study and look for it in the store. Raises StudyRefused if privacy screening refuses it."""
     screened = screened_study(files, recipe)
-    volume = study_digest(files, recipe.task, recipe.spacing_mm, registered=recipe.registered)
+    volume = recipe.digest(files)
     # A verdict depends on everything that decides the volume, and on the metadata.
     decisive = {
         "volume": volume,

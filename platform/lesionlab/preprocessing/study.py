@@ -22,10 +22,12 @@ from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.files import StudyFiles
 from lesionlab.preprocessing.integrity import Scans, read_scans
+from lesionlab.preprocessing.stripping import STRIPPERS, lost_lesions
 from lesionlab.store.arrays import damage_of, group_exists, write_group
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest, Sha256
+from storage_schemas.cohorts import Stripper
 from storage_schemas.identity import identity_digest
 from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
@@ -50,24 +52,45 @@ class StudyVolume:
     deformations: Mapping[str, Steps]
     """By the array name given in the card."""
     pictures: Mapping[str, bytes]
-    """PNG of each registration, by the role of the moved image."""
+    """PNG of each registration, by the role of the moved image, and of the brain as `brain`."""
     findings: tuple[Finding, ...]
     """All repairs."""
 
 
 def preprocess_study(
-    files: StudyFiles, task: Task, spacing_mm: float, *, registered: bool = False, accepted: bool = False
+    files: StudyFiles,
+    task: Task,
+    spacing_mm: float,
+    *,
+    registered: bool = False,
+    accepted: bool = False,
+    strip: Stripper | None = None,
 ) -> StudyVolume:
     """Preprocess one study from its files to its volume. Raises StudyRefused with all findings.
 
     `registered`: its images are registered already. `accepted`: somebody has looked at the study and vouches for what
-    is doubtful (see `read_scans` and `registration_findings`).
+    is doubtful (see `read_scans` and `registration_findings`). `strip` removes the skull.
     """
     scans = read_scans(files, task, accepted=accepted)
     try:
-        prepared = prepare_images(scans.images, task, spacing_mm, registered=registered, accepted=accepted)
+        prepared = prepare_images(
+            scans.images,
+            task,
+            spacing_mm,
+            registered=registered,
+            accepted=accepted,
+            find_brain=STRIPPERS[strip] if strip else None,
+        )
     except StudyRefused as refusal:
         raise StudyRefused([*scans.findings, *refusal.findings], refusal.pictures) from refusal
+    lost = (
+        ()
+        if prepared.brain_ijk is None
+        else lost_lesions(prepared.brain_ijk, scans.reference.voxels, accepted=accepted)
+    )
+    findings = scans.findings + prepared.findings + lost
+    if any(not finding.repaired for finding in findings):
+        raise StudyRefused(findings, prepared.pictures)
     sources = hash_sources(files)
     card = StudyVolumeCard(
         study=files.study,
@@ -81,19 +104,20 @@ def preprocess_study(
         normalisation=prepared.normalisation,
         registrations=prepared.registrations,
         second_rater=scans.second is not None,
+        strip=strip,
         sources=sources,
         version=CURRENT.preprocessing,
     )
     return StudyVolume(
         card=card,
-        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, registered)),
+        entry=_entry(files, scans, task, _digest(files, sources, task, spacing_mm, registered, strip)),
         image_CIJK=prepared.image_CIJK,
         label_IJK=resample_mask(scans.reference.voxels, scans.reference.grid, prepared.model_grid),
         native_label_ijk=scans.reference.voxels,
         second_label_ijk=None if scans.second is None else scans.second.voxels,
         deformations=prepared.deformations,
         pictures=prepared.pictures,
-        findings=scans.findings + prepared.findings,
+        findings=findings,
     )
 
 
@@ -109,13 +133,20 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
     return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items() if path)
 
 
-def study_digest(files: StudyFiles, task: Task, spacing_mm: float, *, registered: bool = False) -> Digest:
+def study_digest(
+    files: StudyFiles, task: Task, spacing_mm: float, *, registered: bool = False, strip: Stripper | None = None
+) -> Digest:
     """Digest of everything that decides the volume, before any computation. Raises ImageError as `hash_sources`."""
-    return _digest(files, hash_sources(files), task, spacing_mm, registered)
+    return _digest(files, hash_sources(files), task, spacing_mm, registered, strip)
 
 
 def _digest(
-    files: StudyFiles, sources: Sequence[SourceImage], task: Task, spacing_mm: float, registered: bool
+    files: StudyFiles,
+    sources: Sequence[SourceImage],
+    task: Task,
+    spacing_mm: float,
+    registered: bool,
+    strip: Stripper | None,
 ) -> Digest:
     """Identity of a study volume; it includes the labels, because rows and random draws depend on them."""
     return identity_digest(
@@ -130,6 +161,7 @@ def _digest(
         }
         | ({"registered": True} if registered else {})
         | ({"labels": sorted(files.reference.labels)} if files.reference.labels else {})
+        | ({"strip": strip} if strip else {})
     )
 
 
