@@ -10,7 +10,7 @@ import pytest
 from lesionlab.errors import InputError, StudyRefused
 from lesionlab.imaging import deepbet
 from lesionlab.imaging.intensity import head_mask
-from lesionlab.imaging.volume import Mask, Volume, read_volume
+from lesionlab.imaging.volume import Mask, Volume, read_mask, read_volume
 from lesionlab.preprocessing import stripping
 from lesionlab.preprocessing.channels import prepare_images
 from lesionlab.preprocessing.files import StudyFiles
@@ -147,7 +147,7 @@ def test_deepbet_finds_the_brain_in_a_raw_flair_and_loses_no_lesion(real_data: P
     pytest.importorskip("deepbet", reason="the extra `strip` is not installed")
     folder = real_data / "ms-longitudinal" / "derivatives" / "manual" / f"sub-{subject}" / "ses-02" / "anat"
     published, lesions = (
-        read_volume(folder / f"sub-{subject}_ses-02_space-ses01_label-{label}_mask.nii.gz").voxels > 0
+        read_mask(folder / f"sub-{subject}_ses-02_space-ses01_label-{label}_mask.nii.gz").voxels > 0
         for label in ("brain", "change")
     )
     (path,) = real_data.glob(f"ms-longitudinal/sub-{subject}/ses-01/anat/*_FLAIR.nii.gz")

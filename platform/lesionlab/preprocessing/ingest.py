@@ -78,7 +78,7 @@ class Recipe:
     @property
     def stripper(self) -> Stripper | None:
         """What removes the skull; None: nothing does."""
-        return None if self.strip in (None, "already") else self.strip
+        return None if self.strip is None or self.strip == "already" else self.strip
 
     def digest(self, files: StudyFiles) -> Digest:
         """The digest of the study's volume by these settings. Raises ImageError if a file cannot be read."""

@@ -24,8 +24,8 @@ FindBrain = Callable[[Volume], Mask]
 STRIPPERS: Mapping[Stripper, FindBrain] = {"deepbet": deepbet_mask}
 
 LEAST_SHARE = 0.15
-"""Minimum volume of the brain as a fraction of the head, which may include neck: it is 0.27 to 0.45 in real FLAIR scans
-and near 1 in stripped ones."""
+"""Minimum volume of the brain as a fraction of the head, which may include neck: it is 0.6 in two raw FLAIR scans, and
+near 1 in stripped ones."""
 MOST_LOST = 0.05
 """Maximum fraction of lesion voxels outside the brain. Lesions touch the brain's border, so a few may lie outside."""
 
