@@ -13,7 +13,7 @@ from jobs.shared.console import console, notes
 from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.folder_prediction import PredictOptions, predict_folder
-from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
+from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
 from jobs.shared.output_file import refuse_existing, refuse_inputs
 from jobs.shared.stripping import stripper_for
@@ -98,7 +98,9 @@ def predict(
     if folders:
         predict_folder(Path(folders[0]), out, network, card, options)
     else:
-        _predict_study(images_by_role(given, card.task), network, card, out, map_out, options)
+        scans = images_by_role(given, card.task)
+        note_unlike(named, scans, card.task)
+        _predict_study(scans, network, card, out, map_out, options)
 
 
 def _refuse_outputs(out: Path, inputs: list[Path], *, probability: bool, force: bool) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lesionlab.errors import InputError, LesionlabError, StudyRefused
 from lesionlab.evaluation.derivatives import Maker, Prediction, PredictionDataset, bids_label
 from lesionlab.orchestration.segmentation import Segmented, segment
 from lesionlab.preprocessing.layouts.unlabelled import Scan, find_scans
+from lesionlab.preprocessing.unlike import unlike_notes
 from storage_schemas.cohorts import Stripper
 from storage_schemas.models import ModelCard
 
@@ -92,11 +93,19 @@ def _predict_scan(
         _save_pictures(dataset, scan, refusal.pictures)
         raise
     _save_pictures(dataset, scan, dict(result.prepared.pictures) | {f"desc-{maker.desc}": result.picture()})
-    dataset.write(maker, _prediction(scan, root, card, result, settings), probability=options.probability)
+    unlike = [
+        f"{role}: {note}"
+        for role, image in images.items()
+        for note in unlike_notes(scan.images[role].name, image, task.scan(role))
+    ]
+    prediction = _prediction(scan, root, card, result, settings, unlike)
+    dataset.write(maker, prediction, probability=options.probability)
     return True
 
 
-def _prediction(scan: Scan, root: Path, card: ModelCard, result: Segmented, settings: Mapping[str, Any]) -> Prediction:
+def _prediction(
+    scan: Scan, root: Path, card: ModelCard, result: Segmented, settings: Mapping[str, Any], unlike: Sequence[str]
+) -> Prediction:
     task = card.task
     return Prediction(
         stem=scan.stem,
@@ -109,7 +118,7 @@ def _prediction(scan: Scan, root: Path, card: ModelCard, result: Segmented, sett
         sources={role: path.relative_to(root).as_posix() for role, path in scan.images.items()},
         reference=task.native,
         settings=settings,
-        notes=tuple(finding.text() for finding in result.prepared.findings),
+        notes=(*unlike, *(finding.text() for finding in result.prepared.findings)),
     )
 
 
