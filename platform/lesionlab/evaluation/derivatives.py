@@ -25,6 +25,7 @@ import numpy as np
 from scipy import ndimage
 
 from lesionlab.atomic import write_atomically
+from lesionlab.delimited import shown_as_text
 from lesionlab.errors import InputError
 from lesionlab.imaging.lesions import label_lesions, lesion_centroids_mm, lesion_volumes_mm3, voxel_volume_mm3
 from lesionlab.imaging.volume import Image, Mask, Volume, matrix_of, write_volume
@@ -274,7 +275,7 @@ def _voxel_ml(native: Grid) -> float:
 
 def _csv(columns: Sequence[str], lines: Sequence[Mapping[str, object]]) -> bytes:
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(lines)
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(shown_as_text(line.get(column) for column in columns) for line in lines)
     return text.getvalue().encode()
