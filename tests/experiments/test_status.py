@@ -14,9 +14,9 @@ from jobs.shared.progress import minutes
 from jobs.shared.status_output import made_by
 from lesionlab.errors import StoreError
 from lesionlab.experiments import leases, status
+from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.ledger import close_run, completed, is_complete, reopen
 from lesionlab.experiments.publishing import finished
-from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.status import RunState, counts, run_states
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows

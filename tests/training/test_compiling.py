@@ -127,11 +127,14 @@ def test_a_checkpoint_of_either_path_resumes_on_the_other(optimizer, tmp_path, m
     class Stop(Exception):
         pass
 
-    class StopsAfter(Recorder):
-        def report(self, metrics):
-            super().report(metrics)
-            if metrics["epoch"] == epochs:
-                raise Stop
+    def stops_after(epochs):
+        class StopsAfter(Recorder):
+            def report(self, metrics):
+                super().report(metrics)
+                if metrics["epoch"] == epochs:
+                    raise Stop
+
+        return StopsAfter()
 
     for first_on_gpu, epochs in ((True, 1), (False, 3)):
         store = open_store("memory://")
@@ -140,7 +143,7 @@ def test_a_checkpoint_of_either_path_resumes_on_the_other(optimizer, tmp_path, m
             monkeypatch.setattr(compiling, "pays", lambda *_, on_gpu=on_gpu: on_gpu)
             monkeypatch.setattr(compiling, "BACKEND", "eager")
             network = build_unet(run.architecture, 1, run.seed)
-            worker, checkpoints = StopsAfter() if on_gpu == first_on_gpu else Recorder(), kept(store, run)
+            worker, checkpoints = stops_after(epochs) if on_gpu == first_on_gpu else Recorder(), kept(store, run)
             resumed = bool(checkpoints.names())
             assert resumed == (on_gpu != first_on_gpu)
             try:
