@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -360,7 +361,7 @@ TABLE: list[tuple[Door, Any, str]] = [
 
 def row_name(row: tuple[Door, Any, str]) -> str:
     door, content, _ = row
-    return f"{door.__name__} {content!r:.40}".replace("\n", "↵")
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{door.__name__} {content!r:.40}".replace("\n", "↵"))
 
 
 def files_below(folder: Path) -> set[Path]:
