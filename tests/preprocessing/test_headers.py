@@ -190,7 +190,11 @@ def test_extensions_beyond_the_size_limit_are_refused_unread(tmp_path):
     assert "header extensions" in places(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", gzip.compress(b"short"), gzip.compress(b"x" * 4000)[:50]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no image", gzip.compress(b"short"), gzip.compress(b"x" * 4000)[:50]],
+    ids=["empty", "text", "a short file", "cut off"],
+)
 def test_a_file_that_is_not_an_image_has_no_header_findings(tmp_path, content):
     (tmp_path / "image.nii.gz").write_bytes(content)
     assert header_signs(tmp_path / "image.nii.gz") == []
