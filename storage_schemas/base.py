@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -118,7 +119,12 @@ class Named(Document):
 
     def name_digest(self) -> Digest:
         """Name of a new document with these fields: the digest of all of them."""
-        return digest_of(self.model_dump(mode="json", exclude={"id"}))
+        return digest_of(self.named_form(self.model_dump(mode="json")))
+
+    @classmethod
+    def named_form(cls, form: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a stored form the name is the digest of."""
+        return {name: value for name, value in form.items() if name not in ("id", "schema")}
 
 
 class SchemaError(ValueError):

@@ -5,11 +5,12 @@ A manifest is immutable and named by its digest; `current.json` next to it point
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId, digest_of
+from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId
 from storage_schemas.cohorts import Stripping
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
@@ -90,12 +91,13 @@ class Manifest(Named):
     strip: Stripping | None = None
     """Whether and how its images became skull-stripped; None: not declared, used as they came."""
 
-    def name_digest(self) -> Digest:
-        """The digest of all fields; a manifest without stripping keeps the name that earlier versions gave it."""
-        fields: dict[str, Any] = self.model_dump(mode="json", exclude={"id"})
-        if self.strip is None:
-            del fields["strip"]
-        return digest_of(fields)
+    @classmethod
+    def named_form(cls, form: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields; a manifest without stripping keeps the name that earlier versions gave it."""
+        fields = super().named_form(form)
+        if fields.get("strip") is None:
+            fields.pop("strip", None)
+        return fields
 
     @model_validator(mode="after")
     def _each_study_once(self) -> Manifest:

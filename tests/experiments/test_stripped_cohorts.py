@@ -64,7 +64,9 @@ def test_a_model_says_how_its_training_images_were_stripped_and_refuses_others()
     plan = finish_experiment(store)
     run = plan.runs[0]
     stripped = cohort_of(6, spacing_mm=3.0, strip="deepbet")
-    write_document(store, keys.MANIFEST.build(cohort="ms", digest=run.manifest), stripped)
+    run = run.model_copy(update={"manifest": stripped.id})
+    write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    write_document(store, keys.MANIFEST.build(cohort="ms", digest=stripped.id), stripped)
     card = register(store, run.run_id, "brains")
     assert card.strip == find_model(store, "brains").strip == "deepbet"
     with pytest.raises(SpecError, match="is for skull-stripped heads, but cohort ms was preprocessed without"):

@@ -130,8 +130,8 @@ def intercept_without_slope(path: Path) -> None:
 FAULTS = {
     nowhere: ("missing-file", "wanted a file, found none"),
     folder: ("missing-file", "wanted a file, found none"),
-    text: ("unreadable", r"cannot be read as NIfTI \(BadGzipFile\)"),
-    zipped_text: ("unreadable", "cannot be read as NIfTI"),
+    text: ("unreadable", "found a text file, such as the answer to a failed download"),
+    zipped_text: ("unreadable", "found a text file, such as the answer to a failed download"),
     header_of_a_pair: ("unreadable", "found one of a pair of files"),
     unknown_numbers: ("unreadable", "cannot be read as NIfTI"),
     truncated: ("truncated", r"damaged or truncated \(EOFError\)"),

@@ -402,6 +402,8 @@ ELSEWHERE: dict[Code, str] = {
     "likely-duplicate": "a changed copy of an image, or one mask, under two patients: cohort",
     "not-finished": "a worker that died: cohort",
     "identifier": "privacy screening",
+    "strip-failed": "a brain too small, or lesions outside it: test_stripping",
+    "strip-doubtful": "lesions outside the brain that somebody accepted: test_stripping",
 }
 
 

@@ -51,7 +51,7 @@ def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion
     return _register(
         store,
         card.model_copy(update={"name": name or card.name}),
-        lambda: _weights_of(store, run_id),
+        lambda: _weights_of(store, run_id, card.weights_sha256),
         lambda: _transfer_of(store, run_id),
         champion=champion,
     )
@@ -73,9 +73,7 @@ def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug, *, ch
     transfer: list[TensorTransfer] = []
     for place, member in enumerate(members):
         prefix = MEMBER.format(place)
-        own = _weights_of(store, member)
-        if sha256(own).hexdigest() != cards[place].weights_sha256:
-            raise DamagedObject(f"{store.uri}: weights of run {member}", "they do not match their checksum")
+        own = _weights_of(store, member, cards[place].weights_sha256)
         weights |= {prefix + tensor: values for tensor, values in safetensors.numpy.load(own).items()}
         rows = _transfer_of(store, member)
         transfer += [row.model_copy(update={"tensor": prefix + row.tensor}) for row in rows]
@@ -107,8 +105,12 @@ def _card_of(store: Store, run_id: Digest) -> ModelCard:
     return card.model_copy(update={"trained_on": tuple(sorted(entry.study for entry in run.train)), "strip": strip})
 
 
-def _weights_of(store: Store, run_id: Digest) -> bytes:
-    return store.get(keys.RUN_WEIGHTS.of(attempt_of(store, run_id)).build(run_id=run_id))
+def _weights_of(store: Store, run_id: Digest, sum_: Sha256) -> bytes:
+    key = keys.RUN_WEIGHTS.of(attempt_of(store, run_id)).build(run_id=run_id)
+    data = store.get(key)
+    if sha256(data).hexdigest() != sum_:
+        raise DamagedObject(f"{store.uri}: {key}", "it does not match its checksum")
+    return data
 
 
 def _transfer_of(store: Store, run_id: Digest) -> list[TensorTransfer]:
@@ -126,8 +128,10 @@ def _register(
 ) -> ModelCard:
     place = {"name": card.name, "version": card.version}
     key = keys.MODEL_CARD.build(**place)
-    if registered := store.exists(key):
+    known = None
+    with suppress(MissingObject, DamagedObject):  # a damaged card is replaced
         known = read_document(store, key, ModelCard)
+    if known is not None:
         if known.weights_sha256 != card.weights_sha256:
             raise ObjectExists(
                 f"model {card.full_name} is registered with other weights (sha256 {known.weights_sha256[:16]}…, now "
@@ -136,7 +140,7 @@ def _register(
         card = known
     _put_whole(store, keys.MODEL_WEIGHTS.build(**place), weights, card.weights_sha256)
     _put_transfer(store, keys.MODEL_TRANSFER.build(**place), transfer)
-    if not registered:  # written last: a version with a card is complete
+    if known is None:  # written last: a version with a card is complete
         create_document(store, key, card)
     if champion:
         move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
@@ -144,14 +148,11 @@ def _register(
 
 
 def _put_whole(store: Store, key: str, weights: Callable[[], bytes], sum_: Sha256) -> None:
-    """Write weights unless whole ones are there already. Raises DamagedObject if those to write are not whole."""
+    """Write weights unless whole ones are there already."""
     with suppress(MissingObject):
         if sha256(store.get(key)).hexdigest() == sum_:
             return
-    data = weights()
-    if sha256(data).hexdigest() != sum_:
-        raise DamagedObject(f"{store.uri}: {key}", "the weights to register do not match their checksum")
-    store.put(key, data)
+    store.put(key, weights())
 
 
 def _put_transfer(store: Store, key: str, transfer: Callable[[], Sequence[TensorTransfer]]) -> None:

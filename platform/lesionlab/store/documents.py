@@ -149,7 +149,7 @@ def _keeps_its_name(key: str, document: Named, form: dict[str, Any]) -> bool:
     kind = type(document)
     if kind.name_digest is not Named.name_digest or kind.stored_form is not Document.stored_form:
         return True
-    return digest_of({name: value for name, value in form.items() if name not in ("id", "schema")}) == document.id
+    return digest_of(kind.named_form(form)) == document.id
 
 
 def _sum_of(form: dict[str, Any]) -> str:
