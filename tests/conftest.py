@@ -16,6 +16,8 @@ from tests.s3_server import S3Server, weed_program
 
 pytest.register_assert_rewrite("tests.store.contract")
 
+os.environ.pop("COLUMNS", None)  # the width of a worker process of pytest-xdist; a test that wants one sets it
+
 # A busy machine fails no property, and the same code meets the same examples.
 settings.register_profile("lesionlab", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("lesionlab")
