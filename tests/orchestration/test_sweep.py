@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from lesionlab.errors import TransferError
+from lesionlab.errors import RunYielded, TransferError
 from lesionlab.orchestration.progress import SweepCell, Watch
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.sweep import run_sweep
 from lesionlab.store.objects import open_store
+from storage_schemas import keys
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
@@ -75,6 +76,52 @@ def test_a_watcher_need_not_be_picklable(file_store_uri):
         watch = Watch(cells, lambda progress: print(progress, file=screen))
         (outcome,) = run_sweep(count_to_three, cells, workers=1, store_uri=file_store_uri, room=CPU, watch=watch)
     assert outcome.error is None
+
+
+ECC = "CUDA error: uncorrectable ECC error encountered"
+
+
+def fail_as_told(worker, task):
+    """Count the starts of a cell, and end some of them as `task` tells."""
+    store, name = open_store(task["store"]), task["name"]
+    start = len(store.list(f"starts/{name}/"))
+    store.put(f"starts/{name}/{start}", b"")
+    if "saves" in task:
+        store.put(keys.RUN_CHECKPOINT.build(run_id=name, attempt="001-test", steps=f"{start + 1:09d}"), b"")
+    if start < int(task["failing_starts"]):
+        match task["how"]:
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "ECC":
+                raise RuntimeError(ECC)
+            case "memory":
+                raise MemoryError("Unable to allocate 512 GiB")
+            case "yields":
+                raise RunYielded("its node is about to be taken away")
+
+
+@pytest.mark.slow
+def test_each_kind_of_failure_is_started_again_as_often_as_it_deserves(file_store_uri):
+    faults = {
+        "0a": ("killed", 99, 3, "lost", "its workers were lost 3 times without progress beyond step 0"),
+        "1b": ("killed", 4, 5, None, None),  # with a checkpoint at each start
+        "2c": ("ECC", 1, 2, None, None),
+        "3d": ("ECC", 99, 2, "hardware", "a GPU or its network failed 2 times without progress beyond step 0"),
+        "4e": ("memory", 99, 1, "memory", "MemoryError: Unable to allocate 512 GiB"),
+        "5f": ("yields", 1, 2, None, None),
+    }
+    cells = [
+        SweepCell(name, {"name": name, "store": file_store_uri, "how": how, "failing_starts": str(failing)})
+        for name, (how, failing, *_) in faults.items()
+    ]
+    cells[1].task["saves"] = "yes"
+    outcomes = run_sweep(fail_as_told, cells, workers=1, store_uri=file_store_uri, room=CPU)
+    store = open_store(file_store_uri)
+    for outcome in outcomes:
+        _, _, starts, kind, error = faults[outcome.name]
+        assert outcome.kind == kind, outcome
+        assert len(store.list(f"starts/{outcome.name}/")) == starts, outcome
+        assert outcome.error is None if error is None else outcome.error.startswith(error), outcome
 
 
 @pytest.mark.slow
