@@ -22,7 +22,7 @@ from storage_schemas.base import Digest
 T = TypeVar("T")
 
 CHECKPOINT_S = 300.0
-"""Training time that a lost worker costs at most. Of the paper's network (329 MB) a copy takes 0.1 s of it."""
+"""Training time that a lost worker costs at most."""
 
 LOOK_S = 10.0
 """Interval of looks: cloud providers announce the end of a spot machine 30 s (Google, Azure) to 120 s (AWS) before."""
