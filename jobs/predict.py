@@ -22,7 +22,6 @@ from lesionlab.evaluation.derivatives import lesions_of
 from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.imaging.lesions import voxel_volume_mm3
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
-from lesionlab.orchestration.segmentation import segment
 from storage_schemas.models import ModelCard
 
 
@@ -120,15 +119,7 @@ def _predict_study(
     scans: Mapping[str, Volume], network: nn.Module, card: ModelCard, out: Path, map_out: Path, options: PredictOptions
 ) -> None:
     """Segment the images of one study into one file, and its probabilities into another if asked for."""
-    result = segment(
-        scans,
-        network,
-        card,
-        threshold=options.threshold,
-        registered=options.registered,
-        accepted=options.accepted,
-        strip=options.strip,
-    )
+    result = options.segment(scans, network, card)
     for finding in result.prepared.findings:
         notes.print(finding.text(), style="yellow")
     affine, mask_ijk = matrix_of(result.native), result.prediction.mask_ijk

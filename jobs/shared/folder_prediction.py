@@ -17,6 +17,7 @@ from jobs.shared.progress import steps
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import InputError, LesionlabError, StudyRefused
 from lesionlab.evaluation.derivatives import Maker, Prediction, PredictionDataset, bids_label
+from lesionlab.imaging.volume import Volume
 from lesionlab.orchestration.segmentation import Segmented, segment
 from lesionlab.preprocessing.layouts.unlabelled import Scan, find_scans
 from lesionlab.preprocessing.unlike import unlike_notes
@@ -34,6 +35,18 @@ class PredictOptions:
     probability: bool
     force: bool
     strip: Stripper | None
+
+    def segment(self, images: Mapping[str, Volume], network: nn.Module, card: ModelCard) -> Segmented:
+        """Segment the images of one scan. Raises StudyRefused."""
+        return segment(
+            images,
+            network,
+            card,
+            threshold=self.threshold,
+            registered=self.registered,
+            accepted=self.accepted,
+            strip=self.strip,
+        )
 
 
 def predict_folder(root: Path, out: Path, network: nn.Module, card: ModelCard, options: PredictOptions) -> None:
@@ -80,15 +93,7 @@ def _predict_scan(
         return False
     images = dict(read_images([*scan.images.items()]))
     try:
-        result = segment(
-            images,
-            network,
-            card,
-            threshold=options.threshold,
-            registered=options.registered,
-            accepted=options.accepted,
-            strip=options.strip,
-        )
+        result = options.segment(images, network, card)
     except StudyRefused as refusal:
         _save_pictures(dataset, scan, refusal.pictures)
         raise

@@ -31,7 +31,8 @@ class Analysis(Statistics):
 def choose(store: Store, plan: Plan) -> tuple[Plan, tuple[RateChoice, ...]]:
     """Choose learning rates within the training studies, if the experiment says so, and leave the plan of the chosen
     networks alone. The other functions of the analysis take that plan. Raises StoreError if rows cannot be read."""
-    if plan.spec.learning_rate_choice == "every":
+    listed = any(run.cell and run.cell.learning_rate is not None for run in plan.runs)
+    if plan.spec.learning_rate_choice == "every" or not listed:  # without a listed rate it is chosen already
         return plan, ()
     choices = choose_rates(plan, study_rows(store, plan))
     return at_chosen_rates(plan, choices), choices

@@ -138,8 +138,11 @@ def _register(
                 f"{card.weights_sha256[:16]}…); a version never changes: register it under another name"
             )
         card = known
-    _put_whole(store, keys.MODEL_WEIGHTS.build(**place), weights, card.weights_sha256)
-    _put_transfer(store, keys.MODEL_TRANSFER.build(**place), transfer)
+    own, report = keys.MODEL_WEIGHTS.build(**place), keys.MODEL_TRANSFER.build(**place)
+    if not _is_whole(store, own, lambda data: sha256(data).hexdigest() == card.weights_sha256):
+        store.put(own, weights())
+    if not _is_whole(store, report, lambda data: not is_altered(data)):
+        write_rows(store, report, transfer(), TensorTransfer)
     if known is None:  # written last: a version with a card is complete
         create_document(store, key, card)
     if champion:
@@ -147,20 +150,11 @@ def _register(
     return card
 
 
-def _put_whole(store: Store, key: str, weights: Callable[[], bytes], sum_: Sha256) -> None:
-    """Write weights unless whole ones are there already."""
+def _is_whole(store: Store, key: str, whole: Callable[[bytes], bool]) -> bool:
+    """Whether the object is there, and unaltered."""
     with suppress(MissingObject):
-        if sha256(store.get(key)).hexdigest() == sum_:
-            return
-    store.put(key, weights())
-
-
-def _put_transfer(store: Store, key: str, transfer: Callable[[], Sequence[TensorTransfer]]) -> None:
-    """Write a weight-transfer report unless an unaltered one is there already."""
-    with suppress(MissingObject):
-        if not is_altered(store.get(key)):
-            return
-    write_rows(store, key, transfer(), TensorTransfer)
+        return whole(store.get(key))
+    return False
 
 
 def source_model(store: Store, card: ModelCard) -> SourceModel:

@@ -44,7 +44,7 @@ def layers_png(image_IJK: Image, mask_IJK: NDArray[Any]) -> bytes:
 
 
 def _bright_box(image_IJK: Image, mask_IJK: NDArray[Any]) -> tuple[slice, ...]:
-    """The box around head and lesions; the whole volume if nothing stands out."""
+    """Bounding box of head and lesions; the whole volume if both are empty."""
     air = float(np.median(np.concatenate([image_IJK[[0, -1]].ravel(), image_IJK[:, [0, -1]].ravel()])))
     head_IJK = (image_IJK > air + 0.1 * (float(np.percentile(image_IJK, 99.5)) - air)) | (mask_IJK > 0)
     found = ndimage.find_objects(head_IJK.astype(np.uint8))

@@ -72,7 +72,7 @@ class RayWorker:
         ray.train.report(metrics)
 
     def leaving(self) -> bool:
-        """Whether Ray was told that a node of the group will be taken away; a barrier of all workers."""
+        """Whether Ray has announced that the group will lose a node. It is a barrier: all workers must call it."""
         return ray.train.get_preemption_info() is not None
 
 

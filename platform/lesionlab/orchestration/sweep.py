@@ -59,7 +59,7 @@ class TrialWorker(SoloWorker):
         tune.report(metrics)
 
     def leaving(self) -> bool:
-        """Whether Ray was told that this node will be taken away."""
+        """Whether Ray has announced the loss of this node."""
         return this_node() in ray._private.state.state.get_draining_nodes()
 
 

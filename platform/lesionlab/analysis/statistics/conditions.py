@@ -86,7 +86,7 @@ class Group:
         return tuple(condition for condition in self.conditions if condition.trained)
 
 
-def condition_of(cell: Cell | TestedRow) -> Condition:
+def condition_of(cell: Cell | TestedRow | Condition) -> Condition:
     """Return the condition of a planned cell or a result row; the same object for equal ones, as it is asked often."""
     return _condition(*(getattr(cell, name) for name in _AXES))
 
@@ -127,7 +127,7 @@ def groups(planned: Iterable[Condition]) -> tuple[Group, ...]:
 
 def rows_of(condition: Condition, rows: Iterable[R]) -> list[R]:
     """Return the rows of one condition."""
-    wanted = _condition(*(getattr(condition, name) for name in _AXES))
+    wanted = condition_of(condition)
     return [row for row in rows if condition_of(row) is wanted]
 
 

@@ -24,7 +24,7 @@ D = TypeVar("D", bound=Document)
 
 @dataclass(frozen=True)
 class Contents:
-    """The readable documents of a store with these keys; what cannot be read is left out."""
+    """Documents of the store under these keys, without those that cannot be read."""
 
     store: Store
     names: frozenset[str]
