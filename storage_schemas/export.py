@@ -21,6 +21,7 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
+from storage_schemas.sites import Consortium
 from storage_schemas.splits import Split
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 from storage_schemas.volumes import PredictionCard, StudyVolumeCard
@@ -29,9 +30,9 @@ FOLDER = Path(__file__).parent / "json"
 
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(LedgerEntry, Lease, Failure, StudyVerdict),
+    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
 )
-"""What lies in the store as JSON."""
+"""What lies in the store as JSON, or is written by a person as YAML."""
 
 ROWS: tuple[type[Document], ...] = (
     *(StudyRow, LesionRow, OperatingRow, EffectRow, EpochRow, TensorTransfer, VerdictRow, StudyFacts),
