@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from lesionlab.analysis.statistics.chosen_rates import as_planned
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
+from lesionlab.errors import MissingObject
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import operating_rows
 from lesionlab.experiments.run_history import finished_histories
+from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import read_rows
+from lesionlab.store.tables import read_parts, read_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256
 from storage_schemas.experiments import Plan
@@ -56,17 +59,15 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     entries = ledger_entries(store, runs)
     attempts = {run_id: entries[run_id].attempt if run_id in entries else "" for run_id in runs}
     cards = {run_id: keys.RUN_CARD.of(attempts[run_id]).build(run_id=run_id) for run_id in runs}
+    tested = [run_id for run_id in runs if parts[run_id] in there]
+    lesions = read_parts(store, [parts[run_id] for run_id in tested], LesionRow)
     return Evidence(
         manifest=manifest,
         split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),
         facts=tuple(read_rows(store, [facts], StudyFacts)) if store.exists(facts) else (),
         verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
-        lesions={run_id: tuple(read_rows(store, [part], LesionRow)) for run_id, part in parts.items() if part in there},
-        weights={
-            run_id: read_document(store, card, ModelCard).weights_sha256
-            for run_id, card in cards.items()
-            if store.exists(card)
-        },
+        lesions={run_id: tuple(own) for run_id, own in zip(tested, lesions, strict=True)},
+        weights={run_id: sha for run_id, sha in at_once(partial(_weights, store), cards.items()) if sha},
         operating=tuple(as_planned(operating_rows(store, plan), plan)),
         histories=finished_histories(store, entries),
     )
@@ -88,6 +89,15 @@ def losses_by_model(plan: Plan, evidence: Evidence) -> dict[Condition, list[Sequ
         if run.cell and run.run_id in evidence.histories:
             found[condition_of(run.cell)].append(evidence.histories[run.run_id])
     return {model: found[model] for model in conditions(run.cell for run in plan.runs if run.cell) if model in found}
+
+
+def _weights(store: Store, of_run: tuple[Digest, str]) -> tuple[Digest, Sha256 | None]:
+    """The digest of a run's weights by its model card; None without a card."""
+    run_id, card = of_run
+    try:
+        return run_id, read_document(store, card, ModelCard).weights_sha256
+    except MissingObject:
+        return run_id, None
 
 
 def _verdicts(store: Store, manifest: Manifest, key: str) -> list[VerdictRow]:

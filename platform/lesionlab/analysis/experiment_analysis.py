@@ -11,7 +11,7 @@ from lesionlab.analysis.statistics.conditions import Condition, condition_of
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.publishing import study_rows
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import read_rows
+from lesionlab.store.tables import read_parts
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.results import StudyRow
@@ -44,13 +44,11 @@ def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) 
     runs = [run for run in plan.runs if run.cell is not None]
     parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
     there = set(store.list(keys.STUDY_ROWS.prefix(experiment=plan.spec.name)))
-    done = [run for run in runs if parts[run.run_id] in there]
+    done = [part for part in parts.values() if part in there]
     rows = [
         row
-        for run in done
-        for row in sorted(
-            as_planned(read_rows(store, [parts[run.run_id]], StudyRow), plan), key=lambda row: row.position
-        )
+        for own in read_parts(store, done, StudyRow)
+        for row in sorted(as_planned(own, plan), key=lambda row: row.position)
     ]
     planned = tuple(run.cell for run in runs if run.cell)
     trainings = {condition_of(run.cell): run.training for run in runs if run.cell}

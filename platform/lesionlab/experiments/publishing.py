@@ -14,7 +14,7 @@ from lesionlab.errors import DamagedObject, MissingObject, StoreError
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import attempt_of, completed, reopen
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import read_rows, write_rows
+from lesionlab.store.tables import read_parts, read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Document
 from storage_schemas.experiments import Plan
@@ -131,12 +131,10 @@ def operating_rows(store: Store, plan: Plan) -> list[OperatingRow]:
     return read_rows(store, [part for part in parts if part in there], OperatingRow)
 
 
-def _published_rows(store: Store, plan: Plan, pattern: KeyPattern, row_type: type[Row]) -> Iterable[list[Row]]:
+def _published_rows(store: Store, plan: Plan, pattern: KeyPattern, row_type: type[Row]) -> list[list[Row]]:
     there = set(store.list(keys.STUDY_ROWS.prefix(experiment=plan.spec.name)))
-    for run in plan.runs:
-        if run.cell and _published(run) in there:
-            part = pattern.build(experiment=plan.spec.name, run_id=run.run_id)
-            yield read_rows(store, [part], row_type)
+    done = [run.run_id for run in plan.runs if run.cell and _published(run) in there]
+    return read_parts(store, [pattern.build(experiment=plan.spec.name, run_id=run_id) for run_id in done], row_type)
 
 
 def _published(run: RunSpec) -> str:
