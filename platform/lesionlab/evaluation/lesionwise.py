@@ -14,6 +14,7 @@ from lesionlab.errors import ImageError
 from lesionlab.evaluation.levels import Levels, peaks
 from lesionlab.evaluation.matching import Counts, Hits, match, overlaps_of
 from lesionlab.evaluation.surface import SurfaceDistance, surface_distance
+from lesionlab.imaging.boxes import bounding_box
 from lesionlab.imaging.lesions import (
     Lesions,
     drop_small,
@@ -99,7 +100,7 @@ def score(
 
     Lesions below the definition's minimum volume are removed from both masks before lesions are counted and matched.
     Dice, volumes and surface distances are those of the whole masks. `levels_ijk`, the predicted probabilities, give
-    each lesion's peak. Raises ImageError if the masks differ in shape.
+    each lesion's peak. Only the box around both masks is looked at. Raises ImageError if the masks differ in shape.
     """
     reference_ijk, prediction_ijk = np.asarray(reference_ijk), np.asarray(prediction_ijk)
     if reference_ijk.shape != prediction_ijk.shape:
@@ -107,6 +108,10 @@ def score(
             f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
             "resample the prediction to the reference's grid"
         )
+    box = bounding_box((reference_ijk != 0) | (prediction_ijk != 0))
+    first = tuple(side.start for side in box)
+    reference_ijk, prediction_ijk = reference_ijk[box], prediction_ijk[box]
+    levels_ijk = None if levels_ijk is None else levels_ijk[box]
     reference = lesions_above_minimum(reference_ijk, affine, definition)
     prediction = lesions_above_minimum(prediction_ijk, affine, definition)
     overlaps = overlaps_of(reference, prediction)
@@ -115,6 +120,7 @@ def score(
         reference=_scored(
             reference,
             affine,
+            first,
             _outcomes(matching.reference_hit_R, "true-positive", "missed"),
             overlaps.covered_N() / overlaps.own_voxels_N,
             matching.reference_partner_R,
@@ -123,6 +129,7 @@ def score(
         prediction=_scored(
             prediction,
             affine,
+            first,
             _outcomes(matching.prediction_hit_P, "true-positive", "false-positive"),
             overlaps.swapped().covered_N() / overlaps.other_voxels_N,
             matching.prediction_partner_P,
@@ -131,7 +138,7 @@ def score(
         dice=_dice(reference_ijk > 0, prediction_ijk > 0),
         reference_ml=_ml(reference_ijk, affine),
         predicted_ml=_ml(prediction_ijk, affine),
-        surface=surface_distance(reference_ijk, prediction_ijk, affine),
+        surface=surface_distance(reference_ijk, prediction_ijk, affine, first),
     )
 
 
@@ -152,13 +159,14 @@ def _outcomes(hit_N: Hits, hit: Outcome, no_hit: Outcome) -> list[Outcome]:
 def _scored(
     lesions: Lesions,
     affine: npt.ArrayLike,
+    first: tuple[int, ...],
     outcome_N: list[Outcome],
     overlap_N: npt.NDArray[np.float64],
     partner_N: Counts,
     levels_ijk: Levels | None,
 ) -> tuple[ScoredLesion, ...]:
     volume_mm3_N = lesion_volumes_mm3(lesions, voxel_volume_mm3(affine))
-    centroid_mm_N3 = lesion_centroids_mm(lesions, affine)
+    centroid_mm_N3 = lesion_centroids_mm(lesions, affine, first)
     peak_N = [None] * lesions.count if levels_ijk is None else peaks(lesions, levels_ijk)
     return tuple(
         ScoredLesion(

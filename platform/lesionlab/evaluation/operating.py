@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from lesionlab.evaluation.lesionwise import lesions_above_minimum
 from lesionlab.evaluation.levels import Levels, middle_probability
 from lesionlab.evaluation.matching import match, overlaps_of
+from lesionlab.imaging.boxes import bounding_box
 from lesionlab.imaging.lesions import Lesions
 from lesionlab.imaging.volume import Mask
 from storage_schemas.definitions import MetricDefinition
@@ -45,7 +45,7 @@ def operating_points(
     Each mask is labelled anew in the bounding box of what is left of it: lesions that merge or split with the threshold
     are counted as they are, and memory stays at a few copies of one mask.
     """
-    box = _bounding_box((reference_ijk > 0) | (levels_ijk >= _LEVELS[0]))
+    box = bounding_box((reference_ijk > 0) | (levels_ijk >= _LEVELS[0]))
     reference_ijk, levels_ijk = reference_ijk[box], levels_ijk[box]
     reference = lesions_above_minimum(reference_ijk, affine, definition)
     bins = _calibration(reference_ijk, levels_ijk)
@@ -58,7 +58,7 @@ def operating_points(
 def _counts(
     reference: Lesions, mask_ijk: npt.NDArray[np.bool_], affine: npt.ArrayLike, definition: MetricDefinition
 ) -> tuple[int, int, int, int]:
-    box = _bounding_box(mask_ijk)
+    box = bounding_box(mask_ijk)
     predicted = lesions_above_minimum(mask_ijk[box], affine, definition)
     overlaps = overlaps_of(reference, predicted, box)
     found = match(overlaps, definition.matching)
@@ -73,13 +73,3 @@ def _calibration(reference_ijk: Mask, levels_ijk: Levels) -> Iterable[tuple[int,
     sum_Q = voxels_Q * middle_probability(np.arange(len(EDGES) + 1, dtype=np.uint8))
     for low, high in pairwise((*_LEVELS, len(EDGES) + 1)):
         yield int(voxels_Q[low:high].sum()), int(lesion_Q[low:high].sum()), float(sum_Q[low:high].sum())
-
-
-def _bounding_box(mask_ijk: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box with all nonzero voxels; an empty mask has a box of one voxel."""
-    box: list[Any] = []
-    for axis in range(mask_ijk.ndim):
-        others = tuple(other for other in range(mask_ijk.ndim) if other != axis)
-        (places,) = np.nonzero(mask_ijk.any(axis=others))
-        box.append(slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 1))
-    return tuple(box)

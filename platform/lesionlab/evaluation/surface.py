@@ -31,13 +31,17 @@ class SurfaceDistance:
 
 
 def surface_distance(
-    reference_ijk: npt.ArrayLike, prediction_ijk: npt.ArrayLike, affine: npt.ArrayLike
+    reference_ijk: npt.ArrayLike,
+    prediction_ijk: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    first: tuple[int, ...] = (0, 0, 0),
 ) -> SurfaceDistance | None:
     """Compare the whole masks; `affine` is the 4×4 matrix from voxel indices to world mm.
 
+    `first` is the voxel of the affine's grid at which the masks begin, for masks that were cut from it.
     None if either mask is empty: there is no surface to measure from or to, and no distance stands for that.
     """
-    reference_S3, prediction_S3 = (_surface_mm(mask_ijk, affine) for mask_ijk in (reference_ijk, prediction_ijk))
+    reference_S3, prediction_S3 = (_surface_mm(mask_ijk, affine, first) for mask_ijk in (reference_ijk, prediction_ijk))
     if not len(reference_S3) or not len(prediction_S3):
         return None
     to_prediction_S, _ = KDTree(prediction_S3).query(reference_S3)
@@ -48,7 +52,7 @@ def surface_distance(
     )
 
 
-def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike, first: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """World positions of the surface voxels, S × 3."""
     inside_ijk = np.asarray(mask_ijk) > 0
     (box,) = ndimage.find_objects(inside_ijk.astype(np.uint8)) or (None,)
@@ -56,6 +60,6 @@ def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike) -> npt.NDArray[n
         return np.empty((0, 3))
     own_ijk = inside_ijk[box]
     surface_ijk = own_ijk & ~ndimage.binary_erosion(own_ijk)
-    places_S3 = np.argwhere(surface_ijk) + [edge.start for edge in box]
+    places_S3 = np.argwhere(surface_ijk) + [edge.start + start for edge, start in zip(box, first, strict=True)]
     matrix = np.asarray(affine, dtype=np.float64)
     return np.asarray(places_S3 @ matrix[:3, :3].T + matrix[:3, 3])

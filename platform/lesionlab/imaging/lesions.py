@@ -57,10 +57,16 @@ def lesion_volumes_mm3(lesions: Lesions, voxel_mm3: float) -> npt.NDArray[np.flo
     return lesion_voxels(lesions) * np.float64(voxel_mm3)
 
 
-def lesion_centroids_mm(lesions: Lesions, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Mean position of each lesion's voxel centres in the world (RAS+ mm), shape N × 3; `affine` is the grid's 4×4."""
-    places = np.nonzero(lesions.ids_IJK)
-    ids = lesions.ids_IJK[places]
+def lesion_centroids_mm(
+    lesions: Lesions, affine: npt.ArrayLike, first: tuple[int, ...] = (0, 0, 0)
+) -> npt.NDArray[np.float64]:
+    """Mean position of each lesion's voxel centres in the world (RAS+ mm), shape N × 3.
+
+    `affine` is the grid's 4×4, and `first` the voxel of that grid at which the lesions' array begins.
+    """
+    found = np.nonzero(lesions.ids_IJK)
+    ids = lesions.ids_IJK[found]
+    places = [axis + start for axis, start in zip(found, first, strict=True)]
     sums = [np.bincount(ids, weights=axis, minlength=lesions.count + 1)[1:] for axis in places]
     centroids_voxel = np.stack(sums, axis=1) / lesion_voxels(lesions)[:, np.newaxis]
     matrix = np.asarray(affine, dtype=np.float64)

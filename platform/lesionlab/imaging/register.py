@@ -16,11 +16,12 @@ import numpy as np
 from lesionlab.errors import ImageError
 from lesionlab.imaging.agreement import Agreement, agreement, edge_correlation, head_overlap
 from lesionlab.imaging.antspy import load_ants
+from lesionlab.imaging.boxes import Box, bounding_box, grid_within
 from lesionlab.imaging.checkerboard import checkerboard_png
 from lesionlab.imaging.intensity import HeadMask, air_level, head_mask
 from lesionlab.imaging.itk import placement, world_displacements, world_matrix
 from lesionlab.imaging.resample import model_grid, resample_linear
-from lesionlab.imaging.volume import Image, Matrix, Volume, grid_of, matrix_of, spacing_of
+from lesionlab.imaging.volume import Image, Matrix, Volume, matrix_of, spacing_of
 from lesionlab.imaging.warp import Steps, in_steps, warp
 from storage_schemas.base import Sha256
 from storage_schemas.volumes import Grid
@@ -149,20 +150,16 @@ def _read_matrix(path: Path) -> Matrix:
     return world_matrix(affine.parameters, affine.fixed_parameters)
 
 
-def _read_deformation(path: Path, box: tuple[slice, slice, slice], grid: Grid) -> Steps:
+def _read_deformation(path: Path, box: Box, grid: Grid) -> Steps:
     """Displacement field on the whole model grid; outside its box the displacement is 0, as in ANTs."""
     deformation_3IJK = np.zeros((3, *grid.shape), dtype=np.int16)
     deformation_3IJK[(slice(None), *box)] = in_steps(world_displacements(load_ants().image_read(str(path)).numpy()))
     return deformation_3IJK
 
 
-def _box(head_IJK: HeadMask, grid: Grid) -> tuple[slice, slice, slice]:
+def _box(head_IJK: HeadMask, grid: Grid) -> Box:
     """Bounding box of the head with a margin."""
-    margin = round(MARGIN_MM / spacing_of(matrix_of(grid))[0])
-    places = np.argwhere(head_IJK)
-    low, high = places.min(axis=0) - margin, places.max(axis=0) + margin + 1
-    i, j, k = (slice(max(first, 0), min(end, size)) for first, end, size in zip(low, high, head_IJK.shape, strict=True))
-    return i, j, k
+    return bounding_box(head_IJK, round(MARGIN_MM / spacing_of(matrix_of(grid))[0]))
 
 
 def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
@@ -170,7 +167,5 @@ def _ants_image(ants: Any, voxels_IJK: Image, grid: Grid) -> Any:
     air = air_level(voxels_IJK)
     box = _box(head_mask(voxels_IJK, air), grid)
     cut_IJK = voxels_IJK[box] - np.float32(air)
-    affine = matrix_of(grid)
-    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
-    origin_mm, spacing_mm, direction = placement(grid_of(cut_IJK.shape, affine))
+    origin_mm, spacing_mm, direction = placement(grid_within(grid, box))
     return ants.from_numpy(cut_IJK, origin=origin_mm, spacing=spacing_mm, direction=direction)

@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lesionlab.imaging.boxes import Box, grid_within
 from lesionlab.imaging.lesions import Lesions, label_lesions
 from lesionlab.imaging.volume import Image, Mask, Matrix, Volume, grid_of, matrix_of
 from storage_schemas.volumes import Grid
 
 UNCOVERED_VOXELS = 1e-3
 """Fraction of a model-grid voxel that may be uncovered: headers are float32, so 240 × 1 mm may read as 240.0001 mm."""
+
+_NEAR = 1e-4
+"""Target voxels by which a centre may miss the source and still be looked at: far more than rounding."""
 
 
 def model_grid(native: Grid, spacing_mm: float) -> Grid:
@@ -51,8 +55,16 @@ def resample_linear(voxels_ijk: Image, source: Grid, target: Grid, outside: floa
     the target is more than twice as coarse as the source, voxels between the sampling points are ignored.
     """
     index = _index_matrix(target, source)
-    values_IJK: Image = _sample(voxels_ijk.astype(np.float32, copy=False), index, target, order=1)
-    _blank_outside(values_IJK, index, source, outside)
+    values_IJK = np.full(target.shape, outside, dtype=np.float32)
+    within = _reached(index, source, target)
+    if not values_IJK[within].size:
+        return values_IJK
+    own, index = grid_within(target, within), _from(within, index)
+    reached_IJK = _placed(voxels_ijk, index, own)
+    if reached_IJK is None:
+        reached_IJK = _sample(voxels_ijk.astype(np.float32, copy=False), index, own, order=1)
+        _blank_outside(reached_IJK, index, source, outside)
+    values_IJK[within] = reached_IJK
     return values_IJK
 
 
@@ -127,6 +139,44 @@ def _sample(voxels_ijk: NDArray[Any], index: Matrix, target: Grid, order: Litera
         order=order,
         mode="nearest",
     )
+
+
+def _reached(index: Matrix, source: Grid, target: Grid) -> Box:
+    """The box of the target outside which every voxel is outside the source; empty if they do not meet."""
+    corners_ijk = np.array(list(product(*[(-0.5, size - 0.5) for size in source.shape])))
+    corners_IJK = nib.affines.apply_affine(np.linalg.inv(index), corners_ijk)
+    low = np.clip(np.ceil(corners_IJK.min(axis=0) - _NEAR), 0, target.shape).astype(int)
+    high = np.clip(np.floor(corners_IJK.max(axis=0) + _NEAR) + 1, low, target.shape).astype(int)
+    i, j, k = (slice(int(first), int(end)) for first, end in zip(low, high, strict=True))
+    return i, j, k
+
+
+def _from(box: Box, index: Matrix) -> Matrix:
+    """The index matrix for a target that begins at the box's first voxel."""
+    moved = index.copy()
+    moved[:3, 3] += index[:3, :3] @ [side.start for side in box]
+    return moved
+
+
+def _placed(voxels_ijk: NDArray[Any], index: Matrix, target: Grid) -> Image | None:
+    """The values where every target voxel's centre is that of a source voxel: axes flipped and swapped, none computed.
+
+    None if the grids differ otherwise. Interpolation would give the same values.
+    """
+    turned, first = index[:3, :3], index[:3, 3]
+    if not np.isin(turned, (-1, 0, 1)).all() or (np.abs(turned).sum(axis=0) != 1).any() or (first % 1 != 0).any():
+        return None
+    axes = np.abs(turned).argmax(axis=1)  # of the target, for each axis of the source
+    if len({*axes.tolist()}) < 3:
+        return None
+    picked = []
+    for axis, at in enumerate(first.astype(int)):
+        places = at + int(turned[axis, axes[axis]]) * np.arange(target.shape[axes[axis]])
+        if places.size and not 0 <= places.min() <= places.max() < voxels_ijk.shape[axis]:
+            return None
+        picked.append(places)
+    found_IJK = voxels_ijk[np.ix_(*picked)].transpose(np.argsort(axes))
+    return np.ascontiguousarray(found_IJK, dtype=np.float32) + np.float32(0)  # -0 becomes 0, as by interpolation
 
 
 def _inside(index: Matrix, places_IJK: NDArray[np.integer], source: Grid) -> NDArray[np.bool_]:
