@@ -6,11 +6,11 @@ Arrays of the group (axes: C channel; I J K voxels of the model grid, RAS; i j k
 | array         | shape      | dtype   | what                                                                          |
 |---------------|------------|---------|-------------------------------------------------------------------------------|
 | image         | C, I, J, K | float16 | images (or differences of two) of zero mean and unit SD over the head, on the |
-|               |            |         | isotropic model grid                                                          |
+|               |            |         | isotropic model grid: the box around the head                                 |
 | label         | I, J, K    | uint8   | the reference mask (1: lesion) on the model grid                              |
 | native_label  | i, j, k    | uint8   | the reference mask on the native grid                                         |
 | second_label  | i, j, k    | uint8   | a second rater's mask on the native grid; only if the card says so            |
-| deformation_* | 3, I, J, K | int16   | one per `Deformation` of the card, which defines it                           |
+| deformation_* | 3, I, J, K | int16   | one per `Deformation` of the card, which defines it; on the whole grid        |
 
 Each array is one shard and therefore one object with one writer. The group's attribute `study_volume` is a
 `StudyVolumeCard`; its attribute `manifest_entry` is the `ManifestEntry` that lists the volume. The attribute `ome`
@@ -76,7 +76,7 @@ class Deformation(Document):
     """A displacement field of a registration in world mm (RAS+), added before its matrix is applied."""
 
     array: str
-    """Array name in the group: (3, I, J, K) int16 multiples of DEFORMATION_STEP_MM on the model grid."""
+    """Array name in the group: (3, I, J, K) int16 multiples of DEFORMATION_STEP_MM on the card's whole grid."""
 
 
 class RegistrationReport(Document):
@@ -101,7 +101,7 @@ class RegistrationReport(Document):
     nearby_correlation: float | None = None
     """The maximum at six placements 4 mm away."""
     warped_sha256: Sha256
-    """Digest of the registered image's voxels, float32 on the model grid."""
+    """Digest of the registered image's voxels, float32 on the card's whole grid."""
 
 
 class StudyVolumeCard(Document):
@@ -115,6 +115,9 @@ class StudyVolumeCard(Document):
     channels: tuple[str, ...]
     spacing_mm: Annotated[float, Field(gt=0)]
     model_grid: Grid
+    """That of `image` and `label`."""
+    whole_grid: Grid | None = None
+    """The model grid before it was cut to the head; None in cards of preprocessing version 2, which did not cut it."""
     native_grid: Grid
     normalisation: tuple[Normalisation, ...]
     registrations: tuple[RegistrationReport, ...] = ()

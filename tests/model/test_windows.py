@@ -1,12 +1,16 @@
 """Whole-head inference gives each voxel the mean over the windows that cover it, for any step."""
 
+import logging
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from lesionlab.model import windows
 from lesionlab.model.unet import build_unet
-from lesionlab.model.windows import head_probability, window_starts
+from lesionlab.model.windows import batched, head_probability, window_starts
 from storage_schemas.models import Architecture
 
 CPU = torch.device("cpu")
@@ -63,6 +67,56 @@ def test_inference_is_repeatable_and_does_not_change_the_weights():
     first, again = (head_probability(network, drawn_head(20, 17, 16), 16, 8, CPU) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_slabs_give_the_bytes_of_adding_all_windows_on_the_whole_head():
+    network = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0).eval()
+    image = torch.from_numpy(drawn_head(29, 17, 12).astype(np.float32))
+    total_IJK, windows_IJK = torch.zeros(29, 17, 12), torch.zeros(29, 17, 12)
+    with torch.inference_mode():
+        for corner in product(*(window_starts(n, 8, 5) for n in (29, 17, 12))):
+            box = tuple(slice(start, start + 8) for start in corner)
+            total_IJK[box] += torch.softmax(network(image[None, :, *box]), dim=1)[0, 1]
+            windows_IJK[box] += 1
+    found_IJK = head_probability(network, drawn_head(29, 17, 12), 8, 5, CPU)
+    np.testing.assert_array_equal(found_IJK, (total_IJK / windows_IJK).numpy())
+
+
+class Small(nn.Module):
+    """Has memory for so many windows at once, on anything but a CPU."""
+
+    def __init__(self, windows: int) -> None:
+        super().__init__()
+        self.windows, self.passed, self.on_cpu = windows, [], False
+
+    def cpu(self):
+        self.on_cpu = True
+        return self
+
+    def forward(self, image_BCIJK):
+        self.passed.append(len(image_BCIJK))
+        if len(image_BCIJK) > self.windows and not self.on_cpu:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Threshold()(image_BCIJK)
+
+
+@pytest.mark.parametrize(("memory", "told"), [(8, 0), (3, 2), (1, 3), (0, 4)])
+def test_where_memory_is_short_fewer_windows_pass_at_once_and_at_last_the_cpu_predicts(
+    memory, told, monkeypatch, caplog
+):
+    monkeypatch.setattr(windows, "_windows_per_pass", lambda _: 8)
+    network, image_CIJK = Small(memory), drawn_head(8, 24, 24)
+    with caplog.at_level(logging.WARNING):
+        probability_IJK = head_probability(network, image_CIJK, 8, 5, CPU)
+    np.testing.assert_array_equal(probability_IJK, image_CIJK[0] > 0)
+    assert len(caplog.messages) == told
+    assert network.on_cpu == (memory == 0)
+    assert not told or "the CPU predicts" in caplog.messages[-1] or "trying" in caplog.messages[-1]
+
+
+def test_the_windows_of_a_slab_are_shared_out_evenly():
+    assert [len(of_pass) for of_pass in batched([()] * 12, 8)] == [6, 6]
+    assert [len(of_pass) for of_pass in batched([()] * 3, 8)] == [3]
 
 
 def test_the_last_window_ends_at_the_border():

@@ -6,6 +6,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
+from lesionlab.preprocessing.channels import PreparedImages
 from lesionlab.preprocessing.files import Reference, StudyFiles
 from storage_schemas.volumes import Grid
 from tests.imaging.heads import SLICES, THREE_MM, motion, places, signal
@@ -42,6 +43,15 @@ def visits(gain: float = 1.0, follow_up: Grid = SLICES) -> dict[str, Volume]:
 def gadolinium() -> dict[str, Volume]:
     """Before and after gadolinium, with patient motion in between; the lesions enhance."""
     return {"before": scan(SLICES, MOVED), "after": scan(THREE_MM, np.eye(4), NEW_MM)}
+
+
+def uncut(prepared: PreparedImages) -> np.ndarray:
+    """The channels in their place on the whole grid, float32; 0 outside the head's box."""
+    start = np.linalg.inv(matrix_of(prepared.whole_grid)) @ matrix_of(prepared.model_grid)[:, 3]
+    box = tuple(slice(round(at), round(at) + n) for at, n in zip(start, prepared.model_grid.shape, strict=False))
+    whole_CIJK = np.zeros((len(prepared.image_CIJK), *prepared.whole_grid.shape), dtype=np.float32)
+    whole_CIJK[(slice(None), *box)] = prepared.image_CIJK
+    return whole_CIJK
 
 
 def new_lesions() -> Volume:

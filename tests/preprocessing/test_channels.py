@@ -10,7 +10,7 @@ from lesionlab.imaging.volume import Volume
 from lesionlab.preprocessing.channels import PreparedImages, prepare_images
 from storage_schemas.tasks import TASKS
 from tests.imaging.heads import THREE_MM, places
-from tests.preprocessing.pairs import NEW_MM, RESOLVED_MM, gadolinium, spots, visits
+from tests.preprocessing.pairs import NEW_MM, RESOLVED_MM, gadolinium, spots, uncut, visits
 
 NEW_IJK, RESOLVED_IJK = spots(places(THREE_MM), NEW_MM), spots(places(THREE_MM), RESOLVED_MM)
 HEAD_IJK = head_mask(visits()["initial"].voxels)
@@ -18,7 +18,7 @@ CALM_IJK = HEAD_IJK & ~NEW_IJK & ~RESOLVED_IJK
 
 
 def channels(task: str, images: dict[str, Volume]) -> np.ndarray:
-    return prepare_images(images, TASKS[task], 3.0).image_CIJK.astype(np.float32)
+    return uncut(prepare_images(images, TASKS[task], 3.0))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def pair() -> PreparedImages:
 
 @pytest.fixture(scope="module")
 def subtraction_IJK(pair) -> np.ndarray:
-    initial_IJK, follow_up_IJK = pair.image_CIJK.astype(np.float32)
+    initial_IJK, follow_up_IJK = uncut(pair)
     return follow_up_IJK - initial_IJK
 
 
@@ -52,7 +52,7 @@ def test_the_native_image_is_never_registered(pair):
     initial = visits()["initial"]
     scale = {image.image: image for image in pair.normalisation}["initial"]
     again_IJK = pair.image_CIJK[0].astype(np.float32) * scale.sd + scale.mean
-    assert pair.model_grid == initial.grid
+    assert pair.whole_grid == initial.grid
     assert np.allclose(again_IJK, resample_linear(initial.voxels, initial.grid, pair.model_grid), atol=1)
 
 
@@ -66,8 +66,8 @@ def test_the_registration_report_describes_the_transform_of_the_moved_image(pair
 
 def test_the_image_before_gadolinium_is_registered_rigidly_to_the_one_after():
     prepared = prepare_images(gadolinium(), TASKS["enhancing"], 3.0)
-    before_IJK, after_IJK = prepared.image_CIJK.astype(np.float32)
-    assert prepared.model_grid == THREE_MM
+    before_IJK, after_IJK = uncut(prepared)
+    assert prepared.whole_grid == THREE_MM
     assert not prepared.deformations
     assert np.median((after_IJK - before_IJK)[NEW_IJK]) > 1.5
     difference_IJK = channels("enhancing-difference", gadolinium())[0]
@@ -90,7 +90,7 @@ def test_where_the_follow_up_has_no_data_the_difference_is_zero_and_its_own_chan
     assert np.median(difference_IJK[NEW_IJK]) > 1.5
     prepared = prepare_images(images, TASKS["flair-new-pair"], 3.0)
     scale = prepared.normalisation[1]
-    assert np.allclose(prepared.image_CIJK[1][beyond_IJK], -scale.mean / scale.sd, atol=0.01)
+    assert np.allclose(uncut(prepared)[1][beyond_IJK & HEAD_IJK], -scale.mean / scale.sd, atol=0.01)
 
 
 def test_a_failed_registration_refuses_the_study():
@@ -109,7 +109,7 @@ def test_a_custom_task_needs_only_a_declaration():
     declared["registrations"][0]["kind"] = "rigid"
     declared["channels"] = [{"name": "resolved", "image": "initial", "minus": "follow-up"}]
     task = type(TASKS["flair-new"]).model_validate(declared)
-    assert np.median(prepare_images(visits(), task, 3.0).image_CIJK[0][RESOLVED_IJK]) > 1.5
+    assert np.median(uncut(prepare_images(visits(), task, 3.0))[0][RESOLVED_IJK]) > 1.5
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_the_air_around_skull_stripped_heads_is_no_change_whatever_its_z_score()
     prepared = prepare_images(images | {"before": even}, TASKS["enhancing-difference"], 3.0, accepted=True)
     one, other = (image.mean / image.sd for image in prepared.normalisation)
     assert abs(one - other) > 0.9  # nearly as much as a lesion
-    assert not prepared.image_CIJK[0][~head_mask(images["after"].voxels)].any()
+    assert not uncut(prepared)[0][~head_mask(images["after"].voxels)].any()

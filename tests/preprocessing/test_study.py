@@ -44,7 +44,8 @@ def volume(files: StudyFiles) -> StudyVolume:
 def test_the_image_is_standardised_over_the_head_on_the_isotropic_grid(volume):
     image_IJK = volume.image_CIJK[0].astype(np.float32)
     assert volume.image_CIJK.dtype == np.float16
-    assert volume.image_CIJK.shape == (1, *volume.card.model_grid.shape) == (1, 24, 28, 24)
+    assert volume.card.whole_grid.shape == (24, 28, 24)
+    assert volume.image_CIJK.shape == (1, *volume.card.model_grid.shape)
     scale = volume.card.normalisation[0]
     inside_IJK = head_mask(image_IJK * scale.sd + scale.mean)
     assert image_IJK[inside_IJK].mean(dtype=np.float64) == pytest.approx(0, abs=0.01)

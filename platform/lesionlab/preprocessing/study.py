@@ -100,6 +100,7 @@ def preprocess_study(
         channels=task.channel_names,
         spacing_mm=spacing_mm,
         model_grid=prepared.model_grid,
+        whole_grid=prepared.whole_grid,
         native_grid=scans.images[task.native].grid,
         normalisation=prepared.normalisation,
         registrations=prepared.registrations,
