@@ -21,9 +21,10 @@ from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.training import compiling
 from lesionlab.training.checkpoint import START
+from lesionlab.training.copies import epoch_patches
 from lesionlab.training.feed import load
 from lesionlab.training.history import EpochMeter
-from lesionlab.training.loop import batches, epoch_patches, train, train_epoch
+from lesionlab.training.loop import batches, train, train_epoch
 from tests.benchmarks.gpu_step import Batch, Bench, Format, Learner, Precision
 from tests.training.drawn import draw_study, make_run
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from lesionlab.model import windows as windows_room
 from lesionlab.model.windows import WINDOWS_PER_PASS, head_probability, window_starts
 from lesionlab.training import compiling
+from lesionlab.training.copies import epoch_patches
 from lesionlab.training.feed import Ahead
-from lesionlab.training.loop import batches, configure_torch, epoch_patches
+from lesionlab.training.loop import batches, configure_torch
 from tests.benchmarks.gpu_layers import flop_of, layers, peer
 from tests.benchmarks.gpu_step import (
     LAYOUT,

@@ -23,7 +23,8 @@ from lesionlab.model.unet import UNet, build_unet
 from lesionlab.preprocessing.study import StudyVolume, preprocess_study
 from lesionlab.store.objects import open_store
 from lesionlab.training.augmented import open_augmented
-from lesionlab.training.loop import SoloWorker, augmented_copies, epoch_patches, train
+from lesionlab.training.copies import Copies, epoch_patches
+from lesionlab.training.loop import SoloWorker, train
 from lesionlab.training.schedule import learning_rate, length_of
 from storage_schemas.base import Document
 from storage_schemas.definitions import DEFINITIONS
@@ -92,7 +93,7 @@ def training(folder: Path) -> Arrays:
         CPU,
         folder,
     )
-    copies = augmented_copies(run, studies, CPU, folder)
+    copies = Copies(run, studies, folder)
     patches = [patch for epoch in (0, 1) for patch in epoch_patches(run, epoch, copies)]
     rates = [learning_rate(run.training, step) for step in range(length_of(run).steps)]
     assert outcome.final_loss is not None

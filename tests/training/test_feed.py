@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -13,10 +14,19 @@ import torch
 from lesionlab.errors import TrainingError
 from lesionlab.model import devices
 from lesionlab.training.augmented import AugmentedVolume
-from lesionlab.training.feed import BUFFERS, Ahead, Patch, feed, load
+from lesionlab.training.feed import BUFFERS, Ahead, feed, load
 from lesionlab.training.patches import find_places
 from storage_schemas.runs import TrainingConfig
 from tests.training.drawn import PATCH_VOXELS, draw_study
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch that is drawn already."""
+
+    volume: AugmentedVolume
+    start: np.ndarray
+
 
 CPU = torch.device("cpu")
 TRAINING = TrainingConfig(patch_voxels=PATCH_VOXELS)

@@ -23,7 +23,8 @@ from lesionlab.model.weights import weights_bytes
 from lesionlab.model.windows import head_probability
 from lesionlab.store.objects import open_store
 from lesionlab.training.checkpoint import Progress, save_checkpoint, snapshot
-from lesionlab.training.loop import SoloWorker, augmented_copies, batches, epoch_patches, train
+from lesionlab.training.copies import Copies, epoch_patches
+from lesionlab.training.loop import SoloWorker, batches, train
 from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.saving import CHECKPOINT_S
 from storage_schemas.axes import Freezing
@@ -275,7 +276,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_the_error_names_epoch_and_
 def test_each_epoch_draws_and_shuffles_new_patches_from_every_copy(tmp_path):
     studies = [draw_study(1), draw_study(2)]
     run = make_run(studies)
-    copies = augmented_copies(run, studies, CPU, tmp_path)
+    copies = Copies(run, studies, tmp_path)
     first, again, second = (epoch_patches(run, epoch, copies) for epoch in (0, 0, 1))
     places = [
         [(patch.volume.study, patch.volume.copy, *patch.start) for patch in patches]

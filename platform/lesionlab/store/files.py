@@ -112,11 +112,21 @@ class FileStore(Store):
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at this path: only one process on this file system can hold it at a time."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file at this path: only one holder on this file system can have it at a time.
+
+    Raises Held, unless it shall wait, if somebody else has it.
+    """
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise Held(str(path)) from None
         yield
+
+
+class Held(Exception):
+    """Somebody else has this lock."""
 
 
 def sync_folder(folder: Path) -> None:

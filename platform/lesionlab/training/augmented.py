@@ -52,18 +52,26 @@ class AugmentedVolume:
 
 
 def open_augmented(
-    volume: StudyArrays, volume_digest: Digest, copy: int, training: TrainingConfig, seed: int, cache: Path
+    volume: StudyArrays,
+    volume_digest: Digest,
+    copy: int,
+    training: TrainingConfig,
+    seed: int,
+    cache: Path,
+    *,
+    wait: bool = True,
 ) -> AugmentedVolume:
     """Open copy number `copy` of a study; make it first if the cache lacks it. All nodes make equal copies.
 
-    Raises TrainingError if the cache cannot be written or the copy cannot be read back.
+    Raises TrainingError if the cache cannot be written or the copy cannot be read back; Held, unless it shall wait, if
+    somebody else makes this copy now.
     """
     name = copy_name(volume.card.study, volume_digest, copy, training, seed)
     folder = cache / "augmented" / name
     opened = partial(_open, study=volume.card.study, copy=copy)
     try:
         made = partial(_make_copy, volume=volume, copy=copy, training=training, seed=seed)
-        found = open_or_fill(folder, opened, made)
+        found = open_or_fill(folder, opened, made, wait=wait)
     except OSError as error:
         raise TrainingError(
             f"{volume.card.study}: cannot write a deformed copy to the cache {folder.parent} "

@@ -9,12 +9,11 @@ Shapes: B batch (this worker's share), C channel, I J K voxels of a patch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,15 +29,16 @@ BUFFERS = 3
 """Batches in memory that is reused: one on its way to the device, one ready, one being cut."""
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(Protocol):
     """One patch of an epoch: its augmented volume and its first voxel there."""
 
-    volume: AugmentedVolume
-    start: np.ndarray[tuple[int], np.dtype[np.int64]]
+    @property
+    def volume(self) -> AugmentedVolume: ...
+    @property
+    def start(self) -> NDArray[np.int64]: ...
 
 
-Share = list[Patch]
+Share = Sequence[Patch]
 Batch = tuple[Tensor, Tensor]
 """Image float32 (B, C, I, J, K) and label int64 (B, I, J, K) on the device."""
 

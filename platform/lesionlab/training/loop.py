@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -28,17 +28,15 @@ from lesionlab.model import devices
 from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
 from lesionlab.training import compiling
-from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
+from lesionlab.training.augmented import StudyArrays
 from lesionlab.training.checkpoint import START, Checkpoints, Progress, resume
+from lesionlab.training.copies import Copies, Volumes, epoch_patches
 from lesionlab.training.feed import Patch, feed
 from lesionlab.training.history import EpochMeter, History
 from lesionlab.training.losses import loss_of
 from lesionlab.training.optimizers import build_optimizer
-from lesionlab.training.patches import draw_starts
 from lesionlab.training.saving import CHECKPOINT_S, LOOK_S, Looks, Saver
 from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of, steps_alike
-from storage_schemas.base import digest_of
-from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import RunSpec
 
@@ -133,7 +131,7 @@ def train(
     optimizer = build_optimizer(network, run.training)
     names = worker.gather(checkpoints.names() if worker.rank == 0 else ())[0]  # all workers resume from the same
     progress = resume(checkpoints, names, run.run_id, network, optimizer) or START
-    copies = augmented_copies(run, volumes, worker, cache)
+    copies = Copies(run, volumes, cache)
     length = length_of(run)
 
     def report(now: Progress) -> None:
@@ -194,29 +192,12 @@ def configure_torch(worker: Worker) -> None:
         torch.set_num_threads(1)
 
 
-def augmented_copies(
-    run: RunSpec, volumes: Sequence[StudyArrays], worker: Worker, cache: Path
-) -> tuple[AugmentedVolume, ...]:
-    """Open every deformed copy of every study; workers on one node divide the work of making them."""
-    studies = zip(run.train, volumes, strict=True)
-    wanted = list(product(studies, range(run.training.augmentations)))
-
-    def opened(share: list[tuple[tuple[ManifestEntry, StudyArrays], int]]) -> tuple[AugmentedVolume, ...]:
-        return tuple(
-            open_augmented(volume, entry.volume, copy, run.training, run.seed, cache) for (entry, volume), copy in share
-        )
-
-    opened(wanted[worker.rank :: worker.world_size])
-    worker.gather(None)
-    return opened(wanted)
-
-
 def train_epoch(
     run: RunSpec,
     before: Progress,
     parallel: nn.Module,
     optimizer: torch.optim.Optimizer,
-    copies: Sequence[AugmentedVolume],
+    copies: Volumes,
     worker: Worker,
     meter: EpochMeter,
     looks: Looks | None = None,
@@ -287,19 +268,7 @@ class Losses:
         return self._read
 
 
-def epoch_patches(run: RunSpec, epoch: int, copies: Sequence[AugmentedVolume]) -> list[Patch]:
-    """Draw all patches of an epoch, in the order of training; every epoch draws new ones."""
-    patches = []
-    for volume in copies:
-        rng = np.random.default_rng(int(digest_of([volume.study, volume.copy, run.seed, epoch]), 16))
-        shape = volume.label_IJK.shape
-        starts = draw_starts(volume.places, shape, run.training.patch_voxels, run.training.patches_per_study, rng)
-        patches += [Patch(volume, start) for start in (*starts.inclusive_P3, *starts.exclusive_P3)]
-    order = np.random.default_rng(int(digest_of([run.seed, epoch]), 16)).permutation(len(patches))
-    return [patches[place] for place in order]
-
-
-def batches(patches: list[Patch], batch_size: int) -> Iterator[list[Patch]]:
+def batches(patches: Sequence[Patch], batch_size: int) -> Iterator[list[Patch]]:
     """Split patches into full batches, so that every worker has a share; fill the last with the first."""
     for first in range(0, len(patches), batch_size):
         batch = patches[first : first + batch_size]

@@ -29,17 +29,19 @@ _CHECKED: dict[Path, list[tuple[str, int, int, int]]] = {}
 """Names, sizes, times and inodes of the files that this process has checked, by folder."""
 
 
-def open_or_fill(folder: Path, opened: Callable[[Path], T | None], fill: Callable[[Path], None]) -> T | None:
+def open_or_fill(
+    folder: Path, opened: Callable[[Path], T | None], fill: Callable[[Path], None], *, wait: bool = True
+) -> T | None:
     """Open a folder with `opened`; if that gives None or a file was altered, fill the folder and open it again.
 
     `fill` writes into an empty draft folder, which is synced and renamed. Returns None if the filled folder still does
-    not open. Raises OSError.
+    not open. Raises OSError; Held, unless it shall wait, if another process fills the folder.
     """
     if is_intact(folder) and (found := opened(folder)) is not None:
         return found
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.parent.chmod(0o700)
-    with locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock"), wait=wait):
         if (
             is_intact(folder) and (found := opened(folder)) is not None
         ):  # another process may have filled it while this one waited

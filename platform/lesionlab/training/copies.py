@@ -1,0 +1,117 @@
+"""Draw the patches of an epoch; open the deformed copies that they are cut from as they are needed.
+
+A copy is made when its first patch is cut, so the first step waits for the copies of its own patches alone. Processes
+on one node share the copies. A copy that another process makes just now is left to it: meanwhile this process makes
+another one that it will need, so they never queue up behind each other. Which patches are drawn does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionlab.store.files import Held
+from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
+from lesionlab.training.patches import draw_starts
+from storage_schemas.base import digest_of
+from storage_schemas.runs import RunSpec
+
+
+class Volumes(Protocol):
+    """Augmented volumes by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, number: int, /) -> AugmentedVolume: ...
+
+
+class Copies:
+    """The deformed copies of a run: all of the first study, all of the second, and so on; opened on demand.
+
+    Opening one raises TrainingError as `open_augmented` does.
+    """
+
+    def __init__(self, run: RunSpec, volumes: Sequence[StudyArrays], cache: Path) -> None:
+        self._run, self._cache = run, cache
+        self._wanted = list(product(zip(run.train, volumes, strict=True), range(run.training.augmentations)))
+        self._opened: dict[int, AugmentedVolume] = {}
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def __getitem__(self, number: int, /) -> AugmentedVolume:
+        while number not in self._opened:
+            if not self._opens(number, wait=False) and not self._opens_another(number):
+                self._opens(number, wait=True)
+        return self._opened[number]
+
+    def _opens_another(self, number: int) -> bool:
+        """Whether another copy could be opened or made meanwhile."""
+        others = [*range(number + 1, len(self)), *range(number)]
+        return any(self._opens(other, wait=False) for other in others if other not in self._opened)
+
+    def _opens(self, number: int, *, wait: bool) -> bool:
+        """Whether the copy is open now; without waiting, it is not if another process is making it."""
+        (entry, volume), copy = self._wanted[number]
+        run = self._run
+        try:
+            self._opened[number] = open_augmented(
+                volume, entry.volume, copy, run.training, run.seed, self._cache, wait=wait
+            )
+        except Held:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The patches of one copy in one epoch, drawn when the first of them is asked for."""
+
+    run: RunSpec
+    epoch: int
+    copies: Volumes
+    number: int
+
+    @cached_property
+    def volume(self) -> AugmentedVolume:
+        return self.copies[self.number]
+
+    @cached_property
+    def starts_P3(self) -> NDArray[np.int64]:
+        """First voxels of its patches: those with lesion, then those without."""
+        volume, run = self.volume, self.run
+        rng = np.random.default_rng(int(digest_of([volume.study, volume.copy, run.seed, self.epoch]), 16))
+        shape, training = volume.label_IJK.shape, run.training
+        drawn = draw_starts(volume.places, shape, training.patch_voxels, training.patches_per_study, rng)
+        return np.concatenate([drawn.inclusive_P3, drawn.exclusive_P3])
+
+
+@dataclass(frozen=True)
+class DrawnPatch:
+    """One patch of an epoch; its volume and its first voxel there are known once it is cut."""
+
+    draws: Draws
+    place: int
+
+    @property
+    def volume(self) -> AugmentedVolume:
+        return self.draws.volume
+
+    @property
+    def start(self) -> NDArray[np.int64]:
+        start: NDArray[np.int64] = self.draws.starts_P3[self.place]
+        return start
+
+
+def epoch_patches(run: RunSpec, epoch: int, copies: Volumes) -> list[DrawnPatch]:
+    """All patches of an epoch, in the order of training; every epoch draws new ones."""
+    each = run.training.patches_per_study
+    draws = [Draws(run, epoch, copies, number) for number in range(len(copies))]
+    order = np.random.default_rng(int(digest_of([run.seed, epoch]), 16)).permutation(len(copies) * each)
+    return [DrawnPatch(draws[place // each], int(place % each)) for place in order]
