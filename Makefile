@@ -34,8 +34,13 @@ test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray
 drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")
 	@$(BIN)/python -m tests.drill $(ARGS)
 
-bench: $(READY) ## ingestion beside the plain script, on simulated pairs (ARGS="--studies 8 --spacing 1")
-	@$(BIN)/python -m tests.benchmarks.ingestion $(ARGS)
+$(VENV)/.bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps panoptica dynamic-network-architectures
+	@touch $@
+
+bench: $(VENV)/.bench ## our speed beside peers on the same work (ROW=step; ROW=ingestion ARGS="--studies 8 --spacing 1")
+	@$(BIN)/python -m tests.benchmarks.suite $(if $(ROW),--row $(ROW)) $(ARGS)
 
 check: $(READY) ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
