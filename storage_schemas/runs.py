@@ -43,6 +43,9 @@ class TrainingConfig(Document):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Patches per step, over all workers."""
+    micro_batch: Annotated[Annotated[int, Field(ge=1)] | None, Aside()] = None
+    """Most patches that a worker passes through the network at once, for devices with little memory; the gradients of a
+    batch add up, so it changes rounding only. None: its whole share of the batch."""
     learning_rate: Positive = 1e-4
     """For Adam. The exponent is missing in the printed paper; see DECISIONS.md."""
     optimizer: Annotated[Optimizer, Neutral("adam")] = "adam"
@@ -79,6 +82,11 @@ class TrainingConfig(Document):
             )
         if self.batch_size < self.workers:
             faults.append(f"batch_size: wanted a patch for each of the {self.workers} workers, found {self.batch_size}")
+        if self.micro_batch is not None and self.loss != "cross-entropy":
+            faults.append(
+                f"micro_batch: wanted the loss cross-entropy, found {self.loss}; soft Dice is one of the whole batch, "
+                "so it cannot be added up from parts"
+            )
         if self.steps is not None and self.warmup_steps > self.steps:
             faults.append(f"warmup_steps: wanted at most the {self.steps} steps in total, found {self.warmup_steps}")
         frozen_epochs = self.freezing.epochs if self.freezing else None

@@ -60,6 +60,7 @@ DOES_NOT_AFFECT_THE_RESULT: dict[str, dict[str, Any]] = {
     "name of the parent": {"parent": parent(model=ModelName(name="tumour", version="1" * 16))},
     "name of the metric": {"metric": MetricDefinition(name="own")},
     "workers": {"training": training(workers=2)},
+    "micro-batch": {"training": training(micro_batch=2)},
     # It affects the id through the digests of the volumes.
     "version of preprocessing": {"versions": versions(preprocessing=99)},
 }

@@ -108,7 +108,7 @@ def score(
             f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
             "resample the prediction to the reference's grid"
         )
-    box = bounding_box((reference_ijk != 0) | (prediction_ijk != 0))
+    box = bounding_box(np.logical_or(reference_ijk, prediction_ijk))
     first = tuple(side.start for side in box)
     reference_ijk, prediction_ijk = reference_ijk[box], prediction_ijk[box]
     levels_ijk = None if levels_ijk is None else levels_ijk[box]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from scipy.spatial import KDTree
+
+from lesionlab.imaging.boxes import bounding_box
 
 PERCENTILE = 95
 """Of the Hausdorff distance: single voxels far off do not decide."""
@@ -55,11 +56,14 @@ def surface_distance(
 def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike, first: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """World positions of the surface voxels, S × 3."""
     inside_ijk = np.asarray(mask_ijk) > 0
-    (box,) = ndimage.find_objects(inside_ijk.astype(np.uint8)) or (None,)
-    if box is None:
-        return np.empty((0, 3))
+    box = bounding_box(inside_ijk)
     own_ijk = inside_ijk[box]
-    surface_ijk = own_ijk & ~ndimage.binary_erosion(own_ijk)
-    places_S3 = np.argwhere(surface_ijk) + [edge.start + start for edge, start in zip(box, first, strict=True)]
+    around_ijk, inner_ijk = np.pad(own_ijk, 1), own_ijk.copy()
+    for axis, voxels in enumerate(own_ijk.shape):
+        for neighbour in (0, 2):
+            moved = [slice(1, -1)] * own_ijk.ndim
+            moved[axis] = slice(neighbour, neighbour + voxels)
+            inner_ijk &= around_ijk[tuple(moved)]
+    places_S3 = np.argwhere(own_ijk & ~inner_ijk) + [edge.start + start for edge, start in zip(box, first, strict=True)]
     matrix = np.asarray(affine, dtype=np.float64)
     return np.asarray(places_S3 @ matrix[:3, :3].T + matrix[:3, 3])

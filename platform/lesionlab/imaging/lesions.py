@@ -64,7 +64,7 @@ def lesion_centroids_mm(
 
     `affine` is the grid's 4×4, and `first` the voxel of that grid at which the lesions' array begins.
     """
-    found = np.nonzero(lesions.ids_IJK)
+    found = np.nonzero(lesions.ids_IJK > 0)
     ids = lesions.ids_IJK[found]
     places = [axis + start for axis, start in zip(found, first, strict=True)]
     sums = [np.bincount(ids, weights=axis, minlength=lesions.count + 1)[1:] for axis in places]
@@ -82,6 +82,8 @@ def drop_small(
         keep = volumes_mm3 > minimum_volume_mm3 * (1 + _VOLUME_TOLERANCE)
     else:
         keep = volumes_mm3 >= minimum_volume_mm3 * (1 - _VOLUME_TOLERANCE)
+    if keep.all():
+        return lesions
     new_id = np.zeros(lesions.count + 1, dtype=np.int32)
     new_id[1:][keep] = np.arange(1, np.count_nonzero(keep) + 1)
     ids_IJK = lesions.ids_IJK.copy()

@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,7 @@ from lesionlab.training.optimizers import build_optimizer
 from lesionlab.training.saving import CHECKPOINT_S, LOOK_S, Looks, Saver
 from lesionlab.training.schedule import apply_freezing, frozen_in, learning_rate, length_of, steps_alike
 from storage_schemas.models import TensorTransfer
-from storage_schemas.runs import RunSpec
+from storage_schemas.runs import RunSpec, TrainingConfig
 
 T = TypeVar("T")
 
@@ -164,10 +164,10 @@ def train(
 
 
 def refuse_wrong_arithmetic(run: RunSpec, device: torch.device) -> None:
-    """Raise TrainingError for bf16 on a CPU if the deepest level of the network has 2³ voxels or fewer.
+    """Raise TrainingError for batch normalisation of parts of a batch, and for bf16 on a CPU with a small bottom.
 
-    At that size oneDNN 3.12 (torch 2.13) computes wrong gradients of a 3×3×3 convolution: it reads uninitialised
-    memory.
+    That is a deepest level of 2³ voxels or fewer, where oneDNN 3.12 (torch 2.13) computes wrong gradients of a
+    3×3×3 convolution: it reads uninitialised memory.
     """
     bottom = run.training.patch_voxels // 2**run.architecture.depth
     if run.training.precision == "bf16" and device.type == "cpu" and bottom <= 2:
@@ -175,6 +175,11 @@ def refuse_wrong_arithmetic(run: RunSpec, device: torch.device) -> None:
             f"run {run.run_id}: wanted 3 or more voxels at the deepest level for bf16 on a CPU, found {bottom} "
             f"(patches of {run.training.patch_voxels} voxels at depth {run.architecture.depth}); "
             "use fp32, larger patches, or a GPU"
+        )
+    if run.training.micro_batch is not None and run.architecture.norm == "batch":
+        raise TrainingError(
+            f"run {run.run_id}: wanted instance or group normalisation with micro_batch ({run.training.micro_batch}), "
+            "found batch normalisation, which needs the whole batch at once; leave micro_batch out or change the norm"
         )
 
 
@@ -185,8 +190,8 @@ def configure_torch(worker: Worker) -> None:
     """
     on_cpu = worker.device.type == "cpu"
     torch.use_deterministic_algorithms(True, warn_only=not on_cpu)
-    # Costs a GPU time for nothing. The attribute is a property of a module, which type checkers do not see.
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", on_cpu)  # noqa: B010
+    # Filling every new tensor takes time and changes no result. Type checkers do not see the module's property.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with one of two values
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
@@ -220,18 +225,36 @@ def train_epoch(
     shares = (batch[worker.rank :: worker.world_size] for batch in islice(in_batches, done, done + len(steps)))
     with feed(shares, run.training, worker.device) as loaded:
         for step, (image_BCIJK, label_BIJK) in zip(steps, meter.timed(loaded), strict=False):
-            with arithmetic(worker.device, run.training.precision):
-                loss = loss_of(run.training.loss, parallel(image_BCIJK), label_BIJK, worker, run.training.batch_size)
-            losses.add(loss)
+            optimizer.zero_grad()
+            losses.add(add_gradients(run.training, parallel, image_BCIJK, label_BIJK, worker))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(run.training, step)
-            optimizer.zero_grad()
-            with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
-                torch.autograd.backward(loss)
             optimizer.step()
             if looks is not None:
                 looks.after_step(within)
     return within()
+
+
+def add_gradients(
+    training: TrainingConfig, parallel: nn.Module, image_BCIJK: Tensor, label_BIJK: Tensor, worker: Worker
+) -> Tensor:
+    """Add the gradients of a worker's share to the network, in parts of `micro_batch` patches; return its loss.
+
+    The workers exchange gradients once, with the last part.
+    """
+    most = training.micro_batch or len(image_BCIJK)
+    parts = [slice(first, first + most) for first in range(0, len(image_BCIJK), most)]
+    of_parts: list[Tensor] = []
+    for part in parts:
+        alone = nullcontext if part is parts[-1] else getattr(parallel, "no_sync", nullcontext)
+        with alone():
+            with arithmetic(worker.device, training.precision):
+                logits_BCIJK = parallel(image_BCIJK[part])
+                loss = loss_of(training.loss, logits_BCIJK, label_BIJK[part], worker, training.batch_size)
+            with arithmetic(worker.device, "fp32"):  # backward uses the types that autocast chose in the forward pass
+                torch.autograd.backward(loss)
+        of_parts.append(loss.detach())
+    return of_parts[0] if len(of_parts) == 1 else torch.stack(of_parts).sum()
 
 
 class Losses:

@@ -33,7 +33,7 @@ def _segmented(step: int, tiny: bool) -> Row:
     whole_IJK = drawn_scan((24, 28, 24) if tiny else (230, 230, 144))
     box = bounding_box(head_mask(whole_IJK), AROUND)
     head_IJK = whole_IJK[box]
-    network = build_unet(Architecture(depth=2, base_channels=2), channels=1, seed=0).eval()
+    network = build_unet(Architecture(depth=1, base_channels=2), channels=1, seed=0).eval()
     missing = ("monai",) if tiny else absent("monai")
     contenders = [Contender("lesionlab", lambda: head_probability(network, head_IJK[None], patch, step, CPU))]
     if not missing:
@@ -51,7 +51,7 @@ def _segmented(step: int, tiny: bool) -> Row:
         )
 
     name = "head"
-    return Row(name, f"head, step {step} of {patch}", contenders, check, missing=missing, runs=1 if tiny else 3)
+    return Row(name, f"head, step {step} of {patch}", contenders, check, missing=missing, runs=1 if tiny else 2)
 
 
 def windows(shape: tuple[int, ...], patch: int, step: int) -> int:
