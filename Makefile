@@ -42,11 +42,12 @@ $(VENV)/.bench: $(READY)
 bench: $(VENV)/.bench ## our speed beside peers on the same work (ROW=step; ROW=ingestion ARGS="--studies 8 --spacing 1")
 	@$(BIN)/python -m tests.benchmarks.suite $(if $(ROW),--row $(ROW)) $(ARGS)
 
-check: $(READY) ## format, lint, types, layers
+check: $(READY) ## format, lint, types, layers, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lesionlab cluster k8s/sites.yaml --check
 
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format .

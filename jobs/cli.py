@@ -32,6 +32,7 @@ PANELS = {
         "export",
     ),
     "All stages": ("run", "demo"),
+    "On a cluster": ("submit", "jobs", "logs", "cancel", "fetch", "cluster"),
     "Cohorts": ("cohort",),
     "Models": ("register", "models", "evaluate", "predict"),
     "Masks": ("score", "compare"),

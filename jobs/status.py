@@ -9,24 +9,38 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.cluster_options import ContextOption, NamespaceOption, cluster_if_any
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
-from jobs.shared.options import ExperimentNameArgument, JsonOption, StoreOption, connect_to_read
+from jobs.shared.following import follow, show_submission_state
+from jobs.shared.options import JsonOption, StoreOption, connect_to_read, plain_name
 from jobs.shared.status_output import show_status
+from jobs.shared.submission_names import is_submission_id
+from jobs.shared.submitting import Namespace
 from lesionlab.experiments.status import run_states
-from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.experiments.stored_plans import current_plan, find_sound_plan
+from storage_schemas import keys
 
 WATCH_S = 10.0
 """Interval of `--watch`: a run is heard of as often."""
 
 
 def status(
-    experiment: ExperimentNameArgument,
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT|ID",
+            callback=plain_name,
+            help="Name of an experiment in the store, such as demo; or the id of a submission.",
+        ),
+    ],
     store: StoreOption,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again every 10 seconds until every run ended.")
     ] = False,
     for_programs: JsonOption = False,
+    context: ContextOption = None,
+    namespace: NamespaceOption = None,
 ) -> None:
     """Show which runs of an experiment are done, running, interrupted or failed.
 
@@ -34,9 +48,20 @@ def status(
     machine, also while the cluster is gone. Says who executes a run, where, since
     when and how far it is, and why a run failed.
 
+    Of a submission, it also says what its cluster says, if this machine reaches it.
+
     Example: lesionlab status demo --watch
     """
     place = connect_to_read(store)
+    if is_submission_id(experiment) and place.exists(keys.SUBMISSION.build(submission=experiment)):
+        cluster = cluster_if_any(context, namespace)
+        target = Namespace(cluster, store) if cluster else None
+        if watch:
+            follow(place, experiment, target)
+            return
+        experiment = show_submission_state(place, experiment, target)
+        if find_sound_plan(place, experiment) is None:
+            return  # it has not got so far
     while True:
         states = run_states(place, current_plan(place, experiment))
         if for_programs:

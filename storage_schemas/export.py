@@ -23,6 +23,7 @@ from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow,
 from storage_schemas.runs import RunSpec
 from storage_schemas.sites import Consortium
 from storage_schemas.splits import Split
+from storage_schemas.submissions import Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 from storage_schemas.volumes import PredictionCard, StudyVolumeCard
 
@@ -31,6 +32,7 @@ FOLDER = Path(__file__).parent / "json"
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
     *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
+    *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
 )
 """What lies in the store as JSON, or is written by a person as YAML."""
 

@@ -100,6 +100,12 @@ RUN_OPERATING_ROWS = KeyPattern("runs/{run_id}/operating.parquet")
 LEDGER = KeyPattern("ledger/{run_id}.json")
 FAILURE = KeyPattern("failed/{run_id}.json")
 
+SUBMISSION = KeyPattern("submissions/{submission}.json")
+SUBMISSION_ATTEMPT = KeyPattern("submissions/{submission}/attempts/{attempt}/attempt.json")
+SUBMISSION_OUTCOME = KeyPattern("submissions/{submission}/attempts/{attempt}/outcome.json")
+SUBMISSION_LOG = KeyPattern("submissions/{submission}/attempts/{attempt}/log/{part}.txt")
+SUBMISSION_PROGRESS = KeyPattern("submissions/{submission}/progress.json")
+
 CLOCK = KeyPattern("clock/{name}")
 
 STUDY_ROWS = KeyPattern("results/{experiment}/studies/part-{run_id}.parquet")

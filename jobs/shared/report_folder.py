@@ -11,6 +11,9 @@ from lesionlab.analysis.report import PAGE, ReportResult
 from lesionlab.errors import InputError
 from lesionlab.store.objects import Store
 
+PAGE_NAME = PAGE
+"""File of the report's page in its folder."""
+
 SUMS = "SHA256SUMS"
 """Lists the written files with their digests, in the format of `sha256sum --check`."""
 

@@ -15,6 +15,9 @@ LesionlabError
 │   ├── Conflict          a pointer changed between reading and writing it
 │   ├── StoreUnreachable  no answer from the endpoint
 │   └── AccessDenied      wrong credentials, or none for this bucket
+├── ClusterError          a Kubernetes API server does not answer, or refuses
+│   ├── NotAllowed        the caller has no right to it
+│   └── NotThere          no object of this name
 ├── TransferError         source weights are missing or altered, or none of them was used
 ├── TrainingError         a run cannot continue: loss not finite, no room for its workers
 │   └── RunFailed         its memory did not suffice, its workers were lost, a GPU failed, or a bug
@@ -103,6 +106,18 @@ class StoreUnreachable(StoreError):
 
 class AccessDenied(StoreError):
     """Wrong credentials, or none for this bucket."""
+
+
+class ClusterError(LesionlabError):
+    """A Kubernetes API server does not answer, or refuses."""
+
+
+class NotAllowed(ClusterError):
+    """The caller has no right to what was asked."""
+
+
+class NotThere(ClusterError):
+    """The cluster has no object of this name."""
 
 
 class TransferError(LesionlabError):

@@ -15,6 +15,7 @@ Rule = Callable[[Document], Iterator[str]]
 
 LONGEST_NAME = {"RayCluster": 53, "RayJob": 47, "RayCronJob": 36}
 QUEUE = "kueue.x-k8s.io/queue-name"
+GPU = "nvidia.com/gpu"
 ELASTIC = "kueue.x-k8s.io/elastic-job"
 MOST_WORKER_GROUPS = 17
 RAY_START_RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
@@ -23,7 +24,8 @@ REDIS_VARIABLES = {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", "RAY
 
 def cluster(job: Document) -> Document:
     """The RayCluster that this job creates; empty if it selects a running one."""
-    found: Document = job["spec"].get("rayClusterSpec", {})
+    spec = job["spec"]["jobTemplate"] if job["kind"] == "RayCronJob" else job["spec"]
+    found: Document = spec.get("rayClusterSpec", {})
     return found
 
 
@@ -68,7 +70,7 @@ def cluster_is_deleted_with_its_job(job: Document) -> Iterator[str]:
 def job_has_its_own_cluster(job: Document) -> Iterator[str]:
     """A job on an existing cluster silently bypasses its queue's quota and cannot be retried."""
     if "clusterSelector" in job["spec"]:
-        yield "clusterSelector: bypasses Kueue's quota; give rayClusterSpec"
+        yield "clusterSelector: bypasses Kueue's quota and cannot be retried; give rayClusterSpec"
 
 
 def job_has_deadlines(job: Document) -> Iterator[str]:
@@ -143,6 +145,14 @@ def pods_have_a_grace_period(job: Document) -> Iterator[str]:
             yield f"{name}: terminationGracePeriodSeconds: wanted at least 60"
 
 
+def heads_and_workers_are_apart(job: Document) -> Iterator[str]:
+    """A head on a spot node takes the whole cluster with it."""
+    for name, template in pod_templates(job).items():
+        tolerated = {found.get("key") for found in template["spec"].get("tolerations", [])}
+        if name in ("head group", "submitter") and tolerated:
+            yield f"{name}: tolerates {', '.join(map(str, tolerated))}; only workers may run on tainted nodes"
+
+
 def pods_are_unprivileged(job: Document) -> Iterator[str]:
     """Requirements of Kubernetes' Pod Security Standard `restricted`."""
     for name, template in pod_templates(job).items():
@@ -155,6 +165,8 @@ def pods_are_unprivileged(job: Document) -> Iterator[str]:
             own = container.get("securityContext", {})
             if own.get("allowPrivilegeEscalation") is not False or own.get("capabilities") != {"drop": ["ALL"]}:
                 yield f"{name}: {container['name']}: wanted no privilege escalation and no capabilities"
+            if own.get("readOnlyRootFilesystem") is not True:
+                yield f"{name}: {container['name']}: readOnlyRootFilesystem: wanted true"
 
 
 def containers_declare_resources(job: Document) -> Iterator[str]:
@@ -167,6 +179,52 @@ def containers_declare_resources(job: Document) -> Iterator[str]:
                 yield f"{name}: {container['name']}: requests and limits of cpu and memory are needed"
             elif name != "submitter" and requests != limits:
                 yield f"{name}: {container['name']}: requests and limits differ"
+            for resource in {*requests, *limits} & {GPU}:
+                if requests.get(resource) != limits.get(resource):
+                    yield f"{name}: {container['name']}: {resource}: requests and limits differ"
+
+
+def mounts_lead_somewhere(job: Document) -> Iterator[str]:
+    """Kubernetes refuses a mount without a volume; a volume without a mount is a mistake that it does not see."""
+    for name, template in pod_templates(job).items():
+        volumes = {volume["name"] for volume in template["spec"].get("volumes", [])}
+        mounted = {
+            mount["name"] for container in template["spec"]["containers"] for mount in container.get("volumeMounts", [])
+        }
+        for volume in sorted(volumes ^ mounted):
+            yield f"{name}: {volume}: wanted a volume and a mount of this name"
+
+
+def images_are_pinned(job: Document) -> Iterator[str]:
+    """`latest`, or no tag at all, runs another code on each node."""
+    for name, template in pod_templates(job).items():
+        for container in template["spec"]["containers"]:
+            _, _, tag = container["image"].rpartition("/")[2].partition(":")
+            if "@sha256:" not in container["image"] and tag in ("", "latest"):
+                yield f"{name}: image {container['image']}: wanted a tag of a release, or a digest"
+
+
+def secrets_are_references(document: Document) -> Iterator[str]:
+    """Whoever reads the manifest, or may list jobs, would read the secret."""
+    if document["kind"] == "Secret":
+        yield f"Secret {document['metadata']['name']}: belongs to the administrator, not into git"
+    for where, name, value in _named_values(document, document["kind"]):
+        if re.search(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|CREDENTIAL", name, re.IGNORECASE) and value:
+            yield f"{where}: {name}: a secret in clear; take it from a Secret"
+
+
+def _named_values(part: Any, where: str) -> Iterator[tuple[str, str, Any]]:
+    """Environment variables and the data of ConfigMaps: place, name and value."""
+    if isinstance(part, Mapping):
+        if "value" in part and isinstance(part.get("name"), str):
+            yield where, part["name"], part["value"]
+        for name, inner in part.items():
+            if where == "ConfigMap" and name == "data":
+                yield from ((where, key, value) for key, value in inner.items())
+            yield from _named_values(inner, f"{where}.{name}")
+    elif isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from _named_values(inner, f"{where}[{index}]")
 
 
 RULES: tuple[Rule, ...] = (
@@ -183,6 +241,10 @@ RULES: tuple[Rule, ...] = (
     pods_have_a_grace_period,
     pods_are_unprivileged,
     containers_declare_resources,
+    heads_and_workers_are_apart,
+    mounts_lead_somewhere,
+    images_are_pinned,
+    secrets_are_references,
 )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from lesionlab.clusters.work_jobs import job_for
 from tests.k8s import rules
 
 Job = dict[str, Any]
-BASE = Path(__file__).parents[2] / "k8s" / "jobs" / "sweep" / "rayjob.yaml"
+BASE = Path(__file__).parents[2] / "k8s" / "jobs" / "work" / "rayjob.yaml"
 
 
 def ray(job: Job) -> Any:
@@ -32,8 +33,20 @@ def ray_container(group: Any) -> Any:
     return group["template"]["spec"]["containers"][0]
 
 
+def submitter(job: Job) -> Any:
+    return job["spec"]["submitterPodTemplate"]["spec"]["containers"][0]
+
+
 def redis_by_variable(job: Job) -> None:
     ray_container(head(job))["env"] = [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]
+
+
+def secret_by_variable(job: Job) -> None:
+    ray_container(head(job))["env"] = [{"name": "AWS_SECRET_ACCESS_KEY", "value": "abc"}]
+
+
+def retried_on_a_shared_cluster(job: Job) -> None:
+    job["spec"] |= {"clusterSelector": {"ray.io/cluster": "shared"}, "backoffLimit": 2}
 
 
 def deletion_rules(job: Job) -> None:
@@ -60,6 +73,7 @@ BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
         lambda job: job["spec"].update(clusterSelector={"ray.io/cluster": "shared"}),
         "bypasses",
     ),
+    (rules.job_has_its_own_cluster, retried_on_a_shared_cluster, "cannot be retried"),
     (rules.job_has_deadlines, lambda job: job["spec"].pop("activeDeadlineSeconds"), "activeDeadlineSeconds"),
     (rules.job_has_deadlines, lambda job: job["spec"].update(preRunningDeadlineSeconds=0), "preRunning"),
     (rules.ray_requires_a_token, lambda job: ray(job).pop("authOptions"), "wanted token"),
@@ -68,6 +82,7 @@ BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
     (rules.head_computes_nothing, lambda job: head(job)["resources"].pop("CPU"), "wanted '0'"),
     (rules.worker_groups_are_bounded, lambda job: workers(job)[0].pop("minReplicas"), "minReplicas"),
     (rules.worker_groups_are_bounded, lambda job: workers(job)[0].update(idleTimeoutSeconds=60), "version: v2"),
+    (rules.worker_groups_are_bounded, lambda job: workers(job)[0].update(priority=1), "priority needs"),
     (rules.redis_has_its_own_options, redis_by_variable, "gcsFaultToleranceOptions"),
     (rules.kueue_can_admit_it, lambda job: job["metadata"]["labels"].pop(rules.QUEUE), "outside every quota"),
     (rules.kueue_can_admit_it, lambda job: workers(job)[0].update(groupName="head"), "taken by Kueue"),
@@ -86,13 +101,43 @@ BROKEN: list[tuple[rules.Rule, Callable[[Job], object], str]] = [
         lambda job: ray_container(workers(job)[0])["resources"]["limits"].update(cpu="16"),
         "differ",
     ),
+    (
+        rules.containers_declare_resources,
+        lambda job: submitter(job)["resources"]["limits"].update({rules.GPU: "1"}),
+        "nvidia.com/gpu: requests and limits differ",
+    ),
+    (
+        rules.pods_are_unprivileged,
+        lambda job: submitter(job)["securityContext"].update(readOnlyRootFilesystem=False),
+        "readOnlyRootFilesystem",
+    ),
+    (
+        rules.heads_and_workers_are_apart,
+        lambda job: head(job)["template"]["spec"].update(tolerations=[{"key": "spot", "operator": "Exists"}]),
+        "only workers",
+    ),
+    (rules.mounts_lead_somewhere, lambda job: submitter(job)["volumeMounts"].pop(), "home: wanted a volume"),
+    (rules.images_are_pinned, lambda job: submitter(job).update(image="registry:5000/lesionlab"), "wanted a tag"),
+    (rules.images_are_pinned, lambda job: submitter(job).update(image="lesionlab:latest"), "wanted a tag"),
+    (rules.secrets_are_references, secret_by_variable, "AWS_SECRET_ACCESS_KEY: a secret in clear"),
 ]
+"""The rules of KubeRay and Kueue that no schema holds, then our own: a job that breaks each, and what is said."""
+
+
+@pytest.mark.parametrize(("kind", "longest"), rules.LONGEST_NAME.items())
+def test_each_kind_has_its_longest_name(kind: str, longest: int) -> None:
+    """KubeRay appends to it, and Services have at most 63 characters."""
+    document = {"kind": kind, "metadata": {"name": "a" * longest}, "spec": {}}
+    assert list(rules.name_is_short_enough(document)) == []
+    document["metadata"] = {"name": "a" * (longest + 1)}
+    assert len(list(rules.name_is_short_enough(document))) == 1
 
 
 @pytest.fixture
 def sound() -> Job:
-    job: Job = yaml.safe_load(BASE.read_text())
-    return job
+    template: Job = yaml.safe_load(BASE.read_text().replace("image: lesionlab", "image: lesionlab:1.0"))
+    template["metadata"]["annotations"] = {"lesionlab.org/queue": "lesionlab"}
+    return job_for(template, "0123456789abcdef", 1, experiment="demo")
 
 
 def test_the_base_follows_every_rule(sound: Job) -> None:

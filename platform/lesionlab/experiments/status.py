@@ -19,7 +19,7 @@ from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.experiments import Plan
-from storage_schemas.leases import Failure
+from storage_schemas.leases import Failure, FailureKind
 from storage_schemas.runs import RunSpec
 
 State = Literal["done", "running", "interrupted", "failed", "to do"]
@@ -47,6 +47,8 @@ class RunState:
     attempts: int | None = None
     reason: str | None = None
     """Why it failed."""
+    kind: FailureKind | None = None
+    """Of a failed run: whether another try can help."""
     device: str | None = None
     """Of a finished run: `cpu`, or the name of the GPU."""
     seconds: float | None = None
@@ -90,6 +92,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
                 node=failure.node,
                 attempts=failure.number,
                 reason=failure.message,
+                kind=failure.kind,
             )
         if found is None:
             return RunState(run.run_id, title, "to do")

@@ -23,6 +23,7 @@ from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
+from storage_schemas.submissions import Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 DOCUMENTS: dict[KeyPattern, type[Document]] = {
@@ -36,6 +37,10 @@ DOCUMENTS: dict[KeyPattern, type[Document]] = {
     keys.LEASE: Lease,
     keys.FAILURE: Failure,
     keys.LEDGER: LedgerEntry,
+    keys.SUBMISSION: Submission,
+    keys.SUBMISSION_ATTEMPT: SubmissionAttempt,
+    keys.SUBMISSION_OUTCOME: SubmissionOutcome,
+    keys.SUBMISSION_PROGRESS: SubmissionProgress,
 }
 TABLES: dict[KeyPattern, type[Document]] = {
     keys.VERDICTS: VerdictRow,

@@ -1,0 +1,45 @@
+"""Fetch what a submission made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.shared.console import console
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.options import StoreOption, connect_to_read
+from jobs.shared.report_folder import PAGE_NAME, make_folder, save_files
+from jobs.shared.stages import export_plan
+from jobs.shared.submission_names import SubmissionArgument
+from lesionlab.errors import InputError
+from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.experiments.submissions import standing, stored_submission
+
+
+def fetch(
+    submission: SubmissionArgument,
+    store: StoreOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the report with its tables and figures.")],
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also save every predicted mask, as a BIDS-derivatives dataset.")
+    ] = None,
+) -> None:
+    """Fetch the report, the tables and, if wanted, the masks of a submission that is done.
+
+    Example: lesionlab fetch 0123456789abcdef --out ./report --masks ./masks
+    """
+    place = connect_to_read(store)
+    wanted, now = stored_submission(place, submission), standing(place, submission)
+    if now is None or now.outcome is None or now.outcome.report is None:
+        raise InputError(f"submission {submission}: no report yet; how far it is: lesionlab status {submission}")
+    make_folder(out)
+    root = now.outcome.report.removesuffix(PAGE_NAME)
+    save_files({key.removeprefix(root): place.get(key) for key in place.list(root)}, out)
+    export_plan(current_plan(place, wanted.spec.name), place, masks)
+    console.print(f"report: {out / PAGE_NAME}")
+
+
+if __name__ == "__main__":
+    run_as_module(fetch)

@@ -1,0 +1,200 @@
+"""Execute a submission on the cluster: its stages, its progress and log in the store, and how it ended."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO, cast
+
+from jobs.shared.console import notes
+from jobs.shared.stages import pretrain_sources, sweep_experiment
+from lesionlab.analysis.report import write_report
+from lesionlab.errors import ClusterError, InputError, LesionlabError, StoreError, TransferError
+from lesionlab.experiments.rehearsal import rehearse
+from lesionlab.experiments.status import run_states
+from lesionlab.experiments.stored_plans import find_sound_plan
+from lesionlab.experiments.submissions import Standing, end_attempt, number_text, standing, stored_submission
+from lesionlab.orchestration.room import Room
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.submissions import Ending, Stage, Submission, SubmissionProgress
+from storage_schemas.versions import CURRENT, version_difference
+
+WAIT_S = 3600.0
+"""A gang of pods starts together; nodes that are lost later come back within this time, or the job ends."""
+
+TELL_S = 5.0
+"""Interval at which progress and log are written to the store."""
+
+PART_CHARACTERS = 256 * 1024
+"""A log is written in parts: an object cannot be appended to, and the last part is written again and again."""
+
+
+def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = False) -> str:
+    """Do what is missing, store how it ended, and return one line for people.
+
+    Raises InputError at once if this attempt was refused, reached its limit or was cancelled before, and the error that
+    ended it otherwise.
+    """
+    submission = stored_submission(store, submission_id)
+    now = standing(store, submission.id)
+    if now is None:
+        raise InputError(f"submission {submission.id}: no attempt was opened; start it with lesionlab submit")
+    if now.outcome is not None and now.over:
+        if now.outcome.ending == "done":
+            return f"submission {submission.id}: done before; report {now.outcome.report}"
+        raise InputError(
+            *now.outcome.faults,
+            f"submission {submission.id}: attempt {now.attempt.number} ended as {now.outcome.ending}; mend "
+            "what is named above and submit the experiment again",
+        )
+    with _told(store, now, submission) as tell:
+        try:
+            report = _stages(store, submission, cache, tell, plain=plain)
+        except LesionlabError as error:
+            ending = _ending(error, store, submission)
+            end_attempt(store, now.attempt, ending, [str(fault) for fault in error.args])
+            raise
+        except Exception as error:
+            end_attempt(store, now.attempt, "failed", [f"{type(error).__name__}: {error}"])
+            raise
+        end_attempt(store, now.attempt, "done", report=report)
+    return f"submission {submission.id}: done; report {report}"
+
+
+def _stages(
+    store: Store, submission: Submission, cache: Path, tell: Callable[[Stage, str], None], *, plain: bool
+) -> str:
+    """Key of the report's page."""
+    spec = submission.spec
+    if submission.versions != CURRENT:
+        raise InputError(f"submission {submission.id}: {version_difference(submission.versions)}")
+    rehearsal = rehearse(spec, store)
+    found = {spec.target.cohort: rehearsal.plan.manifest} | {r.cohort: r.manifest for r in rehearsal.pretrainings}
+    changed = [name for name, digest in submission.manifests.items() if found.get(name) != digest]
+    if changed:
+        raise InputError(
+            *(f"cohort {name}: it changed since the experiment was submitted; submit it again" for name in changed)
+        )
+    room = Room(submission.device, submission.gpus_per_worker, submission.slots, WAIT_S)
+    tell("pretraining", f"default models: {len(rehearsal.pretrainings)}")
+    pretrain_sources(spec, store, cache, plain=plain, room=room)
+    tell("sweep", f"cells: {len(rehearsal.plan.runs)}")
+    plan = sweep_experiment(spec, store, cache, plain=plain, room=room)
+    tell("report", "statistics and report")
+    return write_report(store, plan).key
+
+
+def _ending(error: LesionlabError, store: Store, submission: Submission) -> Ending:
+    """Whether another try can help. A sweep was refused if each of its failed runs was."""
+    if isinstance(error, (InputError, TransferError, ClusterError)):
+        return "refused"
+    if isinstance(error, StoreError):
+        return "failed"
+    plan = find_sound_plan(store, submission.spec.name)
+    with suppress(StoreError):
+        states = run_states(store, plan) if plan is not None else []
+        kinds = {run.kind for run in states if run.state == "failed"}
+        if kinds == {"refused"}:
+            return "refused"
+    return "failed"
+
+
+@contextmanager
+def _told(store: Store, now: Standing, submission: Submission) -> Iterator[Callable[[Stage, str], None]]:
+    """Write what is printed, and the stage and the newest line of it, to the store every TELL_S; then the rest."""
+    stage: list[tuple[Stage, str]] = [("waiting for nodes", "")]
+    log = _Log(store, now)
+    ended = threading.Event()
+
+    def write() -> None:
+        name, text = stage[0]
+        progress = SubmissionProgress(
+            submission=submission.id, number=now.attempt.number, stage=name, text=log.newest or text
+        )
+        with suppress(StoreError):  # the next one may succeed
+            write_document(store, keys.SUBMISSION_PROGRESS.build(submission=submission.id), progress)
+            log.save()
+
+    def tell(name: Stage, text: str) -> None:
+        stage[0] = name, text
+        log.newest = ""
+        notes.print(f"{name}: {text}")
+        write()
+
+    def repeat() -> None:
+        while not ended.wait(TELL_S):
+            write()
+
+    thread = threading.Thread(target=repeat, daemon=True, name="progress")
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = log.beside(sys.stdout), log.beside(sys.stderr)
+    thread.start()
+    try:
+        yield tell
+    except BaseException as error:
+        for fault in error.args:
+            log.add(f"error: {fault}\n")
+        raise
+    finally:
+        ended.set()
+        thread.join()
+        sys.stdout, sys.stderr = before
+        write()
+
+
+class _Log:
+    """What one execution of an attempt prints, kept in the store: it outlives the cluster, retries and suspension."""
+
+    def __init__(self, store: Store, now: Standing) -> None:
+        self._store = store
+        self._attempt = {"submission": now.attempt.submission, "attempt": number_text(now.attempt.number)}
+        self._part = len(store.list(keys.SUBMISSION_LOG.prefix(**self._attempt))) + 1
+        self._text, self._saved, self._lock = "", "", threading.Lock()
+        self.newest = ""
+        """The last line that was printed."""
+
+    def beside(self, stream: TextIO) -> TextIO:
+        """A stream that writes to this one and to the log."""
+        return cast(TextIO, _Both(stream, self))
+
+    def add(self, text: str) -> None:
+        with self._lock:
+            self._text += text
+            lines = [line for line in text.splitlines() if line.strip()]
+            self.newest = lines[-1].strip() if lines else self.newest
+
+    def save(self) -> None:
+        """Write the part that grows; begin the next one if it is long enough. Raises StoreError."""
+        with self._lock:
+            text = self._text
+        if text != self._saved:
+            self._store.put(keys.SUBMISSION_LOG.build(**self._attempt, part=f"{self._part:05d}"), text.encode())
+            self._saved = text
+        if len(text) >= PART_CHARACTERS:
+            with self._lock:
+                self._text, self._saved = self._text[len(text) :], ""
+            self._part += 1
+
+
+class _Both(io.TextIOBase):
+    def __init__(self, stream: TextIO, log: _Log) -> None:
+        self._stream, self._log = stream, log
+
+    def write(self, text: str) -> int:
+        self._log.add(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._stream.fileno()

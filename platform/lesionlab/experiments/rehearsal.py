@@ -1,0 +1,122 @@
+"""Plan an experiment before its default models are trained, and without writing into the store.
+
+Whatever planning would refuse on a cluster is found out here, before a GPU is asked for. A default model that is not
+trained yet is replaced by a stand-in that has everything but weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from lesionlab.errors import InputError, SpecError
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.planning import make_plan, pretraining
+from lesionlab.experiments.publishing import finished
+from lesionlab.experiments.randomisation import draw_split
+from lesionlab.experiments.registry import SourceModel, source_model
+from lesionlab.experiments.source_models import source_card
+from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
+from lesionlab.store.documents import is_sound, read_document
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.experiments import ExperimentSpec, Plan, Source
+from storage_schemas.manifests import Manifest
+from storage_schemas.models import ModelCard
+from storage_schemas.runs import RunSpec
+from storage_schemas.splits import Split, Target, split_name
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What is to be done for an experiment."""
+
+    plan: Plan
+    pretrainings: tuple[RunSpec, ...]
+    """Default models that the experiment trains, by source and depth."""
+    done: frozenset[Digest]
+    """Ids of those runs, of the plan and of the pretrainings, that are finished."""
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """All runs, in the order of execution."""
+        return (*self.pretrainings, *self.plan.runs)
+
+    @property
+    def missing(self) -> tuple[RunSpec, ...]:
+        """The runs that are not finished."""
+        return tuple(run for run in self.runs if run.run_id not in self.done)
+
+
+def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
+    """Resolve the experiment as `plan_experiment` will on the cluster; the store is only read.
+
+    Raises InputError that names every cohort that is missing, and whatever planning raises.
+    """
+    names = dict.fromkeys([*(s.cohort for s in spec.sources if s.cohort), spec.target.cohort])
+    missing = [name for name in names if not store.exists(keys.CURRENT_MANIFEST.build(cohort=name))]
+    if missing:
+        raise InputError(
+            *(
+                f"cohort {name}: not in {store.uri}; first: lesionlab preprocess DATASET --cohort {name}"
+                for name in missing
+            )
+        )
+    manifests = {name: current_manifest(store, name) for name in names}
+    trained = tuple(
+        pretraining(spec, source, depth, manifests[source.cohort])
+        for source, depth in product(spec.sources, spec.network_depths)
+        if source.cohort is not None
+    )
+    parents = {
+        (source.model, depth): _model(spec, source, depth, manifests, store)
+        for source, depth in product(spec.sources, spec.network_depths)
+    }
+    manifest = manifests[spec.target.cohort]
+    endpoint = first_endpoint(store, spec.name)
+    plan = make_plan(spec, manifest, _split(store, manifest, spec.target), parents, endpoint)
+    stored = find_sound_plan(store, spec.name)
+    if stored is not None and (stored.spec, stored.manifest, stored.versions) == (spec, plan.manifest, plan.versions):
+        plan = stored  # its run ids are kept, even if documents have gained fields since
+    done = finished(store, plan.runs) | {run.run_id for run in trained if store.exists(_ledger(run))}
+    return Rehearsal(plan, trained, frozenset(done))
+
+
+def _model(
+    spec: ExperimentSpec, source: Source, depth: int, manifests: dict[str, Manifest], store: Store
+) -> SourceModel:
+    try:
+        return source_model(store, source_card(spec, source, depth, store))
+    except SpecError:
+        if source.cohort is None:
+            raise
+    return _stand_in(source, pretraining(spec, source, depth, manifests[source.cohort]), manifests[source.cohort])
+
+
+def _stand_in(source: Source, run: RunSpec, manifest: Manifest) -> SourceModel:
+    card = ModelCard(
+        name=source.model,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256="0" * 64,
+        cohort=run.cohort,
+        training_studies=len(run.train),
+        trained_on=tuple(sorted(entry.study for entry in run.train)),
+        strip=manifest.strip,
+    )
+    return SourceModel(card, (run,), ())
+
+
+def _split(store: Store, manifest: Manifest, target: Target) -> Split:
+    key = keys.SPLIT.build(cohort=manifest.cohort, digest=split_name(manifest.id, target))
+    return read_document(store, key, Split) if is_sound(store, key, Split) else draw_split(manifest, target)
+
+
+def _ledger(run: RunSpec) -> str:
+    return keys.LEDGER.build(run_id=run.run_id)

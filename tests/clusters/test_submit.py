@@ -1,0 +1,289 @@
+"""`lesionlab submit` resolves everything first, makes one job of the same experiment, and says where it stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from jobs.cli import app
+from jobs.shared.following import line_of
+from jobs.shared.submitting import Namespace
+from jobs.shared.working import work_on
+from lesionlab.clusters.api import Cluster, connected
+from lesionlab.errors import ClusterError, InputError, NotAllowed
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.submissions import standing, submission_ids
+from lesionlab.store.documents import create_named, move_pointer
+from lesionlab.store.objects import open_store
+from storage_schemas import keys
+from tests.clusters.conftest import NORTH, SOUTH
+from tests.clusters.controllers import Kueue
+from tests.clusters.emulator import Api, kubeconfig, serving
+from tests.drill.experiment import spec, store_cohorts
+
+pytestmark = pytest.mark.s3
+
+
+class Site:
+    """A person at a laptop with a kubeconfig, a store on S3 and an experiment file."""
+
+    def __init__(self, api: Api, url: str, store: str, folder: Path) -> None:
+        self.api, self.url, self.store_uri, self.folder = api, url, store, folder
+        self.store = open_store(store)
+        self.experiment = folder / "experiment.yaml"
+        self.experiment.write_text(spec(1))
+
+    def __call__(self, *arguments: object) -> Result:
+        return CliRunner().invoke(app, [*map(str, arguments), "--store", self.store_uri], catch_exceptions=False)
+
+    def submit(self, *options: object) -> Result:
+        return self("submit", self.experiment, "--device", "cpu", "--yes", "--detach", *options)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return [job for job in self.api.every("rayjobs") if job["metadata"]["name"] != "lesionlab-work"]
+
+    def cluster(self) -> Cluster:
+        return connected()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, folder: Path, config: dict[str, Any]) -> None:
+    """Make this the kubeconfig; the client reads the variable when it is imported, and never again."""
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+
+
+@pytest.fixture
+def site(
+    api: Api, base: dict[str, Any], s3_store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    api.put("rayjobs", base, NORTH)
+    monkeypatch.setenv("COLUMNS", "200")
+    with serving(api) as url:
+        use(monkeypatch, tmp_path, kubeconfig(url, "north", NORTH))
+        found = Site(api, url, s3_store_uri, tmp_path)
+        store_cohorts(found.store)
+        yield found
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(site: Site) -> None:
+    before = site.store.list("")
+    result = site.submit("--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "1 default models and 5 cells; 0 done, 6 missing" in result.output
+    assert "queued in north: wants 4 GPUs, 8 free, may borrow 4" in result.output
+    assert "anna@north may start jobs in lesionlab-north" in result.output
+    assert site.store.list("") == before
+    assert site.jobs() == []
+
+
+def test_submitting_twice_makes_one_job_whose_command_carries_nothing_but_the_id(site: Site) -> None:
+    assert site.submit().exit_code == 0
+    assert "is submitted already" in site.submit().output
+    (job,), (name,) = site.jobs(), submission_ids(site.store)
+    assert job["spec"]["entrypoint"] == f"python -m jobs.work {name}"
+    assert job["metadata"]["name"] == f"lesionlab-{name}"
+    assert job["spec"]["suspend"] is True
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lesionlab"
+    assert "anna@north" in site("jobs").output
+
+
+def test_a_missing_cohort_costs_no_gpu(site: Site) -> None:
+    site.store.delete(keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"))
+    result = site.submit()
+    assert result.exit_code == 1
+    assert "cohort drawn-glioma: not in" in result.output
+    assert site.api.requests == []
+    assert submission_ids(site.store) == []
+
+
+def test_who_may_not_start_jobs_is_told_so_before_anything_is_written(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, tmp_path, kubeconfig(site.url, "south", NORTH))
+    result = site.submit()
+    assert result.exit_code == 1
+    assert "ask the cluster's administrator" in result.output
+    assert submission_ids(site.store) == []
+    assert site.jobs() == []
+
+
+def test_another_store_than_that_of_the_pods_is_refused(site: Site, base: dict[str, Any]) -> None:
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lesionlab-store"}}
+    site.api.put("configmaps", settings | {"data": {"LESIONLAB_STORE": "s3://other/store"}}, NORTH)
+    result = site.submit()
+    assert "use s3://other/store; give that store" in result.output
+    assert submission_ids(site.store) == []
+
+
+def test_a_store_of_files_is_refused(site: Site, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["submit", str(site.experiment), "--store", str(tmp_path)])
+    assert "no pod of a cluster can reach it" in result.output
+
+
+def test_a_namespace_without_a_template_says_who_applies_it(site: Site) -> None:
+    site.api.remove("rayjobs", "lesionlab-work", NORTH)
+    assert "its administrator applies one" in site.submit().output
+
+
+def test_the_queue_and_the_command_are_told_in_one_line(site: Site, base: dict[str, Any]) -> None:
+    """Two jobs of 4 GPUs use what is north's, the third borrows, the fourth waits; the message is Kueue's."""
+    kueue = Kueue(site.api)
+    for number in range(3):
+        job = {**base, "metadata": {"name": f"other-{number}", "labels": {"kueue.x-k8s.io/queue-name": "lesionlab"}}}
+        site.api.create("rayjobs", NORTH, job, {})
+        kueue.settle()
+    assert site.submit().exit_code == 0
+    kueue.settle()
+    (name,) = submission_ids(site.store)
+    now = standing(site.store, name)
+    assert now is not None
+    text, _ = line_of(site.store, now, Namespace(site.cluster(), site.store_uri))
+    assert text.startswith(
+        "queued in north: wants 4 GPUs, 0 free, may borrow 0 (couldn't assign flavors to pod set gpu"
+    )
+    assert text in site("status", name).output
+
+
+def test_pods_that_are_not_ready_say_why(site: Site) -> None:
+    kueue = Kueue(site.api)
+    site.submit()
+    kueue.settle()
+    (job,), (name,) = site.jobs(), submission_ids(site.store)
+    site.api.change("rayjobs", job["metadata"]["name"], NORTH, lambda found: found.update(
+        status={"jobDeploymentStatus": "Initializing", "rayClusterName": "ray-x"}))  # fmt: skip
+    for pod, ready in (("ray-x-head", "True"), ("ray-x-gpu-worker-2", "False")):
+        conditions = [{"type": "Ready", "status": ready}]
+        waiting = [{"state": {"waiting": {"reason": "ContainerCreating"}}}]
+        body = {"kind": "Pod", "metadata": {"name": pod, "labels": {"ray.io/cluster": "ray-x"}}}
+        site.api.put("pods", body | {"status": {"conditions": conditions, "containerStatuses": waiting}}, NORTH)
+    event = {"kind": "Event", "metadata": {"name": "e"}, "involvedObject": {"name": "ray-x-gpu-worker-2"}}
+    site.api.put("events", event | {"reason": "Pulling", "lastTimestamp": "2026-01-01T00:00:00Z"}, NORTH)
+    assert "1 of 2 pods, gpu-2 pulling image" in site("status", name).output
+
+
+def test_a_refusal_is_not_retried_and_submitting_after_the_mend_opens_the_next_attempt(
+    site: Site, tmp_path: Path
+) -> None:
+    site.submit()
+    (name,) = submission_ids(site.store)
+    before = site.store.get(pointer := keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"))
+    site.store.delete(pointer)
+    for _ in range(2):  # the second time from the stored outcome, without planning
+        with pytest.raises(InputError, match="cohort drawn-glioma"):
+            work_on(site.store, name, tmp_path, plain=True)
+    now = standing(site.store, name)
+    assert now is not None
+    assert now.outcome is not None
+    assert now.outcome.ending == "refused"
+    site.store.put(pointer, before)
+    with pytest.raises(InputError, match="ended as refused"):
+        work_on(site.store, name, tmp_path, plain=True)
+    assert site.submit().exit_code == 0
+    assert {job["metadata"]["name"] for job in site.jobs()} == {f"lesionlab-{name}", f"lesionlab-{name}-2"}
+
+
+def test_a_cohort_that_changed_since_is_another_submission(site: Site, tmp_path: Path) -> None:
+    site.submit()
+    (first,) = submission_ids(site.store)
+    before = current_manifest(site.store, "drawn-glioma")
+    changed = before.changed(studies=before.studies[:1])
+    create_named(site.store, keys.MANIFEST.build(cohort="drawn-glioma", digest=changed.id), changed)
+    move_pointer(site.store, keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"), changed.id)
+    with pytest.raises(InputError, match="cohort drawn-glioma: it changed since"):
+        work_on(site.store, first, tmp_path, plain=True)
+    site.submit()
+    assert len(submission_ids(site.store)) == 2
+
+
+def test_cancelling_waits_and_says_what_is_kept(site: Site) -> None:
+    site.submit()
+    (name,) = submission_ids(site.store)
+    result = site("cancel", name)
+    assert result.exit_code == 0, result.output
+    assert "no cell began; to go on, submit the experiment again" in result.output
+    assert site.jobs() == []
+    assert "nothing to cancel, it ended as cancelled" in site("cancel", name).output
+    site.submit()
+    assert [job["metadata"]["name"] for job in site.jobs()] == [f"lesionlab-{name}-2"]
+
+
+def test_the_difference_to_what_runs_now_is_told(site: Site) -> None:
+    site.submit()
+    site.experiment.write_text(spec(2))
+    result = site.submit("--dry-run")
+    assert "runs or waits" in result.output
+    assert "training.epochs: 1 there, 2 here" in result.output
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_busy_server_is_asked_again(site: Site, code: int) -> None:
+    cluster = Cluster(site.cluster()._client, NORTH, "test", sleep=lambda seconds: None)
+    site.api.faults = [(code, "busy")] * 3
+    assert cluster.who() == "anna@north"
+
+
+def test_a_server_that_stays_busy_is_given_up(site: Site) -> None:
+    cluster = Cluster(site.cluster()._client, NORTH, "test", sleep=lambda seconds: None)
+    site.api.faults = [(503, "busy")] * 100
+    with pytest.raises(ClusterError, match="503"):
+        cluster.who()
+
+
+def test_an_expired_token_says_what_to_do(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, tmp_path, kubeconfig(site.url, "expired", NORTH))
+    with pytest.raises(NotAllowed, match="log in again"):
+        site.cluster().who()
+
+
+def test_a_dead_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, tmp_path, kubeconfig("http://127.0.0.1:9", "north", NORTH))
+    with pytest.raises(ClusterError, match=r"no answer from http://127.0.0.1:9"):
+        connected().who()
+
+
+def test_a_missing_context_is_named(site: Site) -> None:
+    with pytest.raises(ClusterError, match="elsewhere"):
+        connected("elsewhere")
+
+
+def test_an_exec_plugin_is_asked_for_the_token(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cloud providers' kubeconfigs do; the namespace is the option's."""
+    credential = {
+        "kind": "ExecCredential",
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "status": {"token": "south"},
+    }
+    config = kubeconfig(site.url, "", NORTH)
+    script = tmp_path / "plugin.py"
+    script.write_text(f"print({json.dumps(json.dumps(credential))})")
+    plugin = {"apiVersion": credential["apiVersion"], "command": sys.executable, "args": [str(script)]}
+    config["users"][0]["user"] = {"exec": plugin | {"interactiveMode": "Never"}}
+    use(monkeypatch, tmp_path, config)
+    assert connected(namespace=SOUTH).who() == "ben@south"
+
+
+def test_the_proxy_of_the_kubeconfig_is_used(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator stands in as the proxy: it is asked for the whole URL of a server that does not exist."""
+    use(monkeypatch, tmp_path, kubeconfig("http://api.example.org", "north", NORTH, **{"proxy-url": site.url}))
+    assert connected().who() == "anna@north"
+    assert site.api.requests[-1][1].startswith("http://api.example.org/apis/")
+
+
+@pytest.mark.slow
+def test_the_work_is_done_and_its_log_and_report_can_be_fetched(site: Site, tmp_path: Path) -> None:
+    site.submit()
+    (name,) = submission_ids(site.store)
+    assert "done; report" in work_on(site.store, name, tmp_path / "cache", plain=True)
+    assert "done before" in work_on(site.store, name, tmp_path / "cache", plain=True)
+    assert "sweep: cells: 5" in site("logs", name).output
+    assert site("fetch", name, "--out", tmp_path / "report").exit_code == 0
+    assert (tmp_path / "report" / "report.html").is_file()
