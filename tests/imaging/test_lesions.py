@@ -1,11 +1,15 @@
 """Lesions of hand-drawn masks: connectivity, volume and centroid."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
 
+from lesionlab.imaging import lesions
 from lesionlab.imaging.lesions import (
     drop_small,
     label_lesions,
@@ -14,6 +18,7 @@ from lesionlab.imaging.lesions import (
     voxel_volume_mm3,
 )
 
+_SCIPY = {6: 1, 18: 2, 26: 3}
 masks = arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=5))
 neighbourhoods = st.sampled_from([6, 18, 26])
 
@@ -118,3 +123,14 @@ def test_an_oblique_affine_drops_no_lesion_of_exactly_the_minimum_volume():
         c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         oblique = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float32)
         assert drop_small(label_lesions(mask_IJK), 3.0, voxel_volume_mm3(oblique)).count == 1
+
+
+@given(masks, neighbourhoods)
+def test_few_and_many_voxels_are_labelled_alike(mask_IJK, neighbours):
+    wanted_IJK, count = ndimage.label(mask_IJK, ndimage.generate_binary_structure(3, _SCIPY[neighbours]))
+    for share in (0.0, 2.0):  # never as few, always as few
+        with patch.object(lesions, "_FEW", share):
+            found = label_lesions(mask_IJK, neighbours)
+        assert found.count == count
+        assert found.ids_IJK.dtype == np.int32
+        assert np.array_equal(found.ids_IJK, wanted_IJK)

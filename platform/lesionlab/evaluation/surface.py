@@ -64,6 +64,8 @@ def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike, first: tuple[int
             moved = [slice(1, -1)] * own_ijk.ndim
             moved[axis] = slice(neighbour, neighbour + voxels)
             inner_ijk &= around_ijk[tuple(moved)]
-    places_S3 = np.argwhere(own_ijk & ~inner_ijk) + [edge.start + start for edge, start in zip(box, first, strict=True)]
+    voxels = np.flatnonzero(own_ijk & ~inner_ijk)
+    corner = [edge.start + start for edge, start in zip(box, first, strict=True)]
+    places_S3 = np.stack(np.unravel_index(voxels, own_ijk.shape), axis=1) + corner
     matrix = np.asarray(affine, dtype=np.float64)
     return np.asarray(places_S3 @ matrix[:3, :3].T + matrix[:3, 3])

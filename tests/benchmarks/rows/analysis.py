@@ -24,13 +24,13 @@ from tests.training.drawn import draw_study, make_run
 
 
 def rows(*, tiny: bool) -> Iterator[Row]:
-    """Study rows of 264 trainings on 10 studies, and 40 lesion rows of each study of a tenth of them."""
-    parts = 3 if tiny else 264
+    """Study rows of 66 trainings on 10 studies each, and 400 lesion rows of each of 6 trainings."""
+    parts = 3 if tiny else 66
     with tempfile.TemporaryDirectory(prefix="lesionlab-bench-") as folder:
         store = open_store((Path(folder) / "store").as_uri())
-        yield of_kind("study rows of 264 trainings", store, "studies", _studies(), StudyRow, parts, tiny)
+        yield of_kind("study rows of 66 trainings", store, "studies", _studies(), StudyRow, parts, tiny)
         lesions = [_lesion(number) for number in range(40 if tiny else 400)]
-        yield of_kind("lesion rows of 26 trainings", store, "lesions", lesions, LesionRow, max(1, parts // 10), tiny)
+        yield of_kind("lesion rows of 6 trainings", store, "lesions", lesions, LesionRow, max(1, parts // 10), tiny)
 
 
 def of_kind(
