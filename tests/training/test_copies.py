@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from lesionlab.errors import TrainingError
 from lesionlab.store.files import locked
 from lesionlab.training import augmented
 from lesionlab.training.augmented import copy_name
-from lesionlab.training.copies import Copies, epoch_patches
+from lesionlab.training.copies import Copies, epoch_patches, first_use
 from lesionlab.training.feed import load
 from tests.training.drawn import draw_study, make_run
 
@@ -69,6 +70,28 @@ def test_two_that_need_the_same_copies_make_each_once_and_both_make_some(tmp_pat
     names = [name for own in by_thread.values() for name in own]
     assert len(by_thread) == 2
     assert len(names) == len(set(names)) == 6
+
+
+def test_threads_make_the_copies_ahead_in_the_order_of_need_and_end_with_the_block(tmp_path):
+    copies = Copies(RUN, STUDIES, tmp_path)
+    order = first_use(RUN, 0, copies)
+    assert sorted(order) == list(range(6))
+    patches = epoch_patches(RUN, 0, copies)
+    assert order[0] == patches[0].draws.number
+    with copies.made_ahead(order, threads=2):
+        found = [copies[number] for number in range(6)]
+    assert made(tmp_path) == 6
+    alone = Copies(RUN, STUDIES, tmp_path / "alone")
+    for number, copy in enumerate(found):
+        assert copy.image_CIJK.tobytes() == alone[number].image_CIJK.tobytes()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lesionlab-copies")]
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_where_the_copy_is_asked_for(tmp_path):
+    (tmp_path / "augmented").touch()  # no folder can be made there
+    copies = Copies(RUN, STUDIES, tmp_path)
+    with copies.made_ahead([0, 1], threads=1), pytest.raises(TrainingError, match="cannot write a deformed copy"):
+        copies[0]
 
 
 def test_there_are_no_further_copies(tmp_path):

@@ -7,7 +7,10 @@ another one that it will need, so they never queue up behind each other. Which p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -15,13 +18,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from lesionlab.model import devices
 from lesionlab.store.files import Held
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
 from lesionlab.training.patches import draw_starts
 from storage_schemas.base import digest_of
 from storage_schemas.runs import RunSpec
+
+MOST_THREADS = 8
+"""Threads of one training that make copies: they do more than a GPU's steps need. Not measured on a GPU."""
 
 
 class Volumes(Protocol):
@@ -51,6 +59,23 @@ class Copies:
                 self._opens(number, wait=True)
         return self._opened[number]
 
+    @contextmanager
+    def made_ahead(self, order: Iterable[int], threads: int) -> Iterator[None]:
+        """Make the copies in this order in so many threads beside the training, until the block is left.
+
+        What goes wrong there goes wrong again, and is raised, where the copy is asked for.
+        """
+        if not threads:
+            yield
+            return
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="lesionlab-copies")
+        try:
+            for number in order:
+                pool.submit(self._opens, number, wait=False)
+            yield
+        finally:
+            pool.shutdown(cancel_futures=True)
+
     def _opens_another(self, number: int) -> bool:
         """Whether another copy could be opened or made meanwhile."""
         others = [*range(number + 1, len(self)), *range(number)]
@@ -58,6 +83,8 @@ class Copies:
 
     def _opens(self, number: int, *, wait: bool) -> bool:
         """Whether the copy is open now; without waiting, it is not if another process is making it."""
+        if number in self._opened:
+            return True
         (entry, volume), copy = self._wanted[number]
         run = self._run
         try:
@@ -107,6 +134,16 @@ class DrawnPatch:
     def start(self) -> NDArray[np.int64]:
         start: NDArray[np.int64] = self.draws.starts_P3[self.place]
         return start
+
+
+def first_use(run: RunSpec, epoch: int, copies: Volumes) -> list[int]:
+    """The numbers of the copies in the order in which the patches of an epoch need them."""
+    return list(dict.fromkeys(patch.draws.number for patch in epoch_patches(run, epoch, copies)))
+
+
+def threads_beside(device: torch.device) -> int:
+    """Threads that make copies ahead: some of a GPU's node, where cores are idle; none on a CPU, where they train."""
+    return min(MOST_THREADS, (os.cpu_count() or 1) // 2) if devices.on_gpu(device) else 0
 
 
 def epoch_patches(run: RunSpec, epoch: int, copies: Volumes) -> list[DrawnPatch]:

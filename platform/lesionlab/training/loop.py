@@ -30,7 +30,7 @@ from lesionlab.model.parts import PartedNetwork
 from lesionlab.training import compiling
 from lesionlab.training.augmented import StudyArrays
 from lesionlab.training.checkpoint import START, Checkpoints, Progress, resume
-from lesionlab.training.copies import Copies, Volumes, epoch_patches
+from lesionlab.training.copies import Copies, Volumes, epoch_patches, first_use, threads_beside
 from lesionlab.training.feed import Patch, feed
 from lesionlab.training.history import EpochMeter, History
 from lesionlab.training.losses import loss_of
@@ -143,6 +143,8 @@ def train(
     parallel: nn.Module = network
     with Saver(checkpoints, run.run_id, network, optimizer, checkpoint_s) as saver, ExitStack() as at_the_end:
         at_the_end.callback(compiling.restore, network, optimizer)
+        order = first_use(run, progress.epochs, copies)
+        at_the_end.enter_context(copies.made_ahead(order, threads_beside(worker.device)))
         looks = Looks(worker, saver, report, min(LOOK_S, checkpoint_s))
         for epoch in range(progress.epochs, length.epochs):
             if frozen != (wanted := frozen_in(epoch, run.training.freezing, network, transfers)):

@@ -18,7 +18,7 @@ from tests.benchmarks.frame import Contender, Row, absent
 from tests.training.drawn import draw_study, make_run
 
 CPU = torch.device("cpu")
-BATCH = 8
+BATCH = 4
 
 
 def rows(*, tiny: bool) -> Iterator[Row]:
@@ -30,7 +30,7 @@ def rows(*, tiny: bool) -> Iterator[Row]:
         copies = [open_augmented(study, study.entry.volume, 0, run.training, 0, Path(folder))]
         patches = epoch_patches(run, 0, copies)
         peers, missing = _peers(patches, patch, tiny)
-        runs = 1 if tiny else 5
+        runs = 1 if tiny else 2
 
         def again() -> Any:
             return load(patches, run.training, CPU)
@@ -64,7 +64,7 @@ def _peers(patches: list[Patch], edge: int, tiny: bool) -> tuple[list[Contender]
     makers = {"batchgeneratorsv2": _batchgenerators, "torchio": _torchio, "monai": _monai}
     missing = tuple(makers) if tiny else absent(*makers)
     images = [(patch.volume.image_CIJK[:, *_box(patch, edge)].astype(np.float32)) for patch in patches]
-    labels = [patch.volume.label_IJK[_box(patch, edge)] for patch in patches]
+    labels = [patch.volume.label_IJK[_box(patch, edge)].copy() for patch in patches]
     found = []
     for name, make in makers.items():
         if name not in missing:
