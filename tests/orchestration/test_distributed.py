@@ -30,15 +30,22 @@ pytestmark = pytest.mark.usefixtures("ray_of_two_cpus")
 
 RUN_ID = "0123456789abcdef"
 
-SETTINGS = ("norm", "frozen_epochs", "loss", "optimizer")
+SETTINGS = ("norm", "frozen_epochs", "loss", "optimizer", "micro_batch")
 """Of `drawn_run`, in a task."""
 
 
-def drawn_run(norm: str = "instance", frozen_epochs: str = "0", loss: str = "cross-entropy", optimizer: str = "adam"):
+def drawn_run(
+    norm: str = "instance",
+    frozen_epochs: str = "0",
+    loss: str = "cross-entropy",
+    optimizer: str = "adam",
+    micro_batch: int | None = None,
+):
     """A run of 3 epochs; `frozen_epochs` says how long the encoder is frozen."""
     studies = [draw_study(1), draw_study(2)]
     freezing = Freezing(part="encoder", epochs=int(frozen_epochs)) if frozen_epochs != "0" else None
-    return studies, make_run(studies, epochs=3, workers=2, norm=norm, freezing=freezing, loss=loss, optimizer=optimizer)
+    settings = {"freezing": freezing, "loss": loss, "optimizer": optimizer, "micro_batch": micro_batch}
+    return studies, make_run(studies, epochs=3, workers=2, norm=norm, **settings)
 
 
 def train_drawn(worker, task):
@@ -146,6 +153,13 @@ def test_two_workers_freeze_and_unfreeze_as_one_does(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "frozen_epochs": "1"}
     run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
     assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, frozen_epochs="1")
+
+
+@pytest.mark.slow
+def test_two_workers_that_pass_batches_in_parts_train_to_the_weights_of_one_that_does_not(tmp_path, file_store_uri):
+    task = {"store": file_store_uri, "cache": str(tmp_path / "cache"), "optimizer": "sgd", "micro_batch": 1}
+    run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
+    assert_same_as_one_worker(open_store(file_store_uri).get("weights"), tmp_path, optimizer="sgd")
 
 
 @pytest.mark.slow

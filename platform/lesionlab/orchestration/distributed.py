@@ -58,7 +58,10 @@ class RayWorker:
                     "the batch; use one worker, or instance or group normalisation"
                 )
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        parallel: nn.Module = ray.train.torch.prepare_model(network)
+        parallel: nn.Module = ray.train.torch.prepare_model(
+            network,
+            parallel_strategy_kwargs={"gradient_as_bucket_view": True},  # no second copy of the gradients
+        )
         return parallel
 
     def gather(self, value: T) -> list[T]:

@@ -31,7 +31,7 @@ def rows(*, tiny: bool) -> Iterator[Row]:
 
 
 def _step(architecture: Architecture, precision: Literal["fp32", "bf16"], patches: int, edge: int, tiny: bool) -> Row:
-    bench = Bench(CPU, Sizes(architecture, edge, edge, (edge,) * 3, edge, (patches,), 1e-3, 1.0))
+    bench = Bench(CPU, Sizes(architecture, edge, edge, (edge,) * 3, edge, (2,), 1e-3, 1.0))
     batch = Batch(*draw_batch(patches, edge))
     ours = bench.learner(precision, "contiguous")
     operations = step_flop(architecture, edge, backward=True)
@@ -57,7 +57,7 @@ def _step(architecture: Architecture, precision: Literal["fp32", "bf16"], patche
         return said
 
     work = f"step, {precision}, {patches} × {edge}³"
-    return Row("step", work, contenders, check, missing=missing, runs=1 if tiny else 5)
+    return Row("step", work, contenders, check, missing=missing, runs=1 if tiny else 3)
 
 
 def _as_trained(step: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
