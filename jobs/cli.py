@@ -34,6 +34,7 @@ PANELS = {
     "All stages": ("run", "demo"),
     "On a cluster": ("submit", "jobs", "logs", "cancel", "fetch", "cluster"),
     "Cohorts": ("cohort",),
+    "Several sites": ("declare", "contribute", "withdraw", "storage"),
     "Models": ("register", "models", "evaluate", "predict"),
     "Masks": ("score", "compare"),
     "Upkeep of a store": ("fsck", "gc"),

@@ -26,7 +26,7 @@ from jobs.shared.output_file import save_csv
 from jobs.shared.seen_studies import seen_studies
 from lesionlab.evaluation.exports import export_predictions
 from lesionlab.evaluation.rescoring import Scoring, own_rows, rescore_run, rescored_rows
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
 from storage_schemas.definitions import DEFINITIONS
@@ -73,7 +73,7 @@ def evaluate(
     """
     by = load_definition(definition)
     place = connect_to_read(store)
-    card, manifest = find_model(place, model), current_manifest(place, cohort)
+    card, manifest = find_model(place, model), frozen_manifest(place, cohort)
     run = testing_run(card, manifest)
     seen = seen_studies(place, card, manifest, allowed=allow_seen, same_patients=same_patients)
     execute_with_progress((run,), place, cache, plain=True, what="model")

@@ -11,9 +11,11 @@ from jobs.shared.console import console
 from jobs.shared.dataset_options import (
     AbsolutePathsOption,
     AcceptOption,
+    AddOption,
     DatasetArgument,
     HashIdsOption,
     RegisteredOption,
+    ReplaceOption,
     ScrubOption,
     SiteOption,
     SpacingOption,
@@ -21,6 +23,7 @@ from jobs.shared.dataset_options import (
     StrippedOption,
     TaskOption,
     WorkersOption,
+    chosen_second,
 )
 from jobs.shared.dataset_screening import open_screened
 from jobs.shared.entry_points import run_as_module
@@ -47,18 +50,21 @@ def preprocess(
     strip: StripOption = False,
     stripped: StrippedOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
+    add: AddOption = False,
+    replace: ReplaceOption = False,
     workers: WorkersOption = None,
     plain: PlainOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")] = False,
 ) -> None:
-    """Check a dataset and write study volumes, a manifest, and tables of verdicts and facts to the store.
+    """Check a dataset and write study volumes, a list of them, and tables of verdicts and facts to the store.
 
     Studies are preprocessed in parallel, on this machine or on the cluster at
     RAY_ADDRESS. Safe to re-run, also after files were corrected: finished studies
-    are skipped.
+    are skipped. A second dataset of a site needs --add or --replace.
 
     Example: lesionlab preprocess ./ms-cohort --cohort ms --spacing 2
     """
+    second = chosen_second(add=add, replace=replace)
     place = connect_to_read(store) if dry_run else connect(store)
     stripping = chosen_stripping(strip=strip, stripped=stripped)
     recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered, stripping)
@@ -68,16 +74,22 @@ def preprocess(
             console.print(line)
         return
     ingested = preprocess_dataset(
-        place, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, workers=workers
+        place, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, workers=workers, second=second
     )
-    digest = ingested.manifest.id
     console.print(
         f"cohort {cohort}: {len(ingested.manifest.studies)} studies, {len(ingested.manifest.excluded)} excluded, "
-        f"manifest {digest}, in {store}",
-        f"{tally(ingested.verdicts)}: {VERDICTS.build(cohort=cohort, digest=digest)}",
-        f"facts of the studies: {FACTS.build(cohort=cohort, digest=digest)}",
+        f"in {store}",
+        tally(ingested.verdicts),
         sep="\n",
     )
+    for part in ingested.parts:
+        key = {"site": part.site, "cohort": cohort, "digest": part.id}
+        console.print(
+            f"site {part.site}: {len(part.studies)} studies, {len(part.excluded)} excluded",
+            f"  verdicts: {VERDICTS.build(**key)}",
+            f"  facts of the studies: {FACTS.build(**key)}",
+            sep="\n",
+        )
 
 
 if __name__ == "__main__":

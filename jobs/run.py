@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from jobs.shared.cohorts import cohort_origins, not_in_store
-from jobs.shared.dataset_options import AbsolutePathsOption, HashIdsOption, ScrubOption, SiteOption
+from jobs.shared.dataset_options import (
+    AbsolutePathsOption,
+    AddOption,
+    HashIdsOption,
+    ReplaceOption,
+    ScrubOption,
+    SiteOption,
+    chosen_second,
+)
 from jobs.shared.dataset_screening import Screening
 from jobs.shared.design_output import show_design
 from jobs.shared.entry_points import run_as_module
@@ -43,6 +51,8 @@ def run(
     hash_ids: HashIdsOption = False,
     absolute_paths: AbsolutePathsOption = False,
     exclude_faulty: ExcludeFaultyOption = False,
+    add: AddOption = False,
+    replace: ReplaceOption = False,
     save_predictions: SavePredictionsOption = None,
     plain: PlainOption = False,
     device: DeviceOption = None,
@@ -59,7 +69,7 @@ def run(
 
     Example: lesionlab run real-smoke --bids real-ms=./ms --bids real-glioma=./glioma
     """
-    experiment = load_spec(spec)
+    experiment, second = load_spec(spec), chosen_second(add=add, replace=replace)
     origins = cohort_origins(experiment, bids or [], not_in_store(experiment, bids or [], store))
     show_design(experiment)
     if dry_run:
@@ -73,6 +83,7 @@ def run(
         plain=plain,
         exclude_faulty=exclude_faulty,
         screening=Screening(scrub, hash_ids, site, absolute_paths),
+        second=second,
         save_predictions=save_predictions,
         replan=replan,
         room=declared_room(device, gpus_per_worker, slots, wait),

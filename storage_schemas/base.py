@@ -23,8 +23,14 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A full sha256: proves the identity of bytes."""
 
-StudyId = Annotated[str, StringConstraints(pattern=r"^sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?$")]
-"""One study in BIDS entities: `sub-012_ses-01`, or `sub-012` if the dataset has no sessions."""
+_LABEL = r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?"
+
+StudyLabel = Annotated[str, StringConstraints(pattern=rf"^{_LABEL}$")]
+"""One study in BIDS entities, as its own site names it: `sub-012_ses-01`, or `sub-012` without sessions."""
+
+StudyId = Annotated[str, StringConstraints(pattern=rf"^([a-z0-9][a-z0-9._-]*/)?{_LABEL}$")]
+"""One study of a cohort: its label, qualified by its site in a cohort that is declared for several sites:
+`north/sub-012_ses-01`."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -165,6 +171,26 @@ class Pointer(Document):
     """A small movable object (`current.json`, `champion.json`) that names an immutable one."""
 
     target: Digest
+
+
+def label_of(study: StudyId) -> StudyLabel:
+    """The label that a study has at its own site."""
+    return study.rpartition("/")[2]
+
+
+def file_stem(study: StudyId) -> str:
+    """A study as the name of one file: `north_sub-012_ses-01`; two studies never have the same."""
+    return study.replace("/", "_")
+
+
+def bids_stem(study: StudyId) -> str:
+    """A study in BIDS entities, its site in the subject's label: `sub-northX012_ses-01`.
+
+    A site has lower-case letters only, so the capital letters that stand for what BIDS does not allow are unambiguous.
+    """
+    site, _, label = study.rpartition("/")
+    prefix = site.replace("-", "D").replace("_", "U").replace(".", "P")
+    return label.replace("sub-", f"sub-{prefix}X", 1) if site else label
 
 
 def canonical_json(value: Any) -> str:

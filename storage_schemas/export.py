@@ -19,6 +19,7 @@ from storage_schemas.facts import StudyFacts
 from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
 from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.sites import Consortium
@@ -33,6 +34,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
     *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
+    *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal),
 )
 """What lies in the store as JSON, or is written by a person as YAML."""
 

@@ -60,16 +60,27 @@ class KeyPattern:
         return head.build(**{name: values[name] for name in head.fields})
 
 
-STUDY_VOLUME = KeyPattern("studies/{site}/{study}/{digest}.zarr")
+# Whatever a site writes lies below its own folder, see `SITE`; nobody else writes there.
+SITES = "sites/"
+SITE = KeyPattern("sites/{site}")
 
-STUDY_VERDICT = KeyPattern("studies/{site}/{study}/{digest}.verdict.json")
+STUDY_VOLUME = KeyPattern("sites/{site}/volumes/{study}/{digest}.zarr")
+STUDY_VERDICT = KeyPattern("sites/{site}/volumes/{study}/{digest}.verdict.json")
+STUDY_PICTURE = KeyPattern("sites/{site}/volumes/{study}/{digest}.pictures/{role}.png")
 
-STUDY_PICTURE = KeyPattern("studies/{site}/{study}/{digest}.pictures/{role}.png")
+PART = KeyPattern("sites/{site}/cohorts/{cohort}/{digest}.json")
+CURRENT_PART = KeyPattern("sites/{site}/cohorts/{cohort}/current.json")
+VERDICTS = KeyPattern("sites/{site}/cohorts/{cohort}/{digest}-verdicts.parquet")
+FACTS = KeyPattern("sites/{site}/cohorts/{cohort}/{digest}-facts.parquet")
+RECEIPT = KeyPattern("sites/{site}/receipts/{digest}.json")
+SALT_CHECK = KeyPattern("sites/{site}/salt-check.json")
+WITHDRAWAL = KeyPattern("sites/{site}/withdrawn/{study}.json")
 
+COHORT = KeyPattern("cohorts/{cohort}.json")
 MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")
-CURRENT_MANIFEST = KeyPattern("manifests/{cohort}/current.json")
-VERDICTS = KeyPattern("manifests/{cohort}/{digest}-verdicts.parquet")
-FACTS = KeyPattern("manifests/{cohort}/{digest}-facts.parquet")
+
+OLDER_STORE = "studies/"
+"""Folder of the volumes in stores of versions before 0.2.0."""
 
 SPLIT = KeyPattern("splits/{cohort}/{digest}.json")
 
@@ -92,6 +103,7 @@ RUN_CARD = KeyPattern("runs/{run_id}/model/card.json")
 RUN_TRANSFER = KeyPattern("runs/{run_id}/model/transfer.parquet")
 RUN_RAY = KeyPattern("runs/{run_id}/ray")
 PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
+SITE_PREDICTION = KeyPattern("runs/{run_id}/predictions/{site}/{study}.zarr")
 
 RUN_STUDY_ROWS = KeyPattern("runs/{run_id}/studies.parquet")
 RUN_LESION_ROWS = KeyPattern("runs/{run_id}/lesions.parquet")
@@ -119,3 +131,16 @@ REPORT = KeyPattern("reports/{experiment}/{digest}/report.html")
 REPORT_TABLE = KeyPattern("reports/{experiment}/{digest}/tables/{table}")
 REPORT_FIGURE = KeyPattern("reports/{experiment}/{digest}/figures/{figure}")
 REPORT_STUDY = KeyPattern("reports/{experiment}/{digest}/studies/{page}")
+
+
+def volume_key(site: str, study: str, digest: str) -> str:
+    """Place of a study's volume; the study's label may be qualified by its site."""
+    return STUDY_VOLUME.build(site=site, study=study.rpartition("/")[2], digest=digest)
+
+
+def prediction_key(run_id: str, study: str, attempt: str = "") -> str:
+    """Place of a run's prediction for a study, in the folder of an attempt if one is given."""
+    site, _, label = study.rpartition("/")
+    if site:
+        return SITE_PREDICTION.of(attempt).build(run_id=run_id, site=site, study=label)
+    return PREDICTION.of(attempt).build(run_id=run_id, study=label)

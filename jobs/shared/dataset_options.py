@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from jobs.shared.options import plain_name
+from lesionlab.errors import SpecError
+from lesionlab.experiments.parts import Second
 from lesionlab.preprocessing.layouts.recognise import LAYOUTS
 from lesionlab.preprocessing.privacy import SALT_VARIABLE
 from storage_schemas.tasks import TASKS
@@ -63,6 +65,12 @@ StrippedOption = Annotated[
     bool,
     typer.Option("--stripped", help="The images come without the skull; experiment files declare it for each cohort."),
 ]
+AddOption = Annotated[
+    bool, typer.Option("--add", help="Keep what a site has in the cohort, and add this dataset's studies to it.")
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Let this dataset be the cohort: whatever it has in the store leaves it.")
+]
 HashIdsOption = Annotated[
     bool,
     typer.Option("--hash-ids", help=f"Replace patient and study names by hashes, with the salt in {SALT_VARIABLE}."),
@@ -73,3 +81,10 @@ WorkersOption = Annotated[
         "--workers", min=1, metavar="N", help="Studies in parallel; by default as many as CPUs and memory allow."
     ),
 ]
+
+
+def chosen_second(*, add: bool, replace: bool) -> Second:
+    """What a second dataset of a site does. Raises SpecError if both options are given."""
+    if add and replace:
+        raise SpecError("--add and --replace: wanted one of them, found both")
+    return "add" if add else "replace" if replace else "refuse"

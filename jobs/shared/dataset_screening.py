@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,12 +44,19 @@ AS_IT_IS = Screening()
 
 
 def open_screened(
-    path: Path, recipe: Recipe, site: Slug | None, *, hash_ids: bool, absolute_paths: bool = False
+    path: Path,
+    recipe: Recipe,
+    site: Slug | None,
+    *,
+    hash_ids: bool,
+    absolute_paths: bool = False,
+    renamed: Callable[[Dataset], Dataset] | None = None,
 ) -> Dataset:
     """Find the studies of a dataset; studies with identifying names are listed among the faulty ones.
 
     Raises DatasetError if a study to accept is not there, or if the dataset's tables contain identifiers. With
-    `recipe.scrub` identifiers are only reported and never stored.
+    `recipe.scrub` identifiers are only reported and never stored. `renamed` replaces its names; with `hash_ids` that is
+    by the salt in the environment.
     """
     findings = screen_dataset(path) if path.exists() else []
     if not recipe.scrub and (faults := [finding.text() for finding in findings if not finding.repaired]):
@@ -56,7 +64,9 @@ def open_screened(
     for finding in scrubbed(findings):
         notes.print(finding.text(), style="yellow")
     dataset = open_dataset(path, recipe.task, site, absolute_paths=absolute_paths)
-    named = refuse_identifying_names(pseudonymised(dataset, id_salt(os.environ)) if hash_ids else dataset)
+    if hash_ids:
+        renamed = partial(pseudonymised, salt=id_salt(os.environ))
+    named = refuse_identifying_names(renamed(dataset) if renamed else dataset)
     studies = [files.study for files in named.studies]
     if unknown := sorted(recipe.accept - {*studies}):
         raise DatasetError(*(f"--accept {study}: wanted a study of {path}, found none" for study in unknown))

@@ -12,9 +12,11 @@ import typer
 from obstore.store import MemoryStore
 from pydantic import TypeAdapter, ValidationError
 
+from lesionlab.errors import StoreError
 from lesionlab.orchestration.room import Device
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
+from storage_schemas.keys import OLDER_STORE
 
 _SLUG = TypeAdapter(Slug)
 
@@ -152,10 +154,14 @@ ReplanOption = Annotated[
 ]
 
 
-def connect(uri: str) -> Store:
-    """Open the store and check that it answers. Raises StoreError that says what to do if it does not."""
+def connect(uri: str, folder: str = "") -> Store:
+    """Open the store and check that it answers below this folder, the one that the command needs; empty: everywhere.
+
+    Raises StoreError that says what to do if it does not, or if an earlier version wrote it.
+    """
     store = open_store(uri)
-    store.check()
+    store.check(folder)
+    refuse_older(store, folder)
     return store
 
 
@@ -165,7 +171,17 @@ def connect_to_read(uri: str) -> Store:
         return Store(uri, MemoryStore())  # reads as empty, and errors name the folder
     store = open_store(uri)
     store.check_readable()
+    refuse_older(store)
     return store
+
+
+def refuse_older(store: Store, folder: str = "") -> None:
+    """Raises StoreError if a version before 0.2.0 wrote this store; a role that sees only one folder is not asked."""
+    if not folder and OLDER_STORE in store.folders(""):
+        raise StoreError(
+            f"{store.uri}: written by a version before 0.2.0, which had no folder for each site; preprocess the data "
+            "into a new store, or read this one with lesionlab 0.1.0"
+        )
 
 
 def _is_missing(path: Path) -> bool:

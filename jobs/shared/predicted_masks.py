@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import InputError
+from storage_schemas.base import bids_stem, label_of
 from storage_schemas.manifests import ManifestEntry
 
 _NIFTI = (".nii", ".nii.gz")
@@ -55,7 +56,8 @@ def find_masks(model: ModelFolder, studies: Sequence[ManifestEntry]) -> FoundMas
 
     A file belongs to a study if its path has the study's BIDS entities (`sub-012`, `ses-01`), or if its name contains
     the patient's label, and the session's where the patient has several studies, as whole words (`case_012_01.nii.gz`).
-    Raises InputError that lists every study with several files.
+    In a cohort of several sites the file lies in a folder of the site's name, or has the label of our own exports
+    (`sub-northX012`). Raises InputError that lists every study with several files.
     """
     files = sorted(path for path in model.folder.rglob("*") if path.name.endswith(_NIFTI) and path.is_file())
     by_patient: dict[str, int] = {}
@@ -81,10 +83,14 @@ def find_masks(model: ModelFolder, studies: Sequence[ManifestEntry]) -> FoundMas
 
 def _belongs(path: Path, root: Path, entry: ManifestEntry, several: bool) -> bool:
     relative = path.relative_to(root).as_posix()
-    subject, _, session = entry.study.removeprefix("sub-").partition("_ses-")
+    label = label_of(entry.study)
+    subject, _, session = label.removeprefix("sub-").partition("_ses-")
+    joined = bids_stem(entry.study).removeprefix("sub-").partition("_ses-")[0]
+    if label != entry.study and entry.site not in path.relative_to(root).parts:
+        subject = joined  # without the site's folder only its label with the site tells it from another site's
     if "sub-" in relative:
         subjects, sessions = (set(re.findall(rf"{kind}-([A-Za-z0-9]+)", relative)) for kind in ("sub", "ses"))
-        if subjects != {subject}:
+        if subjects not in ({subject}, {joined}):
             return False
         return sessions == {session} if session and (several or sessions) else True
     words = re.split(r"[^A-Za-z0-9]+", _stem(path))

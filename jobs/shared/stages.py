@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-from jobs.shared.cohorts import dataset_of, preprocess_for
+from jobs.shared.cohorts import dataset_of, preprocess_for, second_of
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening
 from jobs.shared.execution import execute_with_progress
@@ -14,7 +14,8 @@ from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
 from lesionlab.analysis.report import write_report
 from lesionlab.evaluation.exports import export_predictions
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.parts import Second
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import register
 from lesionlab.experiments.source_models import finished_run
@@ -37,7 +38,7 @@ def pretrain_sources(
     SpecError if a cohort does not fit or the experiment named by `trained_in` has not trained the model.
     """
     trained = [
-        (depth, pretraining(spec, source, depth, current_manifest(store, source.cohort)))
+        (depth, pretraining(spec, source, depth, frozen_manifest(store, source.cohort)))
         for source, depth in product(spec.sources, spec.network_depths)
         if source.cohort is not None
     ]
@@ -81,6 +82,7 @@ def run_experiment(
     plain: bool,
     exclude_faulty: bool = False,
     screening: Screening = AS_IT_IS,
+    second: Second = "refuse",
     save_predictions: Path | None = None,
     replan: bool = False,
     room: Room | None = None,
@@ -94,7 +96,16 @@ def run_experiment(
     with stage("2/5 preprocessing: BIDS to study volumes"):
         for name, path in datasets.items():
             own = screening if isinstance(origins[name], Path) else AS_IT_IS
-            preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain, screening=own)
+            preprocess_for(
+                spec,
+                name,
+                path,
+                store,
+                exclude_faulty=exclude_faulty,
+                plain=plain,
+                screening=own,
+                second=second_of(origins[name], second),
+            )
     with stage("3/5 pretraining: default models of other pathologies"):
         pretrain_sources(spec, store, cache, plain=plain, room=room)
     with stage("4/5 sweep: arms × training sizes × folds"):

@@ -93,6 +93,7 @@ def manifest(spec: ExperimentSpec) -> Manifest:
                 findings=(Finding(code="mask-not-binary", place="mask", what="<empty> & not binary: values 0, 1, 7"),),
             ),
         ),
+        parts={"north": "a" * 16},
     )
 
 
@@ -287,15 +288,16 @@ def draw_store(plan: Plan, manifest: Manifest, split: Split, rows: list[StudyRow
         facts = [
             StudyFacts(study=e.study, patient=e.patient, site=e.site, field_strength_t=3) for e in manifest.studies
         ]
-        write_rows(store, keys.FACTS.build(**cohort), facts, StudyFacts)
+        tables = cohort | {"site": "north", "digest": manifest.parts["north"]}
+        write_rows(store, keys.FACTS.build(**tables), facts, StudyFacts)
         outside = (
             StudyVerdict(study=e.study, patient="013", site="north", findings=e.findings) for e in manifest.excluded
         )
         verdicts = [row for verdict in outside for row in verdict.rows()]
-        write_rows(store, keys.VERDICTS.build(**cohort), verdicts, VerdictRow)
+        write_rows(store, keys.VERDICTS.build(**tables), verdicts, VerdictRow)
         for entry in manifest.studies:
             card, arrays = draw_study(entry, plan.spec)
-            key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+            key = entry.volume_key
             write_group(store, key, arrays, {ATTRIBUTE: card.stored_form()})
         for run in plan.runs:
             own = [row for row in rows if row.run_id == run.run_id]

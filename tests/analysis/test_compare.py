@@ -14,21 +14,22 @@ from jobs.cli import app
 from lesionlab.analysis.statistics.external import read_table
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
-from lesionlab.store.documents import move_pointer
 from lesionlab.store.objects import Store
-from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.manifests import Manifest
 from tests.analysis.conftest import NATIVE, NATIVE_SHAPE
+from tests.parts import contribute
 
 Compare = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def finished(draw_store: Callable[..., Store], plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def finished(
+    draw_store: Callable[..., Store], plan: Plan, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> Store:
     store = draw_store(tmp_path_factory.mktemp("store").as_uri())
     store_plan(store, plan)
-    move_pointer(store, keys.CURRENT_MANIFEST.build(cohort=plan.spec.target.cohort), plan.manifest)
+    contribute(store, manifest)
     return store
 
 

@@ -141,7 +141,8 @@ def test_whatever_the_report_shows_names_the_analysis(
         "experiment": plan.spec.name,
         "run_id": plan.runs[0].run_id,
         "cohort": manifest.cohort,
-        "digest": manifest.id,
+        "site": "north",
+        "digest": manifest.parts["north"],
     }
     key = pattern.build(**{name: place[name] for name in pattern.fields})
     first, *others = read_rows(drawn_store, [key], row)
@@ -239,7 +240,7 @@ def test_a_cohort_without_facts_says_that_tables_1_and_2_are_missing(drawn_store
     missing = str(prose(words.no_facts(manifest.cohort)))
     assert missing not in html
     for pattern in (keys.FACTS, keys.VERDICTS):
-        drawn_store.delete(pattern.build(cohort=manifest.cohort, digest=manifest.id))
+        drawn_store.delete(pattern.build(site="north", cohort=manifest.cohort, digest=manifest.parts["north"]))
     without = drawn_store.get(write_report(drawn_store, plan, NULL_REPETITIONS).key).decode()
     assert missing in without
     # The manifest itself still knows why a study was excluded.

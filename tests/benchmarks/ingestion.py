@@ -35,7 +35,6 @@ from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import open_store
 from storage_schemas.cohorts import CohortPlan
-from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
@@ -80,9 +79,7 @@ def platform(dataset: Path, folder: Path, spacing_mm: float, workers: int | None
         store, open_screened(dataset, recipe, None, hash_ids=False), recipe, cohort="bench", each=each
     ).manifest
     seconds = time.perf_counter() - start
-    volumes = [
-        STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume) for entry in manifest.studies
-    ]
+    volumes = [entry.volume_key for entry in manifest.studies]
     cards = [read_card(store, key, ATTRIBUTE, StudyVolumeCard) for key in volumes]
     return Measured(
         seconds, max(peaks_kib) / 2**20, float(np.mean([card.registrations[0].correlation_after for card in cards]))

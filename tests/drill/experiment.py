@@ -11,12 +11,12 @@ import pyarrow.parquet
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.arrays import write_group
-from lesionlab.store.documents import create_named, move_pointer
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.manifests import Manifest
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE
+from tests.parts import contribute
 from tests.training.drawn import draw_study
 
 NAME = "drill"
@@ -57,13 +57,12 @@ def store_cohorts(store: Store) -> None:
         entries = []
         for study in map(draw_study, numbers):
             entry = study.entry.model_copy(update={"image_sha256": study.entry.volume * 4})
-            place = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+            place = entry.volume_key
             arrays = {"image": study.image_CIJK, "label": study.label_IJK, "native_label": study.label_IJK}
             write_group(store, place, arrays, {ATTRIBUTE: study.card.stored_form()})
             entries.append(entry)
         manifest = Manifest.named(cohort=cohort, task=TASKS["flair-single"], spacing_mm=2.0, studies=tuple(entries))
-        create_named(store, keys.MANIFEST.build(cohort=cohort, digest=manifest.id), manifest)
-        move_pointer(store, keys.CURRENT_MANIFEST.build(cohort=cohort), manifest.id)
+        contribute(store, manifest)
 
 
 def runs(store: Store) -> list[str]:

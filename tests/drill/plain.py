@@ -29,7 +29,7 @@ REQUESTS: dict[str, dict[str, float]] = {
 }
 
 READ = (
-    *(keys.CURRENT_MANIFEST, keys.MANIFEST, keys.SPLIT),
+    *(keys.CURRENT_PART, keys.PART, keys.MANIFEST, keys.SPLIT),
     *(keys.CHAMPION, keys.MODEL_CARD, keys.MODEL_WEIGHTS),
 )
 """Kinds of objects that a sweep reads."""
@@ -45,7 +45,7 @@ LEFT = (
 )
 """Kinds of objects that a sweep leaves, and that the next command reads."""
 
-TARGET_STUDIES = tuple(f"studies/drawn/sub-00{number}/" for number in range(1, 5))
+TARGET_STUDIES = tuple(f"sites/drawn/volumes/sub-00{number}/" for number in range(1, 5))
 VOLUME_PARTS = ("zarr.json", "image/zarr.json", "image/c/", "label/c/", "native_label/c/")
 
 
@@ -106,7 +106,7 @@ def is_of(kind: KeyPattern | str, key: str) -> bool:
     if isinstance(kind, str):
         # The other cohort's native labels are not read by a sweep.
         return key.startswith(TARGET_STUDIES) and key.partition(".zarr/")[2].startswith(kind)
-    if key.endswith("/current.json") and kind not in (keys.CURRENT_MANIFEST, keys.CURRENT_PLAN):
+    if key.endswith("/current.json") and kind not in (keys.CURRENT_PART, keys.CURRENT_PLAN):
         return False
     run, attempts, rest = key.partition("/attempts/")
     return bool(kind.parse(key) or (attempts and kind.parse(f"{run}/{rest.partition('/')[2]}")))

@@ -38,7 +38,7 @@ def run(store: Store) -> RunSpec:
     run = make_run([study]).changed(
         train=(), test=(study.entry,), cell=Cell(arm="default", source="glioma", training_size=0, fold=1, seed=0)
     )
-    volume = keys.STUDY_VOLUME.build(site=study.entry.site, study=study.entry.study, digest=study.entry.volume)
+    volume = study.entry.volume_key
     write_group(store, volume, {"native_label": reference_ijk}, {ATTRIBUTE: study.card.stored_form()})
     mask_ijk = np.roll(reference_ijk, 1, axis=0)
     columns = StudyColumns(

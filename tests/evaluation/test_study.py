@@ -22,7 +22,6 @@ from lesionlab.imaging.volume import read_mask
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import open_store
 from storage_schemas.definitions import DEFINITIONS, MetricDefinition
-from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import Architecture, InferenceConfig
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
@@ -93,7 +92,7 @@ def volume(store, tmp_path, oblique_thick_slices):
     )
     write_group(
         store,
-        STUDY_VOLUME.build(site=ENTRY.site, study=ENTRY.study, digest=ENTRY.volume),
+        ENTRY.volume_key,
         {
             "image": resample_linear(image_ijk, native, study)[np.newaxis].astype(np.float16),
             "label": resample_mask(reference_ijk, native, study),

@@ -7,7 +7,7 @@ from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
-from lesionlab.store.documents import move_pointer, write_document
+from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
@@ -16,6 +16,7 @@ from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import LedgerEntry
 from storage_schemas.runs import RunSpec
 from tests.experiments.drawn import cohort_of
+from tests.parts import contribute
 
 SPEC = {
     "name": "alone",
@@ -35,8 +36,7 @@ SPEC = {
 def finish_experiment(store: Store, **changes: object) -> Plan:
     """Plan the experiment on drawn studies and finish its runs; equal runs have equal networks."""
     cohort = cohort_of(6, spacing_mm=3.0)
-    write_document(store, keys.MANIFEST.build(cohort="ms", digest=cohort.id), cohort)
-    move_pointer(store, keys.CURRENT_MANIFEST.build(cohort="ms"), cohort.id)
+    contribute(store, cohort)
     plan = plan_experiment(ExperimentSpec.model_validate(SPEC | changes), store)
     store_plan(store, plan)
     for run in plan.runs:

@@ -6,11 +6,10 @@ import pytest
 
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
-from lesionlab.store.documents import move_pointer, write_document
 from lesionlab.store.objects import Store, open_store
-from storage_schemas import keys
 from storage_schemas.experiments import ExperimentSpec
 from tests.experiments.drawn import cohort_of
+from tests.parts import contribute
 
 
 def spec(**changes: object) -> ExperimentSpec:
@@ -30,8 +29,7 @@ def spec(**changes: object) -> ExperimentSpec:
 @pytest.fixture
 def store() -> Store:
     place, cohort = open_store("memory://"), cohort_of(60)
-    write_document(place, keys.MANIFEST.build(cohort="ms", digest=cohort.id), cohort)
-    move_pointer(place, keys.CURRENT_MANIFEST.build(cohort="ms"), cohort.id)
+    contribute(place, cohort)
     return place
 
 

@@ -14,7 +14,6 @@ from lesionlab.errors import DamagedObject, MissingObject, StoreError
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import Store, open_store
-from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, Grid, Normalisation, StudyVolumeCard
@@ -30,7 +29,7 @@ ENTRY = ManifestEntry(
     lesions=1,
     lesion_volume_ml=0.008,
 )
-KEY = STUDY_VOLUME.build(site=ENTRY.site, study=ENTRY.study, digest=ENTRY.volume)
+KEY = ENTRY.volume_key
 CARD = StudyVolumeCard(
     study="sub-1",
     patient="1",
@@ -94,7 +93,7 @@ def test_a_volume_is_mapped_read_only_as_it_was_stored(store: Store, cache: Path
 
 def test_after_the_copy_the_store_is_not_read_again(store: Store, cache: Path) -> None:
     open_cached(store, ENTRY, cache)
-    store.delete_prefix("studies/")
+    store.delete_prefix("sites/")
     assert_complete(open_cached(store, ENTRY, cache))
 
 
@@ -167,7 +166,7 @@ def test_stale_files_of_a_killed_process_are_ignored(store: Store, cache: Path, 
 
 
 def test_a_volume_missing_from_the_store_is_named(store: Store, cache: Path, folder: Path) -> None:
-    with pytest.raises(MissingObject, match=r"studies/a/sub-2/0123456789abcdef\.zarr"):
+    with pytest.raises(MissingObject, match=r"sites/a/volumes/sub-2/0123456789abcdef\.zarr"):
         open_cached(store, ENTRY.model_copy(update={"study": "sub-2"}), cache)
     assert not folder.exists()
 

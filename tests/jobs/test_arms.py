@@ -151,7 +151,7 @@ def test_the_second_raters_masks_are_scored_like_a_models(store: Store, plan: Pl
     (run,) = (run for run in plan.runs if run.cell and run.cell.arm == "rater")
     rows = {row.study: row for row in rows_of(store, plan) if row.arm == "rater"}
     for entry in run.test:
-        volume = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+        volume = entry.volume_key
         group = masks_of(store, volume)
         expected = score(
             group["native_label"], second_mask_of(group["native_label"].copy()), group["affine"], MetricDefinition()

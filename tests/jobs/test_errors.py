@@ -15,7 +15,7 @@ from tests.s3_server import S3Server
 
 def nothing_complete(uri: str) -> bool:
     """No manifest, model, ledger entry or report: nothing that a later stage would take as complete."""
-    return not any(open_store(uri).list(place) for place in ("manifests/", "models/", "ledger/", "reports/"))
+    return not any(open_store(uri).list(place) for place in ("sites/", "manifests/", "models/", "ledger/", "reports/"))
 
 
 def test_an_unknown_option_is_a_usage_error(lesionlab: Lesionlab) -> None:
@@ -174,7 +174,7 @@ def test_a_store_is_a_folder_or_a_uri(
     draw_dataset(tmp_path / "bids", "sub-01")
     arguments = ("bids", "--cohort", "ms", "--plain", "--store", store.format(folder=tmp_path))
     assert lesionlab("preprocess", *arguments).exit_code == 0
-    assert (tmp_path / "my store" / "manifests" / "ms" / "current.json").exists()
+    assert (tmp_path / "my store" / "sites" / "site-1" / "cohorts" / "ms" / "current.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_fine_tuned_model_names_its_parent(store: Store) -> None:
 
 def test_plain_zarr_opens_a_study_volume(finished: Path, store: Store) -> None:
     entry = current_plan(store, "tiny").runs[0].test[0]
-    key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    key = entry.volume_key
     group = zarr.open_group(finished / ".lesionlab" / "store" / key, mode="r")
     card = group.attrs["study_volume"]
     assert group["image"].shape == (1, *card["model_grid"]["shape"])

@@ -105,8 +105,8 @@ def test_a_study_with_an_identifier_enters_only_scrubbed(own: Path, tmp_path: Pa
     sidecar = Path(str(image_path(dataset, "sub-02")).removesuffix(".nii.gz") + ".json")
     sidecar.write_text(json.dumps({"PatientName": "Somebody"}))
     entered = []
-    for screening in (Screening(), Screening(scrub=True, site="north")):
-        options = {"exclude_faulty": True, "plain": True, "screening": screening}
+    for screening, second in ((Screening(), "refuse"), (Screening(scrub=True, site="north"), "replace")):
+        options = {"exclude_faulty": True, "plain": True, "screening": screening, "second": second}
         preprocess_for(load_spec(str(own)), "ms", dataset, store, **options)
         entered.append([(entry.patient, entry.site) for entry in current_manifest(store, "ms").studies])
     assert [len(studies) for studies in entered] == [1, 2]

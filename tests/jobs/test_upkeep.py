@@ -33,6 +33,7 @@ NOW = timedelta(0)
 
 NOT_IN_A_FINISHED_EXPERIMENT = {
     *(keys.LEASE, keys.FAILURE, keys.RUN_CHECKPOINT, keys.STUDY_PICTURE),
+    *(keys.COHORT, keys.RECEIPT, keys.WITHDRAWAL, keys.SALT_CHECK, keys.SITE_PREDICTION),
     *(keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS),
     *(keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS),
 }
@@ -99,7 +100,7 @@ def test_a_finished_experiment_is_sound(store: Store) -> None:
 def with_one_flipped_in_each_kind(store: Store) -> set[str]:
     """Flip a bit in an object of each kind; the places, without those of runs whose ledger entry cannot be read."""
     damaged = places(store)
-    volume = next(key for key in store.list("studies/") if "/image/c/" in key)
+    volume = next(key for key in store.list("sites/") if "/image/c/" in key)
     prediction = next(key for key in store.list("runs/") if "/mask/c/" in key)
     for key in (*damaged.values(), volume, prediction):
         flip(store, key)
@@ -189,7 +190,7 @@ def test_nothing_of_a_finished_experiment_is_garbage(store: Store) -> None:
 def test_what_nothing_refers_to_is_garbage_and_the_rest_stays(store: Store, folder: Path) -> None:
     kept = {key: store.get(key) for key in store.list("")}
     run_id = current_plan(store, "tiny").runs[0].run_id
-    volume = next(key for key in store.list("studies/") if key.endswith(".zarr/zarr.json")).rpartition("/")[0]
+    volume = next(key for key in store.list("sites/") if key.endswith(".zarr/zarr.json")).rpartition("/")[0]
     orphan = f"{volume.rpartition('/')[0]}/{'e' * 16}.zarr"
     dead = keys.RUN_CHECKPOINT.build(run_id=run_id, attempt="009-dead", steps="000000001")
     garbage = {
@@ -228,7 +229,7 @@ def test_an_unfinished_run_keeps_what_it_would_resume_from(store: Store) -> None
     assert checkpoints[1] in found
 
 
-@pytest.mark.parametrize("kind", [keys.MANIFEST, keys.PLAN, keys.RUN_SPEC, keys.LEDGER, keys.CHAMPION])
+@pytest.mark.parametrize("kind", [keys.PART, keys.MANIFEST, keys.PLAN, keys.RUN_SPEC, keys.LEDGER, keys.CHAMPION])
 def test_nothing_is_deleted_while_it_cannot_be_told_what_is_in_use(store: Store, kind: keys.KeyPattern) -> None:
     key = places(store)[kind.template]
     flip(store, key)

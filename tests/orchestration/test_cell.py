@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 
 def stored(store: Store, study: DrawnStudy) -> DrawnStudy:
     """Store the study's volume; the native grid is the model grid."""
-    key = keys.STUDY_VOLUME.build(site=study.entry.site, study=study.entry.study, digest=study.entry.volume)
+    key = study.entry.volume_key
     arrays = {"image": study.image_CIJK, "label": study.label_IJK, "native_label": study.label_IJK}
     write_group(store, key, arrays, {ATTRIBUTE: study.card.stored_form()})
     return study

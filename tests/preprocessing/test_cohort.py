@@ -9,14 +9,13 @@ import pyarrow.parquet
 import pytest
 
 from lesionlab.errors import DatasetError
+from lesionlab.experiments.manifests import current_manifest, manifest_facts
 from lesionlab.preprocessing.cohort import Ingested, plan_cohort, preprocess_cohort, without_copies
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, lost
 from lesionlab.preprocessing.layouts.recognise import open_dataset
-from lesionlab.store.documents import read_document, read_pointer
+from lesionlab.store.documents import read_pointer
 from lesionlab.store.objects import Store, open_store
-from lesionlab.store.tables import read_rows
-from storage_schemas.facts import StudyFacts
-from storage_schemas.keys import CURRENT_MANIFEST, FACTS, MANIFEST, VERDICTS
+from storage_schemas.keys import CURRENT_PART, VERDICTS
 from storage_schemas.manifests import Manifest
 from storage_schemas.tasks import TASKS
 from storage_schemas.verdicts import StudyVerdict
@@ -77,23 +76,22 @@ def test_a_valid_dataset_becomes_volumes_and_a_current_manifest(tmp_path, store)
     assert [entry.lesions for entry in manifest.studies] == [3, 3]
     assert not manifest.excluded
     assert steps == [(0, 2, ""), (1, 2, "sub-01"), (2, 2, "sub-02")]
-    current = read_pointer(store, CURRENT_MANIFEST.build(cohort="drawn"))
-    assert current == manifest.id
-    assert read_document(store, MANIFEST.build(cohort="drawn", digest=current), Manifest) == manifest
+    assert current_manifest(store, "drawn") == manifest
+    assert read_pointer(store, CURRENT_PART.build(site="clinic", cohort="drawn")) == manifest.parts["clinic"]
 
 
 def test_a_second_run_writes_no_volume_and_gives_the_same_manifest(tmp_path, store):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     first = preprocess(store, root)
-    before = changes(tmp_path / "store" / "studies")
+    before = changes(tmp_path / "store" / "sites" / "site-1" / "volumes")
     assert preprocess(store, root) == first
-    assert changes(tmp_path / "store" / "studies") == before
+    assert changes(tmp_path / "store" / "sites" / "site-1" / "volumes") == before
 
 
 def test_the_manifest_entry_of_a_finished_volume_is_read_from_the_volume_itself(tmp_path, store):
     root = draw_dataset(tmp_path / "bids", "sub-01")
     preprocess(store, root)
-    metadata = next((tmp_path / "store" / "studies").glob("*/sub-01/*.zarr/zarr.json"))
+    metadata = next((tmp_path / "store" / "sites").glob("*/volumes/sub-01/*.zarr/zarr.json"))
     content = json.loads(metadata.read_text())
     content["attributes"]["manifest_entry"]["lesions"] = 77
     metadata.write_text(json.dumps(content))
@@ -106,13 +104,13 @@ def test_the_manifest_entry_of_a_finished_volume_is_read_from_the_volume_itself(
 def test_only_changed_or_damaged_volumes_are_computed_again(tmp_path, store):
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02", "sub-03")
     first = preprocess(store, root)
-    before = changes(tmp_path / "store" / "studies")
+    before = changes(tmp_path / "store" / "sites" / "site-1" / "volumes")
     save(mask_path(root, "sub-02"), one_lesion_less())
-    last_written = next((tmp_path / "store" / "studies").glob("*/sub-03/*.zarr/zarr.json"))
+    last_written = next((tmp_path / "store" / "sites").glob("*/volumes/sub-03/*.zarr/zarr.json"))
     last_written.unlink()
     second = preprocess(store, root)
     assert [new == old for new, old in zip(second.studies, first.studies, strict=True)] == [True, False, True]
-    after = changes(tmp_path / "store" / "studies")
+    after = changes(tmp_path / "store" / "sites" / "site-1" / "volumes")
     assert {path for path in before if "sub-01" in path.parts and after[path] != before[path]} == set()
     assert last_written in after
 
@@ -149,7 +147,7 @@ def test_faulty_studies_raise_all_their_faults_and_no_manifest_is_written(tmp_pa
     ]
     assert remedy.startswith("1 passed, 0 repaired, 5 quarantined;")
     assert "--exclude-faulty" in remedy
-    assert store.list("manifests") == []
+    assert not [key for key in store.list("sites") if "/cohorts/" in key]
 
 
 def test_faulty_studies_are_excluded_on_request_and_listed_in_the_manifest(tmp_path, store):
@@ -190,7 +188,7 @@ def test_the_verdict_table_has_one_row_per_finding_or_per_study_without_findings
     root = draw_dataset(tmp_path / "bids", *SIX)
     spoil(root)
     manifest = preprocess(store, root, exclude_faulty=True)
-    key = VERDICTS.build(cohort="drawn", digest=manifest.id)
+    key = VERDICTS.build(site="site-1", cohort="drawn", digest=manifest.parts["site-1"])
     rows = pyarrow.parquet.read_table(io.BytesIO(store.get(key))).to_pylist()
     assert [row["study"] for row in rows] == SIX
     assert [row["verdict"] for row in rows] == ["pass", *["quarantined"] * 5]
@@ -204,7 +202,7 @@ def test_the_facts_table_lists_the_studies_of_the_manifest(tmp_path, store):
     mask_path(root, "sub-02").unlink()
     (root / "participants.tsv").write_text("participant_id\tsex\tage\nsub-01\tF\t34\nsub-02\tM\t50\n")
     manifest = preprocess(store, root, exclude_faulty=True)
-    facts = read_rows(store, [FACTS.build(cohort="drawn", digest=manifest.id)], StudyFacts)
+    facts = manifest_facts(store, manifest)
     assert [(fact.study, fact.sex, fact.age_years) for fact in facts] == [("sub-01", "F", 34), ("sub-03", None, None)]
 
 

@@ -18,7 +18,6 @@ from lesionlab.preprocessing.ingest import Recipe, ingest_study
 from lesionlab.preprocessing.study import preprocess_study, study_digest
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import open_store
-from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 from tests.imaging.heads import RADII_MM, THREE_MM, head, places
@@ -88,7 +87,7 @@ def test_the_store_holds_both_volumes_and_a_picture_of_the_brain(tmp_path: Path)
     cards = [
         read_card(
             store,
-            STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume),
+            entry.volume_key,
             ATTRIBUTE,
             StudyVolumeCard,
         )
@@ -96,7 +95,7 @@ def test_the_store_holds_both_volumes_and_a_picture_of_the_brain(tmp_path: Path)
     ]
     assert [card.strip for card in cards] == ["deepbet", None]
     assert [key.partition("/pictures")[0] for key in store.list("") if key.endswith("/brain.png")] == [
-        f"studies/{files.site}/{files.study}/{stripped.entry.volume}.pictures/brain.png"
+        f"sites/{files.site}/volumes/{files.study}/{stripped.entry.volume}.pictures/brain.png"
     ]
 
 

@@ -29,7 +29,7 @@ def test_a_key_belongs_to_only_one_family(data: st.DataObject) -> None:
     digests = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
     pattern = data.draw(st.sampled_from(list(PATTERNS.values())))
     key = pattern.build(**{field: data.draw(digests) for field in pattern.fields})
-    moving = {keys.CURRENT_MANIFEST: keys.MANIFEST, keys.CURRENT_PLAN: keys.PLAN}
+    moving = {keys.CURRENT_PART: keys.PART, keys.CURRENT_PLAN: keys.PLAN}
     families = [other for other in PATTERNS.values() if other.parse(key) is not None]
     assert families in ([pattern], [moving.get(pattern), pattern])
 

@@ -11,6 +11,7 @@ from lesionlab.analysis.statistics.chosen_rates import as_planned
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
 from lesionlab.errors import MissingObject
 from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.manifests import manifest_facts, manifest_verdicts
 from lesionlab.experiments.publishing import operating_rows
 from lesionlab.experiments.run_history import finished_histories
 from lesionlab.store.at_once import at_once
@@ -35,9 +36,9 @@ class Evidence:
     manifest: Manifest
     split: Split
     facts: tuple[StudyFacts, ...]
-    """Of the studies that passed; none if the cohort was preprocessed before facts were kept."""
+    """Of the studies that passed."""
     verdicts: tuple[VerdictRow, ...]
-    """Every finding of quality control; for older cohorts those of excluded studies only."""
+    """Every finding of quality control; those of excluded studies only where the sites' tables are missing."""
     lesions: Mapping[Digest, Sequence[LesionRow]]
     """By run, for every run that has results."""
     weights: Mapping[Digest, Sha256]
@@ -52,7 +53,6 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     """Read it. Raises MissingObject if the store lacks the manifest or the split."""
     cohort = plan.spec.target.cohort
     manifest = read_document(store, keys.MANIFEST.build(cohort=cohort, digest=plan.manifest), Manifest)
-    facts = keys.FACTS.build(cohort=cohort, digest=plan.manifest)
     runs = [run.run_id for run in plan.runs if run.cell]
     parts = {run_id: keys.LESION_ROWS.build(experiment=plan.spec.name, run_id=run_id) for run_id in runs}
     there = set(store.list(keys.LESION_ROWS.prefix(experiment=plan.spec.name)))
@@ -64,8 +64,8 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     return Evidence(
         manifest=manifest,
         split=read_document(store, keys.SPLIT.build(cohort=cohort, digest=plan.split), Split),
-        facts=tuple(read_rows(store, [facts], StudyFacts)) if store.exists(facts) else (),
-        verdicts=tuple(_verdicts(store, manifest, keys.VERDICTS.build(cohort=cohort, digest=plan.manifest))),
+        facts=manifest_facts(store, manifest),
+        verdicts=manifest_verdicts(store, manifest) or _exclusions(manifest),
         lesions={run_id: tuple(own) for run_id, own in zip(tested, lesions, strict=True)},
         weights={run_id: sha for run_id, sha in at_once(partial(_weights, store), cards.items()) if sha},
         operating=tuple(as_planned(operating_rows(store, plan), plan)),
@@ -100,8 +100,6 @@ def _weights(store: Store, of_run: tuple[Digest, str]) -> tuple[Digest, Sha256 |
         return run_id, None
 
 
-def _verdicts(store: Store, manifest: Manifest, key: str) -> list[VerdictRow]:
-    if store.exists(key):
-        return read_rows(store, [key], VerdictRow)
+def _exclusions(manifest: Manifest) -> tuple[VerdictRow, ...]:
     outside = (StudyVerdict(study=e.study, patient="", site="unknown", findings=e.findings) for e in manifest.excluded)
-    return [row for verdict in outside for row in verdict.rows()]
+    return tuple(row for verdict in outside for row in verdict.rows())

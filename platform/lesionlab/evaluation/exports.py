@@ -13,6 +13,7 @@ from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.store.objects import Store
 from storage_schemas.axes import text_of
+from storage_schemas.base import bids_stem
 from storage_schemas.runs import RunSpec
 
 
@@ -33,7 +34,7 @@ def export_predictions(store: Store, runs: Sequence[RunSpec], folder: Path) -> i
             stored = read_prediction(store, run.run_id, entry.study, attempt)
             known = stored.levels_ijk
             prediction = Prediction(
-                stem=entry.study,
+                stem=bids_stem(entry.study),
                 study=entry.study,
                 label=run.task.label,
                 threshold=run.inference.threshold,

@@ -130,7 +130,7 @@ Masks = tuple[Mask, StoredPrediction]
 
 
 def _read_masks(store: Store, run: RunSpec, row: StudyRow, volume: Digest, attempt: str) -> Masks:
-    key = keys.STUDY_VOLUME.build(site=row.site, study=row.study, digest=volume)
+    key = keys.volume_key(row.site, row.study, volume)
     return read_array(store, key, "native_label"), read_prediction(store, run.run_id, row.study, attempt)
 
 

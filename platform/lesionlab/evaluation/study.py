@@ -26,7 +26,7 @@ from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas.base import Digest, Slug, StudyId
 from storage_schemas.definitions import MetricDefinition
-from storage_schemas.keys import PREDICTION
+from storage_schemas.keys import prediction_key
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.ome import OME_ATTRIBUTE, ome_image
 from storage_schemas.probabilities import SCALE
@@ -157,7 +157,7 @@ def store_prediction(store: Store, evaluation: StudyEvaluation, attempt: Slug) -
     )
     write_group(
         store,
-        PREDICTION.of(attempt).build(run_id=row.run_id, study=row.study),
+        prediction_key(row.run_id, row.study, attempt),
         {"mask": evaluation.mask_ijk} | ({} if levels_ijk is None else {"level": levels_ijk}),
         {
             PREDICTION_ATTRIBUTE: card.stored_form(),
@@ -173,7 +173,7 @@ def read_prediction(store: Store, run_id: Digest, study: StudyId, attempt: str |
     does not know are left out.
     """
     counts = attempt_of(store, run_id) if attempt is None else attempt
-    key = PREDICTION.of(counts).build(run_id=run_id, study=study)
+    key = prediction_key(run_id, study, counts)
     if not group_exists(store, key):
         raise MissingObject(f"{study}: run {run_id} stored no prediction under {key}; evaluate the run again")
     card = read_card(store, key, PREDICTION_ATTRIBUTE, PredictionCard)

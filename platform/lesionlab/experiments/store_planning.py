@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import product
 
 from lesionlab.errors import DamagedObject, SpecError
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import current_manifest, frozen_manifest, has_cohort
 from lesionlab.experiments.planning import make_plan
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.registry import champion, source_model
 from lesionlab.experiments.source_models import finished_run, source_card
 from lesionlab.experiments.splits import stored_split
 from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
-from lesionlab.store.documents import read_document, read_pointer
+from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest, Slug
@@ -43,17 +43,21 @@ def plan_experiment(spec: ExperimentSpec, store: Store, *, replan: bool = False)
 
 def _inputs_unchanged(plan: Plan, store: Store) -> bool:
     """Whether the spec's cohorts and source models are still the ones that the plan was made from."""
-    if read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=plan.spec.target.cohort)) != plan.manifest:
+    if not _is_current_manifest(store, plan.spec.target.cohort, plan.manifest):
         return False
     used = {(run.parent.model.name, run.parent.model.version) for run in plan.runs if run.parent}
     return all(_is_current(store, plan.spec, name, version) for name, version in used)
+
+
+def _is_current_manifest(store: Store, cohort: Slug, manifest: Digest) -> bool:
+    return has_cohort(store, cohort) and current_manifest(store, cohort).id == manifest
 
 
 def _is_current(store: Store, spec: ExperimentSpec, model: Slug, version: Digest) -> bool:
     source = next(source for source in spec.sources if source.model == model)
     if source.cohort is not None:
         made_by = read_document(store, keys.RUN_SPEC.build(run_id=version), RunSpec)
-        return read_pointer(store, keys.CURRENT_MANIFEST.build(cohort=source.cohort)) == made_by.manifest
+        return _is_current_manifest(store, source.cohort, made_by.manifest)
     if source.trained_in is not None:
         return finished_run(store, source.trained_in).run_id == version
     return champion(store, model) == version
@@ -66,7 +70,7 @@ def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
     Raises InputError if a cohort or a default model is missing, SpecError if one does not fit the spec, and
     DamagedObject if no stored plan can tell the first endpoint.
     """
-    manifest = current_manifest(store, spec.target.cohort)
+    manifest = frozen_manifest(store, spec.target.cohort)
     parents = {
         (source.model, depth): source_model(store, source_card(spec, source, depth, store))
         for source, depth in product(spec.sources, spec.network_depths)

@@ -1,4 +1,4 @@
-"""Preprocess the studies of a dataset: write their volumes, one manifest and two tables, or report every fault.
+"""Preprocess the studies of a dataset: write their volumes and each site's part, or report every fault.
 
 The caller decides how the work is distributed: `each` is `map` or a parallel equivalent.
 """
@@ -6,22 +6,30 @@ The caller decides how the work is distributed: `each` is `map` or a parallel eq
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
+from types import MappingProxyType
+from typing import TypeVar
 
-from lesionlab.errors import DatasetError
+from lesionlab.errors import Conflict, DatasetError
+from lesionlab.experiments.manifests import union
+from lesionlab.experiments.parts import ATTEMPTS, Second, combined, contended, current_part, move_part
 from lesionlab.imaging.likeness import CopyOf, find_copies
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles
+from lesionlab.preprocessing.files import Dataset, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, ingest_study, plan_study
-from lesionlab.store.documents import create_named, move_pointer
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import write_rows
-from storage_schemas.base import Slug
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas.base import Sha256, Slug
 from storage_schemas.facts import StudyFacts
-from storage_schemas.keys import CURRENT_MANIFEST, FACTS, MANIFEST, VERDICTS
+from storage_schemas.keys import FACTS, VERDICTS, KeyPattern
 from storage_schemas.manifests import Exclusion, Manifest
+from storage_schemas.parts import Part
 from storage_schemas.verdicts import Finding, StudyVerdict, Verdict, VerdictRow
+from storage_schemas.versions import CURRENT
+
+R = TypeVar("R", StudyFacts, VerdictRow)
 
 Work = Callable[[StudyFiles], StudyOutcome]
 Each = Callable[[Work, Sequence[StudyFiles]], Iterable[StudyOutcome]]
@@ -32,9 +40,12 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Ingested:
-    """Result for one dataset; the tables are stored next to the manifest."""
+    """Result for one dataset; the tables are stored next to the parts."""
 
     manifest: Manifest
+    """The union of the parts, as if no other site had one."""
+    parts: tuple[Part, ...]
+    """One for each site of the dataset, sorted by site."""
     verdicts: tuple[StudyVerdict, ...]
     """One per study of the dataset, sorted by name."""
 
@@ -46,16 +57,21 @@ def preprocess_cohort(
     *,
     cohort: Slug,
     exclude_faulty: bool = False,
+    second: Second = "refuse",
+    tokens: Mapping[str, Sha256] = MappingProxyType({}),
     each: Each = map,
     progress: Progress = lambda done, total, study: None,
 ) -> Ingested:
-    """Preprocess every study of a dataset into the store, write the manifest and make it the cohort's current one.
+    """Preprocess every study of a dataset into the store, and make them the parts of their sites in the cohort.
 
     A faulty study never stops the others. Volumes and refusals that are already stored for the same files and the same
-    preprocessing are not computed again. With `exclude_faulty` the manifest lists the quarantined studies as excluded.
-    Without it, any quarantined study raises DatasetError with all faults and no manifest is written; the volumes of
-    valid studies stay in the store and are found again in the next attempt. Raises DatasetError also if no study
-    passes, and StoreError if the store fails.
+    preprocessing are not computed again. With `exclude_faulty` the parts list the quarantined studies as excluded.
+    Without it, any quarantined study raises DatasetError with all faults and no part is written; the volumes of
+    valid studies stay in the store and are found again in the next attempt. `second` says what a second dataset of a
+    site does; parts of other sites stay. `tokens` has those of the patients' register entries.
+
+    Raises DatasetError also if no study passes or the dataset does not fit what its sites have in the cohort, Conflict
+    if others change a part all the time, and StoreError if the store fails.
     """
     work = partial(ingest_study, recipe=recipe, store_uri=store.uri)
     outcomes = judge(dataset, work, each, progress)
@@ -71,21 +87,78 @@ def preprocess_cohort(
     if excluded and not exclude_faulty:
         remedy = "correct these studies, or continue without them: --exclude-faulty"
         raise DatasetError(*fault_lines(excluded), f"{tally(verdicts)}; {remedy}")
-    manifest = Manifest.named(
-        cohort=cohort,
-        task=recipe.task,
-        spacing_mm=recipe.spacing_mm,
-        studies=entries,
-        excluded=excluded,
-        strip=recipe.strip,
-    )
-    place = {"cohort": cohort, "digest": manifest.id}
+    new = _parts(cohort, recipe, outcomes, tokens)
+    for part in new:  # all of them before the first is written
+        combined(current_part(store, part.site, cohort), part, second)
     facts = [visit for outcome in outcomes for visit in outcome.facts]
-    write_rows(store, VERDICTS.build(**place), [row for verdict in verdicts for row in verdict.rows()], VerdictRow)
-    write_rows(store, FACTS.build(**place), facts, StudyFacts)
-    create_named(store, MANIFEST.build(**place), manifest)
-    move_pointer(store, CURRENT_MANIFEST.build(cohort=cohort), manifest.id)
-    return Ingested(manifest, verdicts)
+    rows = [row for verdict in verdicts for row in verdict.rows()]
+    parts = tuple(_contributed(store, part, second, rows, facts) for part in new)
+    return Ingested(union(cohort, parts), parts, verdicts)
+
+
+def _parts(
+    cohort: Slug, recipe: Recipe, outcomes: Sequence[StudyOutcome], tokens: Mapping[str, Sha256]
+) -> tuple[Part, ...]:
+    """What each site of the dataset contributes."""
+    entries = [
+        outcome.entry.model_copy(update={"register_token": tokens.get(outcome.entry.patient)})
+        for outcome in outcomes
+        if outcome.entry
+    ]
+    return tuple(
+        Part.named(
+            site=site,
+            cohort=cohort,
+            task=recipe.task,
+            spacing_mm=recipe.spacing_mm,
+            strip=recipe.strip,
+            version=CURRENT.preprocessing,
+            studies=tuple(entry for entry in entries if entry.site == site),
+            excluded=tuple(
+                Exclusion(study=outcome.verdict.study, findings=outcome.verdict.findings)
+                for outcome in outcomes
+                if outcome.verdict.verdict == "quarantined" and outcome.verdict.site == site
+            ),
+        )
+        for site in sorted({outcome.verdict.site for outcome in outcomes})
+    )
+
+
+def _contributed(
+    store: Store, new: Part, second: Second, verdicts: Sequence[VerdictRow], facts: Sequence[StudyFacts]
+) -> Part:
+    """Make this, or what it and the site's current part are together, the site's current part; write its tables."""
+    for _ in range(ATTEMPTS):
+        before = current_part(store, new.site, new.cohort)
+        part = combined(before, new, second)
+        place = {"site": part.site, "cohort": part.cohort, "digest": part.id}
+        kept = {entry.study for entry in part.studies}
+        told = kept | {exclusion.study for exclusion in part.excluded}
+        write_rows(
+            store, VERDICTS.build(**place), _merged(store, before, VERDICTS, verdicts, told, VerdictRow), VerdictRow
+        )
+        write_rows(store, FACTS.build(**place), _merged(store, before, FACTS, facts, kept, StudyFacts), StudyFacts)
+        if before is not None and before.id == part.id:
+            return part
+        try:
+            move_part(store, part, None if before is None else before.id)
+        except Conflict:
+            continue
+        return part
+    raise contended(new.site)
+
+
+def _merged(
+    store: Store, before: Part | None, kind: KeyPattern, rows: Sequence[R], wanted: Set[str], model: type[R]
+) -> list[R]:
+    """The rows of these studies of a part: the new ones, and of its other studies those of the part before it."""
+    merged = [row for row in rows if row.study in wanted]
+    left = wanted - {row.study for row in merged}
+    if before is not None and left:
+        key = kind.build(site=before.site, cohort=before.cohort, digest=before.id)
+        merged += [row for row in (read_rows(store, [key], model) if store.exists(key) else ()) if row.study in left]
+        merged.sort(key=attrgetter("study"))
+    return merged
 
 
 def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple[StudyOutcome, ...]:
@@ -179,5 +252,5 @@ def _without_files(exclusion: Exclusion, dataset: Dataset) -> StudyOutcome:
     """Outcome of a study with missing files; its site is that of the patient's other studies, if any."""
     patient = exclusion.study.partition("_")[0].removeprefix("sub-")
     sites = {files.patient: files.site for files in dataset.studies}
-    site = sites.get(patient, DEFAULT_SITE)
+    site = sites.get(patient, dataset.site)
     return StudyOutcome(StudyVerdict(study=exclusion.study, patient=patient, site=site, findings=exclusion.findings))

@@ -23,6 +23,8 @@ _SEXES: dict[str, Literal["F", "M", "O"]] = {
     **dict.fromkeys(("m", "male", "man"), "M"),
     **dict.fromkeys(("o", "other", "x", "diverse", "non-binary", "nonbinary", "intersex"), "O"),
 }
+_SEX_COLUMNS = ("sex", "gender")
+_AGE_COLUMNS = ("age", "age_years", "age_at_scan")
 _HIGHEST_AGE = 90.0
 """Replaces all higher ages (45 CFR 164.514(b)(2)(i)(C))."""
 _MOST_YEARS = 125
@@ -87,8 +89,8 @@ def _visit(files: StudyFiles, visit: Visit, role: str) -> StudyFacts:
         patient=files.patient,
         site=files.site,
         visit=visit,
-        sex=_SEXES.get(_first(participant, "sex", "gender").lower()),
-        age_years=_age_years(_first(participant, "age", "age_years", "age_at_scan")) if visit == "this" else None,
+        sex=_SEXES.get(_first(participant, *_SEX_COLUMNS).lower()),
+        age_years=_age_years(_first(participant, *_AGE_COLUMNS)) if visit == "this" else None,
         field_strength_t=_within(_number(sidecar.get("MagneticFieldStrength")), _FIELD_T),
         echo_time_ms=_milliseconds(echo, _ECHO_S, in_ms),
         repetition_time_ms=_milliseconds(repetition, _REPETITION_S, in_ms),
@@ -96,6 +98,13 @@ def _visit(files: StudyFiles, visit: Visit, role: str) -> StudyFacts:
         manufacturer=_manufacturer(sidecar.get("Manufacturer")),
         model=_model(sidecar.get("ManufacturersModelName")),
     )
+
+
+def fact_columns(participant: Mapping[str, str]) -> dict[str, str]:
+    """The cells of a participant's row that facts are read from; no other is needed."""
+    return {
+        name: cell for name, cell in participant.items() if set(_by_name({name: cell})) & {*_SEX_COLUMNS, *_AGE_COLUMNS}
+    }
 
 
 def _by_name(participant: Mapping[str, str]) -> dict[str, str]:

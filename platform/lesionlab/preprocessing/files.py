@@ -52,6 +52,8 @@ class Dataset:
     faulty: tuple[Exclusion, ...]
     notes: tuple[str, ...] = ()
     """What the user should know about the dataset as a whole, although no study is faulty for it."""
+    site: Slug = DEFAULT_SITE
+    """Site of faulty studies of which no other is known."""
 
 
 def dataset_of(found: Iterable[StudyFiles | Exclusion], notes: tuple[str, ...] = ()) -> Dataset:

@@ -47,6 +47,8 @@ _WORD = re.compile(r"[A-Za-z0-9+]+")
 _ORDINAL = re.compile(r"\d{1,3}")
 # The values of these columns become names and are checked as such: see refuse_identifying_names.
 _NAMING = frozenset({"participant_id", "study", "patient"})
+# Entries of the consortium's patient register leave the site as tokens only: see contribution.
+_TOKENS = frozenset({"register_id"})
 # Columns of measurements, whose digits are not record numbers.
 _MEASURE = re.compile(r"volume|mm3|vox|count|icv|tiv", re.IGNORECASE)
 _PATH = re.compile(r"[.](nii|nii[.]gz|txt)$")
@@ -88,7 +90,7 @@ def screen_dataset(path: Path) -> list[Finding]:
         values = [cell for row in rows if not is_absent(cell := row.get(name, ""))]
         if values and is_identifying_column(name):
             kinds = {"information that identifies a patient"}
-        elif name in _NAMING or _MEASURE.search(name):
+        elif name in _NAMING | _TOKENS or _MEASURE.search(name):
             kinds = set()
         else:
             kinds = {kind for cell in values if not _PATH.search(cell) and (kind := sign_in(cell))}
@@ -125,15 +127,20 @@ def refuse_identifying_names(dataset: Dataset) -> Dataset:
         tuple(studies),
         tuple(sorted([*faulty, *refused], key=lambda exclusion: exclusion.study)),
         tuple(map(_hide_labels, dataset.notes)),
+        dataset.site,
     )
 
 
 def id_salt(environment: Mapping[str, str]) -> str:
     """Salt for `pseudonymised`. Raises InputError if it is missing or short enough to be guessed."""
-    salt = environment.get(SALT_VARIABLE, "")
+    return checked_salt(environment.get(SALT_VARIABLE, ""), SALT_VARIABLE)
+
+
+def checked_salt(salt: str, where: str) -> str:
+    """The salt found there. Raises InputError, without repeating it, if it is missing or short enough to be guessed."""
     if len(salt) < LEAST_SALT_CHARACTERS:
         raise InputError(
-            f"{SALT_VARIABLE}: wanted a secret of at least {LEAST_SALT_CHARACTERS} characters to hash names with, "
+            f"{where}: wanted a secret of at least {LEAST_SALT_CHARACTERS} characters to hash names with, "
             f"found {len(salt)}; make one (openssl rand -hex 32), keep it where the dataset is kept, and never share it"
         )
     return salt
@@ -175,6 +182,7 @@ def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
         tuple(sorted(studies, key=lambda files: files.study)),
         tuple(sorted(faulty, key=lambda exclusion: exclusion.study)),
         tuple(_LABEL.sub(in_text, note) for note in dataset.notes),
+        dataset.site,
     )
 
 

@@ -29,7 +29,7 @@ from lesionlab.store.objects import Store
 from storage_schemas.base import Digest, Sha256
 from storage_schemas.cohorts import Stripper
 from storage_schemas.identity import identity_digest
-from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.keys import volume_key
 from storage_schemas.manifests import ENTRY_ATTRIBUTE, ManifestEntry
 from storage_schemas.ome import OME_ATTRIBUTE, ome_image
 from storage_schemas.tasks import Task
@@ -168,7 +168,7 @@ def _digest(
 
 def stored_entry(store: Store, files: StudyFiles, digest: Digest) -> ManifestEntry | None:
     """Manifest entry of this volume if it is completely stored and no byte of it was altered, else None."""
-    key = STUDY_VOLUME.build(site=files.site, study=files.study, digest=digest)
+    key = volume_key(files.site, files.study, digest)
     if not group_exists(store, key) or damage_of(store, key):
         return None
     return read_card(store, key, ENTRY_ATTRIBUTE, ManifestEntry)
@@ -180,7 +180,7 @@ def store_study(store: Store, volume: StudyVolume) -> ManifestEntry:
     second = {} if volume.second_label_ijk is None else {"second_label": volume.second_label_ijk}
     write_group(
         store,
-        STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume),
+        entry.volume_key,
         {
             "image": volume.image_CIJK,
             "label": volume.label_IJK,

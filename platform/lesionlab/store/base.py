@@ -63,13 +63,16 @@ class Store:
         """The obstore handle, for libraries that read objects themselves (zarr)."""
         self.patience: Patience = declared_patience()
 
-    def check(self) -> None:
-        """Raise unless the store can be used. Jobs that write call this before they start."""
-        self.check_readable()
+    def check(self, folder: str = "") -> None:
+        """Raise unless the store can be used below this folder. Jobs that write call this before they start."""
+        self.check_readable(folder)
 
-    def check_readable(self) -> None:
-        """Raise unless the store answers and allows a listing."""
-        probe(self.uri, self.objects)
+    def check_readable(self, folder: str = "") -> None:
+        """Raise unless the store answers and allows a listing of this folder; empty: of all of it.
+
+        A role that may use one folder only is refused everywhere else.
+        """
+        probe(self.uri, self.objects, folder)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises MissingObject."""
@@ -112,6 +115,15 @@ class Store:
         except MissingObject:
             return False
         return True
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders directly below this one, each with a slash at its end, sorted; an empty prefix is the root."""
+
+        def ask(again: bool) -> list[str]:
+            found = obstore.list_with_delimiter(self.objects, prefix.rstrip("/") or None)
+            return sorted(f"{folder.rstrip('/')}/" for folder in found["common_prefixes"])
+
+        return self._answered(prefix, ask)
 
     def list(self, prefix: str) -> list[str]:
         """All keys that start with this text, sorted."""
@@ -181,10 +193,10 @@ class Store:
         return False
 
 
-def probe(uri: str, objects: ObjectStore) -> None:
+def probe(uri: str, objects: ObjectStore, folder: str = "") -> None:
     """Request one listing. Raises StoreUnreachable or AccessDenied."""
-    with translated(uri, ""):
-        next(iter(obstore.list(objects)), None)
+    with translated(uri, folder):
+        next(iter(obstore.list(objects, folder.rstrip("/") or None)), None)
 
 
 def plain(key: str) -> str:

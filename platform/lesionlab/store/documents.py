@@ -75,6 +75,22 @@ def move_pointer(store: Store, key: str, target: Digest) -> None:
     store.replace(key, moved, before.tag)
 
 
+def swap_pointer(store: Store, key: str, was: Digest | None, target: Digest) -> None:
+    """Move the pointer to this target if it still points to `was` (None: is not there). Raises Conflict."""
+    moved = document_bytes(Pointer(target=target))
+    changed = Conflict(f"{store.uri}: {key} was changed by another writer since it was read; read it again")
+    if was is None:
+        try:
+            store.create(key, moved)
+        except ObjectExists as error:
+            raise changed from error
+        return
+    before = store.get_tagged(key)
+    if parse_document(store, key, Pointer, before.data).target != was:
+        raise changed
+    store.replace(key, moved, before.tag)
+
+
 def create_named(store: Store, key: str, document: Named) -> bool:
     """Write a document under its own name once: True if written, False if one of this name exists.
 

@@ -24,7 +24,8 @@ CREDENTIALS_HELP = (
 # obstore distinguishes these only by text: a GenericError contains the message of the HTTP client or the server.
 _NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 404 Not Found")
 _NO_ANSWER = re.compile(r"HTTP error:|status code: (408|429|5(?!01)\d\d)")
-_REFUSED = re.compile(r"status code: 40[13]")
+# A refused deletion comes as an answer without an error status: deletions are sent in batches.
+_REFUSED = re.compile(r"status code: 40[13]|DeleteObjects request failed.*(AccessDenied|Access ?Denied)", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[^/ ]+")
 _OWNER = re.compile(r"(?P<scheme>[A-Za-z0-9+.-]*://)?[^\s'\"]*@")
 

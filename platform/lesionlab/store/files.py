@@ -37,9 +37,9 @@ class FileStore(Store):
                 f"{uri}: the folder {str(root)!r} cannot be created or opened ({reason}); choose another folder"
             ) from error
 
-    def check(self) -> None:
+    def check(self, folder: str = "") -> None:
         """Raise StoreError unless the folder can be listed and written to."""
-        self.check_readable()
+        self.check_readable(folder)
         with self._writing(str(self.root)), tempfile.TemporaryFile(dir=self.root):
             pass
 

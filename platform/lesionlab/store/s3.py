@@ -34,10 +34,20 @@ class BucketStore(Store):
         self._bucket, self._prefix, self._access = bucket, prefix, aws_access(uri)
         super().__init__(uri, _connect(self._access, bucket, prefix, _REQUEST_TIMEOUT))
 
-    def check_readable(self) -> None:
-        """Raise, within about 10 s, unless the bucket can be listed."""
+    @property
+    def bucket(self) -> str:
+        """The bucket."""
+        return self._bucket
+
+    @property
+    def folder(self) -> str:
+        """The prefix of every key in the bucket, with a slash at its end; empty: none."""
+        return f"{self._prefix}/" if self._prefix else ""
+
+    def check_readable(self, folder: str = "") -> None:
+        """Raise, within about 10 s, unless this folder of the bucket can be listed."""
         probing = _connect(aws_access(self.uri), self._bucket, self._prefix, _PROBE_TIMEOUT)
-        Patience(PROBE_PATIENCE_S).insist(lambda again: probe(self.uri, probing))
+        Patience(PROBE_PATIENCE_S).insist(lambda again: probe(self.uri, probing, folder))
 
     def _renew_access(self) -> bool:
         if not self._access.outdated():

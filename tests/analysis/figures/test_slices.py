@@ -80,7 +80,7 @@ AXES = {"as stored": (0, 1, 2), "sagittal": (2, 1, 0), "coronal": (1, 2, 0)}
 @pytest.mark.parametrize("flip", [0, 1, 2])
 def test_another_order_of_the_native_voxels_shows_the_same_slice(drawn_store, entry, rows, models, axes, flip):
     before = read_slice(drawn_store, entry, rows, models)
-    places = [keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)] + [
+    places = [entry.volume_key] + [
         keys.PREDICTION.build(run_id=row.run_id, study=row.study) for row in rows if row.study == entry.study
     ]
     for place, name, attribute in zip(

@@ -61,7 +61,7 @@ class ShownVolume:
 
 def read_volume(store: Store, entry: ManifestEntry) -> ShownVolume:
     """Read the volume that a manifest lists. Raises MissingObject if it is not in the store."""
-    key = keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    key = entry.volume_key
     card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     image_IJK = read_array(store, key, "image")[-1].astype(np.float32)
     return ShownVolume(card, image_IJK, read_array(store, key, "native_label"))
@@ -122,5 +122,5 @@ def _panel(store: Store, rows: Sequence[StudyRow], model: Condition, plane: Plan
 
 def read_prediction(store: Store, row: StudyRow) -> NDArray[np.uint8] | None:
     """Read the native mask that a run predicted for a study, (i, j, k); None if the store has none."""
-    key = keys.PREDICTION.of(attempt_of(store, row.run_id)).build(run_id=row.run_id, study=row.study)
+    key = keys.prediction_key(row.run_id, row.study, attempt_of(store, row.run_id))
     return read_array(store, key, "mask") if group_exists(store, key) else None

@@ -22,7 +22,7 @@ from lesionlab.analysis.statistics.conditions import (
 )
 from lesionlab.analysis.words import pages as words
 from lesionlab.store.objects import Store
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, file_stem
 from storage_schemas.experiments import Plan
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.results import LesionRow, StudyRow
@@ -65,7 +65,7 @@ class StudyPage:
     @property
     def file(self) -> str:
         """Name of the page."""
-        return f"{self.entry.study}.html"
+        return f"{file_stem(self.entry.study)}.html"
 
 
 def models_on_pages(plan: Plan, rows: Sequence[StudyRow]) -> tuple[Condition, ...]:

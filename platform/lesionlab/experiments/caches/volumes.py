@@ -7,7 +7,7 @@ there is a second rater's mask. It is filled once per node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lesionlab.experiments.caches.folders import map_array, open_or_fill, save_a
 from lesionlab.store.arrays import read_array
 from lesionlab.store.base import Store
 from lesionlab.store.documents import read_card
-from storage_schemas.keys import STUDY_VOLUME
+from storage_schemas.base import label_of
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
@@ -56,17 +56,19 @@ def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume
             "preprocess the cohort again"
         )
     found = (volume.card.study, volume.card.patient, volume.card.site)
-    wanted = (entry.study, entry.patient, entry.site)
+    wanted = (label_of(entry.study), label_of(entry.patient), entry.site)
     if found != wanted:
         raise StoreError(
             f"{entry.study}: its volume {entry.volume} in {store.uri} says (study, patient, site) {found}, "
             f"the manifest says {wanted}; preprocess the cohort again"
         )
-    return volume
+    # Random draws follow the labels, and two sites may have the same.
+    card = volume.card.model_copy(update={"study": entry.study, "patient": entry.patient})
+    return replace(volume, card=card)
 
 
 def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
-    key = STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+    key = entry.volume_key
     card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     (folder / "card.json").write_text(card.canonical_json(), encoding="utf-8")
     names = ("image", "label", "native_label", *(("second_label",) if card.second_rater else ()))

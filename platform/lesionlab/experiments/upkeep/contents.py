@@ -16,6 +16,7 @@ from storage_schemas.base import Digest, Document, Pointer
 from storage_schemas.experiments import Plan
 from storage_schemas.keys import KeyPattern
 from storage_schemas.manifests import Manifest
+from storage_schemas.parts import Part, Withdrawal
 from storage_schemas.results import LedgerEntry
 from storage_schemas.runs import RunSpec
 
@@ -43,8 +44,24 @@ class Contents:
 
     @cached_property
     def manifests(self) -> tuple[Manifest, ...]:
-        """Of every cohort, current or not."""
-        return tuple(self._read(keys.MANIFEST, Manifest, but=keys.CURRENT_MANIFEST))
+        """Every manifest that something was planned with."""
+        return tuple(self._read(keys.MANIFEST, Manifest))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The current part of each site in each cohort."""
+        places = [keys.PART.build(**values, digest=found.target) for values, found in self._pointers(keys.CURRENT_PART)]
+        return tuple(part for place in sorted(places) if (part := self._one(place, Part)))
+
+    @property
+    def listings(self) -> tuple[Manifest | Part, ...]:
+        """Everything that lists studies."""
+        return (*self.manifests, *self.parts)
+
+    @cached_property
+    def withdrawn(self) -> frozenset[Digest]:
+        """Volumes of studies that were withdrawn: something may refer to them, and they are gone for good."""
+        return frozenset(volume for found in self._read(keys.WITHDRAWAL, Withdrawal) for volume in found.volumes)
 
     @cached_property
     def specs(self) -> dict[Digest, RunSpec]:
@@ -59,7 +76,8 @@ class Contents:
     def unreadable(self, but: frozenset[str]) -> list[str]:
         """Keys of the documents that say what is in use and cannot be read, except those in `but`."""
         patterns: dict[KeyPattern, type[Document]] = {
-            **dict.fromkeys((keys.CURRENT_MANIFEST, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+            **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+            keys.PART: Part,
             keys.MANIFEST: Manifest,
             keys.PLAN: Plan,
             keys.RUN_SPEC: RunSpec,
@@ -75,9 +93,8 @@ class Contents:
     def expected(self) -> Iterator[str]:
         """Places (keys, or Zarr groups) that something refers to, so that they must exist."""
         yield from self._targets()
-        for manifest in self.manifests:
-            for entry in manifest.studies:
-                yield keys.STUDY_VOLUME.build(site=entry.site, study=entry.study, digest=entry.volume)
+        for owner in self.listings:
+            yield from (entry.volume_key for entry in owner.studies if entry.volume not in self.withdrawn)
         for key in self.names:
             if values := keys.MODEL_CARD.parse(key):
                 yield keys.MODEL_WEIGHTS.build(**values)
@@ -93,18 +110,24 @@ class Contents:
             yield self.own(run.run_id, keys.RUN_STUDY_ROWS)
             yield self.own(run.run_id, keys.RUN_LESION_ROWS)
         for entry in run.test:
-            yield self.own(run.run_id, keys.PREDICTION, study=entry.study)
+            if entry.volume not in self.withdrawn:
+                yield keys.prediction_key(run.run_id, entry.study, self.ledger[run.run_id].attempt)
 
     def _targets(self) -> Iterator[str]:
         """What the pointers point to."""
         for pointer, target, name in (
-            (keys.CURRENT_MANIFEST, keys.MANIFEST, "digest"),
+            (keys.CURRENT_PART, keys.PART, "digest"),
             (keys.CURRENT_PLAN, keys.PLAN, "digest"),
             (keys.CHAMPION, keys.MODEL_CARD, "version"),
         ):
-            for key in self.names:
-                if (values := pointer.parse(key)) and (found := self._one(key, Pointer)):
-                    yield target.build(**values, **{name: found.target})
+            for values, found in self._pointers(pointer):
+                yield target.build(**values, **{name: found.target})
+
+    def _pointers(self, kind: KeyPattern) -> Iterator[tuple[dict[str, str], Pointer]]:
+        """The values in the key of each pointer of a kind, and the pointer."""
+        for key in self.names:
+            if (values := kind.parse(key)) and (found := self._one(key, Pointer)):
+                yield values, found
 
     def _read(self, pattern: KeyPattern, model: type[D], but: KeyPattern | None = None) -> Iterable[D]:
         for key in sorted(self.names):

@@ -1,7 +1,8 @@
 """Find what nothing in a store refers to any more: dead attempts, old checkpoints, orphaned volumes, leftovers.
 
-Never found: the attempt that a ledger entry names, what a manifest, a plan, a run or a champion refers to, the attempt
-of a claim, the checkpoints from which an unfinished run of a plan would resume, and what is younger than a given age.
+Never found: the attempt that a ledger entry names, what a site's current part, a manifest, a plan, a run or a champion
+refers to, the attempt of a claim, the checkpoints from which an unfinished run of a plan would resume, and what is
+younger than a given age.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ class _Reasons:
     def __init__(self, contents: Contents, units: Mapping[str, Sequence[Listed]]) -> None:
         self._contents, self._store = contents, contents.store
         self._volumes = set(self._referred_volumes())
+        self._parts = {part.id for part in contents.parts}
+        self._parts |= {part for manifest in contents.manifests for part in manifest.parts.values()}
         self._planned = {run.run_id for plan in contents.plans for run in plan.runs}
         self._leases: dict[Digest, str | None] = {}
         checkpoints: dict[Digest, list[tuple[int, str]]] = defaultdict(list)
@@ -115,8 +118,10 @@ class _Reasons:
         if unit.startswith("runs/") and unit.endswith("/ray/"):
             return "" if self._holder(unit.split("/")[1]) else "left over from a Ray session"
         if values := keys.STUDY_VOLUME.parse(unit):
-            return "" if values["digest"] in self._volumes else "volume that no manifest, plan or run refers to"
+            return "" if values["digest"] in self._volumes else "volume that no part, manifest, plan or run refers to"
         found = kind_of(unit)
+        if found and found[0] in (keys.PART, keys.VERDICTS, keys.FACTS):
+            return "" if found[1]["digest"] in self._parts else "part of a cohort that was replaced"
         if found is None or "attempt" not in found[1]:
             return ""
         return self._of_attempt(unit, found[1]["run_id"], found[1]["attempt"])
@@ -147,7 +152,7 @@ class _Reasons:
         return self._leases[run_id]
 
     def _referred_volumes(self) -> Iterator[Digest]:
-        for manifest in self._contents.manifests:
-            yield from (entry.volume for entry in manifest.studies)
+        for owner in self._contents.listings:
+            yield from (entry.volume for entry in owner.studies)
         for run in self._contents.runs.values():
             yield from (entry.volume for entry in (*run.train, *run.test))

