@@ -17,7 +17,7 @@ from lesionlab.experiments.run_history import finished_histories
 from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
-from lesionlab.store.tables import read_parts, read_rows
+from lesionlab.store.tables import read_parts
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256
 from storage_schemas.experiments import Plan
