@@ -88,6 +88,11 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.models import InferenceConfig as InferenceConfig
     from storage_schemas.models import ModelCard as ModelCard
     from storage_schemas.models import TensorTransfer as TensorTransfer
+    from storage_schemas.parts import DeclaredCohort as DeclaredCohort
+    from storage_schemas.parts import Part as Part
+    from storage_schemas.parts import Receipt as Receipt
+    from storage_schemas.parts import SaltCheck as SaltCheck
+    from storage_schemas.parts import Withdrawal as Withdrawal
     from storage_schemas.results import EffectRow as EffectRow
     from storage_schemas.results import EpochRow as EpochRow
     from storage_schemas.results import LedgerEntry as LedgerEntry
@@ -97,6 +102,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.runs import Cell as Cell
     from storage_schemas.runs import RunSpec as RunSpec
     from storage_schemas.runs import TrainingConfig as TrainingConfig
+    from storage_schemas.sites import Consortium as Consortium
     from storage_schemas.splits import Split as Split
     from storage_schemas.tasks import Task as Task
     from storage_schemas.verdicts import StudyVerdict as StudyVerdict
@@ -157,8 +163,10 @@ _HOMES = {
     "storage_schemas.leases": ("Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
+    "storage_schemas.parts": ("DeclaredCohort", "Part", "Receipt", "SaltCheck", "Withdrawal"),
     "storage_schemas.results": ("EffectRow", "EpochRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
+    "storage_schemas.sites": ("Consortium",),
     "storage_schemas.splits": ("Split",),
     "storage_schemas.tasks": ("Task",),
     "storage_schemas.verdicts": ("StudyVerdict", "VerdictRow"),

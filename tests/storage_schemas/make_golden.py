@@ -21,6 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 OBJECTS: dict[str, KeyPattern] = {
     "Pointer.json": keys.CURRENT_PLAN,
+    "Part.json": keys.PART,
     "Manifest.json": keys.MANIFEST,
     "Split.json": keys.SPLIT,
     "Plan.json": keys.PLAN,

@@ -12,14 +12,14 @@ from lesionlab.errors import StoreError
 from lesionlab.store.documents import read_document, read_pointer, write_document
 from lesionlab.store.objects import open_store
 from lesionlab.store.tables import read_rows
-from storage_schemas import facts, manifests, models, results, runs, splits, verdicts, volumes
+from storage_schemas import facts, manifests, models, parts, results, runs, splits, verdicts, volumes
 from storage_schemas.base import Document, Named, Pointer, SchemaError
 from storage_schemas.experiments import Plan
 from storage_schemas.models import ModelName
 from storage_schemas.runs import RunSpec
 from tests.storage_schemas.make_golden import ATTRIBUTES, GOLDEN, OBJECTS
 
-MODULES = (facts, manifests, models, results, runs, splits, verdicts, volumes)
+MODULES = (facts, manifests, models, parts, results, runs, splits, verdicts, volumes)
 KINDS: dict[str, type[Document]] = {
     name: kind
     for module in MODULES
