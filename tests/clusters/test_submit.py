@@ -20,13 +20,15 @@ from lesionlab.clusters.api import Cluster, connected
 from lesionlab.errors import ClusterError, InputError, NotAllowed
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.submissions import standing, submission_ids
-from lesionlab.store.documents import create_named, move_pointer
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from tests.clusters.conftest import NORTH, SOUTH
 from tests.clusters.controllers import Kueue
 from tests.clusters.emulator import Api, kubeconfig, serving
 from tests.drill.experiment import spec, store_cohorts
+from tests.parts import contribute
+
+GLIOMA = keys.CURRENT_PART.build(site="drawn", cohort="drawn-glioma")
 
 pytestmark = pytest.mark.s3
 
@@ -97,7 +99,7 @@ def test_submitting_twice_makes_one_job_whose_command_carries_nothing_but_the_id
 
 
 def test_a_missing_cohort_costs_no_gpu(site: Site) -> None:
-    site.store.delete(keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"))
+    site.store.delete(GLIOMA)
     result = site.submit()
     assert result.exit_code == 1
     assert "cohort drawn-glioma: not in" in result.output
@@ -175,8 +177,8 @@ def test_a_refusal_is_not_retried_and_submitting_after_the_mend_opens_the_next_a
 ) -> None:
     site.submit()
     (name,) = submission_ids(site.store)
-    before = site.store.get(pointer := keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"))
-    site.store.delete(pointer)
+    before = site.store.get(GLIOMA)
+    site.store.delete(GLIOMA)
     for _ in range(2):  # the second time from the stored outcome, without planning
         with pytest.raises(InputError, match="cohort drawn-glioma"):
             work_on(site.store, name, tmp_path, plain=True)
@@ -184,7 +186,7 @@ def test_a_refusal_is_not_retried_and_submitting_after_the_mend_opens_the_next_a
     assert now is not None
     assert now.outcome is not None
     assert now.outcome.ending == "refused"
-    site.store.put(pointer, before)
+    site.store.put(GLIOMA, before)
     with pytest.raises(InputError, match="ended as refused"):
         work_on(site.store, name, tmp_path, plain=True)
     assert site.submit().exit_code == 0
@@ -196,8 +198,7 @@ def test_a_cohort_that_changed_since_is_another_submission(site: Site, tmp_path:
     (first,) = submission_ids(site.store)
     before = current_manifest(site.store, "drawn-glioma")
     changed = before.changed(studies=before.studies[:1])
-    create_named(site.store, keys.MANIFEST.build(cohort="drawn-glioma", digest=changed.id), changed)
-    move_pointer(site.store, keys.CURRENT_MANIFEST.build(cohort="drawn-glioma"), changed.id)
+    contribute(site.store, changed)
     with pytest.raises(InputError, match="cohort drawn-glioma: it changed since"):
         work_on(site.store, first, tmp_path, plain=True)
     site.submit()

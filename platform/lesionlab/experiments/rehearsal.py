@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lesionlab.errors import InputError, SpecError
-from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.manifests import current_manifest, has_cohort
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.randomisation import draw_split
@@ -55,7 +55,7 @@ def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
     Raises InputError that names every cohort that is missing, and whatever planning raises.
     """
     names = dict.fromkeys([*(s.cohort for s in spec.sources if s.cohort), spec.target.cohort])
-    missing = [name for name in names if not store.exists(keys.CURRENT_MANIFEST.build(cohort=name))]
+    missing = [name for name in names if not has_cohort(store, name)]
     if missing:
         raise InputError(
             *(
