@@ -63,6 +63,8 @@ def submit(
     """
     if store.startswith(("file:", "memory:")) and address is None:
         raise InputError(f"--store {store}: no pod of a cluster can reach it; wanted s3://bucket/prefix")
+    if max_gpu_hours is not None and slots is None:
+        raise InputError("--max-gpu-hours: wanted --slots N too: so many runs begin before the hours are counted again")
     experiment = load_spec(spec)
     place = connect_to_read(store) if dry_run else connect(store)
     rehearsal = rehearse(experiment, place)

@@ -38,7 +38,7 @@ class Submission(Named):
     slots: Annotated[int, Field(ge=1)] | None = None
     """Runs at once; None: as many as fit."""
     max_gpu_hours: Positive | None = None
-    """No run begins once the runs of this experiment have taken so many GPU hours."""
+    """No run begins once the runs of this experiment have taken so many GPU hours; `slots` runs begin at a time."""
 
 
 class SubmissionAttempt(Document):

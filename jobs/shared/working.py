@@ -5,23 +5,28 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO, cast
 
 from jobs.shared.console import notes
+from jobs.shared.execution import execute_with_progress
 from jobs.shared.stages import pretrain_sources, sweep_experiment
 from lesionlab.analysis.report import write_report
-from lesionlab.errors import ClusterError, InputError, LesionlabError, StoreError, TransferError
+from lesionlab.errors import ClusterError, InputError, LesionlabError, LimitReached, StoreError, TransferError
+from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.status import run_states
-from lesionlab.experiments.stored_plans import find_sound_plan
+from lesionlab.experiments.stored_plans import find_sound_plan, store_plan
 from lesionlab.experiments.submissions import Standing, end_attempt, number_text, standing, stored_submission
 from lesionlab.orchestration.room import Room
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
+from storage_schemas.experiments import Plan
+from storage_schemas.runs import RunSpec
 from storage_schemas.submissions import Ending, Stage, Submission, SubmissionProgress
 from storage_schemas.versions import CURRENT, version_difference
 
@@ -85,13 +90,42 @@ def _stages(
     tell("pretraining", f"default models: {len(rehearsal.pretrainings)}")
     pretrain_sources(spec, store, cache, plain=plain, room=room)
     tell("sweep", f"cells: {len(rehearsal.plan.runs)}")
+    if submission.max_gpu_hours is not None:
+        _sweep_within(submission.max_gpu_hours, rehearse(spec, store).plan, store, cache, room, plain=plain)
     plan = sweep_experiment(spec, store, cache, plain=plain, room=room)
     tell("report", "statistics and report")
     return write_report(store, plan).key
 
 
+def _sweep_within(hours: float, plan: Plan, store: Store, cache: Path, room: Room, *, plain: bool) -> None:
+    """Execute as many runs at a time as the room has slots, and count before each. Raises LimitReached."""
+    store_plan(store, plan)
+    left = [run for run in plan.runs if run.run_id not in finished(store, plan.runs)]
+    at_once = room.slots or 1
+    for begin in range(0, len(left), at_once):
+        used = gpu_hours(store, plan.runs, room)
+        if used >= hours:
+            done = len(finished(store, plan.runs))
+            raise LimitReached(
+                f"max_gpu_hours: {done} of {len(plan.runs)} cells are done, {used:.2f} of {hours:g} GPU hours used; "
+                "to go on, submit it with more"
+            )
+        execute_with_progress(left[begin : begin + at_once], store, cache, plain=plain, what="cells", room=room)
+
+
+def gpu_hours(store: Store, runs: Sequence[RunSpec], room: Room) -> float:
+    """GPU hours (on a CPU: hours of workers) of the attempts that count; lost ones are in no ledger entry."""
+    share = room.gpus_per_worker if room.device == "cuda" else 1.0
+    workers = {run.run_id: run.training.workers for run in runs}
+    entries = ledger_entries(store, workers)
+    seconds = sum((e.training_s + e.evaluation_s) * workers[run_id] for run_id, e in entries.items())
+    return seconds * share / 3600
+
+
 def _ending(error: LesionlabError, store: Store, submission: Submission) -> Ending:
     """Whether another try can help. A sweep was refused if each of its failed runs was."""
+    if isinstance(error, LimitReached):
+        return "limit"
     if isinstance(error, (InputError, TransferError, ClusterError)):
         return "refused"
     if isinstance(error, StoreError):

@@ -19,13 +19,17 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.analysis.statistics.conditions import Condition as Condition
     from lesionlab.analysis.statistics.summary import Summary as Summary
     from lesionlab.errors import AccessDenied as AccessDenied
+    from lesionlab.errors import ClusterError as ClusterError
     from lesionlab.errors import Conflict as Conflict
     from lesionlab.errors import DamagedObject as DamagedObject
     from lesionlab.errors import DatasetError as DatasetError
     from lesionlab.errors import ImageError as ImageError
     from lesionlab.errors import InputError as InputError
     from lesionlab.errors import LesionlabError as LesionlabError
+    from lesionlab.errors import LimitReached as LimitReached
     from lesionlab.errors import MissingObject as MissingObject
+    from lesionlab.errors import NotAllowed as NotAllowed
+    from lesionlab.errors import NotThere as NotThere
     from lesionlab.errors import ObjectExists as ObjectExists
     from lesionlab.errors import RunFailed as RunFailed
     from lesionlab.errors import RunHeld as RunHeld
@@ -104,6 +108,10 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.runs import TrainingConfig as TrainingConfig
     from storage_schemas.sites import Consortium as Consortium
     from storage_schemas.splits import Split as Split
+    from storage_schemas.submissions import Submission as Submission
+    from storage_schemas.submissions import SubmissionAttempt as SubmissionAttempt
+    from storage_schemas.submissions import SubmissionOutcome as SubmissionOutcome
+    from storage_schemas.submissions import SubmissionProgress as SubmissionProgress
     from storage_schemas.tasks import Task as Task
     from storage_schemas.verdicts import StudyVerdict as StudyVerdict
     from storage_schemas.verdicts import VerdictRow as VerdictRow
@@ -119,13 +127,17 @@ _HOMES = {
     "lesionlab.analysis.statistics.summary": ("Summary",),
     "lesionlab.errors": (
         "AccessDenied",
+        "ClusterError",
         "Conflict",
         "DamagedObject",
         "DatasetError",
         "ImageError",
         "InputError",
         "LesionlabError",
+        "LimitReached",
         "MissingObject",
+        "NotAllowed",
+        "NotThere",
         "ObjectExists",
         "RunFailed",
         "RunHeld",
@@ -168,6 +180,12 @@ _HOMES = {
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
     "storage_schemas.sites": ("Consortium",),
     "storage_schemas.splits": ("Split",),
+    "storage_schemas.submissions": (
+        "Submission",
+        "SubmissionAttempt",
+        "SubmissionOutcome",
+        "SubmissionProgress",
+    ),
     "storage_schemas.tasks": ("Task",),
     "storage_schemas.verdicts": ("StudyVerdict", "VerdictRow"),
     "storage_schemas.versions": ("ResultVersions",),

@@ -21,6 +21,7 @@ LesionlabError
 ├── TransferError         source weights are missing or altered, or none of them was used
 ├── TrainingError         a run cannot continue: loss not finite, no room for its workers
 │   └── RunFailed         its memory did not suffice, its workers were lost, a GPU failed, or a bug
+├── LimitReached          an experiment has taken the GPU hours that it was given
 ├── RunHeld               another submission executes the run at present
 └── RunYielded            a worker's node is about to be taken away, and a checkpoint was saved
 """
@@ -141,6 +142,10 @@ class RunFailed(TrainingError):
 
     def __reduce__(self) -> tuple[type[RunFailed], tuple[FailureKind, str, str]]:
         return RunFailed, (self.kind, self.args[0], self.node)
+
+
+class LimitReached(LesionlabError):
+    """An experiment has taken the GPU hours that it was given; what is done is kept."""
 
 
 class RunHeld(LesionlabError):

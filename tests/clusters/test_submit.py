@@ -17,9 +17,9 @@ from jobs.shared.following import line_of
 from jobs.shared.submitting import Namespace
 from jobs.shared.working import work_on
 from lesionlab.clusters.api import Cluster, connected
-from lesionlab.errors import ClusterError, InputError, NotAllowed
+from lesionlab.errors import ClusterError, InputError, LesionlabError, NotAllowed
 from lesionlab.experiments.manifests import current_manifest
-from lesionlab.experiments.submissions import standing, submission_ids
+from lesionlab.experiments.submissions import open_attempt, standing, stored_submission, submission_ids
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from tests.clusters.conftest import NORTH, SOUTH
@@ -277,6 +277,26 @@ def test_the_proxy_of_the_kubeconfig_is_used(site: Site, tmp_path: Path, monkeyp
     use(monkeypatch, tmp_path, kubeconfig("http://api.example.org", "north", NORTH, **{"proxy-url": site.url}))
     assert connected().who() == "anna@north"
     assert site.api.requests[-1][1].startswith("http://api.example.org/apis/")
+
+
+def test_a_limit_of_hours_wants_the_number_of_runs_at_a_time(site: Site) -> None:
+    assert "--max-gpu-hours: wanted --slots N too" in site.submit("--max-gpu-hours", 1).output
+
+
+@pytest.mark.slow
+def test_no_cell_begins_once_the_hours_are_used(site: Site, tmp_path: Path) -> None:
+    site.submit("--max-gpu-hours", 0.01, "--slots", 2)
+    (name,) = submission_ids(site.store)
+    stored = stored_submission(site.store, name)
+    tiny = stored.changed(max_gpu_hours=1e-6)
+    open_attempt(site.store, tiny, 1, place="here")
+    for _ in range(2):
+        with pytest.raises(LesionlabError, match="max_gpu_hours: 2 of 5 cells are done"):
+            work_on(site.store, tiny.id, tmp_path, plain=True)
+    now = standing(site.store, tiny.id)
+    assert now is not None
+    assert now.outcome is not None
+    assert now.outcome.ending == "limit"
 
 
 @pytest.mark.slow

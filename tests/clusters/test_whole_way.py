@@ -144,7 +144,8 @@ def test_a_job_that_is_pre_empted_continues_and_its_rows_are_those_of_an_undistu
         now = standing(site.store, name)
         assert now is not None
         assert now.outcome is not None
-        assert (now.outcome.ending, len(started)) == ("done", 2), now.outcome.faults
+        assert now.outcome.ending == "done", now.outcome.faults
+        assert len(started) >= 2
         assert begun < len(ledger(site)), "it was pre-empted before it was done"
         until(lambda: any(job.get("status", {}).get("jobStatus") == "SUCCEEDED" for job in site.jobs()))
     assert site("fetch", name, "--out", tmp_path / "report").exit_code == 0
