@@ -6,6 +6,8 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 WORKERS ?= 2
+# Their slow tests start clusters of several processes, so they run one after another.
+CLUSTERED := tests/orchestration tests/jobs tests/drill
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow drill bench check format docs clean
@@ -28,8 +30,9 @@ demo: $(READY) ## the whole study in small, on simulated patients (about 8 minut
 test: $(READY) ## the default suite: everything that is not marked slow
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-slow: $(READY) ## the long tests: killed processes, a whole study under Ray on S3
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: $(READY) ## the long tests: simulated experiments, then killed processes and a whole study under Ray on S3
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(CLUSTERED:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(CLUSTERED) $(ARGS)
 
 drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")
 	@$(BIN)/python -m tests.drill $(ARGS)

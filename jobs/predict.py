@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from torch import nn
 
-from jobs.shared.console import console, notes
 from jobs.shared.dataset_options import RegisteredOption
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.folder_prediction import PredictOptions, predict_folder
-from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, role_and_path
+from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, read_transforms, role_and_path
 from jobs.shared.options import ModelOption, StoreOption, connect_to_read
-from jobs.shared.output_file import refuse_existing, refuse_inputs
 from jobs.shared.stripping import stripper_for
+from jobs.shared.study_prediction import Outputs, predict_study
 from lesionlab.errors import InputError
-from lesionlab.evaluation.derivatives import lesions_of
 from lesionlab.evaluation.registered_network import registered_network
-from lesionlab.imaging.lesions import voxel_volume_mm3
-from lesionlab.imaging.volume import Volume, matrix_of, write_volume
-from storage_schemas.models import ModelCard
 
 
 def predict(
@@ -55,6 +48,14 @@ def predict(
         ),
     ] = False,
     registered: RegisteredOption = False,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=FILE",
+            help="Your own registration of one study: the ITK affine (.mat, .txt, .tfm) that brings the image of this "
+            "role to the one that it is registered to, as given to antsApplyTransforms. It is checked like ours.",
+        ),
+    ] = None,
     accept: Annotated[
         bool,
         typer.Option("--accept", help="Accept registrations that the checks doubt, after you have looked at them."),
@@ -67,6 +68,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    picture: Annotated[
+        bool,
+        typer.Option(
+            "--picture",
+            help="Also write PNGs beside the mask of one study: the lesions on the image, and each registration. Where "
+            "a registration is doubted or refused its picture is always written.",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         typer.Option(
@@ -90,45 +99,20 @@ def predict(
         raise InputError(f"{', '.join(folders)}: wanted one folder, or the images of one study; found {len(images)}")
     if not folders:
         named = [role_and_path(image) for image in images]
-        map_out = _refuse_outputs(out, [path for _, path in named], probability=probability, force=force)
+        outputs = Outputs(out, picture)
+        outputs.refuse(named, probability=probability, force=force)
         given = read_images(named)
+    elif transform:
+        raise InputError("--transform: wanted the images of one study, found a folder; predict the study alone")
     network, card = registered_network(connect_to_read(store), model)
-    options = PredictOptions(threshold, registered, accept, probability, force, stripper_for(card, strip))
+    own = read_transforms(transform or (), card.task)
+    options = PredictOptions(threshold, registered, accept, probability, force, stripper_for(card, strip), own)
     if folders:
         predict_folder(Path(folders[0]), out, network, card, options)
     else:
         scans = images_by_role(given, card.task)
         note_unlike(named, scans, card.task)
-        _predict_study(scans, network, card, out, map_out, options)
-
-
-def _refuse_outputs(out: Path, inputs: list[Path], *, probability: bool, force: bool) -> Path:
-    """Check the files to write for one study, before anything is computed; return that of the probability map."""
-    if not out.name.endswith((".nii", ".nii.gz")):
-        raise InputError(f"--out {out}: wanted a file name that ends in .nii or .nii.gz")
-    ending = ".nii.gz" if out.name.endswith(".nii.gz") else ".nii"
-    map_out = out.with_name(f"{out.name.removesuffix(ending)}_probability{ending}")
-    for file in (out, map_out) if probability else (out,):
-        refuse_inputs("--out", file, inputs)
-        if not force:
-            refuse_existing("--out", file)
-    return map_out
-
-
-def _predict_study(
-    scans: Mapping[str, Volume], network: nn.Module, card: ModelCard, out: Path, map_out: Path, options: PredictOptions
-) -> None:
-    """Segment the images of one study into one file, and its probabilities into another if asked for."""
-    result = options.segment(scans, network, card)
-    for finding in result.prepared.findings:
-        notes.print(finding.text(), style="yellow")
-    affine, mask_ijk = matrix_of(result.native), result.prediction.mask_ijk
-    if options.probability:
-        write_volume(map_out, Volume(result.prediction.probability_ijk, affine))
-    write_volume(out, Volume(mask_ijk, affine))
-    volume_ml = float(mask_ijk.sum()) * voxel_volume_mm3(affine) / 1000
-    lesions = len(lesions_of(mask_ijk, result.native))
-    console.print(f"{out}: {lesions} lesions, {volume_ml:.2f} ml, by {card.full_name}")
+        predict_study(scans, network, card, outputs, options)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def verify(
     cost = study_cost(recipe.task, spacing, recipe.stripper) if registration else READING
     with steps("verifying") as step:
         check = partial(check_study, recipe=recipe, registration=registration)
-        outcomes = judge(dataset, check, study_map(dataset, cost, workers, plain=plain), step)
+        outcomes = judge(dataset, check, study_map(dataset, cost, workers, step, plain=plain), step)
     verdicts = [outcome.verdict for outcome in outcomes]
     if json_file:
         save_verdict_json(verdicts, json_file)

@@ -112,7 +112,7 @@ class Task(Document):
     label: BidsLabel
     """BIDS entity `label-` of the reference mask in `derivatives/manual`."""
     lesion_free: Literal["expected", "suspicious"]
-    """Whether a reference mask without lesions is expected, or suggests that no one drew the mask."""
+    """Whether a reference mask without lesions is expected, or suggests that no one drew it."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Task:

@@ -84,8 +84,8 @@ class RegistrationReport(Document):
 
     moving: str
     fixed: str
-    kind: Literal["rigid", "syn", "header"]
-    """`header`: none was done; the images were registered already."""
+    kind: Literal["rigid", "syn", "header", "given"]
+    """`header`: none was done, the images were registered already; `given`: the user's own transform."""
     matrix: Affine
     """Maps points from the fixed image's world to the moving image's world (RAS+ mm)."""
     deformation: Deformation | None

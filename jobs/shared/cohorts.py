@@ -114,6 +114,7 @@ def preprocess_dataset(
             f"cohort {cohort}: declared for several sites; each of them contributes to it: lesionlab contribute "
             f"DATASET --cohort {cohort} --site SITE"
         )
+    cost = study_cost(recipe.task, recipe.spacing_mm, recipe.stripper)
     with steps(f"preprocessing {cohort}") as step:
         ingested = preprocess_cohort(
             store,
@@ -122,7 +123,7 @@ def preprocess_dataset(
             cohort=cohort,
             exclude_faulty=exclude_faulty,
             second=second,
-            each=study_map(dataset, study_cost(recipe.task, recipe.spacing_mm, recipe.stripper), workers, plain=plain),
+            each=study_map(dataset, cost, workers, step, plain=plain),
             progress=step,
         )
     if second == "replace":

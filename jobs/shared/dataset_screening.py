@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.shared.console import notes
 from lesionlab.errors import DatasetError
 from lesionlab.orchestration.pool import pool_map, worth_a_pool
-from lesionlab.preprocessing.cohort import Each
+from lesionlab.preprocessing.cohort import Each, Progress
 from lesionlab.preprocessing.costs import StudyCost
 from lesionlab.preprocessing.files import Dataset
 from lesionlab.preprocessing.ingest import Recipe, lost
@@ -86,9 +86,13 @@ def input_files(path: Path) -> list[Path]:
     return [path, *named, *(Path(str(file).removesuffix(".gz").removesuffix(".nii") + ".json") for file in named)]
 
 
-def study_map(dataset: Dataset, cost: StudyCost, workers: int | None, *, plain: bool) -> Each:
-    """The function that maps over the studies: parallel Ray tasks if they save time, otherwise `map`."""
+def study_map(dataset: Dataset, cost: StudyCost, workers: int | None, progress: Progress, *, plain: bool) -> Each:
+    """The function that maps over the studies: parallel Ray tasks if they save time, otherwise `map`.
+
+    `progress` is told when the start-up of Ray is over.
+    """
     at_once = max(min(workers or os.cpu_count() or 1, len(dataset.studies)), 1)
+    ready = partial(progress, 0, len(dataset.studies), "")
     if plain or not worth_a_pool(cost.seconds * len(dataset.studies), at_once):
         return map
-    return partial(pool_map, memory_bytes=cost.memory_bytes, lost=lost, workers=workers)
+    return partial(pool_map, memory_bytes=cost.memory_bytes, lost=lost, workers=workers, ready=ready)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jobs.shared.progress import steps
 from lesionlab.atomic import write_atomically
 from lesionlab.errors import InputError, LesionlabError, StudyRefused
 from lesionlab.evaluation.derivatives import Maker, Prediction, PredictionDataset, bids_label
-from lesionlab.imaging.volume import Volume
+from lesionlab.imaging.volume import Matrix, Volume
 from lesionlab.orchestration.segmentation import Segmented, segment
 from lesionlab.preprocessing.layouts.unlabelled import Scan, find_scans
 from lesionlab.preprocessing.unlike import unlike_notes
@@ -35,6 +35,8 @@ class PredictOptions:
     probability: bool
     force: bool
     strip: Stripper | None
+    transforms: Mapping[str, Matrix] = field(default_factory=dict)
+    """The user's own registrations of one study, by the role of the moving image."""
 
     def segment(self, images: Mapping[str, Volume], network: nn.Module, card: ModelCard) -> Segmented:
         """Segment the images of one scan. Raises StudyRefused."""
@@ -44,6 +46,7 @@ class PredictOptions:
             card,
             threshold=self.threshold,
             registered=self.registered,
+            transforms=self.transforms,
             accepted=self.accepted,
             strip=self.strip,
         )

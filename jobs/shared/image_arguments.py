@@ -9,7 +9,8 @@ from pathlib import Path
 from jobs.shared.console import notes
 from jobs.shared.output_file import is_same_file
 from lesionlab.errors import ImageError, InputError
-from lesionlab.imaging.volume import Volume, read_volume
+from lesionlab.imaging.itk import read_affine
+from lesionlab.imaging.volume import Matrix, Volume, read_volume
 from lesionlab.preprocessing.unlike import unlike_notes
 from storage_schemas.tasks import Task
 
@@ -38,6 +39,28 @@ def read_images(named: Sequence[tuple[str, Path]]) -> list[tuple[str, Volume]]:
     if faults:
         raise InputError(*faults)
     return images
+
+
+def read_transforms(given: Sequence[str], task: Task) -> dict[str, Matrix]:
+    """The user's own registrations, given as ROLE=FILE. Raises InputError with every wrong role and unreadable file."""
+    moved = [move.moving for move in task.registrations]
+    wanted = " or ".join(f"{role}=FILE" for role in moved) or "none: this task registers no image"
+    matrices: dict[str, Matrix] = {}
+    faults: list[str] = []
+    for one in given:
+        role, _, path = one.partition("=")
+        if role not in moved or not path:
+            faults.append(f"--transform {one}: wanted {wanted}")
+        elif role in matrices:
+            faults.append(f"--transform {one}: wanted one transform for {role!r}, found several; keep one")
+        else:
+            try:
+                matrices[role] = read_affine(Path(path))
+            except ImageError as error:
+                faults += map(str, error.args)
+    if faults:
+        raise InputError(*faults)
+    return matrices
 
 
 def note_unlike(named: Sequence[tuple[str, Path]], scans: Mapping[str, Volume], task: Task) -> None:

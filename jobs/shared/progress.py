@@ -47,21 +47,29 @@ class Line:
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yield `step(done, total, name)`, which shows the progress and the remaining time of step-by-step work."""
+    """Yield `step(done, total, name)`, which shows the progress and the remaining time of step-by-step work.
+
+    What passes before the last call with nothing done is start-up; the remaining time is estimated without it.
+    """
     line, start = Line(), time.monotonic()
+    began = start
     ended, one_at_a_time = threading.Event(), threading.Lock()
     at = (0, 0, "")
 
     def tell() -> None:
         done, total, name = at
         elapsed = time.monotonic() - start
-        left = f", about {minutes(elapsed / done * (total - done))} left" if 0 < done < total else ""
+        left = (
+            f", about {minutes((elapsed - (began - start)) / done * (total - done))} left" if 0 < done < total else ""
+        )
         named = f" {name}" if name else ""
         with one_at_a_time:
             line.say(f"{what}: {done}/{total}{named} [{minutes(elapsed)}{left}]", event=(done, name))
 
     def step(done: int, total: int, name: str) -> None:
-        nonlocal at
+        nonlocal at, began
+        if done == 0:
+            began = time.monotonic()
         at = (done, total, name)
         tell()
 

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.shared.image_arguments import images_by_role, read_images, role_and_path
+from jobs.shared.image_arguments import images_by_role, read_images, read_transforms, role_and_path
 from lesionlab.errors import InputError
 from lesionlab.imaging.volume import Volume, write_volume
 from lesionlab.model.unet import build_unet
@@ -18,7 +18,8 @@ from storage_schemas.models import Architecture, InferenceConfig, ModelCard
 from storage_schemas.tasks import TASKS
 from tests.imaging.heads import THREE_MM
 from tests.jobs.conftest import Lesionlab
-from tests.preprocessing.pairs import gadolinium
+from tests.preprocessing.pairs import MOVED, gadolinium
+from tests.preprocessing.test_reference import itk_file
 
 VERSION = "0123456789abcdef"
 
@@ -83,6 +84,49 @@ def test_images_of_different_heads_are_refused_with_the_correlation(
     assert "before: wanted a " in said
     assert "after registration" in said
     assert not (tmp_path / "mask.nii.gz").exists()
+    assert (tmp_path / "mask_registration-before.png").read_bytes().startswith(b"\x89PNG"), "it shows what was refused"
+
+
+def test_the_users_own_registration_is_used_and_every_picture_can_be_had(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
+) -> None:
+    register_untrained(file_store_uri, "enhancing")
+    named = [f"{role}={path}" for role, path in images.items()]
+    own = itk_file(tmp_path / "own.txt", np.linalg.inv(MOVED))
+    out, asked = tmp_path / "mask.nii.gz", ("--model", "untrained", "--transform", f"before={own}", "--picture")
+    result = lesionlab("predict", *named, *asked, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.glob("mask*")) == [
+        "mask.nii.gz",
+        "mask_lesions.png",
+        "mask_registration-before.png",
+    ]
+    out.unlink()
+    again = lesionlab("predict", *named, *asked, "--out", out)
+    assert again.exit_code == 1
+    assert "mask_lesions.png: already exists" in " ".join(again.output.split())
+    assert lesionlab("predict", *named, *asked, "--out", out, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (["after=own.txt"], "--transform after=own.txt: wanted before=FILE"),
+        (["own.txt"], "--transform own.txt: wanted before=FILE"),
+        (["before=own.txt", "before=own.txt"], "--transform before=own.txt: wanted one transform for 'before'"),
+        (["before=none.txt"], "none.txt: cannot be read"),
+    ],
+    ids=["not moved", "no role", "twice", "missing"],
+)
+def test_a_wrong_transform_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    itk_file(tmp_path / "own.txt", np.eye(4))
+    with pytest.raises(InputError) as refusal:
+        read_transforms(given, TASKS["enhancing"])
+    assert len(refusal.value.args) == 1
+    assert refusal.value.args[0].startswith(fault)
 
 
 def test_images_without_roles_are_refused_and_the_roles_are_named(

@@ -10,7 +10,7 @@ from lesionlab.imaging.volume import Volume
 from lesionlab.preprocessing.channels import PreparedImages, prepare_images
 from storage_schemas.tasks import TASKS
 from tests.imaging.heads import THREE_MM, places
-from tests.preprocessing.pairs import NEW_MM, RESOLVED_MM, gadolinium, spots, uncut, visits
+from tests.preprocessing.pairs import MOVED, NEW_MM, RESOLVED_MM, gadolinium, spots, uncut, visits
 
 NEW_IJK, RESOLVED_IJK = spots(places(THREE_MM), NEW_MM), spots(places(THREE_MM), RESOLVED_MM)
 HEAD_IJK = head_mask(visits()["initial"].voxels)
@@ -101,6 +101,26 @@ def test_a_failed_registration_refuses_the_study():
     assert [(finding.code, finding.place) for finding in refusal.value.findings] == [
         ("registration-failed", "follow-up")
     ]
+
+
+def test_the_users_own_registration_takes_the_place_of_ours_and_is_checked_like_it():
+    own = np.linalg.inv(MOVED)
+    prepared = prepare_images(gadolinium(), TASKS["enhancing"], 3.0, transforms={"before": own})
+    (report,) = prepared.registrations
+    assert report.kind == "given"
+    assert np.array_equal(report.matrix, own)
+    assert report.correlation_after > 0.9 > report.correlation_before
+    before_IJK, after_IJK = uncut(prepared)
+    assert np.median((after_IJK - before_IJK)[NEW_IJK]) > 1.5
+    with pytest.raises(StudyRefused, match="before: wanted"):
+        prepare_images(gadolinium(), TASKS["enhancing"], 3.0, transforms={"before": MOVED @ MOVED})
+
+
+def test_where_one_transform_is_given_the_other_images_stay_where_they_are_if_so_declared():
+    prepared = prepare_images(
+        gadolinium(), TASKS["enhancing"], 3.0, registered=True, transforms={"before": np.linalg.inv(MOVED)}
+    )
+    assert [report.kind for report in prepared.registrations] == ["given"]
 
 
 def test_a_custom_task_needs_only_a_declaration():

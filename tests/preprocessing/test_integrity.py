@@ -144,10 +144,13 @@ def test_axes_rotated_by_45_degrees_do_not_confuse_the_voxel_order():
 # Content of the mask
 
 
-def test_a_mask_without_lesions_is_accepted_only_if_the_task_expects_it(one, pair):
+def test_a_mask_without_lesions_is_a_patient_without_lesions_and_is_told_where_the_task_does_not_expect_it(one, pair):
     save(one.reference.mask, lesions() * 0)  # the pair's mask too
-    assert summary(refused(one)) == [("mask", "mask-empty", False)]
+    scans, finding = repaired(one)
+    assert not scans.reference.voxels.any()
+    assert (finding.place, finding.code) == ("mask", "mask-empty")
     assert not read_scans(pair, NEW).reference.voxels.any()
+    assert not read_scans(pair, NEW).findings
 
 
 def test_a_mask_of_0_and_255_is_read_as_0_and_1(one):
@@ -256,7 +259,7 @@ def test_the_second_raters_mask_is_checked_by_the_same_rules(one, tmp_path):
     assert np.array_equal(scans.second.voxels, lesions())
     assert finding.place == "second mask"
     save(path, lesions() * 0)
-    assert summary(refused(files)) == [("second mask", "mask-empty", False)]
+    assert summary(repaired(files)[0].findings) == [("second mask", "mask-empty", True)]
     save(path, lesions()[:, :, :-1])
     assert summary(refused(files)) == [("second mask", "grid-mismatch", False)]
 
@@ -349,7 +352,7 @@ def test_a_damaged_mask_on_another_grid_has_both_faults(one):
 def test_an_image_without_an_affine_and_its_empty_mask_are_both_reported(one):
     set_fields(one.images["flair"], sform_code=0, qform_code=0)
     save(one.reference.mask, lesions() * 0)
-    assert summary(refused(one)) == [("FLAIR", "bad-affine", False), ("mask", "mask-empty", False)]
+    assert summary(refused(one)) == [("FLAIR", "bad-affine", False), ("mask", "mask-empty", True)]
 
 
 # The whole list

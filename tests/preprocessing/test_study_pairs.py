@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
+from lesionlab.errors import StudyRefused
 from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.imaging.boxes import bounding_box
 from lesionlab.imaging.intensity import head_mask
@@ -19,7 +20,7 @@ from storage_schemas.keys import STUDY_VOLUME
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 from tests.imaging.heads import THREE_MM
-from tests.preprocessing.pairs import new_lesions, visits, write_study
+from tests.preprocessing.pairs import MOVED, new_lesions, visits, write_study
 from tests.preprocessing.test_reference import affine, itk_file
 
 TASK = TASKS["flair-new"]
@@ -121,6 +122,26 @@ def test_every_file_that_is_read_changes_the_digest(tmp_path, files):
         )
     }
     assert len(digests) == 6
+
+
+def test_the_users_own_registration_is_read_and_part_of_the_volumes_identity(tmp_path, files):
+    own = replace(files, transforms={"follow-up": itk_file(tmp_path / "own.txt", np.linalg.inv(MOVED))})
+    volume = preprocess_study(own, TASK, 3.0)
+    assert [(one.moving, one.kind) for one in volume.card.registrations] == [("follow-up", "given")]
+    assert volume.card.sources[-1].role == "follow-up-transform"
+    assert not volume.deformations
+    assert volume.entry.volume == study_digest(own, TASK, 3.0) != study_digest(files, TASK, 3.0)
+
+
+def test_a_transform_that_cannot_be_read_is_reported_with_the_other_faults_and_without_its_path(tmp_path, files):
+    (tmp_path / "Smith.txt").write_text("no transform")
+    empty = replace(files.reference, mask=files.images["initial"])
+    with pytest.raises(StudyRefused) as refusal:
+        preprocess_study(replace(files, reference=empty, transforms={"follow-up": tmp_path / "Smith.txt"}), TASK, 3.0)
+    said = refusal.value.args
+    assert [fault.split(":")[0] for fault in said] == ["mask", "follow-up"]
+    assert "its transform: wanted an ITK transform file" in said[1]
+    assert not any("Smith" in fault for fault in said)
 
 
 def test_a_mask_in_another_space_becomes_the_label_in_native_space(tmp_path, files, volume):

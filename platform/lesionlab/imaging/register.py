@@ -26,7 +26,7 @@ from lesionlab.imaging.warp import Steps, in_steps, warp
 from storage_schemas.base import Sha256
 from storage_schemas.volumes import Grid
 
-Kind = Literal["rigid", "syn", "header"]
+Kind = Literal["rigid", "syn", "header", "given"]
 Start = Literal["centre", "header"]
 
 MARGIN_MM = 10.0
@@ -78,10 +78,11 @@ class _Placed(NamedTuple):
     correlation: float
 
 
-def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registered:
+def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid, given: Matrix | None = None) -> Registered:
     """Register the moving image to the fixed one's model grid with ANTs; bit-identical each time.
 
-    `header`: no registration, the images lie where their headers say. `rigid`: six parameters. `syn`: rigid, affine,
+    `header`: no registration, the images lie where their headers say. `given`: by the transform `given`, from the world
+    of the fixed image to that of the moving one (4×4, RAS+ mm). `rigid`: six parameters. `syn`: rigid, affine,
     then symmetric normalisation (Avants et al. 2008). Both images are registered at the spacing of `grid`, cropped to
     their heads: on a native grid of thick slices ANTs takes hours. ANTs starts where the centres of mass agree; if the
     result is worse than none, it starts again where the headers place the images, and the better result counts. Raises
@@ -94,8 +95,8 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
     before = edge_correlation(fixed_IJK, by_header_IJK, head_IJK, spacing_mm)
 
     def placed(start: Start) -> _Placed:
-        matrix, deformation_3IJK = np.eye(4), None
-        if kind != "header":
+        matrix, deformation_3IJK = np.eye(4) if given is None else given, None
+        if kind in _ANTS_TYPE:
             with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
                 transforms = find_transforms(fixed_IJK, moving, kind, grid, Path(folder), start)
                 matrix = _read_matrix(transforms.affine)
@@ -106,7 +107,7 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid) -> Registere
         return _Placed(voxels_IJK, matrix, deformation_3IJK, correlation)
 
     found = placed("centre")
-    if kind != "header" and found.correlation < before - WORST_LOSS:
+    if kind in _ANTS_TYPE and found.correlation < before - WORST_LOSS:
         found = max(found, placed("header"), key=lambda one: one.correlation)
     affine_IJK = found.voxels_IJK if found.deformation_3IJK is None else warp(moving, grid, found.matrix)
     return Registered(

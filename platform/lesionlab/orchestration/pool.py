@@ -37,16 +37,18 @@ def pool_map(
     memory_bytes: int,
     lost: Callable[[Item], Result],
     workers: int | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """Yield `work(item)` for every item in order of completion, at most `workers` at once (None: as many as fit).
 
     A task needs one CPU and `memory_bytes`; it is submitted only when they are free. A task whose process dies (out of
     memory, machine lost) is repeated, up to ATTEMPTS times in all; then `lost(item)` replaces its result. Exceptions of
-    `work` are re-raised. Closing the iterator ends the running tasks.
+    `work` are re-raised. Closing the iterator ends the running tasks. `ready` is called when Ray has started.
 
     Raises InputError if no machine has room for a single task.
     """
     with ray_session(workers):
+        ready()
         room = min(free_places(memory_bytes), workers or len(items))
         task: Any = ray.remote(lambda item: work(item)).options(  # Ray takes functions only, no partial ones
             num_cpus=1,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import nn
 
 from lesionlab.evaluation.predict import NativePrediction, predict_native
 from lesionlab.imaging.layers import layers_png
 from lesionlab.imaging.resample import resample_mask
-from lesionlab.imaging.volume import Volume
+from lesionlab.imaging.volume import Matrix, Volume
 from lesionlab.model.devices import best_device
 from lesionlab.preprocessing.channels import PreparedImages, prepare_images
 from lesionlab.preprocessing.stripping import STRIPPERS
@@ -40,13 +41,14 @@ def segment(
     *,
     threshold: float | None = None,
     registered: bool = False,
+    transforms: Mapping[str, Matrix] = MappingProxyType({}),
     accepted: bool = False,
     strip: Stripper | None = None,
 ) -> Segmented:
     """Segment the images of one study, given by role; a threshold of None is the model's own.
 
-    `registered` and `accepted` are as in `prepare_images`; `strip` removes the skull. Raises StudyRefused as
-    `prepare_images` does.
+    `registered`, `transforms` and `accepted` are as in `prepare_images`; `strip` removes the skull. Raises
+    StudyRefused as `prepare_images` does.
     """
     native = images[card.task.native].grid
     prepared = prepare_images(
@@ -54,6 +56,7 @@ def segment(
         card.task,
         card.spacing_mm,
         registered=registered,
+        transforms=transforms,
         accepted=accepted,
         find_brain=STRIPPERS[strip] if strip else None,
     )

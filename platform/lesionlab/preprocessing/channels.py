@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from lesionlab.imaging.intensity import HeadMask, Standardised, air_level, head_
 from lesionlab.imaging.layers import layers_png
 from lesionlab.imaging.register import Kind, Registered, register
 from lesionlab.imaging.resample import model_grid, resample_linear
-from lesionlab.imaging.volume import Image, Mask, Volume
+from lesionlab.imaging.volume import Image, Mask, Matrix, Volume
 from lesionlab.imaging.warp import Steps
 from lesionlab.preprocessing.registrations import registration_findings
 from lesionlab.preprocessing.stripping import FindBrain, brain_of, brain_on
@@ -60,6 +61,7 @@ def prepare_images(
     spacing_mm: float,
     *,
     registered: bool = False,
+    transforms: Mapping[str, Matrix] = MappingProxyType({}),
     accepted: bool = False,
     find_brain: FindBrain | None = None,
 ) -> PreparedImages:
@@ -73,8 +75,10 @@ def prepare_images(
     The channels are cut to the box of the native image's head and AROUND_HEAD_MM around it. The box depends on the
     image alone, so a scan without a reference mask gets the same.
 
-    `registered`: the images are registered already and keep the places in their headers. `accepted`: somebody has
-    looked at the registrations. `find_brain` removes the skull: after registration, every image gets its value of air
+    `registered`: the images are registered already and keep the places in their headers. `transforms`: the user's own
+    registrations (4×4, RAS+ mm, from the world of the fixed image to that of the moving one), by the role of the
+    moving image; they take the place of ours and are checked like them. `accepted`: somebody has looked at the
+    registrations. `find_brain` removes the skull: after registration, every image gets its value of air
     outside the brain of the native image. Raises StudyRefused if a registration failed, an image has no contrast or no
     brain was found.
     """
@@ -88,8 +92,11 @@ def prepare_images(
         if role not in moves:
             aligned_IJK[role] = resample_linear(images[role].voxels, images[role].grid, grid, outside=np.nan)
             continue
-        kind = "header" if registered else moves[role].kind
-        found = _registered(images, moves[role], kind, grid)
+        given = transforms.get(role)
+        kind: Kind = moves[role].kind if given is None else "given"
+        if registered and given is None:
+            kind = "header"
+        found = _registered(images, moves[role], kind, grid, given)
         report = _registration_report(moves[role], kind, found)
         reports.append(report)
         pictures[role] = found.picture
@@ -126,9 +133,11 @@ def prepare_images(
     )
 
 
-def _registered(images: Mapping[str, Volume], move: Registration, kind: Kind, grid: Grid) -> Registered:
+def _registered(
+    images: Mapping[str, Volume], move: Registration, kind: Kind, grid: Grid, given: Matrix | None
+) -> Registered:
     try:
-        return register(images[move.fixed], images[move.moving], kind, grid)
+        return register(images[move.fixed], images[move.moving], kind, grid, given)
     except ImageError as error:
         raise StudyRefused([Finding(code=error.code, place=move.moving, what=str(error))]) from error
 

@@ -16,9 +16,10 @@ import numpy as np
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.forms import Forms, gap_mm, on_other_form
 from lesionlab.imaging.intensity import HeadMask, head_mask, z_score
+from lesionlab.imaging.itk import read_affine
 from lesionlab.imaging.placement import SAME_PLACE_MM
 from lesionlab.imaging.resample import reoriented, reoriented_grid
-from lesionlab.imaging.volume import Examined, Volume, examine_image, examine_mask, matrix_of, spacing_of
+from lesionlab.imaging.volume import Examined, Matrix, Volume, examine_image, examine_mask, matrix_of, spacing_of
 from lesionlab.preprocessing.files import Reference, StudyFiles
 from lesionlab.preprocessing.paths import place_of
 from lesionlab.preprocessing.reference import bring_to_native
@@ -43,6 +44,8 @@ class Scans:
     reference: Volume
     second: Volume | None
     """Another rater's mask."""
+    transforms: Mapping[str, Matrix]
+    """The user's own registrations by the role of the moving image: from the world of the fixed image to its world."""
     findings: tuple[Finding, ...]
     """All repairs."""
 
@@ -69,9 +72,10 @@ def read_scans(files: StudyFiles, task: Task, *, accepted: bool = False) -> Scan
     read = partial(_read_mask, native=native, head=head, task=task, accepted=accepted, findings=findings)
     reference = read(files.reference, "mask")
     second = read(files.second, "second mask") if files.second else None
+    transforms = _read_transforms(files, task, examined, findings)
     if reference is None or any(not finding.repaired for finding in findings):
         raise StudyRefused(findings)
-    return Scans(images, heads, reference, second, tuple(findings))
+    return Scans(images, heads, reference, second, transforms, tuple(findings))
 
 
 def twin_findings(images: Mapping[str, Volume]) -> list[Finding]:
@@ -125,8 +129,8 @@ def _read_mask(
     findings += examined.findings
     drawn = examined.volume is not None and examined.volume.voxels.any()
     if examined.volume is not None and not drawn and task.lesion_free == "suspicious":
-        what = "wanted lesions, found none; draw them, or exclude the study if the patient has none"
-        findings.append(Finding(code="mask-empty", place=place, what=what))
+        what = "found no lesion in it: it counts as a patient without lesions; if nobody drew it, exclude the study"
+        findings.append(Finding(code="mask-empty", place=place, what=what, repaired=True))
     mask = _on_native_grid(examined, reference, place, native, task, accepted, findings)
     if mask is not None and head is not None and drawn:
         inside_voxels, head_voxels = int(np.count_nonzero(mask.voxels[head])), int(np.count_nonzero(head))
@@ -175,6 +179,24 @@ def _on_native_grid(
         what = str(error).replace(str(reference.transform), "the transform")
         findings.append(Finding(code=error.code, place=place, what=what))
         return None
+
+
+def _read_transforms(
+    files: StudyFiles, task: Task, examined: Mapping[str, Examined], findings: list[Finding]
+) -> dict[str, Matrix]:
+    """Read the user's own registrations; a moved image whose transform cannot be read has none in the result."""
+    matrices: dict[str, Matrix] = {}
+    for move in task.registrations:
+        if (path := files.transforms.get(move.moving)) is None:
+            continue
+        place = place_of(task, move.moving)
+        findings += _ambiguous_affines((examined[move.fixed], examined[move.moving]), place)
+        try:
+            matrices[move.moving] = read_affine(path)
+        except ImageError as error:
+            what = str(error).replace(str(path), "its transform")
+            findings.append(Finding(code=error.code, place=place, what=what))
+    return matrices
 
 
 def _other_form_finding(place: str, role: str, accepted: bool) -> Finding:

@@ -67,10 +67,8 @@ def hidden(name: str) -> str:
     return re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", name))
 
 
-def add_mask(task: Task) -> str:
-    """What to do about a missing mask: where a patient may have no such lesions, a mask of zeros says so."""
-    zeros = " (all zeros if the patient has no such lesions)" if task.lesion_free == "expected" else ""
-    return f"add it{zeros} or exclude the study"
+ADD_MASK = "add it (all zeros if the patient has no such lesions) or exclude the study"
+"""What to do about a missing mask."""
 
 
 def place_of(task: Task, role: str) -> str:

@@ -78,6 +78,7 @@ def preprocess_study(
             task,
             spacing_mm,
             registered=registered,
+            transforms=scans.transforms,
             accepted=accepted,
             find_brain=STRIPPERS[strip] if strip else None,
         )
@@ -130,6 +131,7 @@ def hash_sources(files: StudyFiles) -> tuple[SourceImage, ...]:
         "reference-transform": files.reference.transform,
         "second": files.second.mask if files.second else None,
         "second-transform": files.second.transform if files.second else None,
+        **{f"{role}-transform": path for role, path in files.transforms.items()},
     }
     return tuple(SourceImage(role=role, sha256=_file_sha256(path)) for role, path in paths.items() if path)
 

@@ -44,6 +44,15 @@ def test_one_patient_has_no_limits_and_two_have_limits_without_intervals():
     assert found.limits.low < found.bias < found.limits.high
 
 
+def test_a_limit_is_never_known_better_than_the_bias_within_it():
+    """Three folds: the bias has 2 degrees of freedom, the SD of twelve patients 11."""
+    rng = np.random.default_rng(3)
+    drawn = {Origin(n % 3, f"{n}"): [rng.normal(0.3 * (n % 3), 1)] for n in range(12)}
+    found = limits_of_agreement(drawn)
+    assert found.unit == "fold"
+    assert found.reach > (found.bias_interval.high - found.bias_interval.low) / 2
+
+
 @pytest.mark.slow
 def test_95_percent_of_new_differences_lie_within_and_the_interval_of_a_limit_covers_the_true_one():
     rng, covered = np.random.default_rng(2), 0

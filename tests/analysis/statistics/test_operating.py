@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import Condition
-from lesionlab.analysis.statistics.matched import Fate, MatchedFinding
+from lesionlab.analysis.statistics.matched import Fate, MatchedFinding, _fate
 from lesionlab.analysis.statistics.operating import average_precision, curves, one_false_positive
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis, operating_analysis
 from lesionlab.analysis.words.operating import survival
@@ -68,13 +70,14 @@ def test_a_moved_threshold_does_not_survive(plan: Plan) -> None:
 def test_a_better_network_survives(plan: Plan) -> None:
     found = analysed(plan, *draw(plan, better_network))
     assert fates(found) == {("sensitivity", Fate.SURVIVES), ("ppv", Fate.SURVIVES)}
-    assert all(one.difference and one.difference * (one.effect.difference or 0) > 0 for one in paired(found))
-    every = sum(one.effect.significant for one in found.findings)
-    assert survival(found.findings).startswith(f"{every} of {every} paper-style findings")
+    assert {len(one.moves) for one in paired(found)} == {2}, "each model is moved in turn"
+    differences = [(moved.difference, one.effect.difference) for one in paired(found) for moved in one.moves]
+    assert all(now is None or now * own > 0 for now, own in differences)
+    assert survival(paired(found)).startswith(f"{len(paired(found))} of {len(paired(found))} paper-style findings")
 
 
-@pytest.mark.parametrize(("bolder", "fate"), [(0.9, Fate.LOST), (0.35, Fate.EMERGES)])
-def test_a_better_network_that_marks_more_of_everything(plan: Plan, bolder: float, fate: Fate) -> None:
+@pytest.mark.parametrize(("bolder", "own"), [(0.9, True), (0.35, False)])
+def test_a_better_network_that_marks_more_of_everything(plan: Plan, bolder: float, own: bool) -> None:
     """Its higher sensitivity survives. Its rival's higher PPV is lost; where PPV is equal, the better one emerges."""
 
     def bold(run: RunSpec, study: str, rng: np.random.Generator) -> Scores:
@@ -83,13 +86,44 @@ def test_a_better_network_that_marks_more_of_everything(plan: Plan, bolder: floa
         return logistic(lesions + 2.6 * tuned), logistic(wrong + bolder * tuned)
 
     found = analysed(plan, *draw(plan, bold))
-    assert fates(found) == {("sensitivity", Fate.SURVIVES), ("ppv", fate)}
+    assert {one.fate for one in paired(found) if one.effect.metric == "sensitivity"} == {Fate.SURVIVES}
+    ppv = [one for one in paired(found) if one.effect.metric == "ppv"]
+    assert {one.effect.significant for one in ppv} == {own}
+    assert {one.fate for one in ppv} == {Fate.LOST if own else Fate.EMERGES}
+    assert all(moved.difference and moved.difference > 0 for one in ppv for moved in one.moves), "fine-tuned is better"
+
+
+def test_a_reversal_that_is_significant_when_matched_is_told(plan: Plan) -> None:
+    """A better network at a reluctant threshold: equal or lower sensitivity at its own, higher when matched on PPV."""
+
+    def reluctant(run: RunSpec, study: str, rng: np.random.Generator) -> Scores:
+        tuned = run.cell is not None and run.cell.arm == "fine-tuned"
+        lesions, wrong = rng.normal(1, 1.5, LESIONS), rng.normal(-1, 1.5, CANDIDATES)
+        return logistic(lesions + rng.normal(-0.08, 0.3) * tuned), logistic(wrong - 2.5 * tuned)
+
+    every = [one for one in paired(analysed(plan, *draw(plan, reluctant))) if one.effect.metric == "sensitivity"]
+    found = [one for one in every if (one.effect.difference or 0) < 0 and not one.effect.significant]
+    assert found, [(one.effect.difference, one.effect.p, one.fate) for one in every]
+    assert {one.fate for one in found} == {Fate.EMERGES}
+    assert f"{len(found)} further {'are' if len(found) > 1 else 'is'} significant only" in survival(found)
+
+
+def test_a_finding_that_holds_only_if_one_model_is_moved_is_told_apart(plan: Plan) -> None:
+    found = analysed(plan, *draw(plan, better_network))
+    one = next(one for one in paired(found) if one.effect.significant)
+    kept, other = one.moves
+    mixed = replace(one, fate=_fate(one.effect, [kept, replace(other, reached=True, difference=0.01, p=0.9)]))
+    assert mixed.fate is Fate.DEPENDS
+    assert "1 only if one of the two models is moved and not the other" in survival([mixed])
+    nothing = replace(one.effect, significant=False)
+    assert _fate(nothing, [replace(kept, p=0.9), replace(other, p=0.9)]) is Fate.NO_FINDING
+    assert _fate(nothing, one.moves) is Fate.EMERGES
 
 
 def test_the_metric_that_is_matched_is_about_equal_on_the_test_studies(plan: Plan) -> None:
     found = analysed(plan, *draw(plan, moved_threshold))
-    beside = [one.other_difference for one in paired(found)]
-    assert len(beside) == 4
+    beside = [moved.other_difference for one in paired(found) for moved in one.moves]
+    assert len(beside) == 8
     assert all(difference is not None and abs(difference) < 0.1 for difference in beside), beside
 
 
@@ -99,6 +133,9 @@ def test_without_a_common_training_study_a_finding_cannot_be_examined(plan: Plan
     effects = compare(rows, [run.cell for run in plan.runs if run.cell], "per-study")
     nobody = operating_analysis(points, rows, effects, {}, {}, "per-study", "exclude")
     assert nobody is not None
+    known = operating_analysis(points, rows, effects, {}, trained_on(plan), "per-study", "exclude")
+    assert known is not None
+    assert {one.fate for one in known.findings if one.effect.test != "paired-t"} == {Fate.NOT_EXAMINED}
     assert {one.fate for one in nobody.findings} == {Fate.NOT_EXAMINED}
     assert "cannot be examined" in survival(nobody.findings)
     assert {one.at_wanted.thresholds for one in nobody.models.values()} == {()}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.layouts.bids import find_studies
 from lesionlab.preprocessing.layouts.bids_tree import parse_name
+from lesionlab.preprocessing.paths import ADD_MASK
 from storage_schemas.tasks import TASKS, ScanInput, Task
 from tests.preprocessing.drawn import draw_dataset, head, image_path, mask_path, save
 
@@ -103,7 +104,7 @@ def test_a_study_without_mask_or_image_is_reported_with_the_missing_file(tmp_pat
     assert faults(root) == {
         "sub-02_ses-1": (
             "mask: wanted derivatives/manual/sub-02/ses-1/anat/sub-02_ses-1_label-lesion_mask.nii.gz, "
-            "found no NIfTI file; add it or exclude the study",
+            f"found no NIfTI file; {ADD_MASK}",
         ),
         "sub-03": (
             "FLAIR: wanted sub-03/anat/sub-03_FLAIR.nii.gz, found sub-03_T2w.nii.gz; add it or exclude the study",

@@ -12,6 +12,7 @@ import pytest
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.integrity import read_scans
 from lesionlab.preprocessing.layouts.recognise import open_dataset
+from lesionlab.preprocessing.paths import ADD_MASK
 from lesionlab.preprocessing.study import study_digest
 from storage_schemas.tasks import TASKS
 from tests.preprocessing.drawn import lesions, save
@@ -59,7 +60,7 @@ def test_a_dataset_lists_all_patients_and_all_that_lack_a_file(tmp_path: Path) -
     found = open_dataset(tmp_path, SINGLE)
     assert {files.study for files in found.studies} == {*OLD.values(), *NEW.values()} - {"sub-brats00003"}
     (faulty,) = found.faulty
-    assert faulty.faults == ("mask: wanted BraTS2021_00003_seg.nii.gz, found none; add it or exclude the study",)
+    assert faulty.faults == (f"mask: wanted BraTS2021_00003_seg.nii.gz, found none; {ADD_MASK}",)
 
 
 def test_another_task_is_refused_with_what_the_release_has(tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_a_pair_may_have_a_transform_and_a_second_raters_mask(tmp_path):
     assert (study.second.mask, study.second.transform) == (tmp_path / "mask2.nii", tmp_path / "midway.txt")
 
 
+def test_the_users_own_registration_of_a_moved_image_stands_in_a_column_of_its_role(tmp_path):
+    (tmp_path / "xfm.mat").touch()
+    cells = {"study": "sub-01_ses-02", "patient": "01", "initial": "1.nii", "follow-up": "2.nii", "mask": "mask.nii"}
+    table = draw_table(tmp_path / "t.csv", [cells | {"follow-up_transform": "xfm.mat", "initial_transform": "a"}])
+    (study,) = find_in_table(table, PAIR).studies
+    assert study.transforms == {"follow-up": tmp_path / "xfm.mat"}
+    assert study.participant == {"initial_transform": "a"}, "the native image is never moved"
+    (faulty,) = find_in_table(write_table(table, [cells | {"follow-up_transform": "no.mat"}]), PAIR).faulty
+    assert "column follow-up_transform names a file that does not exist" in faulty.faults[0]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_columns_are_named_by_the_roles_of_every_task(tmp_path, task):
     images = {role: f"{role}.nii.gz" for role in TASKS[task].roles}

@@ -95,7 +95,7 @@ def _draw_differences(axes: Axes, judged: Sequence[Judgement], found: Headline) 
 
 
 def _draw_learning(axes: Axes, learned: Learning, claim: SavingClaim) -> None:
-    draw_curves(axes, learned)
+    draw_curves(axes, learned, crossings=False)
     axes.set_title(words.learning_panel(learned.metric), fontsize=TEXT_POINTS + 1, loc="left")
     crossings = [arm.crossing.studies for arm in learned.arms if arm.crossing and arm.crossing.reached]
     shown = [point.mean for arm in learned.arms for point in arm.points]

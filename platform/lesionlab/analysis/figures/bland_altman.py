@@ -56,4 +56,5 @@ def _draw(axes: Axes, one: ModelVolumes, among: Sequence[Condition]) -> None:
         axes.axhline(limit, color=INK, linewidth=0.9, linestyle="--", zorder=2)
     axes.set_title(model_above(one.condition, among), fontsize=TEXT_POINTS, loc="left")
     axes.tick_params(axis="x", labelsize=TEXT_POINTS)
+    axes.locator_params(axis="x", nbins=4, prune="upper")  # the last label would touch the next panel's first
     quiet_axes(axes)

@@ -38,11 +38,14 @@ def learning_figure(panels: Sequence[Learning]) -> Figure:
     return figure
 
 
-def draw_curves(axes: Axes, learning: Learning) -> None:
-    """Draw the curves of one metric and their target."""
+def draw_curves(axes: Axes, learning: Learning, *, crossings: bool = True) -> None:
+    """Draw the curves of one metric and their target; mark on the axis where they reach it, if wanted."""
     sizes = sorted({point.training_size for arm in learning.arms for point in arm.points})
     for arm in learning.arms:
         _draw_arm(axes, arm)
+        if crossings and arm.crossing is not None and arm.crossing.reached:
+            colour = HATCH_INK["fine-tuned" if arm.fine_tuned else "de-novo"]
+            axes.axvline(arm.crossing.studies, ymax=0.06, color=colour, linewidth=2.5)
     if learning.aim is not None:
         axes.axhline(learning.aim.mean, color=INK, linewidth=1, linestyle=":", label=aim_name(learning.aim))
     axes.set_xscale("log", base=2)
@@ -74,5 +77,3 @@ def _draw_arm(axes: Axes, curve: ArmCurve) -> None:
     for place, point in zip(places, curve.points, strict=True):
         if point.interval is not None:
             axes.vlines(place, point.interval.low, point.interval.high, color=HATCH_INK[arm], linewidth=1)
-    if curve.crossing is not None and curve.crossing.reached:
-        axes.axvline(curve.crossing.studies, ymax=0.06, color=HATCH_INK[arm], linewidth=2.5)

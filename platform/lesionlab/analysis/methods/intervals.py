@@ -1,9 +1,10 @@
 """Means and differences with clustered 95 % confidence intervals. Ours, not the paper's.
 
 All patients of a fold are tested by one network and share its training variability, so the fold is the cluster.
-Intervals use Student's t over the clusters, on the logit scale for means of fractions. They cover the sampling of test
-patients and training variability (which studies, which random draws). They ignore that the training sets of folds
-overlap, which makes their networks slightly alike. Several seeds are averaged within a fold.
+Intervals use Student's t over the clusters, on the logit scale for means of fractions, on the log scale for means of
+counts. They cover the sampling of test patients and training variability (which studies, which random draws). They
+ignore that the training sets of folds overlap, which makes their networks slightly alike. Several seeds are averaged
+within a fold.
 
 With fewer than LEAST_CLUSTERS folds, or a patient tested in several, the clusters are patients. Such intervals are
 conditional on the trained networks: they exclude training variability, and every report of them must say so.
@@ -102,6 +103,14 @@ class ClusteredMean:
         reach = (self.interval.high - self.mean) / (self.mean * (1 - self.mean))
         centre = special.logit(self.mean)
         return Interval(float(special.expit(centre - reach)), float(special.expit(centre + reach)))
+
+    @cached_property
+    def positive_interval(self) -> Interval | None:
+        """The same for a mean of counts or distances, on the log scale (delta method): it never goes below 0."""
+        if self.interval is None or self.mean <= 0:
+            return self.interval
+        reach = (self.interval.high - self.mean) / self.mean
+        return Interval(float(self.mean * np.exp(-reach)), float(self.mean * np.exp(reach)))
 
 
 @dataclass(frozen=True)

@@ -64,19 +64,28 @@ def limits_of_agreement(differences: ByOrigin) -> Agreement | None:
     mean = clustered_mean(given, unit)
     sd = _sd_of_one(list(by_patient.values()))
     patients = len(by_patient)
-    error = float(np.linalg.norm(list(mean.moves.values())))
-    # The SD of a normal sample has the standard error SD / √(2 (P − 1)); a limit adds 1.96 of it to the bias's own.
-    of_limit = float(np.hypot(error, _NORMAL * sd / np.sqrt(2 * (patients - 1))))
     return Agreement(
         bias=mean.mean,
         bias_interval=mean.interval,
         sd=sd,
         limits=Interval(mean.mean - _NORMAL * sd, mean.mean + _NORMAL * sd),
-        reach=t_limit(patients - 1) * of_limit if patients >= LEAST_CLUSTERS else None,
+        reach=_reach(mean.interval, sd, patients),
         studies=mean.n,
         patients=patients,
         unit=unit,
     )
+
+
+def _reach(of_bias: Interval | None, sd: float, patients: int) -> float | None:
+    """Half-width of the CI of a limit: that of the bias and that of 1.96 SD, which are independent, together.
+
+    The SD of a normal sample has the standard error SD / √(2 (P − 1)). Each half-width has its own degrees of freedom,
+    so a limit is never known better than the bias within it.
+    """
+    if of_bias is None or patients < LEAST_CLUSTERS:
+        return None
+    of_sd = t_limit(patients - 1) * _NORMAL * sd / np.sqrt(2 * (patients - 1))
+    return float(np.hypot((of_bias.high - of_bias.low) / 2, of_sd))
 
 
 def _sd_of_one(by_patient: list[list[float]]) -> float:

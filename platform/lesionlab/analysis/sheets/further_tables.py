@@ -119,7 +119,7 @@ def volumes_sheet(found: Sequence[ModelVolumes]) -> Sheet:
                 *(signed(one.agreement.bias, 2), _interval(one.agreement.bias_interval)),
                 *(fixed(one.agreement.sd, 2), words.limits(one.agreement)),
                 NONE if one.agreement.reach is None else f"± {one.agreement.reach:.2f}",
-                fixed(one.total_share, 2),
+                *(signed(one.slope, 2), fixed(one.total_share, 2)),
             )
             for one in found
         ),
@@ -131,7 +131,7 @@ def volumes_sheet(found: Sequence[ModelVolumes]) -> Sheet:
             | _bounds("bias_ml", one.agreement.bias_interval)
             | {"sd_ml": one.agreement.sd}
             | _bounds("limit_ml", one.agreement.limits)
-            | {"limit_reach_ml": one.agreement.reach, "predicted_share": one.total_share}
+            | {"limit_reach_ml": one.agreement.reach, "slope": one.slope, "predicted_share": one.total_share}
             for one in found
         ),
     )

@@ -11,7 +11,7 @@ from lesionlab.analysis.statistics.matched import MatchedFinding
 from lesionlab.analysis.statistics.operating import Estimate, Operating
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
 from lesionlab.analysis.words import operating as words
-from lesionlab.analysis.words.models import effect_name, model_title, stratum_name
+from lesionlab.analysis.words.models import effect_name, model_name, model_title, stratum_name
 from lesionlab.analysis.words.numbers import NONE, fixed, or_dash, probability, signed
 from storage_schemas.axes import told
 from storage_schemas.base import as_columns
@@ -87,31 +87,39 @@ def _matched_sheet(found: OperatingAnalysis) -> Sheet:
             *columns(*words.NEW_COLUMNS, group=words.NEW),
             *columns(words.OUTCOME),
         ),
-        tuple(map(_matched_row, found.findings)),
+        tuple(row for one in found.findings for row in _matched_rows(one)),
         heads=3,
         notes=words.MATCHED_NOTES,
         sortable=True,
         numbers=tuple(
-            {
-                "own_difference": one.effect.difference,
-                "own_p": one.effect.p,
-                "matched_difference": one.difference,
-                "matched_p": one.p,
-                "other_metric_difference": one.other_difference,
+            {"own_difference": one.effect.difference, "own_p": one.effect.p}
+            | {
+                "matched_difference": moved.difference if moved else None,
+                "matched_p": moved.p if moved else None,
+                "other_metric_difference": moved.other_difference if moved else None,
             }
             for one in found.findings
+            for moved in one.moves or (None,)
         ),
     )
 
 
-def _matched_row(one: MatchedFinding) -> tuple[str, ...]:
+def _matched_rows(one: MatchedFinding) -> Iterable[tuple[str, ...]]:
+    """One row for each model that was moved; one without numbers if none could be."""
     effect = one.effect
-    return (
-        *(stratum_name(effect.stratum), effect.metric, effect_name(effect), or_dash(effect.training_size)),
-        *(signed(effect.difference), probability(effect.p)),
-        *(one.matched_on, words.thresholds(one.thresholds), str(one.n), signed(one.difference), probability(one.p)),
-        *(probability(one.p_bonferroni), signed(one.other_difference), words.FATES[one.fate]),
-    )
+    for moved in one.moves or (None,):
+        compared = (stratum_name(effect.stratum), effect.metric, effect_name(effect), or_dash(effect.training_size))
+        own = (signed(effect.difference), probability(effect.p))
+        if moved is None:
+            new = (NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE)
+        else:
+            new = (
+                *(model_name(moved.model), one.matched_on),
+                words.thresholds(moved.thresholds) if moved.reached else words.UNREACHED,
+                *(str(moved.n) if moved.reached else NONE, signed(moved.difference), probability(moved.p)),
+                *(probability(one.p_bonferroni(moved)), signed(moved.other_difference)),
+            )
+        yield (*compared, *own, *new, words.outcome(one))
 
 
 def _froc(model: Condition, one: Operating, axes: Iterable[str]) -> Iterable[dict[str, object]]:

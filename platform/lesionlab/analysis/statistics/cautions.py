@@ -22,6 +22,9 @@ from storage_schemas.metrics import PRIMARY, Metric
 SMALL_N = 30
 """With fewer test studies than this the answer says that they are few."""
 
+ENOUGH_FOLDS = 6
+"""With fewer folds than this, as many as in the paper, the answer says that they are few."""
+
 LEAST_COMPLETE = 6
 """An ANOVA over fewer studies with a value under every model gets a caution, and one over less than half of them."""
 
@@ -94,6 +97,22 @@ class RaterReadFewer:
 
 
 @dataclass(frozen=True)
+class FewFolds:
+    """Intervals that cover chance in training rest on few networks of each model."""
+
+    folds: int
+
+
+@dataclass(frozen=True)
+class DefaultTestedOnFewer:
+    """The default model was tested on a part of the studies only, so on other patients than the trained models."""
+
+    source: str | None
+    tested: int
+    of: int
+
+
+@dataclass(frozen=True)
 class LearningRatesDiffer:
     """Arms that are compared were trained at different learning rates: fine-tuned, de novo."""
 
@@ -126,6 +145,8 @@ Caution = (
     | FewComplete
     | SharedPatients
     | RaterReadFewer
+    | FewFolds
+    | DefaultTestedOnFewer
     | BudgetCaution
     | LearningRatesDiffer
     | OtherCorrection
@@ -144,6 +165,7 @@ def cautions(
         found += _of_tests(table)
         found += _of_anovas(table)
         found += _of_undefined(table)
+        found += _of_defaults(table)
     found += _of_patients(supplementary)
     found += _of_methods(supplementary)
     found += _of_training(tables, supplementary)
@@ -191,12 +213,23 @@ def _of_undefined(table: PerformanceTable) -> Iterable[Caution]:
                 yield UndefinedValues(table.stratum, summary)
 
 
+def _of_defaults(table: PerformanceTable) -> Iterable[Caution]:
+    tested = {line.condition: line.measures["sensitivity"].summary.tested for line in table.lines}
+    most = max((count for model, count in tested.items() if model.trained), default=0)
+    for model, count in tested.items():
+        if model.arm == "default" and 0 < count < most:
+            yield DefaultTestedOnFewer(model.source, count, most)
+
+
 def _of_patients(supplementary: Supplementary) -> Iterable[Caution]:
     most = max(supplementary.sizes, key=lambda paired: paired.n, default=None)
     if most is not None and most.size.patients < most.n:
         yield SharedPatients(most.n, most.size.patients)
     if any(paired.size.unit == "patient" and paired.size.interval for paired in supplementary.sizes):
         yield General.PATIENT_INTERVALS
+    folds = [learned.clusters for learned in supplementary.learning if learned.unit == "fold"]
+    if folds and max(folds) < ENOUGH_FOLDS:
+        yield FewFolds(max(folds))
     for learned in supplementary.learning:
         read = learned.aim.n if learned.aim and learned.aim.kind is AimKind.RATER else None
         if read is not None and learned.studies > read:

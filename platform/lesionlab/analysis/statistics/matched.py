@@ -1,8 +1,10 @@
-"""Repeat every comparison of sensitivity or PPV at a matched operating point.
+"""Repeat every comparison of sensitivity or PPV at matched operating points.
 
-Of two models the one that is higher at its own threshold is moved to the threshold at which it is, on the other metric,
-as good as its rival: the lowest such threshold for a finding on sensitivity, the highest for one on PPV. What
-is then left of the difference is no effect of the threshold. The threshold is chosen per network on its training folds.
+One of the two models is moved to the threshold at which it is, on the other metric, as good as its rival, which keeps
+its own: the lowest such threshold for a comparison of sensitivity, the highest for one of PPV. What is then left of
+the difference is no effect of the threshold. Either model can be moved, and the results may differ, so both are tried
+wherever the moved one has probabilities and a threshold can be chosen for each of its networks, on their training
+folds.
 """
 
 from __future__ import annotations
@@ -23,45 +25,62 @@ from storage_schemas.base import Digest
 from storage_schemas.experiments import Undefined
 from storage_schemas.metrics import PRIMARY, Metric
 
+MISSED_BY = 0.05
+"""A match failed where the matched metric differs by more than this on the test studies. Chosen by us."""
+
 
 class Fate(Enum):
-    """What becomes of a finding."""
+    """What becomes of a comparison."""
 
     SURVIVES = auto()
-    """Still significant in the same direction, by the same test and Bonferroni's m."""
+    """A finding that is still significant in its direction, by the same test and m, whichever model is moved."""
+    DEPENDS = auto()
+    """It is, or becomes, significant if one of the models is moved and not if the other is."""
     LOST = auto()
-    """Not significant any more, or reversed."""
-    UNREACHABLE = auto()
-    """At no threshold is the higher model as good as its rival on the other metric."""
+    """A finding that is not significant any more, or reversed, whichever model is moved."""
     NOT_EXAMINED = auto()
-    """The higher model has no probabilities (a rater, an earlier version), or no threshold can be chosen."""
+    """Neither model can be moved: no probabilities (a rater, an earlier version), or no threshold for some network."""
     EMERGES = auto()
-    """No finding at the models' own thresholds, but significant at the matched one."""
+    """No finding at the models' own thresholds, but significant in one direction whichever model is moved."""
     NO_FINDING = auto()
     """Significant at neither."""
 
 
 @dataclass(frozen=True)
-class MatchedFinding:
-    """One comparison at the models' own thresholds and at the matched ones; a finding if significant at their own."""
+class Moved:
+    """One comparison with one of its models moved. Differences are in the direction of the effect: first − second."""
 
-    effect: Effect
-    fate: Fate
-    matched_on: Metric
+    model: Condition
+    reached: bool
+    """False: at no threshold is it as good as its rival on the other metric; the rest is unknown."""
     thresholds: tuple[float, ...] = ()
-    """Of the model that was moved, over its networks."""
+    """Over its networks."""
     n: int = 0
-    """Studies (or positions) of the moved model with a matched threshold and a value."""
+    """Studies (or positions) of the moved model with a value."""
     difference: float | None = None
-    """In the direction of the effect: its first model minus its second."""
     p: float | None = None
     other_difference: float | None = None
     """The difference on the metric that was matched, as it came out on the test studies."""
 
     @property
-    def p_bonferroni(self) -> float | None:
+    def missed(self) -> bool:
+        """Whether the match failed on the test studies."""
+        return self.other_difference is not None and abs(self.other_difference) > MISSED_BY
+
+
+@dataclass(frozen=True)
+class MatchedFinding:
+    """One comparison at the models' own thresholds and at matched ones; a finding if significant at their own."""
+
+    effect: Effect
+    fate: Fate
+    matched_on: Metric
+    moves: tuple[Moved, ...] = ()
+    """Each model that can be moved, the first of the comparison first."""
+
+    def p_bonferroni(self, moved: Moved) -> float | None:
         """Corrected for the same m as the finding."""
-        return None if self.p is None else min(1.0, self.p * self.effect.family)
+        return None if moved.p is None else min(1.0, moved.p * self.effect.family)
 
 
 def matched_findings(
@@ -87,28 +106,40 @@ def _examined(
     undefined: Undefined,
 ) -> MatchedFinding:
     assert effect.pair is not None
-    assert effect.difference is not None
     other_metric: Metric = "ppv" if effect.metric == "sensitivity" else "sensitivity"
-    first_is_higher = effect.difference > 0
-    higher, lower = effect.pair if first_is_higher else (effect.pair.other, effect.pair.model)
-    curve = curves.get(higher)
-    rival = {metric: values_by_study(by_condition.get(lower, ()), lower, metric, undefined) for metric in PRIMARY}
-    choices = {} if curve is None else _choices(curve, rival[other_metric], effect.metric, other_metric)
-    if curve is None or not choices:
-        return MatchedFinding(effect, Fate.NOT_EXAMINED, other_metric)
+    first, second = effect.pair
+    moves = []
+    for model, rival in ((first, second), (second, first)):
+        curve, rows = curves.get(model), by_condition.get(rival, ())
+        values = {metric: values_by_study(rows, rival, metric, undefined) for metric in PRIMARY}
+        moved = None if curve is None else _moved(effect, curve, values, rows, other_metric, unit)
+        if moved is not None:
+            moves.append(moved)
+    return MatchedFinding(effect, _fate(effect, moves), other_metric, tuple(moves))
+
+
+def _moved(
+    effect: Effect,
+    curve: Curve,
+    rival: Mapping[Metric, Mapping[str, float | None]],
+    rival_rows: Sequence[Row],
+    other_metric: Metric,
+    unit: Unit,
+) -> Moved | None:
+    """The comparison with this model moved; None if a threshold cannot be chosen for each of its networks."""
+    choices = _choices(curve, rival[other_metric], effect.metric, other_metric)
+    if not choices or set(choices) != {network.run_id for network in curve.networks}:
+        return None
     if not any(choice.reaches for choice in choices.values()):
-        return MatchedFinding(effect, Fate.UNREACHABLE, other_metric)
+        return Moved(curve.condition, reached=False)
     chosen = {run: choice.place for run, choice in choices.items()}
     moved = {metric: curve.at(chosen, metric) for metric in PRIMARY}
-    result, n = _tested(effect, moved[effect.metric], rival[effect.metric], curve, by_condition.get(lower, ()), unit)
-    left, p = result
-    keeps = p is not None and left is not None and left > 0 and significant(p, effect.family)
-    sign = 1 if first_is_higher else -1
+    (left, p), n = _tested(effect, moved[effect.metric], rival[effect.metric], curve, rival_rows, unit)
     beside = _mean_difference(moved[other_metric], rival[other_metric], paired=effect.test == "paired-t")
-    return MatchedFinding(
-        effect=effect,
-        fate=_fate(effect, keeps),
-        matched_on=other_metric,
+    sign = 1 if effect.pair and curve.condition == effect.pair.model else -1
+    return Moved(
+        model=curve.condition,
+        reached=True,
         thresholds=tuple(threshold_at(place) for place in sorted(set(chosen.values()))),
         n=n,
         difference=None if left is None else sign * left,
@@ -117,10 +148,33 @@ def _examined(
     )
 
 
-def _fate(effect: Effect, keeps: bool) -> Fate:
+def _fate(effect: Effect, moves: Sequence[Moved]) -> Fate:
+    if not moves:
+        return Fate.NOT_EXAMINED
+    signs = [_sign(effect, moved) for moved in moves]
     if effect.significant:
-        return Fate.SURVIVES if keeps else Fate.LOST
-    return Fate.EMERGES if keeps else Fate.NO_FINDING
+        own = np.sign(effect.difference or 0)
+        kept = [sign == own for sign in signs]
+        return Fate.SURVIVES if all(kept) else Fate.DEPENDS if any(kept) else Fate.LOST
+    if not any(signs):
+        return Fate.NO_FINDING
+    return Fate.EMERGES if len(set(signs)) == 1 else Fate.DEPENDS
+
+
+def _sign(effect: Effect, moved: Moved) -> float:
+    """Direction of a significant difference with this model moved, 0 if there is none.
+
+    A model that at no threshold is as good as its rival on the other metric: if it is the higher one, the rest of the
+    difference is unknown; if it is the lower one, its rival is better on both.
+    """
+    if not moved.reached:
+        assert effect.pair is not None
+        own = float(np.sign(effect.difference or 0))
+        is_lower = (moved.model == effect.pair.model) == (own < 0)
+        return own if is_lower and effect.significant else 0.0
+    if moved.p is None or moved.difference is None or not significant(moved.p, effect.family):
+        return 0.0
+    return float(np.sign(moved.difference))
 
 
 @dataclass(frozen=True)
@@ -160,7 +214,7 @@ def _tested(
     rival_rows: Sequence[Row],
     unit: Unit,
 ) -> tuple[tuple[float | None, float | None], int]:
-    """Difference (higher − lower) and p of the same test, and its n."""
+    """Difference (moved − rival) and p of the same test, and its n."""
     if effect.test == "paired-t":
         pairs = [(a, b) for s, a in moved.items() if a is not None and (b := rival.get(s)) is not None]
         result = paired_t([a for a, _ in pairs], [b for _, b in pairs])

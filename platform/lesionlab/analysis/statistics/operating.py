@@ -223,7 +223,7 @@ def _over_folds(values: Mapping[int, float | None]) -> Estimate | None:
 
 
 def _estimate(mean: ClusteredMean, unit: str, *, share: bool) -> Estimate:
-    interval = mean.share_interval if share else mean.interval
+    interval = mean.share_interval if share else mean.positive_interval
     low, high = (None, None) if interval is None else (interval.low, interval.high)
     return Estimate(mean.mean, low, high, unit, mean.n)
 

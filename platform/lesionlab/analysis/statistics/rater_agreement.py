@@ -75,4 +75,4 @@ def mean_of(rows: Sequence[Row], condition: Condition, metric: Metric, undefined
         return None
     unit = unit_of(values)
     mean = clustered_mean(values, unit)
-    return MeanOf(mean.mean, mean.share_interval if metric in FRACTIONS else mean.interval, mean.n, unit)
+    return MeanOf(mean.mean, mean.share_interval if metric in FRACTIONS else mean.positive_interval, mean.n, unit)

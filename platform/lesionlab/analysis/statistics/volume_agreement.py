@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, linear_regression
 
 from lesionlab.analysis.methods.intervals import Origin
 from lesionlab.analysis.methods.limits_of_agreement import Agreement, limits_of_agreement
@@ -31,6 +31,9 @@ class ModelVolumes:
     condition: Condition
     pairs: tuple[VolumePair, ...]
     agreement: Agreement
+    slope: float | None
+    """Change of the difference per ml of mean volume (least squares); None if all means are equal. Far from 0, the
+    difference depends on the volume, and limits that are constant do not describe it (Bland and Altman 1999)."""
     total_share: float | None
     """All predicted volume / all reference volume; None without reference volume."""
 
@@ -45,7 +48,7 @@ def model_volumes(rows: Mapping[Condition, Sequence[Row]], models: Sequence[Cond
             pairs = tuple(_pairs(own))
             reference = sum(pair.reference_ml for pair in pairs)
             share = sum(pair.predicted_ml for pair in pairs) / reference if reference else None
-            found.append(ModelVolumes(condition, pairs, agreement, share))
+            found.append(ModelVolumes(condition, pairs, agreement, _slope(pairs), share))
     return tuple(found)
 
 
@@ -56,6 +59,13 @@ def volume_agreement(rows: Sequence[Row]) -> Agreement | None:
     for pair in _pairs(rows):
         differences[origins[pair.study]].append(pair.predicted_ml - pair.reference_ml)
     return limits_of_agreement(differences)
+
+
+def _slope(pairs: Sequence[VolumePair]) -> float | None:
+    means = [(pair.predicted_ml + pair.reference_ml) / 2 for pair in pairs]
+    if len(set(means)) < 2:
+        return None
+    return linear_regression(means, [pair.predicted_ml - pair.reference_ml for pair in pairs]).slope
 
 
 def _pairs(rows: Sequence[Row]) -> list[VolumePair]:

@@ -50,7 +50,8 @@ def answer(found: Headline) -> Caption:
     )
     right = (
         "Right: mean by number of labelled training studies with 95 % CI; dotted line: the target; "
-        "arrow: the saving, where one is claimed."
+        "arrow: the saving, where one is claimed. These CIs are of each arm alone and say nothing about the "
+        "difference, which is taken within each study."
         if found.learned
         else ""
     )
@@ -86,7 +87,7 @@ PANELS: dict[Metric, str] = {
     "sensitivity": "Lesionwise sensitivity",
     "ppv": "Lesionwise positive predictive value",
 }
-BAR_AXIS = "Fraction of lesions, mean ± 1 SE"
+BAR_AXIS = "Mean over studies ± 1 SE"
 NO_SIZE, NO_VALUE = "none", "no value"
 MARKS: Mapping[Mark, str] = {
     "*": "differs from the default model",

@@ -9,7 +9,9 @@ from lesionlab.analysis.statistics.budget import BudgetCaution
 from lesionlab.analysis.statistics.cautions import (
     Alarm,
     Caution,
+    DefaultTestedOnFewer,
     FewComplete,
+    FewFolds,
     FewStudies,
     General,
     LearningRatesDiffer,
@@ -25,7 +27,15 @@ from lesionlab.analysis.statistics.elsewhere import TrainedElsewhere
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.words import budget, elsewhere
 from lesionlab.analysis.words.definitions import changed
-from lesionlab.analysis.words.models import METRICS, RATER, effect_name, in_stratum, model_title, stratum_name
+from lesionlab.analysis.words.models import (
+    METRICS,
+    RATER,
+    arm_name,
+    effect_name,
+    in_stratum,
+    model_title,
+    stratum_name,
+)
 from lesionlab.analysis.words.numbers import capital, count_of
 from storage_schemas.metrics import COLUMNS
 
@@ -79,7 +89,21 @@ def sentence(caution: Caution) -> str:
     return _of_design(caution)
 
 
-def _of_design(caution: SharedPatients | RaterReadFewer | LearningRatesDiffer) -> str:
+def _of_design(
+    caution: SharedPatients | RaterReadFewer | FewFolds | DefaultTestedOnFewer | LearningRatesDiffer,
+) -> str:
+    if isinstance(caution, FewFolds):
+        return (
+            f"Few networks: each model was trained in {caution.folds} folds at each size. How much chance in training "
+            "matters is known from so few only, so intervals that cover it are wide, and the paper's tests, which do "
+            "not cover it, can be significant where these intervals include 0."
+        )
+    if isinstance(caution, DefaultTestedOnFewer):
+        name = arm_name("default", caution.source)
+        return (
+            f"The {name} was tested on {caution.tested} of {count_of(caution.of, 'study')}: its means, and comparisons "
+            "with it, are over other patients than those of the trained models."
+        )
     if isinstance(caution, SharedPatients):
         return (
             f"The {count_of(caution.studies, 'test study')} come from {count_of(caution.patients, 'patient')}. The "

@@ -110,8 +110,8 @@ def _saved(learned: Learning) -> str:
         return f"Fine-tuning {told}."
     if saving.support is Support.FLAT:
         return (
-            "No saving can be claimed: de novo's curve does not rise beyond noise to its mean at the largest size, so "
-            "fewer studies may do as well."
+            "No saving can be claimed: de novo's mean at the largest size is not shown to be above that at the "
+            "smallest, so fewer studies may do as well."
         )
     if saving.support is Support.NO_INTERVAL:
         return f"No difference is shown, as there is no CI; by the means, fine-tuning {told}."

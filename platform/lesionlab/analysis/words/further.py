@@ -73,12 +73,15 @@ ALL_SIZES_NOTE = (
 VOLUMES = "Predicted and reference lesion volume"
 VOLUME_COLUMNS = (
     *("Model", "N", "Studies", "Patients", "Bias (ml)", "95 % CI", "SD (ml)", "95 % limits (ml)", "95 % CI of a limit"),
-    "Predicted / reference",
+    *("Slope", "Predicted / reference"),
 )
 VOLUMES_NOTE = (
-    "Bias: mean of predicted − reference volume over studies. Limits of agreement: bias ± 1.96 SD of one difference "
-    "(Bland and Altman); with several studies of a patient the SD adds the variances between and within patients "
-    "(Bland and Altman 2007), so repeated studies do not narrow them. Predicted / reference: all volume together."
+    "Bias: mean of predicted − reference volume over studies. Limits of agreement: bias ± 1.96 SD of one "
+    "difference (Bland and Altman); with several studies of a patient the SD adds the variances between and "
+    "within patients (Bland and Altman 2007), so repeated studies do not narrow them. CI of a limit: that of "
+    "the bias and that of the SD (Student's t over patients) together. Slope: change of the difference per ml"
+    " of mean volume; far from 0 the difference depends on the volume, and constant limits do not describe "
+    "it. Predicted / reference: all volume together."
 )
 POOLED = "Lesionwise sensitivity and PPV: mean over studies and pooled over lesions"
 POOLED_COLUMNS = (
@@ -229,6 +232,7 @@ def bland_altman() -> Caption:
     return Caption(
         "Predicted and reference lesion volume.",
         "Each point is a study. Line: bias; dashed: 95 % limits of agreement (Bland and Altman, repeated studies of a "
-        "patient taken into account). Models: Grader 2, and those of the largest training size. Ours, not the paper's.",
+        "patient taken into account). Where points follow a slope, the difference depends on the volume. Models: those "
+        "of the largest training size, and a second rater if there is one. Ours, not the paper's.",
         "Bland-Altman plots of lesion volume; the table has the numbers",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lesionlab.analysis.statistics.matched import Fate, MatchedFinding
+from lesionlab.analysis.statistics.matched import MISSED_BY, Fate, MatchedFinding
 from lesionlab.analysis.statistics.operating import Estimate
 from lesionlab.analysis.words.captions import Caption
 from lesionlab.analysis.words.models import METRICS, effect_name, in_stratum
@@ -12,43 +12,60 @@ from lesionlab.analysis.words.numbers import NONE, fixed
 
 FATES: dict[Fate, str] = {
     Fate.SURVIVES: "survives",
+    Fate.DEPENDS: "depends on which model is moved",
     Fate.LOST: "does not survive",
-    Fate.UNREACHABLE: "does not survive: the other metric cannot be matched at any threshold",
     Fate.NOT_EXAMINED: "cannot be examined",
     Fate.EMERGES: "no finding, but significant when matched",
     Fate.NO_FINDING: "no finding",
 }
 CHOICE = (
-    "A threshold is chosen for each network on its own training studies, by predictions of networks of the same model "
-    "that were not trained on them (those of the other folds); a test study never takes part. Between two of the 21 "
-    "thresholds values are interpolated linearly. What remains: those networks may have been trained on the test "
-    "study, which moves the threshold through their weights only."
+    "A threshold is chosen for each network on its own training studies, by predictions of networks of the "
+    "same model that were not trained on them (those of the other folds); a test study is not used directly. "
+    "Between two of the 21 thresholds values are interpolated linearly. What remains: those networks may have"
+    " been trained on the test study, which moves the threshold through their weights only."
 )
 OPERATING = "Operating points of every model"
 OPERATING_COLUMNS = ("Stratum", "Model", "Average precision [95 % CI]")
-AT_ONE = "At 1 false positive a study"
+AT_ONE = "At the threshold chosen for 1 false positive a study"
 AT_ONE_COLUMNS = ("threshold", "sensitivity [95 % CI]", "false positives a study")
 CALIBRATION_COLUMN = "Calibration error [95 % CI]"
 OPERATING_NOTES = (
     CHOICE,
+    "The threshold aims at 1 false positive a study on the training studies; on the test studies there may be more or "
+    "fewer, as the last of its columns says, so compare sensitivities only where these agree.",
     "Average precision: area under lesionwise PPV over sensitivity, pooled over the lesions of a fold, stepwise over "
     "21 thresholds from 0.01 to 0.9999, mean over folds. CIs: Student's t over folds, over patients where folds are "
     "fewer than three (conditional on the trained networks), none for average precision and calibration error there.",
-    "Calibration error: expected calibration error of the voxels with a probability of at least 0.01.",
+    "Calibration error: expected calibration error of the voxels with a probability of at least 0.01, mean over folds; "
+    "the figure pools all folds, which can hide errors of single networks in opposite directions.",
 )
 MATCHED = "Paper-style comparisons at a matched operating point"
 MATCHED_COLUMNS = ("Stratum", "Metric", "Comparison", "N")
 OWN, NEW = "At the models' own thresholds", "Matched"
 OWN_COLUMNS = ("difference", "p")
-NEW_COLUMNS = ("on", "threshold", "n", "difference", "p", "p × m", "difference on the matched metric")
+NEW_COLUMNS = ("moved", "on", "threshold", "n", "difference", "p", "p × m", "difference on the matched metric")
+UNREACHED = "not reached at any threshold"
 OUTCOME = "Outcome"
 MATCHED_NOTES = (
-    "A finding is a significant difference in sensitivity or PPV. The model that is higher is moved to the threshold "
-    "at which it is as good as its rival on the other metric: the lowest such threshold for sensitivity, the "
-    "highest for PPV; the rival keeps its own. Same test, same Bonferroni m. The difference on the matched metric is "
-    "that of the test studies.",
+    "A finding is a significant difference in sensitivity or PPV. One model is moved to the threshold at "
+    "which it is as good as its rival on the other metric: the lowest such threshold for sensitivity, the "
+    "highest for PPV; the rival keeps its own. Each of the two models is moved in turn, because the results "
+    "may differ. Same test, same studies, same Bonferroni m. A finding survives if it stays significant in "
+    "its direction whichever model is moved. A model that at no threshold is as good as its rival on the other "
+    "metric cannot be matched; if it is the lower one, its rival is better on both.",
+    "The difference on the matched metric is that of the test studies. Where it is more than "
+    f"{MISSED_BY} the match failed there, and the row says little.",
+    "A comparison cannot be examined if a threshold cannot be chosen for each network of either model: without "
+    "probabilities, or where its training studies were not test studies of both models, as with a default model that "
+    "was tested on one subset.",
     CHOICE,
 )
+
+
+def outcome(one: MatchedFinding) -> str:
+    """`survives`, `depends on which model is moved; the match failed`."""
+    failed = "; the match failed" if any(moved.missed for moved in one.moves) else ""
+    return f"{FATES[one.fate]}{failed}"
 
 
 def survival(compared: Sequence[MatchedFinding]) -> str:
@@ -57,24 +74,34 @@ def survival(compared: Sequence[MatchedFinding]) -> str:
     if not findings:
         return (
             "There is no paper-style finding (significant difference in sensitivity or PPV) to examine at a matched "
-            "operating point."
+            "operating point." + _emerging(compared)
         )
-    kept = sum(one.fate is Fate.SURVIVES for one in findings)
+    by_fate = {fate: [one for one in findings if one.fate is fate] for fate in Fate}
     every = f"{len(findings)} paper-style finding{'s' * (len(findings) > 1)}"
-    lost = [one for one in findings if one.fate in (Fate.LOST, Fate.UNREACHABLE)]
-    unknown = [one for one in findings if one.fate is Fate.NOT_EXAMINED]
+    kept = len(by_fate[Fate.SURVIVES])
     parts = [f"{kept} of {every} (significant differences in sensitivity or PPV) survive at a matched operating point"]
-    if lost:
-        parts.append(f"{len(lost)} may be an effect of the threshold: {_named(lost)}")
-    if unknown:
-        parts.append(
-            f"{len(unknown)} cannot be examined, because there are no probabilities or no training folds on which both "
-            f"models were tested: {_named(unknown)}"
-        )
-    emerging = [one for one in compared if one.fate is Fate.EMERGES]
-    if emerging:
-        parts.append(f"{len(emerging)} further {'are' if len(emerging) > 1 else 'is'} significant only there")
-    return "; ".join(parts) + "."
+    told = {
+        Fate.DEPENDS: "{} only if one of the two models is moved and not the other: {}",
+        Fate.LOST: "{} may be an effect of the threshold: {}",
+        Fate.NOT_EXAMINED: "{} cannot be examined, because there are no probabilities or no training studies on which "
+        "both models were tested: {}",
+    }
+    parts += [told[fate].format(len(by_fate[fate]), _named(by_fate[fate])) for fate in told if by_fate[fate]]
+    return "; ".join(parts) + "." + _emerging(compared)
+
+
+def _emerging(compared: Sequence[MatchedFinding]) -> str:
+    """What is significant at a matched operating point only."""
+    told = {
+        Fate.EMERGES: "significant only at a matched operating point",
+        Fate.DEPENDS: "significant only if one of the two models is moved",
+    }
+    sentences = []
+    for fate, what in told.items():
+        found = [one for one in compared if one.fate is fate and not one.effect.significant]
+        if found:
+            sentences.append(f" {len(found)} further {'are' if len(found) > 1 else 'is'} {what}: {_named(found)}.")
+    return "".join(sentences)
 
 
 def _named(findings: Sequence[MatchedFinding]) -> str:
@@ -120,8 +147,8 @@ def froc(table: str) -> Caption:
         f"FROC{table}.",
         "Mean sensitivity against mean number of false positives a study, at 21 thresholds from 0.01 to 0.9999; every "
         "study counts equally. Large marker: the threshold at which the predictions were scored. Vertical line: one "
-        "false positive a study; fewer than 0.1 are drawn at 0.1. A second rater has one threshold and so one point. "
-        "Ours, not the paper's.",
+        "false positive a study; fewer than 0.1 are drawn at 0.1. A marker without a curve: a rater, who has one "
+        "threshold. Ours, not the paper's.",
         "FROC curves by model and training size; froc.csv has the numbers",
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lesionlab.preprocessing.files import Reference
 from lesionlab.preprocessing.layouts.bids_tree import BidsFile, BidsTree, Visit
-from lesionlab.preprocessing.paths import add_mask, fault_of_file
+from lesionlab.preprocessing.paths import ADD_MASK, fault_of_file
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
@@ -64,7 +64,7 @@ def drawn_mask(
     faults = [f"{file.name} {fault}" for file in files if (fault := fault_of_file(file, tree.resolved))]
     if not masks:
         example = base / visit.anat / f"{visit.name}{_wanted_space(spaces)}_label-{task.label}_mask.nii.gz"
-        what = f"wanted {example}, found {tree.listing(base / visit.anat)}; {add_mask(task)}"
+        what = f"wanted {example}, found {tree.listing(base / visit.anat)}; {ADD_MASK}"
         findings.append(Finding(code="missing-file", place=place, what=what))
     elif not drawn:
         findings += [_in_another_space(visit, mask, spaces, place) for mask in masks]

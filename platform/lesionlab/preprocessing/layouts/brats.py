@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
-from lesionlab.preprocessing.paths import add_mask, hidden, is_study_id, nifti_of, only_one, place_of
+from lesionlab.preprocessing.paths import ADD_MASK, hidden, is_study_id, nifti_of, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task
@@ -105,7 +105,7 @@ def _study(root: Path, folder: Path, task: Task, site: Slug | None) -> StudyFile
         scan.role: found(release.images[scan.suffix, scan.contrast_agent], place_of(task, scan.role))
         for scan in task.inputs
     }
-    mask = found("seg", "mask", add_mask(task))
+    mask = found("seg", "mask", ADD_MASK)
     if mask is None or findings:
         return Exclusion(study=study, findings=tuple(findings))
     return StudyFiles(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
-from lesionlab.preprocessing.paths import add_mask, hidden, is_study_id, nifti_of, only_one, place_of
+from lesionlab.preprocessing.paths import ADD_MASK, hidden, is_study_id, nifti_of, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task, Visit
@@ -59,7 +59,7 @@ def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFile
     findings: list[Finding] = []
 
     def found(stem: str, place: str) -> Path | None:
-        remedy = add_mask(task) if place == "mask" else "add it or exclude the study"
+        remedy = ADD_MASK if place == "mask" else "add it or exclude the study"
         missing = f"wanted {patient}/{stem}.nii.gz, found none; {remedy}"
         return only_one(nifti_of(root / patient, stem), root.resolve(), place, missing, findings)
 

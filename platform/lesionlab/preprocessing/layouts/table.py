@@ -2,8 +2,10 @@
 
 One row per study. Columns: `study` (`sub-012` or `sub-012_ses-01`), `patient`, one for each image of the task by its
 role (`flair`; `initial`, `follow-up`; `before`, `after`) and `mask`. Optional: `site`, `second_mask` (another rater's),
-`mask_transform` (an ITK affine from native space to the space of both masks) and patient columns such as `age` and
-`sex`. Paths are relative to the table and must stay below its folder, unless absolute paths are allowed. A JSON file
+`mask_transform` (an ITK affine from native space to the space of both masks), `<role>_transform` for an image that the
+task registers (your own registration: the ITK affine that brings it to the image that it is registered to) and patient
+columns such as `age` and `sex`. Paths are relative to the table and must stay below its folder, unless absolute paths
+are allowed. A JSON file
 next to an image with the same name is its sidecar. Findings name lines and columns but repeat neither paths nor names.
 """
 
@@ -21,7 +23,7 @@ from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
 from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_in, width_fault
-from lesionlab.preprocessing.paths import add_mask, fault_of_file, is_study_id, place_of
+from lesionlab.preprocessing.paths import ADD_MASK, fault_of_file, is_study_id, place_of
 from storage_schemas.base import Slug
 from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import TASKS, Task
@@ -57,20 +59,29 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None, *, absolute_
     return dataset_of(sorted(found, key=lambda study: study.study))
 
 
+def _further(task: Task) -> tuple[str, ...]:
+    """Optional columns of this task."""
+    return (*_FURTHER, *(_transform_column(move.moving) for move in task.registrations))
+
+
+def _transform_column(role: str) -> str:
+    return f"{role}_transform"
+
+
 def _check_columns(path: Path, table: Table, task: Task) -> None:
-    wanted = ("study", "patient", *task.roles, "mask")
+    wanted, further = ("study", "patient", *task.roles, "mask"), _further(task)
     faults = [
         f"wanted a column {column}, found none; add it"
         for column in wanted
         if column.lower() not in map(str.lower, table.columns)
     ]
-    exact = {name.lower(): name for name in (*wanted, *_FURTHER)}
+    exact = {name.lower(): name for name in (*wanted, *further)}
     faults += [
         f"wanted the column {exact[column.lower()]}, found {column}; rename it"
         for column in table.columns
         if column.lower() in exact and column not in exact.values()
     ]
-    twice = [column for column in (*wanted, *_FURTHER) if table.columns.count(column) > 1]
+    twice = [column for column in (*wanted, *further) if table.columns.count(column) > 1]
     faults += [f"wanted one column {column}, found several; keep one" for column in twice]
     if not table.rows:
         faults.append("wanted one row per study below this line, found none; add the rows")
@@ -103,7 +114,7 @@ def _study(
             return None
         fault = _fault_of_path(text, folder / text, root)
         if fault:
-            remedy = f"column {column} has no path; {add_mask(task)}" if column == "mask" and is_missing(text) else ""
+            remedy = f"column {column} has no path; {ADD_MASK}" if column == "mask" and is_missing(text) else ""
             findings.append(Finding(code=fault[0], place=place, what=remedy or f"column {column} {fault[1]}"))
         return None if fault else folder / text
 
@@ -111,6 +122,10 @@ def _study(
     mask = found("mask", "mask")
     second = found("second_mask", "second mask", optional=True)
     transform = found("mask_transform", "mask", optional=True)
+    own = {
+        move.moving: found(_transform_column(move.moving), place_of(task, move.moving), optional=True)
+        for move in task.registrations
+    }
     there = {role: image for role, image in images.items() if image}
     sidecars = {role: _sidecar(image, root, place_of(task, role), findings) for role, image in there.items()}
     name = record.get("study", "")
@@ -124,8 +139,11 @@ def _study(
         images=there,
         reference=Reference(mask, transform),
         second=Reference(second, transform) if second else None,
+        transforms={role: path for role, path in own.items() if path},
         sidecars=sidecars,
-        participant={column: cell for column, cell in record.items() if column not in {*_KNOWN, *task.roles}},
+        participant={
+            column: cell for column, cell in record.items() if column not in {*_KNOWN, *_further(task), *task.roles}
+        },
     )
 
 
