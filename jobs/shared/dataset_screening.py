@@ -86,7 +86,14 @@ def input_files(path: Path) -> list[Path]:
     return [path, *named, *(Path(str(file).removesuffix(".gz").removesuffix(".nii") + ".json") for file in named)]
 
 
-def study_map(dataset: Dataset, cost: StudyCost, workers: int | None, progress: Progress, *, plain: bool) -> Each:
+def study_map(
+    dataset: Dataset,
+    cost: StudyCost,
+    workers: int | None,
+    progress: Progress = lambda done, total, study: None,
+    *,
+    plain: bool,
+) -> Each:
     """The function that maps over the studies: parallel Ray tasks if they save time, otherwise `map`.
 
     `progress` is told when the start-up of Ray is over.
