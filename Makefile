@@ -51,6 +51,7 @@ check: $(READY) ## format, lint, types, layers, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/lesionlab cluster k8s/sites.yaml --check
+	@$(BIN)/lesionlab storage policies k8s/sites.yaml --out infra/storage --check
 
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
@@ -12,7 +14,7 @@ import typer
 from obstore.store import MemoryStore
 from pydantic import TypeAdapter, ValidationError
 
-from lesionlab.errors import StoreError
+from lesionlab.errors import AccessDenied, StoreError
 from lesionlab.orchestration.room import Device
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.base import Slug
@@ -160,7 +162,7 @@ def connect(uri: str, folder: str = "") -> Store:
     Raises StoreError that says what to do if it does not, or if an earlier version wrote it.
     """
     store = open_store(uri)
-    store.check(folder)
+    enter(store.check, folder)
     refuse_older(store, folder)
     return store
 
@@ -170,14 +172,33 @@ def connect_to_read(uri: str) -> Store:
     if uri.startswith("file:///") and _is_missing(Path(unquote(uri.removeprefix("file://")))):
         return Store(uri, MemoryStore())  # reads as empty, and errors name the folder
     store = open_store(uri)
-    store.check_readable()
+    enter(store.check_readable, "")
     refuse_older(store)
     return store
 
 
+DOORS = ("ledger/", "models/")
+"""Folders of which every role that may not list all of the store may list one; contributors have their own."""
+
+
+def enter(check: Callable[[str], None], folder: str) -> None:
+    """Check this folder; if it is all of the store and refused, what any role may use. Raises the first refusal."""
+    try:
+        check(folder)
+    except AccessDenied as refused:
+        for door in DOORS if not folder else ():
+            with suppress(AccessDenied):
+                check(door)
+                return
+        raise refused
+
+
 def refuse_older(store: Store, folder: str = "") -> None:
     """Raises StoreError if a version before 0.2.0 wrote this store; a role that sees only one folder is not asked."""
-    if not folder and OLDER_STORE in store.folders(""):
+    found: list[str] = []
+    with suppress(AccessDenied):
+        found = [] if folder else store.folders("")
+    if OLDER_STORE in found:
         raise StoreError(
             f"{store.uri}: written by a version before 0.2.0, which had no folder for each site; preprocess the data "
             "into a new store, or read this one with lesionlab 0.1.0"

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jobs.shared.options import connect_to_read
 from lesionlab.errors import AccessDenied
+from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.parts import move_part
 from lesionlab.store.conformance import conformance
+from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.policies import identities, seaweed_config
+from storage_schemas import keys
+from storage_schemas.parts import DeclaredCohort
 from storage_schemas.sites import Consortium, Site
+from storage_schemas.tasks import TASKS
+from tests.experiments.drawn import entry, manifest
+from tests.parts import parts_of
 from tests.s3_server import BUCKET, S3Server, weed_program
 
 CONTACT = {"name": "Data office", "email": "data@example.org"}
@@ -111,6 +121,41 @@ def test_the_door_asks_for_what_the_role_may_only(as_: As) -> None:
         as_("contributor-north").check()
     as_("contributor-north").check("sites/north/")
     as_("trainer").check("runs/")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("name", ["trainer", "analyst", "reader", "auditor", "gate", "steward"])
+def test_every_other_role_passes_the_door_of_the_commands(as_: As, name: str) -> None:
+    as_(name)
+    assert connect_to_read(POOL.store).uri == POOL.store
+
+
+@pytest.mark.s3
+def test_two_hospitals_that_contribute_at_once_lose_nothing_and_the_trainer_plans_with_both(as_: As) -> None:
+    """Twenty times, on a real server, with their own rights only."""
+    as_("steward").delete_prefix("sites/")
+    hospitals, trainer = [as_("contributor-north"), as_("contributor-south")], as_("trainer")
+    digests = set()
+    for number in range(20):
+        cohort = f"ms-{number}"
+        declared = DeclaredCohort(cohort=cohort, sites=("north", "south"), task=TASKS["flair-single"], rating="one")
+        write_document(trainer, keys.COHORT.build(cohort=cohort), declared)
+        parts = [
+            part.changed(cohort=cohort)
+            for site, first in (("north", 1), ("south", 3))
+            for part in parts_of(manifest(entry(first, site=site), entry(first + 1, site=site)))
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(move_part, hospitals, parts, [None, None]))
+        found = frozen_manifest(trainer, cohort)
+        digests.add(tuple(study.canonical_json() for study in found.studies))
+        assert [study.study for study in found.studies] == [
+            "north/sub-0001",
+            "north/sub-0002",
+            "south/sub-0003",
+            "south/sub-0004",
+        ]
+    assert len(digests) == 1
 
 
 @pytest.mark.s3
