@@ -42,7 +42,7 @@ def test_the_section_says_how_many_findings_survive(files: dict[str, bytes]) -> 
     assert "paper-style findings" in section
     assert "survive at a matched operating point" in section
     assert "Operating points of every model" in section
-    assert "a test study never takes part" in section
+    assert "a test study is not used directly" in section
     assert section.count("<figure") == 2
     assert '<a href="#operating">' in page
 
