@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ import typer
 
 from jobs.shared.console import notes
 from jobs.shared.streams import run_to_the_end
-from lesionlab.errors import LesionlabError
+from lesionlab.errors import InputError, LesionlabError
 
 
 def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through."""
+    """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through.
+
+    A number among the options that is not finite is such a fault, because an infinite one passes an open range.
+    """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
+            refuse_unless_finite(kwargs)
             return function(*args, **kwargs)
         except LesionlabError as error:
             for fault in error.args:
@@ -31,6 +36,18 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(130) from interrupt
 
     return run
+
+
+def refuse_unless_finite(options: Mapping[str, Any]) -> None:
+    """Raise InputError that names every option whose value is infinite or not a number."""
+    numbers = {name: value for name, value in options.items() if isinstance(value, float)}
+    faults = [
+        f"--{name.replace('_', '-')}: wanted a finite number, found {value}"
+        for name, value in numbers.items()
+        if not math.isfinite(value)
+    ]
+    if faults:
+        raise InputError(*faults)
 
 
 def run_as_module(function: Callable[..., Any]) -> None:

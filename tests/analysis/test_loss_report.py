@@ -22,9 +22,10 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
-from storage_schemas.results import EpochRow, LedgerEntry
+from storage_schemas.results import EpochRow
 from storage_schemas.runs import RunSpec
 from tests.analysis.conftest import draw_card
+from tests.experiments.drawn import ledger_entry
 
 ATTEMPT = "001-drawn"
 
@@ -47,23 +48,7 @@ def history(losses: list[float], seconds: float = 1.0) -> list[EpochRow]:
 
 def finish(store: Store, run: RunSpec, rows: list[EpochRow] | None) -> None:
     """What an attempt leaves; `None`: of a version that kept no history."""
-    entry = LedgerEntry(
-        run_id=run.run_id,
-        experiment=run.experiment,
-        tested=len(run.test),
-        epochs=2,
-        steps=20,
-        final_loss=0.1,
-        workers=1,
-        device="cpu",
-        training_s=2,
-        evaluation_s=1,
-        attempt=ATTEMPT,
-        attempts=1,
-        lesionlab="0.2.0",
-        code="a" * 16,
-        libraries={"torch": "2.13"},
-    )
+    entry = ledger_entry(run.run_id, experiment=run.experiment, attempt=ATTEMPT)
     write_document(store, keys.LEDGER.build(run_id=run.run_id), entry)
     write_document(store, keys.RUN_CARD.of(ATTEMPT).build(run_id=run.run_id), draw_card(run))
     if rows is not None:

@@ -41,8 +41,8 @@ from lesionlab.store.objects import open_store
 from lesionlab.training.loop import Worker
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
-from storage_schemas.results import LedgerEntry
 from storage_schemas.runs import RunSpec
+from tests.experiments.drawn import ledger_entry
 from tests.experiments.test_planning import planned
 
 REQUESTS = ("get_tagged", "put", "create", "replace", "exists", "list", "delete")
@@ -61,27 +61,6 @@ def plan_of(runs: int) -> Plan:
         cell = run.cell.model_copy(update={"seed": seed})
         made.append(run.model_copy(update={"id": f"{number:016x}", "seed": seed, "cell": cell}))
     return plan.model_copy(update={"id": f"{runs:016x}", "runs": tuple(made)})
-
-
-def entry_of(run_id: str, attempt: str = "001-fake") -> LedgerEntry:
-    """The entry of a cell that did nothing."""
-    return LedgerEntry(
-        run_id=run_id,
-        experiment="paper",
-        tested=0,
-        epochs=0,
-        steps=0,
-        final_loss=None,
-        workers=1,
-        device="cpu",
-        training_s=0,
-        evaluation_s=0,
-        attempt=attempt,
-        attempts=1,
-        lesionlab="0.2.0",
-        code="0" * 16,
-        libraries={},
-    )
 
 
 @contextmanager
@@ -122,7 +101,7 @@ def fake_cell(worker: Worker, task: dict[str, str]) -> None:
         claimed(worker, run_id, store, submission=task["submission"], holder=task["holder"]) as attempt,
     ):
         if attempt is not None:
-            close_run(store, entry_of(run_id, attempt.name))
+            close_run(store, ledger_entry(run_id, attempt=attempt.name))
     with (Path(task["cache"]) / f"requests-{os.getpid()}").open("a") as file:
         file.write(f"{sum(requests.values())}\n")
 
@@ -185,7 +164,7 @@ def documents(runs: int, folder: Path) -> dict[str, Any]:
     run_ids = [run.run_id for run in plan.runs]
     timed("start of a sweep, nothing done", lambda: started(store, plan.runs))
     for run_id in run_ids:
-        close_run(store, entry_of(run_id))
+        close_run(store, ledger_entry(run_id, attempt="001-fake"))
     timed("ledger, all done", lambda: ledger_entries(store, run_ids))
     timed("status, all done", lambda: run_states(store, plan))
     return found

@@ -1,8 +1,9 @@
-"""Manifests made of numbers: planning needs no voxels."""
+"""Manifests and ledger entries made of numbers: planning needs no voxels."""
 
 from __future__ import annotations
 
 from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.results import LedgerEntry
 from storage_schemas.tasks import TASKS, Task
 
 
@@ -37,3 +38,23 @@ def manifest(*entries: ManifestEntry, cohort: str = "ms", task: Task = TASKS["fl
 def cohort_of(count: int, **changes: object) -> Manifest:
     """`count` studies of as many patients."""
     return manifest(*(entry(number) for number in range(count))).changed(**changes)
+
+
+def ledger_entry(run_id: str, **changes: object) -> LedgerEntry:
+    """The entry of a run that was never executed."""
+    fields = {
+        "experiment": "drawn",
+        "tested": 1,
+        "epochs": 1,
+        "steps": 1,
+        "final_loss": 0.5,
+        "workers": 1,
+        "device": "cpu",
+        "training_s": 1.0,
+        "evaluation_s": 1.0,
+        "attempts": 1,
+        "lesionlab": "0.2.0",
+        "code": "0" * 16,
+        "libraries": {},
+    }
+    return LedgerEntry.model_validate({"run_id": run_id} | fields | changes)

@@ -13,9 +13,8 @@ from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.models import ModelCard, TensorTransfer
-from storage_schemas.results import LedgerEntry
 from storage_schemas.runs import RunSpec
-from tests.experiments.drawn import cohort_of
+from tests.experiments.drawn import cohort_of, ledger_entry
 from tests.parts import contribute
 
 SPEC = {
@@ -61,22 +60,7 @@ def finish(store: Store, run: RunSpec) -> None:
         cohort=run.cohort,
         training_studies=len(run.train),
     )
-    entry = LedgerEntry(
-        run_id=run.run_id,
-        experiment=run.experiment,
-        tested=len(run.test),
-        epochs=1,
-        steps=1,
-        final_loss=0.5,
-        workers=1,
-        device="cpu",
-        training_s=1.0,
-        evaluation_s=1.0,
-        attempts=1,
-        lesionlab="0",
-        code="0" * 16,
-        libraries={},
-    )
+    entry = ledger_entry(run.run_id, experiment=run.experiment, tested=len(run.test), lesionlab="0")
     store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
     write_rows(store, keys.RUN_TRANSFER.build(run_id=run.run_id), random_start(network), TensorTransfer)
     write_document(store, keys.RUN_CARD.build(run_id=run.run_id), card)

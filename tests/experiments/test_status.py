@@ -23,8 +23,9 @@ from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.leases import FailureKind
-from storage_schemas.results import LedgerEntry, LesionRow, StudyRow
+from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
+from tests.experiments.drawn import ledger_entry
 from tests.experiments.test_planning import planned
 
 
@@ -38,30 +39,11 @@ def plan() -> Plan:
     return planned()
 
 
-def entry(run_id: str) -> LedgerEntry:
-    return LedgerEntry(
-        run_id=run_id,
-        experiment="drawn",
-        tested=1,
-        epochs=1,
-        steps=1,
-        final_loss=0.1,
-        workers=1,
-        device="cpu",
-        training_s=1.0,
-        evaluation_s=1.0,
-        attempts=1,
-        lesionlab="0.2.0",
-        code="0" * 16,
-        libraries={},
-    )
-
-
 def close(store: Store, run: RunSpec) -> None:
     """A complete run with rows."""
     for pattern, row_type in ((keys.RUN_STUDY_ROWS, StudyRow), (keys.RUN_LESION_ROWS, LesionRow)):
         write_rows(store, pattern.build(run_id=run.run_id), [], row_type)
-    close_run(store, entry(run.run_id))
+    close_run(store, ledger_entry(run.run_id))
 
 
 def fail(store: Store, run_id: str, kind: FailureKind, message: str) -> None:
@@ -140,7 +122,7 @@ def test_a_damaged_or_empty_entry_and_a_run_without_rows_are_not_done(store: Sto
     damaged, empty, rowless, done = plan.runs[:4]
     for run in (damaged, empty, done):
         close(store, run)
-    close_run(store, entry(rowless.run_id))
+    close_run(store, ledger_entry(rowless.run_id))
     place = keys.LEDGER.build(run_id=damaged.run_id)
     store.put(place, store.get(place).replace(b"cpu", b"cqu"))
     store.put(keys.LEDGER.build(run_id=empty.run_id), b"")
@@ -149,9 +131,9 @@ def test_a_damaged_or_empty_entry_and_a_run_without_rows_are_not_done(store: Sto
     assert completed(store, states) == {rowless.run_id, done.run_id}
     assert finished(store, plan.runs) == {done.run_id}
     assert not is_complete(store, empty.run_id)
-    assert close_run(store, entry(empty.run_id))  # what cannot be read is replaced
-    assert close_run(store, entry(damaged.run_id))
-    assert not close_run(store, entry(done.run_id))
+    assert close_run(store, ledger_entry(empty.run_id))  # what cannot be read is replaced
+    assert close_run(store, ledger_entry(damaged.run_id))
+    assert not close_run(store, ledger_entry(done.run_id))
     reopen(store, done.run_id)
     assert finished(store, plan.runs) == {damaged.run_id, empty.run_id}
 

@@ -224,3 +224,13 @@ def test_wrong_credentials_and_a_silent_server_give_different_errors(
     assert "refuses access" in result.output
     assert "AWS_ACCESS_KEY_ID" in result.output
     assert s3_server.secret_key not in result.output
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf"])
+def test_a_number_that_is_not_finite_is_refused(
+    lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPatch, minutes: str
+) -> None:
+    monkeypatch.setenv("LESIONLAB_WAIT", minutes)
+    result = lesionlab("sweep", Path(__file__).with_name("tiny.yaml"))
+    assert result.exit_code in (1, 2)
+    assert "--wait" in result.output

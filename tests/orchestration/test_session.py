@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ def test_a_session_listens_on_loopback_only_behind_its_own_token():
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.usefixtures("ray_of_two_cpus")
+def test_only_its_owner_may_look_into_the_folder_of_a_session() -> None:
+    node = ray._private.worker._global_node
+    assert stat.S_IMODE(Path(node.get_session_dir_path()).stat().st_mode) == 0o700
 
 
 @pytest.mark.usefixtures("ray_of_two_cpus")
@@ -145,27 +152,31 @@ def test_with_an_empty_address_and_a_long_tmpdir_a_session_is_private_too() -> N
     folder = Path(f"/tmp/{secrets.token_hex(MOST_RAY_TEMP_BYTES // 2)}")
     folder.mkdir()
     without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
-    settings = {"RAY_ADDRESS": "", "TMPDIR": str(folder)}
+    settings = {"RAY_ADDRESS": "", "RAY_TMPDIR": "", "TMPDIR": str(folder)}
     try:
         subprocess.run([sys.executable, "-c", EMPTY], check=True, env=without_ray | settings)
     finally:
         shutil.rmtree(folder)
 
 
+LONGEST = "/" + "x" * (MOST_RAY_TEMP_BYTES - 1)
+
+
 @pytest.mark.parametrize(
     ("ray_folder", "folder", "chosen"),
     [
-        ("", MOST_RAY_TEMP_BYTES, None),
-        ("", MOST_RAY_TEMP_BYTES + 1, "/tmp/ray"),
-        ("/short", MOST_RAY_TEMP_BYTES + 1, None),
+        ("", "", "/tmp/ray"),
+        ("", LONGEST, f"{LONGEST}/ray"),
+        ("", LONGEST + "x", "/tmp/ray"),
+        ("/short", LONGEST + "x", "/short/ray"),
     ],
-    ids=["short", "long", "long, but not Ray's own"],
+    ids=["both empty", "short", "long", "long, but not Ray's own"],
 )
 def test_rays_sockets_lie_elsewhere_if_their_names_would_be_too_long(
-    monkeypatch: pytest.MonkeyPatch, ray_folder: str, folder: int, chosen: str | None
+    monkeypatch: pytest.MonkeyPatch, ray_folder: str, folder: str, chosen: str
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", ray_folder)
-    monkeypatch.setenv("TMPDIR", "x" * folder)
+    monkeypatch.setenv("TMPDIR", folder)
     assert temp_folder() == chosen
 
 
@@ -175,8 +186,15 @@ def test_rays_sockets_lie_elsewhere_if_their_names_would_be_too_long(
 def test_a_folder_that_leaves_no_room_for_sockets_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, most: int
 ) -> None:
-    monkeypatch.setenv(name, "x" * (most + 1))
+    monkeypatch.setenv(name, "/" + "x" * most)
     with pytest.raises(TrainingError, match=f"^{name}: wanted a path of at most {most} bytes"):
+        temp_folder()
+
+
+@pytest.mark.parametrize("name", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_folder_relative_to_the_current_one_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "scratch")
+    with pytest.raises(TrainingError, match=f"^{name}: wanted an absolute path, found 'scratch'"):
         temp_folder()
 
 

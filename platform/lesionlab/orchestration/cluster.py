@@ -50,20 +50,26 @@ def checked_address() -> str:
     return address
 
 
-def temp_folder() -> str | None:
-    """The folder for Ray's sockets and logs; None: Ray's own choice.
+def temp_folder() -> str:
+    """The folder for Ray's sockets and logs: below RAY_TMPDIR, else TMPDIR, else /tmp; an empty variable means none.
 
     A TMPDIR that is too long for Ray's sockets is replaced by /tmp. Raises TrainingError if RAY_TMPDIR is too long for
-    them, or TMPDIR for those of Python.
+    them, or TMPDIR for those of Python, or if one of them is no absolute path.
     """
-    given, general = (os.environ.get(name, "") for name in ("RAY_TMPDIR", "TMPDIR"))
+    given, general = (os.environ.get(name, "").strip() for name in ("RAY_TMPDIR", "TMPDIR"))
+    faults = []
     for name, folder, most in (("RAY_TMPDIR", given, MOST_RAY_TEMP_BYTES), ("TMPDIR", general, MOST_TEMP_BYTES)):
-        if len(os.fsencode(folder)) > most:
-            raise TrainingError(
+        if folder and not os.path.isabs(folder):
+            faults.append(f"{name}: wanted an absolute path, found {folder!r}: processes in other folders read it too")
+        elif len(os.fsencode(folder)) > most:
+            faults.append(
                 f"{name}: wanted a path of at most {most} bytes, because sockets lie below it; found "
                 f"{len(os.fsencode(folder))}: {folder}"
             )
-    return "/tmp/ray" if not given and len(os.fsencode(general)) > MOST_RAY_TEMP_BYTES else None
+    if faults:
+        raise TrainingError(*faults)
+    short = general if len(os.fsencode(general)) <= MOST_RAY_TEMP_BYTES else ""
+    return f"{given or short or '/tmp'}/ray"
 
 
 def _check_port(host: str, port: int, address: str) -> None:

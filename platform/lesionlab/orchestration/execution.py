@@ -12,7 +12,7 @@ from pathlib import Path
 from lesionlab.errors import LesionlabError, RunHeld, TrainingError
 from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.leases import is_free, new_submission, record_end
-from lesionlab.experiments.ledger import completed
+from lesionlab.experiments.ledger import completed, is_complete
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
 from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
@@ -57,15 +57,13 @@ def execute(
         return 0
     room, submission = room or declared_room(), new_submission()
     watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], on_change)
-    left = todo
-    while left:
+    free = todo
+    while free:
         if plain:
-            one_by_one(left, store, cache, submission, room, watch)
+            one_by_one(free, store, cache, submission, room, watch)
         else:
-            on_ray(left, store, cache, submission, room, watch)
-        left = [run for run in left if run.run_id in watch.held]
-        if left:
-            wait_for_others(store, [run.run_id for run in left], submission, watch)
+            on_ray(free, store, cache, submission, room, watch)
+        free = wait_for_others(store, todo, submission, watch)
     publish_missing(store, todo, {run.run_id for run in todo} - watch.errors.keys())
     titles = {run.run_id: run_title(run) for run in todo}
     faults = [f"{titles[name]}: {error}" for name, error in watch.errors.items()]
@@ -83,16 +81,28 @@ def restore_spec(store: Store, run: RunSpec) -> None:
         write_document(store, key, run)
 
 
-def wait_for_others(store: Store, run_ids: Sequence[Digest], submission: Digest, watch: Watch) -> None:
-    """Return as soon as one of the runs that other submissions execute is complete, or may be taken over."""
-    while True:
-        holders = Counter(watch.held[run_id] for run_id in run_ids)
+def wait_for_others(store: Store, runs: Sequence[RunSpec], submission: Digest, watch: Watch) -> list[RunSpec]:
+    """Wait for those of the runs that other submissions execute; return those that they gave up, once there are some.
+
+    Each look costs a request for each of these runs: a claim ends when its run is complete.
+    """
+    while held := [run for run in runs if run.run_id in watch.held]:
+        holders = Counter(watch.held[run.run_id] for run in held)
         watch.waits("; ".join(f"{count_of_runs(count)} {holder}" for holder, count in holders.most_common()))
-        if completed(store, run_ids) or any(is_free(store, run_id, submission) for run_id in run_ids):
+        given_up = []
+        for run in held:
+            if not is_free(store, run.run_id, submission):
+                continue
+            if is_complete(store, run.run_id):
+                watch.end(run.run_id)
+            else:
+                given_up.append(run)
+        if given_up or not watch.held:
             watch.waits("")
-            return
+            return given_up
         time.sleep(POLL_S)
         watch.tick()
+    return []
 
 
 def on_ray(runs: Iterable[RunSpec], store: Store, cache: Path, submission: Digest, room: Room, watch: Watch) -> None:

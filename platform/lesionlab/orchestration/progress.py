@@ -104,6 +104,7 @@ class Watch:
         if error:
             self.errors.setdefault(name, error)
         self._running.pop(name, None)
+        self.held.pop(name, None)
         self._ended.add(name)
         self._tell()
 
