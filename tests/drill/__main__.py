@@ -9,17 +9,18 @@ import tempfile
 from pathlib import Path
 
 import lesionlab.orchestration  # sets Ray's environment, so it comes first  # noqa: F401
-from tests.drill.cluster import FAULTS_ON_CLUSTER, Nodes
+from tests.drill.cluster import FAULTS_ON_CLUSTER
+from tests.drill.nodes import Nodes
 from tests.drill.plain import FAULTS_WITHOUT_CLUSTER
 from tests.drill.stage import Stage
 from tests.drill.table import HEAD, Outcome, page
 from tests.faulty_s3 import FaultyProxy
 from tests.s3_server import S3Server
 
-LEFT_OUT = """\
-Not injected: the loss of the head node (a new cluster and the same command continue, as after the loss of the
-driver), a full `/dev/shm`, and a cell that exhausts the memory. The nodes share one machine, one file system and one
-node cache. The wrong clock is that of Python; requests are signed by the right one."""
+LIMITS = """\
+Each worker node has mount and process namespaces of its own where root allows: its own caches, Ray folder and
+/dev/shm. All share one machine and one network. The wrong clock is that of Python; requests are signed by the right
+one. Memory runs out by Ray's limit, not by the kernel's."""
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
         outcomes.append(outcome)
         print(outcome.row(), flush=True)
         if asked.out:
-            asked.out.write_text(page(outcomes, asked.seed, LEFT_OUT), encoding="utf-8")
+            asked.out.write_text(page(outcomes, asked.seed, LIMITS), encoding="utf-8")
 
     # The folders are short: Ray's sockets lie below them.
     with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:

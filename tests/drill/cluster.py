@@ -1,4 +1,4 @@
-"""Faults of a cluster: real Ray nodes whose workers, raylets and drivers are killed, or that are not there."""
+"""Faults of a cluster: workers, nodes and drivers that are killed, nodes that lack room, or that are not there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-
-from ray.cluster_utils import Cluster
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from lesionlab.store.objects import Store
 from tests.drill.experiment import STEPS_PER_EPOCH
+from tests.drill.nodes import Nodes
 from tests.drill.plain import of_two
 from tests.drill.stage import Stage, Submission, brief, signs_of_work, started_again
 from tests.drill.table import Outcome
@@ -21,48 +20,6 @@ from tests.faulty_s3 import mixture, no_fault
 
 OUTAGE_S = 15.0
 WITHOUT_NODES_S = 20.0
-
-
-class Nodes:
-    """A Ray cluster on this machine: a head without CPUs, and worker nodes of one CPU each that come and go."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def __enter__(self) -> Nodes:
-        # The nodes' processes inherit what reaches the store.
-        os.environ.update(self._stage.environment("cluster"))
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "resources": {"driver": 10}})
-        os.environ["RAY_ADDRESS"] = self._cluster.address
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        del os.environ["RAY_ADDRESS"]
-        self._cluster.shutdown()
-
-    def have(self, count: int) -> None:
-        """Add nodes, or kill their raylets (SIGKILL), until there are so many."""
-        while len(self._cluster.worker_nodes) > count:
-            self.kill(random.Random(count))
-        while len(self._cluster.worker_nodes) < count:
-            self._cluster.add_node(num_cpus=1)
-
-    def kill(self, chance: random.Random) -> None:
-        """Kill the raylet of a node and all that belongs to it."""
-        node = chance.choice(sorted(self._cluster.worker_nodes, key=lambda node: node.node_id))
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def working(self) -> list[int]:
-        """The ids of the processes in which cells are executed: children of a raylet whose title tells a task."""
-        raylets = {node.all_processes["raylet"][0].process.pid for node in self._cluster.worker_nodes}
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it ended meanwhile
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                title = (folder / "cmdline").read_text()
-                if parent in raylets and title.startswith("ray::") and not title.startswith("ray::IDLE"):
-                    found.append(int(folder.name))
-        return sorted(found)
 
 
 def within_training(stage: Stage, submission: Submission, chance: random.Random) -> int:
@@ -102,68 +59,6 @@ def no_nodes_at_first(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
     return stage.outcome("no node for 20 s, then one", store, told, began, seen=seen, recovered_s=recovered_s)
 
 
-def undisturbed(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """Nothing happens: what the others are to be compared with."""
-    nodes.have(2)
-    store, began = stage.store("none"), time.monotonic()
-    return stage.outcome("nothing, on two nodes", store, stage.submit("none").end(), began)
-
-
-def a_worker_is_killed(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """SIGKILL for a process in which a cell is executed."""
-    nodes.have(2)
-    chance = random.Random(seed)
-    store, began = stage.store("worker"), time.monotonic()
-    submission = stage.submit("worker")
-    step = within_training(stage, submission, chance)
-    submission.until(nodes.working)
-    os.kill(chance.choice(nodes.working()), signal.SIGKILL)
-    recovered_s = restart_s(submission, store)
-    injected = f"kill -9 of a Ray worker at step {step}"
-    return stage.outcome(injected, store, submission.end(), began, recovered_s=recovered_s)
-
-
-def a_raylet_is_killed(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """SIGKILL for a raylet; another node comes."""
-    nodes.have(2)
-    chance = random.Random(seed + 1)
-    store, began = stage.store("raylet"), time.monotonic()
-    submission = stage.submit("raylet")
-    step = within_training(stage, submission, chance)
-    nodes.kill(chance)
-    nodes.have(2)
-    recovered_s = restart_s(submission, store)
-    injected = f"kill -9 of a raylet at step {step}, the node replaced"
-    return stage.outcome(injected, store, submission.end(), began, recovered_s=recovered_s)
-
-
-def the_driver_is_killed(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """SIGKILL for the command; it is called again."""
-    nodes.have(2)
-    store, began = stage.store("driver"), time.monotonic()
-    first = stage.submit("driver")
-    step = within_training(stage, first, random.Random(seed + 2))
-    first.kill()
-    second = stage.submit("driver")
-    recovered_s = restart_s(second, store)
-    injected = f"kill -9 of the driver at step {step}, run again"
-    return stage.outcome(injected, store, second.end(), began, recovered_s=recovered_s)
-
-
-def the_s3_server_is_killed(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """SIGKILL for the S3 server, which comes back after some seconds."""
-    nodes.have(2)
-    store, began = stage.store("server"), time.monotonic()
-    submission = stage.submit("server")
-    step = within_training(stage, submission, random.Random(seed + 3))
-    stage.server.kill()
-    time.sleep(OUTAGE_S)
-    stage.server.start()
-    recovered_s = recovery_s(submission, store)
-    injected = f"kill -9 of the S3 server at step {step}, back after {OUTAGE_S:g} s"
-    return stage.outcome(injected, store, submission.end(), began, recovered_s=recovered_s)
-
-
 def two_submit(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
     """Two people submit the same experiment."""
     nodes.have(2)
@@ -172,38 +67,140 @@ def two_submit(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
     return of_two(stage, store, first.end(), second.end(), began, "two submitters at once")
 
 
-def requests_fail_on_all_nodes(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """All faults of requests at once."""
+@dataclass(frozen=True)
+class Scene:
+    """A sweep on two nodes at a step that was drawn."""
+
+    stage: Stage
+    nodes: Nodes
+    name: str
+    submission: Submission
+    chance: random.Random
+
+
+@dataclass(frozen=True)
+class AtAStep:
+    """A fault that happens to a training: what is told of it, how it is injected, and what shows that it is over."""
+
+    injected: str
+    inject: Callable[[Scene], Submission | None]
+    """Returns the command that continues, if it is another one."""
+    over: Callable[[Submission, Store], float] | None
+    """Wait for it; the seconds that it took. None: nothing is to recover."""
+    options: tuple[str, ...] = ()
+    named: str = ""
+    """What a refusal must name."""
+
+    def __call__(self, stage: Stage, nodes: Nodes, seed: int) -> Outcome:
+        nodes.have(2)
+        name = self.inject.__name__.replace("_", "-")
+        chance = random.Random(f"{seed} {name}")
+        store, began = stage.store(name), time.monotonic()
+        submission = stage.submit(name, *self.options)
+        step = within_training(stage, submission, chance)
+        submission = self.inject(Scene(stage, nodes, name, submission, chance)) or submission
+        more = {} if self.over is None else {"recovered_s": self.over(submission, store)}
+        told = submission.end()
+        return stage.outcome(self.injected.format(step=step), store, told, began, named=self.named, **more)
+
+
+def a_worker_is_killed(scene: Scene) -> None:
+    scene.submission.until(scene.nodes.working)
+    os.kill(scene.chance.choice(scene.nodes.working()), signal.SIGKILL)
+
+
+def a_node_is_killed(scene: Scene) -> None:
+    scene.nodes.kill(scene.chance)
+    scene.nodes.have(2)
+
+
+def the_driver_is_killed(scene: Scene) -> Submission:
+    scene.submission.kill()
+    return scene.stage.submit(scene.name)
+
+
+def the_head_is_killed(scene: Scene) -> Submission:
+    scene.submission.kill()
+    scene.nodes.lose_head()
+    scene.nodes.have(2)
+    return scene.stage.submit(scene.name)
+
+
+def the_s3_server_is_killed(scene: Scene) -> None:
+    scene.stage.server.kill()
+    time.sleep(OUTAGE_S)
+    scene.stage.server.start()
+
+
+def nodes_are_never_replaced(scene: Scene) -> None:
+    scene.nodes.have(0)
+
+
+@dataclass(frozen=True)
+class AllAlong:
+    """A fault that lasts as long as the sweep: two nodes, or a storage, of this kind."""
+
+    name: str
+    injected: str
+    fault: Callable[[Stage, Nodes, int], AbstractContextManager[None]]
+    named: str = ""
+
+    def __call__(self, stage: Stage, nodes: Nodes, seed: int) -> Outcome:
+        store, began = stage.store(self.name), time.monotonic()
+        with self.fault(stage, nodes, seed):
+            told = stage.submit(self.name).end()
+        return stage.outcome(self.injected, store, told, began, named=self.named)
+
+
+@contextmanager
+def nothing_happens(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
     nodes.have(2)
-    store, began = stage.store("requests"), time.monotonic()
+    yield
+
+
+@contextmanager
+def requests_fail(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
+    nodes.have(2)
     stage.proxy.rule = mixture(seed, slow_down=0.1, reset=0.05, truncated=0.02)
     try:
-        told = stage.submit("requests").end()
+        yield
     finally:
         stage.proxy.rule = no_fault
-    return stage.outcome("10 % 503, 5 % reset, 2 % truncated, on two nodes", store, told, began)
 
 
-def nodes_are_never_replaced(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
-    """All nodes are lost, and none comes; the sweep was told to wait for 90 s."""
-    nodes.have(2)
-    store, began = stage.store("never"), time.monotonic()
-    submission = stage.submit("never", "--wait", "1.5")
-    step = within_training(stage, submission, random.Random(seed + 4))
-    nodes.have(0)
-    told = submission.end()
-    injected = f"kill -9 of all raylets at step {step}, none replaced (`--wait 1.5`)"
-    return stage.outcome(injected, store, told, began, named="0 there")
+def small_shm(stage: Stage, nodes: Nodes, seed: int) -> AbstractContextManager[None]:
+    return nodes.of_kind(2, shm="64k")
+
+
+def little_memory(stage: Stage, nodes: Nodes, seed: int) -> AbstractContextManager[None]:
+    return nodes.of_kind(2, environment={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "250"})
 
 
 FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
     "no-nodes": no_nodes_at_first,
-    "nothing": undisturbed,
-    "worker": a_worker_is_killed,
-    "raylet": a_raylet_is_killed,
-    "driver": the_driver_is_killed,
-    "server": the_s3_server_is_killed,
+    "nothing": AllAlong("none", "nothing, on two nodes", nothing_happens),
+    "worker": AtAStep("kill -9 of a Ray worker at step {step}", a_worker_is_killed, restart_s),
+    "node": AtAStep("kill -9 of a node's processes at step {step}, the node replaced", a_node_is_killed, restart_s),
+    "driver": AtAStep("kill -9 of the driver at step {step}, run again", the_driver_is_killed, restart_s),
+    "head": AtAStep(
+        "kill -9 of the head node with the driver at step {step}, a new cluster, run again",
+        the_head_is_killed,
+        restart_s,
+    ),
+    "server": AtAStep(
+        f"kill -9 of the S3 server at step {{step}}, back after {OUTAGE_S:g} s", the_s3_server_is_killed, recovery_s
+    ),
+    "never-replaced": AtAStep(
+        "kill -9 of all nodes at step {step}, none replaced (`--wait 1.5`)",
+        nodes_are_never_replaced,
+        None,
+        options=("--wait", "1.5"),
+        named="0 there",
+    ),
     "two-submitters": two_submit,
-    "requests-on-nodes": requests_fail_on_all_nodes,
-    "never-replaced": nodes_are_never_replaced,
+    "requests-on-nodes": AllAlong("requests", "10 % 503, 5 % reset, 2 % truncated, on two nodes", requests_fail),
+    "shm": AllAlong("shm", "/dev/shm of 64 kB on each node", small_shm),
+    "memory": AllAlong(
+        "memory", "nodes out of memory: Ray ends what uses more than 1 %", little_memory, named="low on memory"
+    ),
 }

@@ -77,6 +77,11 @@ class Stage:
         """The experiment's file."""
         return self.folder / "drill.yaml"
 
+    @property
+    def path(self) -> str:
+        """PATH with the programs of this Python, such as `ray`."""
+        return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
     def uri(self, name: str) -> str:
         """The store of one fault."""
         if not self.on_s3:

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
@@ -39,7 +40,7 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
 
 
-def page(outcomes: Iterable[Outcome], seed: int, left_out: str) -> str:
+def page(outcomes: Iterable[Outcome], seed: int, limits: str) -> str:
     """The table as a page of the manual."""
     rows = "\n".join(outcome.row() for outcome in outcomes)
     return f"""# The fault drill
@@ -56,9 +57,9 @@ happen at epochs that are drawn from a seed: `make drill ARGS="--seed 2"` tries 
 faults whose names contain a word, `ARGS="--out docs/drill.md"` writes this page. `make test` runs a part of the faults
 that need no cluster.
 
-{left_out}
+{limits}
 
-Seed {seed}; {machine()}.
+{datetime.now(UTC):%Y-%m-%d}, seed {seed}; {machine()}.
 
 {HEAD}
 {rows}

@@ -58,6 +58,6 @@ def test_missing_results_tracebacks_and_refusals_that_do_not_name_the_object_are
 
 def test_the_page_has_a_row_for_each_outcome() -> None:
     outcome = Outcome("kill | all", "nothing\nelse", "FAULT", 3.4, 1.6)
-    text = page([outcome], seed=7, left_out="")
+    text = page([outcome], seed=7, limits="")
     assert "| kill ¦ all | nothing else | 2 | 3 | FAULT |" in text
-    assert "Seed 7" in text
+    assert ", seed 7; " in text

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 
-from lesionlab.errors import DatasetError, LesionlabError, RunFailed, RunHeld, RunYielded, TransferError
+from lesionlab.errors import DatasetError, LesionlabError, RunFailed, RunHeld, RunYielded, TrainingError, TransferError
 from lesionlab.experiments.leases import claim_run, record_end, record_failure
+from lesionlab.orchestration import execution
 from lesionlab.orchestration.failures import Starts, failure_kind, root_cause, told_by_kind
+from lesionlab.orchestration.room import Room
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from storage_schemas.leases import Failure
+from tests.training.drawn import draw_study, make_run
 
 RUN = "0123456789abcdef"
 
@@ -24,6 +28,10 @@ ECC = RuntimeError("CUDA error: uncorrectable ECC error encountered")
 
 class RayActorError(Exception):
     """Of Ray's name: its module is not imported by what classifies."""
+
+
+class PreemptionError(Exception):
+    """Of Ray Train's name."""
 
 
 DIED = RayActorError("The actor died unexpectedly before finishing this task.")
@@ -41,6 +49,7 @@ DIED = RayActorError("The actor died unexpectedly before finishing this task.")
         (RayActorError("The actor died ... Task was killed due to the node running low on memory."), "memory"),
         (RunYielded("its node is about to be taken away"), "lost"),
         (DIED, "lost"),
+        (PreemptionError("Training was interrupted by node preemption"), "lost"),
         (GLOO, "lost"),
         (ConnectionResetError(), "lost"),
         (NCCL, "hardware"),
@@ -124,3 +133,22 @@ def test_the_end_of_a_run_that_never_began_is_recorded_too():
     store = open_store("memory://")
     record_end(store, RUN, "lost", "its process was lost")
     assert read_document(store, keys.FAILURE.build(run_id=RUN), Failure).number == 1
+
+
+def test_a_plain_run_without_memory_is_named_and_the_next_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [make_run([draw_study(1)], seed=seed) for seed in range(2)]
+    executed = []
+
+    def lacks_memory(worker, task):
+        executed.append(task)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(execution, "run_cell", lacks_memory)
+    store = open_store((tmp_path / "store").as_uri())
+    with pytest.raises(TrainingError) as failed:
+        execution.execute(runs, store, tmp_path, plain=True, room=Room("cpu"))
+    assert len(executed) == 2
+    assert all("OutOfMemoryError: CUDA out of memory" in fault for fault in failed.value.args[:2])
+    assert failed.value.args[2].startswith("2 of 2 runs failed")

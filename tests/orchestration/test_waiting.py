@@ -1,4 +1,4 @@
-"""A submission waits for the runs of others at little cost, and goes on with those that they give up."""
+"""A submission waits for room and for the runs of others, says so, costs little meanwhile, and ends at its deadline."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from lesionlab.errors import TrainingError
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import close_run
-from lesionlab.orchestration import execution
+from lesionlab.orchestration import execution, sweep
 from lesionlab.orchestration.execution import wait_for_others
 from lesionlab.orchestration.progress import SweepCell, Watch
+from lesionlab.orchestration.room import Room
+from lesionlab.orchestration.session import Capacity, Reserved
+from lesionlab.orchestration.sweep import Waiting
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from tests.experiments.drawn import ledger_entry
@@ -50,3 +54,53 @@ def test_runs_of_others_are_waited_for_without_a_listing_of_the_ledger(monkeypat
     assert not watch.held
     assert listed == []
     assert not store.exists(keys.LEASE.build(run_id=runs[0].run_id))
+
+
+class Cluster:
+    """What a sweep of one cell sees of a Ray session, second by second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, workers: int, wait_s: float) -> None:
+        self._now, self._requests, self.told = 0.0, Reserved(0, 0), [""]
+        self.watch = Watch([SweepCell("a", {})], lambda progress: self.told.append(progress.waiting))
+        self._waiting = Waiting(Room("cpu", wait_s=wait_s), workers, self.watch)
+        monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: self._now))
+        monkeypatch.setattr(sweep, "reserved", lambda workers: self._requests)
+        monkeypatch.setattr(sweep, "capacity", lambda: Capacity(cpus=1, gpus=0, driver_resource=True))
+
+    def has(self, requests: Reserved, seconds: int) -> str:
+        """Look each second; what is said at the end."""
+        self._requests = requests
+        for _ in range(seconds):
+            self._now += 1
+            self._waiting.look()
+        return self.told[-1]
+
+
+NO_ROOM, ROOM, NOTHING_ASKED = Reserved(0, 1), Reserved(1, 0), Reserved(0, 0)
+
+
+def test_a_sweep_without_room_says_so_and_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, workers=1, wait_s=60)
+    assert cluster.has(NO_ROOM, 5) == ""
+    assert cluster.has(NO_ROOM, 50) == "1 CPUs a run, 1 there"
+    with pytest.raises(TrainingError, match="waited 1 minutes for room"):
+        cluster.has(NO_ROOM, 10)
+
+
+def test_the_start_of_a_process_is_no_lack_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, workers=1, wait_s=6)
+    assert cluster.has(NOTHING_ASKED, 30) == ""
+    assert cluster.has(NO_ROOM, 6) == "1 CPUs a run, 1 there"
+    assert cluster.has(ROOM, 30) == ""
+
+
+def test_a_group_of_workers_that_lost_its_room_is_told_also_between_two_attempts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(monkeypatch, workers=2, wait_s=6)
+    cluster.watch.start("a")
+    cluster.has(ROOM, 10)
+    for _ in range(3):
+        cluster.has(NO_ROOM, 8)
+        assert cluster.has(NOTHING_ASKED, 2) == "2 CPUs a run, 1 there"
+    assert cluster.has(ROOM, 1) == ""

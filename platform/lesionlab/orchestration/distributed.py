@@ -6,6 +6,7 @@ workers are replaced by a new group that resumes from the run's checkpoint.
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import threading
@@ -22,6 +23,7 @@ import ray.train.torch
 import torch
 from botocore.credentials import RefreshableCredentials
 from ray.exceptions import RayActorError
+from ray.train.v2._internal.constants import DEFAULT_WORKER_GROUP_START_TIMEOUT_S, WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import nn
@@ -88,6 +90,8 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
     """
     refuse_if_too_small(f"run {name}", workers, room)
     starts, avoided = Starts(), set[str]()
+    # Ray looks at `_Deadline` each time that it has waited so long.
+    os.environ[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = f"{min(DEFAULT_WORKER_GROUP_START_TIMEOUT_S, room.wait_s):g}"
 
     def loop(config: dict[str, str]) -> None:
         context = ray.train.get_context()
@@ -107,7 +111,12 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
                         resources_per_worker=room.worker(),
                         label_selector=elsewhere(avoided, room),
                     ),
-                    run_config=ray.train.RunConfig(**state, callbacks=_callbacks(name, room)),
+                    run_config=ray.train.RunConfig(
+                        **state,
+                        callbacks=_callbacks(name, room),
+                        # `Starts` counts; Ray's stubs lack the argument
+                        failure_config=ray.train.FailureConfig(max_preemption_failures=0),  # type: ignore[call-arg]
+                    ),
                 ).fit()
             return
         except (ray.train.TrainingFailedError, RayActorError) as error:

@@ -15,6 +15,7 @@ from lesionlab.experiments.leases import is_free, new_submission, record_end
 from lesionlab.experiments.ledger import completed, is_complete
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
+from lesionlab.orchestration.failures import error_text, failure_kind
 from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room, declared_room
 from lesionlab.store.documents import is_sound, write_document
@@ -130,8 +131,10 @@ def one_by_one(
             watch.end(run.run_id)
         except RunHeld as error:
             watch.leave(run.run_id, str(error))
-        except LesionlabError as error:
-            watch.end(run.run_id, "; ".join(map(str, error.args)))
+        except Exception as error:
+            if not isinstance(error, LesionlabError) and failure_kind(error) == "error":
+                raise  # a bug
+            watch.end(run.run_id, error_text(error))
 
 
 @dataclass(frozen=True)

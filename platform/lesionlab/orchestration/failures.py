@@ -55,8 +55,8 @@ def failure_kind(error: BaseException) -> FailureKind:
 
 
 def has_died(error: BaseException) -> bool:
-    """Whether this is what Ray says of a process or node that it lost."""
-    return _is(error, "RayActorError")
+    """Whether this is what Ray says of a process or node that it lost, or that was taken away as announced."""
+    return _is(error, "RayActorError") or _is(error, "PreemptionError")
 
 
 def error_text(error: BaseException) -> str:

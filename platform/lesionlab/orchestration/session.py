@@ -100,6 +100,23 @@ def capacity() -> Capacity:
     )
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """How many of this program's requests for room a Ray session has granted, and how many it has not."""
+
+    granted: int
+    asked: int
+
+
+def reserved(workers: int) -> Reserved:
+    """The requests for runs of so many workers that have room; all requests of this program that wait for it."""
+    job = ray.get_runtime_context().get_job_id()
+    table: dict[str, dict[str, Any]] = ray.util.placement_group_table()
+    own = [group for name, group in table.items() if name.endswith(job) and group["state"] != "REMOVED"]
+    granted = sum(group["state"] == "CREATED" and len(group["bundles"]) == workers for group in own)
+    return Reserved(granted, asked=sum(group["state"] != "CREATED" for group in own))
+
+
 def refuse_if_too_small(what: str, workers: int, room: Room) -> None:
     """Raise TrainingError if a run of so many workers never fits into a session on this machine, which cannot grow.
 

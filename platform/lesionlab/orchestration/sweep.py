@@ -7,6 +7,7 @@ cell. A cell with several workers is a Ray Train run, and the trial is only its 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -28,7 +29,7 @@ from lesionlab.orchestration.distributed import Work, elsewhere, run_distributed
 from lesionlab.orchestration.failures import STARTS_FROM_A_STEP, Starts, error_text, failure_kind, told_by_kind
 from lesionlab.orchestration.progress import CellOutcome, SweepCell, Watch
 from lesionlab.orchestration.room import Room
-from lesionlab.orchestration.session import capacity, refuse_if_too_small
+from lesionlab.orchestration.session import capacity, refuse_if_too_small, reserved
 from lesionlab.store.objects import open_store
 from lesionlab.training.loop import SoloWorker
 from storage_schemas.leases import FailureKind
@@ -46,6 +47,9 @@ GIVEN_UP = "given up"
 
 MOST_AT_ONCE = 100
 """Runs that ask for room at once if no slots are declared; a cluster that can grow is asked for nodes for so many."""
+
+LOOK_S = 1.0
+"""Interval at which a sweep looks whether its runs have room."""
 
 SILENT_S = 5.0
 """A sweep that has waited for less does not say so: a cell ends before the next one begins."""
@@ -166,22 +170,29 @@ def this_node() -> str:
 
 
 class Waiting:
-    """Say what a sweep waits for while no cell is running or has its workers, and end it if it waits too long."""
+    """Say what a sweep waits for while no run has room, and end it if it waits too long."""
 
     def __init__(self, room: Room, workers: int, watch: Watch) -> None:
         self._room, self._workers, self._watch = room, workers, watch
+        self._looked = self._asked = -math.inf
         self._since: float | None = None
 
     def look(self) -> None:
-        """Raises TrainingError if the sweep has waited for the room's `wait_s`."""
-        starved = self._workers > 1 and not capacity().cells(self._workers, self._room)
-        if not self._watch.idle and not starved:
+        """Raises TrainingError if the sweep has waited for the room's `wait_s`.
+
+        Room that was found counts from then on: Ray may take long to start a process there.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        requests = reserved(self._workers)
+        if requests.asked and not requests.granted:
+            self._asked, self._since = now, now if self._since is None else self._since
+        elif requests.granted or now - self._asked > SILENT_S:  # between two attempts nothing is asked for
             self._since = None
             self._watch.waits("")
-            return
-        now = time.monotonic()
-        self._since = self._since if self._since is not None else now
-        if now - self._since < SILENT_S:
+        if self._since is None or now - self._since < SILENT_S:
             return
         there = capacity()
         kind, found = ("GPU", there.gpus) if self._room.device == "cuda" else ("CPU", there.cpus)

@@ -67,9 +67,14 @@ class Saver:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no checkpoint is being written."""
+        return self._writing is None or self._writing.done()
+
     def due(self) -> bool:
         """Whether it is time for a checkpoint and the one before it is written. Raises its error, see `wait`."""
-        if self._writing is not None and not self._writing.done():
+        if not self.idle:
             return False
         self.wait()
         return time.monotonic() - self._last >= self._every_s
