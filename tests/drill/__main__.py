@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lesionlab.orchestration  # sets Ray's environment, so it comes first  # noqa: F401
@@ -29,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", default=[""], help="only the faults whose names contain one of these words"
     )
-    parser.add_argument("--epochs", type=int, default=40, help="length of each training")
+    parser.add_argument("--epochs", type=int, default=20, help="length of each training")
     parser.add_argument("--out", type=Path, help="write the table as a page, such as docs/drill.md")
     asked = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -45,26 +47,34 @@ def main() -> int:
         if asked.out:
             asked.out.write_text(page(outcomes, asked.seed, LIMITS), encoding="utf-8")
 
+    def tell_all(name: str, inject: Callable[[], Iterator[Outcome]]) -> None:
+        """Tell each outcome; a fault that could not be injected is told too, and stops no other."""
+        began = time.monotonic()
+        try:
+            for outcome in inject():
+                tell(outcome)
+        except Exception as error:
+            tell(Outcome(name, f"could not be injected: {error!r}", "FAULT", time.monotonic() - began))
+
     # The folders are short: Ray's sockets lie below them.
     with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:
         (Path(folder) / "weed").mkdir()
         with S3Server(Path(folder) / "weed") as server, FaultyProxy(server.endpoint) as proxy:
             stage = Stage(Path(folder), server, proxy, asked.epochs)
             print(HEAD, flush=True)
-            on_cluster = [fault for name, fault in FAULTS_ON_CLUSTER.items() if wanted(name)]
+            on_cluster = {name: fault for name, fault in FAULTS_ON_CLUSTER.items() if wanted(name)}
             if on_cluster:
                 stage.prepare()
                 with Nodes(stage) as nodes:
-                    for fault in on_cluster:
-                        tell(fault(stage, nodes, asked.seed))
+                    for name, fault in on_cluster.items():
+                        tell_all(name, lambda fault=fault: iter([fault(stage, nodes, asked.seed)]))
             short = Stage(Path(folder) / "short", server, proxy, epochs=2)
             short.folder.mkdir()
-            without = [inject for name, inject in FAULTS_WITHOUT_CLUSTER.items() if wanted(name)]
+            without = {name: fault for name, fault in FAULTS_WITHOUT_CLUSTER.items() if wanted(name)}
             if without:
                 short.prepare()
-            for inject in without:
-                for outcome in inject(short, asked.seed):
-                    tell(outcome)
+            for name, fault in without.items():
+                tell_all(name, lambda fault=fault: fault(short, asked.seed))
     return int(any(outcome.end == "FAULT" for outcome in outcomes) or not outcomes)
 
 

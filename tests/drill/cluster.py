@@ -177,8 +177,8 @@ def little_memory(stage: Stage, nodes: Nodes, seed: int) -> AbstractContextManag
 
 
 FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
-    "no-nodes": no_nodes_at_first,
     "nothing": AllAlong("none", "nothing, on two nodes", nothing_happens),
+    "no-nodes": no_nodes_at_first,
     "worker": AtAStep("kill -9 of a Ray worker at step {step}", a_worker_is_killed, restart_s),
     "node": AtAStep("kill -9 of a node's processes at step {step}, the node replaced", a_node_is_killed, restart_s),
     "driver": AtAStep("kill -9 of the driver at step {step}, run again", the_driver_is_killed, restart_s),
