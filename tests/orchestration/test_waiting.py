@@ -87,6 +87,15 @@ def test_a_sweep_without_room_says_so_and_ends_at_its_deadline(monkeypatch: pyte
         cluster.has(NO_ROOM, 10)
 
 
+def test_a_sweep_that_lost_its_nodes_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, workers=1, wait_s=60)
+    cluster.watch.start("a")
+    cluster.has(ROOM, 10)
+    cluster.watch.lose("a")
+    with pytest.raises(TrainingError, match="waited 1 minutes for room"):
+        cluster.has(NO_ROOM, 70)
+
+
 def test_the_start_of_a_process_is_no_lack_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, workers=1, wait_s=6)
     assert cluster.has(NOTHING_ASKED, 30) == ""

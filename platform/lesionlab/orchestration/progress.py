@@ -99,6 +99,11 @@ class Watch:
         self._running[name] = RunningCell(name, int(result["step"]), int(result["steps"]), result["loss"])
         self._tell()
 
+    def lose(self, name: str) -> None:
+        """Record that a cell's process was lost; the cell is left to start again."""
+        self._running.pop(name, None)
+        self._tell()
+
     def end(self, name: str, error: str | None = None) -> None:
         """Record that a cell ended, successfully or with an error."""
         if error:

@@ -245,6 +245,7 @@ class _TuneWatch(TrialProgressCallback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Of a trial that Tune is about to start again, since its process was lost or gave up; or end it."""
         name = trial.config["cell"]
+        self._watch.lose(name)
         fault = self._faults.pop(name, None) or _fault_of(trial)
         if not self._starts[name].may_start_again(fault.kind, newest_step(open_store(self._store_uri), name)):
             end = self._starts[name].given_up(fault)
