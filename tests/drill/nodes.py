@@ -26,7 +26,7 @@ _NODE = (
     *("ray", "start", "--block", "--num-cpus=1", "--min-worker-port=0", "--max-worker-port=0"),
     *("--dashboard-agent-listen-port=0", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"),
 )
-START_S = 120
+START_S = 240
 """Within which a node joins, also on a busy machine."""
 
 
@@ -92,8 +92,8 @@ class Nodes:
     def lose_head(self) -> None:
         """SIGKILL for all processes of the head; the worker nodes end with it."""
         self.have(0)
-        self._head.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-        self._head.head_node = None
+        self._head.global_state.disconnect()  # or it would end this process, too, a minute later
+        self._head.remove_node(self._head.head_node, allow_graceful=False)
         self.start_head()
 
     def have(self, count: int, *, shm: str = "64m", environment: Mapping[str, str] | None = None) -> None:
