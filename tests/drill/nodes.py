@@ -12,6 +12,7 @@ import secrets
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,13 +20,9 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from tests.drill.stage import Stage
+from tests.drill.stage import OWN_MODULES, ROOT, Stage
 
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-_NODE = (
-    *("ray", "start", "--block", "--num-cpus=1", "--min-worker-port=0", "--max-worker-port=0"),
-    *("--dashboard-agent-listen-port=0", "--disable-usage-stats", f"--object-store-memory={100 * 2**20}"),
-)
 START_S = 240
 """Within which a node joins, also on a busy machine."""
 
@@ -36,20 +33,21 @@ def own_namespaces() -> bool:
 
 
 class Node:
-    """One worker node: the process of `ray start`, and all that belongs to it."""
+    """One worker node: the process of `tests.drill.node`, and all that belongs to it."""
 
-    def __init__(self, address: str, folders: list[Path], shm: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, address: str, folders: list[Path], shm: str, environment: Mapping[str, str], log: Path) -> None:
         """`folders` are empty for this node alone, `shm` is the size of its /dev/shm."""
         self.name = f"drill-{secrets.token_hex(4)}"
         """A resource of the node, by which the cluster tells whether it has joined."""
-        start = [*_NODE, f"--address={address}", f'--resources={{"{self.name}":1}}']
+        start = [sys.executable, "-m", "tests.drill.node", address, self.name]
         if own_namespaces():
             mounts = [f"mount -t tmpfs none '{folder}'" for folder in folders]
             mounts.append(f"mount -t tmpfs -o size={shm} none /dev/shm")
             start = [*_UNSHARE, "sh", "-c", " && ".join([*mounts, f"exec {shlex.join(start)}"])]
-        self._process = subprocess.Popen(
-            start, env=os.environ | dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                start, env=os.environ | OWN_MODULES | environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
 
     @property
     def pids(self) -> set[int]:
@@ -74,7 +72,7 @@ class Nodes:
 
     def __enter__(self) -> Nodes:
         # The nodes' processes inherit what reaches the store.
-        os.environ.update(self._stage.environment("cluster") | {"PATH": self._stage.path})
+        os.environ.update(self._stage.environment("cluster"))
         self.start_head()
         return self
 
@@ -101,7 +99,8 @@ class Nodes:
         while len(self._nodes) > count:
             self.kill(random.Random(count))
         while len(self._nodes) < count:
-            self._nodes.append(Node(self._head.address, [self._stage.folder, self._ray], shm, environment or {}))
+            own = [self._stage.folder, self._ray]
+            self._nodes.append(Node(self._head.address, own, shm, environment or {}, self._stage.folder / "nodes.log"))
         self._wait()
 
     @contextmanager

@@ -23,6 +23,9 @@ from tests.faulty_s3 import FaultyProxy
 from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
+OWN_MODULES = {"PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)]), "PYTHONUNBUFFERED": "1"}
+"""With which a process imports this code and these tests."""
+
 END_S = 600
 """No command of the drill may take longer."""
 
@@ -77,11 +80,6 @@ class Stage:
         """The experiment's file."""
         return self.folder / "drill.yaml"
 
-    @property
-    def path(self) -> str:
-        """PATH with the programs of this Python, such as `ray`."""
-        return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-
     def uri(self, name: str) -> str:
         """The store of one fault."""
         if not self.on_s3:
@@ -122,9 +120,7 @@ class Stage:
         """Call `lesionlab sweep` in a process of its own."""
         return Submission(
             [sys.executable, "-m", "tests.drill.submitter", str(slow_clock_s), "sweep", str(self.spec), *options],
-            os.environ
-            | self.environment(name)
-            | {"PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)]), "PYTHONUNBUFFERED": "1"},
+            os.environ | self.environment(name) | OWN_MODULES,
             self.folder / f"{name}-{time.monotonic_ns()}.log",
         )
 
