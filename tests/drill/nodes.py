@@ -95,7 +95,10 @@ class Nodes:
         self.start_head()
 
     def have(self, count: int, *, shm: str = "64m", environment: Mapping[str, str] | None = None) -> None:
-        """Add nodes, or kill some, until there are so many."""
+        """Add nodes, or kill some, until there are so many; nodes whose raylet has ended are replaced."""
+        for node in [node for node in self._nodes if node.name not in self._known()]:
+            self._nodes.remove(node)
+            node.kill()
         while len(self._nodes) > count:
             self.kill(random.Random(count))
         while len(self._nodes) < count:
@@ -116,12 +119,12 @@ class Nodes:
         self._nodes.pop(chance.randrange(len(self._nodes))).kill()
 
     def working(self) -> list[int]:
-        """The processes in which cells are executed: their titles tell a task."""
+        """The processes in which cells are executed: Ray names them after Tune's class."""
         found = []
         for pid in set[int]().union(*(node.pids for node in self._nodes)):
             with suppress(OSError):  # it ended meanwhile
                 title = Path(f"/proc/{pid}/cmdline").read_text()
-                if title.startswith("ray::") and not title.startswith("ray::IDLE"):
+                if title.startswith("ray::ImplicitFunc"):
                     found.append(pid)
         return sorted(found)
 
