@@ -168,12 +168,12 @@ def requests_fail(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
         stage.proxy.rule = no_fault
 
 
-def small_shm(stage: Stage, nodes: Nodes, seed: int) -> AbstractContextManager[None]:
-    return nodes.of_kind(2, shm="64k")
-
-
-def little_memory(stage: Stage, nodes: Nodes, seed: int) -> AbstractContextManager[None]:
-    return nodes.of_kind(2, environment={"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "250"})
+@contextmanager
+def small_shm(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
+    nodes.have(0)
+    nodes.have(2, shm="64k")
+    yield
+    nodes.have(0)
 
 
 FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
@@ -200,7 +200,4 @@ FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
     "two-submitters": two_submit,
     "requests-on-nodes": AllAlong("requests", "10 % 503, 5 % reset, 2 % truncated, on two nodes", requests_fail),
     "shm": AllAlong("shm", "/dev/shm of 64 kB on each node", small_shm),
-    "memory": AllAlong(
-        "memory", "nodes out of memory: Ray ends what uses more than 1 %", little_memory, named="low on memory"
-    ),
 }

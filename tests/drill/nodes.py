@@ -14,8 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
@@ -35,7 +34,7 @@ def own_namespaces() -> bool:
 class Node:
     """One worker node: the process of `tests.drill.node`, and all that belongs to it."""
 
-    def __init__(self, address: str, folders: list[Path], shm: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, address: str, folders: list[Path], shm: str, log: Path) -> None:
         """`folders` are empty for this node alone, `shm` is the size of its /dev/shm."""
         self.name = f"drill-{secrets.token_hex(4)}"
         """A resource of the node, by which the cluster tells whether it has joined."""
@@ -46,7 +45,7 @@ class Node:
             start = [*_UNSHARE, "sh", "-c", " && ".join([*mounts, f"exec {shlex.join(start)}"])]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                start, env=os.environ | OWN_MODULES | environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+                start, env=os.environ | OWN_MODULES, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
             )
 
     @property
@@ -94,7 +93,7 @@ class Nodes:
         self._head.remove_node(self._head.head_node, allow_graceful=False)
         self.start_head()
 
-    def have(self, count: int, *, shm: str = "64m", environment: Mapping[str, str] | None = None) -> None:
+    def have(self, count: int, *, shm: str = "64m") -> None:
         """Add nodes, or kill some, until there are so many; nodes whose raylet has ended are replaced."""
         for node in [node for node in self._nodes if node.name not in self._known()]:
             self._nodes.remove(node)
@@ -103,16 +102,8 @@ class Nodes:
             self.kill(random.Random(count))
         while len(self._nodes) < count:
             own = [self._stage.folder, self._ray]
-            self._nodes.append(Node(self._head.address, own, shm, environment or {}, self._stage.folder / "nodes.log"))
+            self._nodes.append(Node(self._head.address, own, shm, self._stage.folder / "nodes.log"))
         self._wait()
-
-    @contextmanager
-    def of_kind(self, count: int, **kind: object) -> Iterator[None]:
-        """Only nodes that differ from the usual ones."""
-        self.have(0)
-        self.have(count, **kind)  # type: ignore[arg-type]
-        yield
-        self.have(0)
 
     def kill(self, chance: random.Random) -> None:
         """Kill one of the nodes."""
