@@ -1,7 +1,7 @@
 """Train one run on a cluster again and again, each time with another loss, and print the ends as JSON.
 
 Usage: `python losing_nodes.py FOLDER SCENARIO...`. The stores are FOLDER/<scenario>, each with the weights under
-`weights`. The cluster has four nodes of one CPU; a node that a scenario takes away stays away.
+`weights`. The cluster has three nodes of one CPU; a node that a scenario takes away stays away.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def train_here(worker, task):
         def parallel(self, network):
             return Paused(super().parallel(network), float(task["pause"]))
 
-    worker = Pausing(**vars(worker))
+    worker = Pausing(worker.rank, worker.world_size, worker.device)
     checkpoints = RunCheckpoints(store, run.run_id, "001-test")
     cache = Path(task["cache"]) / node
     train(run, network, random_start(network), studies, checkpoints, worker, cache, checkpoint_s=0)
@@ -82,7 +82,7 @@ def train_here(worker, task):
 class Scenario:
     """A sweep of the run alone, in a thread, so that the main thread can disturb it."""
 
-    def __init__(self, folder: Path, name: str, *, workers: int = 2, pause_s: float, wait_s: float) -> None:
+    def __init__(self, folder: Path, name: str, *, pause_s: float, wait_s: float) -> None:
         self.starts = folder / f"{name}-starts"
         self.starts.mkdir()
         self.store = open_store((folder / name).as_uri())
@@ -94,7 +94,7 @@ class Scenario:
             run_sweep,
             train_here,
             cells,
-            workers=workers,
+            workers=2,
             store_uri=self.store.uri,
             room=Room("cpu", wait_s=wait_s),
             watch=Watch(cells, self.seen.append),
@@ -147,11 +147,8 @@ def announce_the_end_of_a_node(scenario: Scenario, cluster: Cluster) -> None:
     assert accepted, message
 
 
-announce_the_end_of_the_only_node = announce_the_end_of_a_node
-
-
 def take_a_node(scenario: Scenario, cluster: Cluster) -> None:
-    """Kill a node of the run; as two are draining already, only one is left."""
+    """Kill a node of the run; as one is draining already, only one is left."""
     lost = next(worker["node"] for worker in scenario.begun() if worker["rank"] == 1)
     cluster.remove_node(next(node for node in cluster.worker_nodes if node.node_id == lost), allow_graceful=False)
 
@@ -161,7 +158,7 @@ def main(folder: Path, names: list[str]) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "resources": {"driver": 10}})
     ray.init(address=cluster.address, log_to_driver=False)
     os.environ["RAY_ADDRESS"] = cluster.address  # a cluster may grow, a session on this machine does not
-    for _ in range(4):
+    for _ in range(3):
         cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     try:
@@ -170,7 +167,6 @@ def main(folder: Path, names: list[str]) -> None:
             scenario = Scenario(
                 folder,
                 name,
-                workers=1 if name == "announce_the_end_of_the_only_node" else 2,
                 pause_s=0 if name == "undisturbed" else PAUSE_S,
                 wait_s=15 if name == "take_a_node" else 300,
             )
