@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console, notes
+from jobs.shared.decisions_output import why_in_use
 from jobs.shared.definitions import described, load_definition
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.evaluate_output import COLUMNS, marked, show_rows
@@ -26,6 +27,7 @@ from jobs.shared.output_file import save_csv
 from jobs.shared.seen_studies import seen_studies
 from lesionlab.evaluation.exports import export_predictions
 from lesionlab.evaluation.rescoring import Scoring, own_rows, rescore_run, rescored_rows
+from lesionlab.experiments.benchmarks import refuse_looks
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
@@ -67,13 +69,17 @@ def evaluate(
 
     Refused for studies that the model, or a model it was fine-tuned from, was
     trained on: the same image under any name, a likely copy, another study of the
-    same patient. Its numbers on them say nothing about new patients.
+    same patient. Its numbers on them say nothing about new patients. Refused for
+    benchmarks too: each look at them takes a ticket, see promote.
 
     Example: lesionlab evaluate demo-ms --model demo-glioma --definition msseg-2
     """
     by = load_definition(definition)
     place = connect_to_read(store)
     card, manifest = find_model(place, model), frozen_manifest(place, cohort)
+    if why := why_in_use(place, model, card):
+        notes.print(why)
+    refuse_looks(place, manifest)
     run = testing_run(card, manifest)
     seen = seen_studies(place, card, manifest, allowed=allow_seen, same_patients=same_patients)
     execute_with_progress((run,), place, cache, plain=True, what="model")

@@ -12,7 +12,7 @@ from jobs.shared.output_file import save_csv
 
 
 def models(store: StoreOption, csv_file: CsvOption = None, for_programs: JsonOption = False) -> None:
-    """List the registered models; a name without a version means its champion.
+    """List the registered models: candidates, the champion of each name, and the decision that put it into use.
 
     Example: lesionlab models
     """

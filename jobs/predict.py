@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.console import notes
 from jobs.shared.dataset_options import RegisteredOption
+from jobs.shared.decisions_output import why_in_use
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.folder_prediction import PredictOptions, predict_folder
 from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, read_transforms, role_and_path
@@ -104,7 +106,10 @@ def predict(
         given = read_images(named)
     elif transform:
         raise InputError("--transform: wanted the images of one study, found a folder; predict the study alone")
-    network, card = registered_network(connect_to_read(store), model)
+    place = connect_to_read(store)
+    network, card = registered_network(place, model)
+    if why := why_in_use(place, model, card):
+        notes.print(why)
     own = read_transforms(transform or (), card.task)
     options = PredictOptions(threshold, registered, accept, probability, force, stripper_for(card, strip), own)
     if folders:

@@ -48,7 +48,7 @@ def register(
     """Register a model that an experiment trained, as a new version of a named model.
 
     Nothing is overwritten, and the champion of the name stays what it is: use the
-    version that is printed. An ensemble was trained on all studies of its folds
+    version that is printed, or promote it. An ensemble was trained on all studies of its folds
     together, so do not test it on any of them.
 
     Example: lesionlab register demo --arm fine-tuned --size 8 --fold 1
@@ -66,7 +66,7 @@ def register(
     if ensemble:
         card = register_ensemble(place, [run.run_id for run in runs], str(model))
     else:
-        card = register_run(place, runs[0].run_id, model, champion=False)
+        card = register_run(place, runs[0].run_id, model)
     networks = f"{card.networks} networks" if card.members else "1 network"
     started = f"fine-tuned from {card.parent.name}@{card.parent.version}" if card.parent else "trained de novo"
     console.print(

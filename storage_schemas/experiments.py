@@ -63,6 +63,9 @@ class Source(Document):
     """Train it on this cohort, at each depth of the experiment, unless it is registered already."""
     trained_in: TrainedIn | None = None
     """Take it from another experiment in this store. Without this and `cohort`, it must be registered already."""
+    version: Digest | None = None
+    """Take this registered version. Without it, `cohort` and `trained_in`: the champion of that name when the
+    experiment is first planned or, if none was promoted yet, its only version. The plan keeps it."""
     training: TrainingConfig | None = None
     """None: as ExperimentSpec.training."""
     task: TaskNamedOrFull | None = None
@@ -77,6 +80,8 @@ class Source(Document):
             faults.append(f"source {self.model}: training is given but no cohort to train it on")
         if self.trained_in is not None and self.cohort is not None:
             faults.append(f"source {self.model}: wanted a cohort or trained_in, found both")
+        if self.version is not None and (self.cohort is not None or self.trained_in is not None):
+            faults.append(f"source {self.model}: wanted a version, or a cohort or trained_in that gives it; found both")
         if faults:
             raise ValueError("\n".join(faults))
         return self

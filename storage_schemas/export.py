@@ -14,6 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 from storage_schemas.base import Document, OneText, Pointer
+from storage_schemas.benchmarks import Benchmark, Ticket
+from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.leases import Failure, Lease
@@ -21,6 +23,8 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
 from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
+from storage_schemas.retraining import RetrainDecision, RetrainOutcome
+from storage_schemas.rules import GateOutcome, Rule
 from storage_schemas.runs import RunSpec
 from storage_schemas.sites import Consortium
 from storage_schemas.splits import Split
@@ -35,6 +39,9 @@ DOCUMENTS: tuple[type[Document], ...] = (
     *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
     *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal),
+    *(Champion, Decision),
+    *(Benchmark, Rule, Ticket, GateOutcome),
+    *(RetrainDecision, RetrainOutcome),
 )
 """What lies in the store as JSON, or is written by a person as YAML."""
 

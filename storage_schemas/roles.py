@@ -40,7 +40,7 @@ class Role(Document):
         return folder.replace(SITE_FIELD, site or "")
 
 
-_PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/")
+_PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/", "rules/", "retrain/")
 _TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/")
 
 ROLES: dict[RoleName, Role] = {

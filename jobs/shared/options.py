@@ -104,6 +104,10 @@ CsvOption = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the table with all columns as JSON.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="Registered model: NAME (its champion version) or NAME@VERSION."),
+]
 ModelOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="Registered model: NAME (its champion version) or NAME@VERSION."),

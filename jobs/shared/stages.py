@@ -14,6 +14,7 @@ from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
 from lesionlab.analysis.report import write_report
 from lesionlab.evaluation.exports import export_predictions
+from lesionlab.experiments.benchmarks import refuse_benchmark_studies
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import Second
 from lesionlab.experiments.planning import pretraining
@@ -34,18 +35,20 @@ def pretrain_sources(
 ) -> tuple[ModelCard, ...]:
     """Train and register every source model of an experiment at each of its depths; completed trainings are reused.
 
-    The champion of a name is the model of the experiment's main depth. Raises TrainingError if a training failed,
-    SpecError if a cohort does not fit or the experiment named by `trained_in` has not trained the model.
+    They are candidates: the experiment uses these very versions, whatever is promoted. Raises TrainingError if a
+    training failed, SpecError if a cohort does not fit or the experiment named by `trained_in` has not trained the
+    model.
     """
     trained = [
-        (depth, pretraining(spec, source, depth, frozen_manifest(store, source.cohort)))
+        pretraining(spec, source, depth, frozen_manifest(store, source.cohort))
         for source, depth in product(spec.sources, spec.network_depths)
         if source.cohort is not None
     ]
     taken = [(s.model, finished_run(store, s.trained_in)) for s in spec.sources if s.trained_in is not None]
-    execute_with_progress([run for _, run in trained], store, cache, plain=plain, what="default models", room=room)
+    refuse_benchmark_studies(store, trained, spec.cohorts)
+    execute_with_progress(trained, store, cache, plain=plain, what="default models", room=room)
     return (
-        *(register(store, run.run_id, champion=depth == spec.main_depth) for depth, run in trained),
+        *(register(store, run.run_id) for run in trained),
         *(register(store, run.run_id, model) for model, run in taken),
     )
 

@@ -76,6 +76,10 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.base import Document as Document
     from storage_schemas.base import Named as Named
     from storage_schemas.base import Pointer as Pointer
+    from storage_schemas.benchmarks import Benchmark as Benchmark
+    from storage_schemas.benchmarks import Ticket as Ticket
+    from storage_schemas.decisions import Champion as Champion
+    from storage_schemas.decisions import Decision as Decision
     from storage_schemas.definitions import MetricDefinition as MetricDefinition
     from storage_schemas.definitions import definition_named as definition_named
     from storage_schemas.experiments import ExperimentSpec as ExperimentSpec
@@ -103,6 +107,10 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.results import LesionRow as LesionRow
     from storage_schemas.results import OperatingRow as OperatingRow
     from storage_schemas.results import StudyRow as StudyRow
+    from storage_schemas.retraining import RetrainDecision as RetrainDecision
+    from storage_schemas.retraining import RetrainOutcome as RetrainOutcome
+    from storage_schemas.rules import GateOutcome as GateOutcome
+    from storage_schemas.rules import Rule as Rule
     from storage_schemas.runs import Cell as Cell
     from storage_schemas.runs import RunSpec as RunSpec
     from storage_schemas.runs import TrainingConfig as TrainingConfig
@@ -168,6 +176,8 @@ _HOMES = {
     "lesionlab.store.base": ("Store",),
     "lesionlab.store.objects": ("open_store",),
     "storage_schemas.base": ("Document", "Named", "Pointer"),
+    "storage_schemas.benchmarks": ("Benchmark", "Ticket"),
+    "storage_schemas.decisions": ("Champion", "Decision"),
     "storage_schemas.definitions": ("MetricDefinition", "definition_named"),
     "storage_schemas.experiments": ("ExperimentSpec", "Plan"),
     "storage_schemas.facts": ("StudyFacts",),
@@ -177,6 +187,8 @@ _HOMES = {
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
     "storage_schemas.parts": ("DeclaredCohort", "Part", "Receipt", "SaltCheck", "Withdrawal"),
     "storage_schemas.results": ("EffectRow", "EpochRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
+    "storage_schemas.retraining": ("RetrainDecision", "RetrainOutcome"),
+    "storage_schemas.rules": ("GateOutcome", "Rule"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
     "storage_schemas.sites": ("Consortium",),
     "storage_schemas.splits": ("Split",),

@@ -29,6 +29,12 @@ COMMANDS = [
     "demo",
     "cohort",
     "models",
+    "benchmark",
+    "rule",
+    "promote",
+    "rollback",
+    "retrain",
+    "lineage",
     "evaluate",
     "predict",
 ]

@@ -25,7 +25,7 @@ from lesionlab.evaluation.rescoring import Scoring, own_rows, rescored_rows
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.experiments.publishing import lesion_rows, operating_rows
-from lesionlab.experiments.registry import models, source_model
+from lesionlab.experiments.registry import find_model, models, source_model
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import read_document, write_document
@@ -169,6 +169,7 @@ def test_a_registered_model_segments_an_image_outside_any_experiment(
     out = tmp_path / "mask.nii.gz"
     result = lesionlab("predict", flair, "--model", "tiny-glioma", "--out", out, "--store", store.uri)
     assert result.exit_code == 0, result.output
+    assert f"tiny-glioma is {find_model(store, 'tiny-glioma').full_name}, a candidate" in result.output
     assert nib.load(out).shape == nib.load(flair).shape
     assert set(np.unique(nib.load(out).dataobj)) <= {0, 1}
 

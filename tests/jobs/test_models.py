@@ -72,9 +72,13 @@ def test_csv_and_json_have_every_column(lesionlab: Lesionlab, registered: str, t
         "networks": 1,
         "parent": "parent",
         "parent_version": PARENT,
+        "decision": None,
+        "decided_at": None,
     }
     with (tmp_path / "models.csv").open(newline="") as file:
-        assert list(csv.DictReader(file)) == [{name: str(value) for name, value in line.items()}]
+        assert list(csv.DictReader(file)) == [
+            {name: "" if value is None else str(value) for name, value in line.items()}
+        ]
 
 
 def test_an_empty_store_is_named_with_the_command_that_registers_models(

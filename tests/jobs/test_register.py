@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from lesionlab.errors import InputError, ObjectExists, SpecError, TransferError
 from lesionlab.evaluation.registered_network import registered_network
+from lesionlab.experiments.champions import Person, promote
 from lesionlab.experiments.chosen_runs import axis_values
 from lesionlab.experiments.planning import testing_run as run_that_tests
 from lesionlab.experiments.registry import champion, find_model, models, register, register_ensemble, source_model
@@ -22,7 +25,7 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
-from storage_schemas.models import TensorTransfer
+from storage_schemas.models import ModelName, TensorTransfer
 from storage_schemas.runs import RunSpec
 from tests.experiments.drawn import cohort_of
 from tests.experiments.finished import finish_experiment
@@ -71,7 +74,7 @@ def test_one_fold_becomes_a_version_that_predicts_as_its_run_and_names_its_studi
 
 def test_registering_moves_no_champion_and_overwrites_nothing(lesionlab: Lesionlab, store: Store, plan: Plan) -> None:
     first, second, _ = of_size(plan, 4)
-    register(store, first.run_id, "mine")
+    promote(store, register(store, first.run_id, "mine").full_name, "first", Person("ann@north", datetime.now(UTC)))
     before = {key: store.get(key) for key in store.list("models/")}
     for _ in range(2):
         assert lesionlab(*CELL, "--fold", 2, "--name", "mine").exit_code == 0
@@ -196,11 +199,13 @@ def test_a_cell_that_is_not_trained_yet_is_refused(lesionlab: Lesionlab, store: 
     assert "1 of 3 cells are not trained yet (de novo, 4 studies, depth 1, fold 3)" in refused.output
 
 
-def test_a_name_without_a_champion_lists_its_versions(lesionlab: Lesionlab, store: Store, plan: Plan) -> None:
-    assert lesionlab(*CELL, "--ensemble").exit_code == 0
-    (card,) = models(store)
-    with pytest.raises(InputError, match=f"has no champion yet; name one of its versions: {card.full_name}"):
-        find_model(store, card.name)
+def test_a_name_without_a_champion_means_its_only_version_and_lists_several(store: Store, plan: Plan) -> None:
+    first, second, _ = of_size(plan, 4)
+    card = register(store, first.run_id, "mine")
+    assert find_model(store, "mine") == card
+    other = register(store, second.run_id, "mine")
+    with pytest.raises(InputError, match=f"there are 2; name one of them: .*{other.full_name}"):
+        find_model(store, "mine")
 
 
 def test_axis_values_are_read_as_the_axis_has_them() -> None:
@@ -217,3 +222,61 @@ def test_models_says_how_many_networks_an_ensemble_has(
 ) -> None:
     assert lesionlab(*CELL, "--ensemble").exit_code == 0
     assert "6 studies of ms (3 networks)" in lesionlab("models").output
+
+
+def test_versions_are_promoted_rolled_back_and_traced_on_the_command_line(
+    lesionlab: Lesionlab, store: Store, plan: Plan
+) -> None:
+    first, second, _ = of_size(plan, 4)
+    versions = [register(store, run.run_id, "mine").full_name for run in (first, second)]
+    for version in versions:
+        result = lesionlab("promote", version, "--reason", "it finds more")
+        assert result.exit_code == 0, result.output
+    assert f"decision 2 about mine: {second.run_id} is the champion, replaces {first.run_id}" in result.output
+    again = lesionlab("promote", versions[1], "--reason", "it finds more")
+    assert (again.exit_code, "is the champion already" in again.output) == (1, True)
+    assert lesionlab("rollback", "mine", "--reason", "no").exit_code == 0
+    states = {line["version"]: (line["champion"], line["decision"]) for line in json.loads(model_json(lesionlab))}
+    assert states == {first.run_id: (True, 3), second.run_id: (False, 2)}
+    shown = lesionlab("models").output
+    assert "champion (decision 3, " in shown
+    assert "replaced (decision 2, " in shown
+    text = lesionlab("lineage", "mine").output
+    for part in (
+        versions[0],
+        f"trained on 4 studies of 4 patients of cohort ms, manifest {first.manifest}: 4 of site a",
+        "experiment alone, lesionlab 0, code 0000000000000000, on cpu",
+        "trained de novo",
+        "decision 1 about mine",
+        "decision 3 about mine",
+    ):
+        assert part in text
+    assert "decision 2" not in text, "it was about the other version"
+
+
+def model_json(lesionlab: Lesionlab) -> str:
+    return lesionlab("models", "--json").stdout
+
+
+def test_a_reason_in_words_is_wanted(lesionlab: Lesionlab, store: Store, plan: Plan) -> None:
+    card = register(store, of_size(plan, 4)[0].run_id, "mine")
+    assert lesionlab("promote", card.full_name).exit_code == 2
+    assert lesionlab("promote", card.full_name, "--reason", " ").exit_code == 2
+    assert champion(store, "mine") is None
+
+
+def test_the_lineage_follows_parents_and_says_what_is_unknown(lesionlab: Lesionlab, store: Store, plan: Plan) -> None:
+    first, second, _ = of_size(plan, 4)
+    parent = register(store, first.run_id, "parent")
+    started = ModelName(name="parent", version=parent.version)
+    child = register(store, second.run_id, "child").model_copy(update={"parent": started})
+    write_document(store, keys.MODEL_CARD.build(name="child", version=child.version), child)
+    form = json.loads(lesionlab("lineage", "child", "--json").stdout)
+    assert [generation["model"] for generation in form["generations"]] == ["child", "parent"]
+    assert (form["whole"], form["unknown"]) == (True, None)
+    assert form["generations"][0]["trainings"][0]["studies_by_site"] == {"a": 4}
+    store.delete(keys.RUN_SPEC.build(run_id=parent.version))
+    assert "what it was trained on is unknown" in lesionlab("lineage", "child").output
+    store.delete(keys.MODEL_CARD.build(name="parent", version=parent.version))
+    form = json.loads(lesionlab("lineage", "child", "--json").stdout)
+    assert (form["whole"], form["unknown"]) == (False, parent.full_name)

@@ -9,33 +9,38 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
 from lesionlab.errors import StoreError
+from lesionlab.experiments.champions import Person, promote
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.registry import find_model
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.upkeep.fsck import Checked, check_store
 from lesionlab.experiments.upkeep.garbage import delete_garbage, find_garbage
 from lesionlab.experiments.upkeep.kinds import KINDS, kind_of, place_of
-from lesionlab.store.documents import read_document
+from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.training.checkpoint import is_whole
 from storage_schemas import keys
-from storage_schemas.base import Pointer
 from tests.jobs.conftest import TINY, Lesionlab
 
 NOW = timedelta(0)
+ANN = Person("ann@north", datetime(2026, 1, 2, tzinfo=UTC))
 
 NOT_IN_A_FINISHED_EXPERIMENT = {
     *(keys.LEASE, keys.FAILURE, keys.RUN_CHECKPOINT, keys.STUDY_PICTURE),
     *(keys.COHORT, keys.RECEIPT, keys.WITHDRAWAL, keys.SALT_CHECK, keys.SITE_PREDICTION),
     *(keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS),
     *(keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS),
+    *(keys.CHAMPION, keys.DECISION),
+    *(keys.BENCHMARK, keys.RULE, keys.TICKET, keys.GATE_OUTCOME, keys.GATE_ROWS),
+    *(keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME),
 }
 """Kinds of which it has no object; the tests put one there, except of submissions, which only a cluster has."""
 
@@ -173,14 +178,36 @@ def test_a_run_whose_output_is_lost_is_executed_again(store: Store) -> None:
     assert check(store).damage == ()
 
 
+def test_a_damaged_or_lost_champion_is_the_one_of_the_newest_decision_again(store: Store) -> None:
+    promote(store, find_model(store, "tiny-glioma").full_name, "the only one", ANN)
+    key = keys.CHAMPION.build(name="tiny-glioma")
+    data = store.get(key)
+    for damage_it in (lambda: flip(store, key), lambda: store.delete(key)):
+        damage_it()
+        (damage,) = check(store, repair=True).damage
+        assert (damage.key, damage.remedy) == (key, "pointed to the newest decision")
+        assert store.get(key) == data
+
+
+def test_a_damaged_decision_is_named_and_one_that_never_counted_is_garbage(store: Store) -> None:
+    decision = promote(store, find_model(store, "tiny-glioma").full_name, "the only one", ANN)
+    other = decision.changed(by="bob@south")
+    lost, key = (keys.DECISION.build(name="tiny-glioma", digest=each.id) for each in (other, decision))
+    write_document(store, lost, other)
+    assert [found.key for found in find_garbage(store, NOW) if "history" in found.key] == [lost]
+    flip(store, key)
+    (damage,) = check(store, repair=True).damage
+    assert (damage.key, damage.repaired) == (key, False)
+
+
 def test_the_command_tells_programs_and_people(lesionlab: Lesionlab, store: Store) -> None:
-    flip(store, keys.CHAMPION.build(name="tiny-glioma"))
+    flip(store, keys.CURRENT_PLAN.build(experiment="tiny"))
     told = lesionlab("fsck", "--store", store.uri)
     assert told.exit_code == 1
-    assert "models/tiny-glioma/champion.json" in told.output
-    assert "lesionlab pretrain" in told.output
+    assert "plans/tiny/current.json" in told.output
+    assert "lesionlab sweep" in told.output
     (damage,) = json.loads(lesionlab("fsck", "--store", store.uri, "--json").stdout)
-    assert (damage["key"], damage["repaired"]) == ("models/tiny-glioma/champion.json", False)
+    assert (damage["key"], damage["repaired"]) == ("plans/tiny/current.json", False)
 
 
 def test_nothing_of_a_finished_experiment_is_garbage(store: Store) -> None:
@@ -251,9 +278,7 @@ def test_gc_lists_and_deletes_on_request(lesionlab: Lesionlab, store: Store, fol
 
 
 def test_pretrain_never_replaces_good_weights_by_damaged_ones(lesionlab: Lesionlab, store: Store, folder: Path) -> None:
-    registered = keys.MODEL_WEIGHTS.build(
-        name="tiny-glioma", version=read_document(store, keys.CHAMPION.build(name="tiny-glioma"), Pointer).target
-    )
+    registered = keys.MODEL_WEIGHTS.build(name="tiny-glioma", version=find_model(store, "tiny-glioma").version)
     run_id, data = registered.split("/")[2], store.get(registered)
     own = keys.RUN_WEIGHTS.of(attempt_of(store, run_id)).build(run_id=run_id)
     flip(store, own)

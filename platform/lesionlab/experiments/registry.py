@@ -1,4 +1,4 @@
-"""Register models of finished runs under a name and a version; a name without a version means its champion.
+"""Register models of finished runs under a name and a version: candidates, until one is promoted (`champions`).
 
 The networks of several runs can be registered as one model, an ensemble: prediction averages their probabilities.
 """
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from lesionlab.errors import DamagedObject, InputError, MissingObject, ObjectExists, TransferError
 from lesionlab.experiments.ledger import attempt_of
-from lesionlab.store.documents import create_document, move_pointer, read_document, read_pointer
+from lesionlab.store.documents import create_document, read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import is_altered, read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256, Slug, digest_of
+from storage_schemas.decisions import Champion
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.runs import RunSpec
@@ -40,8 +41,8 @@ class SourceModel:
     """Versions whose training runs the store lacks."""
 
 
-def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion: bool = True) -> ModelCard:
-    """Register the model of a completed run under a name (default: the card's name); by default make it the champion.
+def register(store: Store, run_id: Digest, name: Slug | None = None) -> ModelCard:
+    """Register the model of a completed run as a candidate under a name (default: the card's name).
 
     What is registered and whole stays; what is damaged is replaced. Raises MissingObject if the run stored no model,
     ObjectExists if other weights are registered under this name and version, DamagedObject if neither the run's copy
@@ -53,11 +54,10 @@ def register(store: Store, run_id: Digest, name: Slug | None = None, *, champion
         card.model_copy(update={"name": name or card.name}),
         lambda: _weights_of(store, run_id, card.weights_sha256),
         lambda: _transfer_of(store, run_id),
-        champion=champion,
     )
 
 
-def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug, *, champion: bool = False) -> ModelCard:
+def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug) -> ModelCard:
     """Register the networks of several completed runs as one model whose probabilities are averaged.
 
     The order of the runs does not matter. Raises InputError if their networks are not of one kind, and as `register`.
@@ -89,7 +89,7 @@ def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug, *, ch
             "members": members,
         }
     )
-    return _register(store, card, lambda: joined, lambda: transfer, champion=champion)
+    return _register(store, card, lambda: joined, lambda: transfer)
 
 
 _OWN_OF_EACH = {"version": "", "weights_sha256": "", "training_studies": 1, "trained_on": ()}
@@ -123,8 +123,6 @@ def _register(
     card: ModelCard,
     weights: Callable[[], bytes],
     transfer: Callable[[], Sequence[TensorTransfer]],
-    *,
-    champion: bool,
 ) -> ModelCard:
     place = {"name": card.name, "version": card.version}
     key = keys.MODEL_CARD.build(**place)
@@ -145,8 +143,6 @@ def _register(
         write_rows(store, report, transfer(), TensorTransfer)
     if known is None:  # written last: a version with a card is complete
         create_document(store, key, card)
-    if champion:
-        move_pointer(store, keys.CHAMPION.build(name=card.name), card.version)
     return card
 
 
@@ -175,18 +171,28 @@ def source_model(store: Store, card: ModelCard) -> SourceModel:
 
 
 def find_model(store: Store, model: str) -> ModelCard:
-    """The card of `name` (its champion) or `name@version`. Raises InputError that lists the registered models."""
+    """The card of `name@version`, or of `name`: its champion or, while no version was promoted, its only one.
+
+    Raises InputError that lists the registered models.
+    """
     name, _, version = model.partition("@")
+    registered: list[ModelCard] | None = None
     try:
-        found = version or read_pointer(store, keys.CHAMPION.build(name=name))
+        found = version or champion(store, name)
+        if not found:
+            registered = models(store)
+            own = [card for card in registered if card.name == name]
+            if len(own) > 1:
+                raise InputError(
+                    f"model {name!r}: no version was promoted yet, and there are {len(own)}; name one of them: "
+                    f"{', '.join(card.full_name for card in own)}"
+                )
+            found = own[0].version if own else ""
         if found:
             return read_document(store, keys.MODEL_CARD.build(name=name, version=found), ModelCard)
     except (MissingObject, ValueError):
         pass
-    registered = models(store)
-    if not version and (own := [card.full_name for card in registered if card.name == name]):
-        raise InputError(f"model {name!r} has no champion yet; name one of its versions: {', '.join(own)}")
-    known = ", ".join(card.full_name for card in registered) or "none yet"
+    known = ", ".join(card.full_name for card in registered or models(store)) or "none yet"
     raise InputError(f"model {model!r} is not registered in {store.uri}; registered: {known}")
 
 
@@ -209,4 +215,13 @@ def models(store: Store) -> list[ModelCard]:
 
 def champion(store: Store, name: Slug) -> Digest | None:
     """The champion version of a name, or None."""
-    return read_pointer(store, keys.CHAMPION.build(name=name))
+    pointer = champion_pointer(store, name)
+    return pointer.target if pointer else None
+
+
+def champion_pointer(store: Store, name: Slug) -> Champion | None:
+    """The version in use under a name with the decision that put it there, or None."""
+    try:
+        return read_document(store, keys.CHAMPION.build(name=name), Champion)
+    except MissingObject:
+        return None

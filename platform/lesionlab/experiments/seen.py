@@ -9,7 +9,6 @@ from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.base import Slug, StudyId
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.runs import RunSpec
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def seen_in_training(manifest: Manifest, model: SourceModel, *, same_people: boo
     namesakes: dict[Slug, tuple[str, ...]] = {}
     for run in model.made_by:
         one_register = same_people or run.cohort == manifest.cohort or _share_a_patient(manifest.studies, run.train)
-        for study, reason in _reasons(manifest.studies, run, same_people=one_register):
+        for study, reason in overlaps(manifest.studies, run.train, same_people=one_register):
             reasons.setdefault(study, f"{reason} in cohort {run.cohort}")
         if not one_register:
             labels = {entry.patient for entry in manifest.studies} & {seen.patient for seen in run.train}
@@ -58,11 +57,14 @@ def trained_on(entry: ManifestEntry, seen: Iterable[ManifestEntry], *, same_peop
     return None
 
 
-def _reasons(studies: Collection[ManifestEntry], run: RunSpec, *, same_people: bool) -> Iterable[tuple[StudyId, str]]:
+def overlaps(
+    studies: Collection[ManifestEntry], others: Collection[ManifestEntry], *, same_people: bool
+) -> Iterable[tuple[StudyId, str]]:
+    """Each study that is among the others, and how that shows; one may come twice."""
     for entry in studies:
-        if reason := trained_on(entry, run.train, same_people=same_people):
+        if reason := trained_on(entry, others, same_people=same_people):
             yield entry.study, reason
-    for entry, seen, of in likely_copies(tuple(studies), run.train):
+    for entry, seen, of in likely_copies(tuple(studies), tuple(others)):
         yield entry.study, f"{of} likely copied from {seen.study}"
 
 

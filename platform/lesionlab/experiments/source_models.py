@@ -6,7 +6,7 @@ from lesionlab.errors import SpecError
 from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import pretraining
-from lesionlab.experiments.registry import champion, find_model
+from lesionlab.experiments.registry import find_model, models
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
@@ -22,14 +22,17 @@ def source_card(spec: ExperimentSpec, source: Source, depth: int, store: Store) 
     """The card of a source's model at one network depth.
 
     A source with a cohort: the model that the current cohort, code and settings give. A source with `trained_in`: the
-    model of that experiment's current plan. Any other source: the champion of that name.
+    model of that experiment's current plan. A source with a version: that one. Any other source: the champion of that
+    name or, while none was promoted, its only version.
 
     Raises SpecError if the wanted version is not registered, InputError if the store holds no such cohort, experiment
-    or model.
+    or model, or if a bare name could mean several versions: `version` says which.
     """
     version = source_version(spec, source, depth, store)
     if version is None:
         return find_model(store, source.model)
+    if source.version is not None:
+        return find_model(store, f"{source.model}@{version}")
     if not store.exists(keys.MODEL_CARD.build(name=source.model, version=version)):
         raise SpecError(
             f"source {source.model}: version {version} is not registered yet{_other_version(store, source.model)}; "
@@ -39,7 +42,10 @@ def source_card(spec: ExperimentSpec, source: Source, depth: int, store: Store) 
 
 
 def source_version(spec: ExperimentSpec, source: Source, depth: int, store: Store) -> Digest | None:
-    """The id of the run that trains, or trained, a source's model; None if the registry's champion is meant."""
+    """The version that a source names, or the id of the run that trains, or trained, its model; None if the registry
+    decides."""
+    if source.version is not None:
+        return source.version
     if source.cohort is not None:
         return pretraining(spec, source, depth, current_manifest(store, source.cohort)).run_id
     return finished_run(store, source.trained_in).run_id if source.trained_in else None
@@ -69,9 +75,10 @@ def finished_run(store: Store, wanted: TrainedIn) -> RunSpec:
 
 def _other_version(store: Store, model: Slug) -> str:
     """Say so if a model of this name is registered but other result versions of the code made it."""
-    registered = champion(store, model)
-    key = keys.RUN_SPEC.build(run_id=registered) if registered else ""
-    if not registered or not store.exists(key):
-        return ""
-    versions = read_document(store, key, RunSpec).versions
-    return "" if versions == CURRENT else f" (the registered {registered} was {version_difference(versions)})"
+    for card in models(store):
+        key = keys.RUN_SPEC.build(run_id=card.version)
+        if card.name == model and store.exists(key):
+            versions = read_document(store, key, RunSpec).versions
+            if versions != CURRENT:
+                return f" (the registered {card.version} was {version_difference(versions)})"
+    return ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import product
 
 from lesionlab.errors import DamagedObject, SpecError
+from lesionlab.experiments.benchmarks import refuse_benchmark_studies
 from lesionlab.experiments.manifests import current_manifest, frozen_manifest, has_cohort
 from lesionlab.experiments.planning import make_plan
 from lesionlab.experiments.publishing import finished
-from lesionlab.experiments.registry import champion, source_model
+from lesionlab.experiments.registry import source_model
 from lesionlab.experiments.source_models import finished_run, source_card
 from lesionlab.experiments.splits import stored_split
 from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
@@ -25,8 +26,15 @@ def plan_experiment(spec: ExperimentSpec, store: Store, *, replan: bool = False)
     """The experiment's plan: the stored plan if spec, cohorts and source models are unchanged, otherwise a new plan.
 
     A stored plan keeps its run ids, even if documents have gained fields since. Raises SpecError if the code's result
-    versions differ from the plan's and `replan` is false, and whatever `resolve_plan` raises.
+    versions differ from the plan's and `replan` is false, or if a run or an ancestor of its source holds a study of a
+    benchmark, and whatever `resolve_plan` raises.
     """
+    plan = _stored_or_new(spec, store, replan=replan)
+    refuse_benchmark_studies(store, plan.runs, spec.cohorts)
+    return plan
+
+
+def _stored_or_new(spec: ExperimentSpec, store: Store, *, replan: bool) -> Plan:
     stored = find_sound_plan(store, spec.name)
     if stored is None or stored.spec != spec or not _inputs_unchanged(stored, store):
         return resolve_plan(spec, store)
@@ -60,7 +68,8 @@ def _is_current(store: Store, spec: ExperimentSpec, model: Slug, version: Digest
         return _is_current_manifest(store, source.cohort, made_by.manifest)
     if source.trained_in is not None:
         return finished_run(store, source.trained_in).run_id == version
-    return champion(store, model) == version
+    # A version that was promoted meanwhile replaces no source of an experiment that is under way.
+    return source.version in (None, version) and store.exists(keys.MODEL_CARD.build(name=model, version=version))
 
 
 def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:

@@ -111,11 +111,20 @@ def difference_of_arms(model: MixedModel) -> Difference | None:
     return None
 
 
+def p_above(difference: Difference, bound: float) -> float:
+    """One-sided p of: the difference is `bound` or less. Non-inferior by a margin: bound −margin; superior: bound 0."""
+    return float(stats.t.sf((difference.estimate - bound) / difference.error, difference.degrees))
+
+
+def lower_limit(difference: Difference, level: float) -> float:
+    """One-sided lower confidence limit; it is above a bound exactly where `p_above` is below the level."""
+    return difference.estimate - float(stats.t.isf(level, difference.degrees)) * difference.error
+
+
 def equivalence(difference: Difference, margin: float) -> Equivalence:
     """Test it against both margins; `margin` is above 0, in the unit of the difference."""
-    above, below = (difference.estimate + side * margin for side in (1, -1))
-    p_lower = float(stats.t.sf(above / difference.error, difference.degrees))
-    p_upper = float(stats.t.cdf(below / difference.error, difference.degrees))
+    p_lower = p_above(difference, -margin)
+    p_upper = float(stats.t.cdf((difference.estimate - margin) / difference.error, difference.degrees))
     interval = difference.interval(1 - 2 * ALPHA)
     return Equivalence(margin, p_lower, p_upper, interval, _shown(interval, margin))
 

@@ -13,6 +13,7 @@ from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest, Document, Pointer
+from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import Plan
 from storage_schemas.keys import KeyPattern
 from storage_schemas.manifests import Manifest
@@ -73,11 +74,25 @@ class Contents:
         """Every run that a plan or a document of its own describes."""
         return {run.run_id: run for plan in self.plans for run in plan.runs} | self.specs
 
+    @cached_property
+    def decisions(self) -> tuple[str, ...]:
+        """Keys of the decisions that count: those that the pointer of a model leads to."""
+        found = []
+        for key in sorted(self.names):
+            if (values := keys.CHAMPION.parse(key)) and (pointer := self._one(key, Champion)):
+                at = pointer.decision
+                while at:
+                    found.append(place := keys.DECISION.build(name=values["name"], digest=at))
+                    decision = self._one(place, Decision)
+                    at = decision.before if decision else None
+        return tuple(found)
+
     def unreadable(self, but: frozenset[str]) -> list[str]:
         """Keys of the documents that say what is in use and cannot be read, except those in `but`."""
         patterns: dict[KeyPattern, type[Document]] = {
-            **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+            **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN), Pointer),
             keys.PART: Part,
+            keys.CHAMPION: Champion,
             keys.MANIFEST: Manifest,
             keys.PLAN: Plan,
             keys.RUN_SPEC: RunSpec,
@@ -93,11 +108,14 @@ class Contents:
     def expected(self) -> Iterator[str]:
         """Places (keys, or Zarr groups) that something refers to, so that they must exist."""
         yield from self._targets()
+        yield from self.decisions
         for owner in self.listings:
             yield from (entry.volume_key for entry in owner.studies if entry.volume not in self.withdrawn)
         for key in self.names:
             if values := keys.MODEL_CARD.parse(key):
                 yield keys.MODEL_WEIGHTS.build(**values)
+            if values := keys.DECISION.parse(key):
+                yield keys.CHAMPION.build(name=values["name"])
         for run_id in self.ledger:
             if run := self.runs.get(run_id):
                 yield from self._outputs(run)
@@ -118,10 +136,12 @@ class Contents:
         for pointer, target, name in (
             (keys.CURRENT_PART, keys.PART, "digest"),
             (keys.CURRENT_PLAN, keys.PLAN, "digest"),
-            (keys.CHAMPION, keys.MODEL_CARD, "version"),
         ):
             for values, found in self._pointers(pointer):
                 yield target.build(**values, **{name: found.target})
+        for key in self.names:
+            if (own := keys.CHAMPION.parse(key)) and (champion := self._one(key, Champion)):
+                yield keys.MODEL_CARD.build(**own, version=champion.target)
 
     def _pointers(self, kind: KeyPattern) -> Iterator[tuple[dict[str, str], Pointer]]:
         """The values in the key of each pointer of a kind, and the pointer."""

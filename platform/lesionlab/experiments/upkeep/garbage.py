@@ -117,6 +117,9 @@ class _Reasons:
             return "reason of a failure of a complete run" if values["run_id"] in self._contents.ledger else ""
         if unit.startswith("runs/") and unit.endswith("/ray/"):
             return "" if self._holder(unit.split("/")[1]) else "left over from a Ray session"
+        if values := keys.DECISION.parse(unit):
+            pointed = keys.CHAMPION.build(name=values["name"]) in self._contents.names
+            return "decision that another one forestalled" if pointed and unit not in self._contents.decisions else ""
         if values := keys.STUDY_VOLUME.parse(unit):
             return "" if values["digest"] in self._volumes else "volume that no part, manifest, plan or run refers to"
         found = kind_of(unit)

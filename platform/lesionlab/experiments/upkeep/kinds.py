@@ -14,6 +14,8 @@ from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.base import Document, Pointer
+from storage_schemas.benchmarks import Benchmark, Ticket
+from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import KeyPattern
@@ -22,18 +24,28 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
 from storage_schemas.results import EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
+from storage_schemas.retraining import RetrainDecision, RetrainOutcome
+from storage_schemas.rules import GateOutcome, Rule
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split
 from storage_schemas.submissions import Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
 
 DOCUMENTS: dict[KeyPattern, type[Document]] = {
-    **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN, keys.CHAMPION), Pointer),
+    **dict.fromkeys((keys.CURRENT_PART, keys.CURRENT_PLAN), Pointer),
     keys.PART: Part,
     keys.RECEIPT: Receipt,
     keys.WITHDRAWAL: Withdrawal,
     keys.SALT_CHECK: SaltCheck,
     keys.COHORT: DeclaredCohort,
+    keys.CHAMPION: Champion,
+    keys.DECISION: Decision,
+    keys.BENCHMARK: Benchmark,
+    keys.RULE: Rule,
+    keys.TICKET: Ticket,
+    keys.GATE_OUTCOME: GateOutcome,
+    keys.RETRAIN_OUTCOME: RetrainOutcome,
+    keys.RETRAIN_DECISION: RetrainDecision,
     keys.MANIFEST: Manifest,
     keys.SPLIT: Split,
     keys.PLAN: Plan,
@@ -53,6 +65,7 @@ TABLES: dict[KeyPattern, type[Document]] = {
     keys.FACTS: StudyFacts,
     **dict.fromkeys((keys.MODEL_TRANSFER, keys.RUN_TRANSFER), TensorTransfer),
     keys.RUN_HISTORY: EpochRow,
+    keys.GATE_ROWS: StudyRow,
     **dict.fromkeys((keys.RUN_STUDY_ROWS, keys.STUDY_ROWS, keys.RESCORED_STUDY_ROWS), StudyRow),
     **dict.fromkeys((keys.RUN_LESION_ROWS, keys.LESION_ROWS, keys.RESCORED_LESION_ROWS), LesionRow),
     **dict.fromkeys((keys.RUN_OPERATING_ROWS, keys.OPERATING_ROWS), OperatingRow),

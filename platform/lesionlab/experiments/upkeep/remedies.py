@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lesionlab.errors import DamagedObject, InputError, LesionlabError, MissingObject
+from lesionlab.experiments.champions import newest_decision
 from lesionlab.experiments.ledger import reopen
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import current_part
@@ -18,6 +19,7 @@ from lesionlab.experiments.upkeep.kinds import faults_of, kind_of
 from lesionlab.store.documents import read_document, write_document
 from storage_schemas import keys
 from storage_schemas.base import Digest
+from storage_schemas.decisions import Champion
 from storage_schemas.keys import KeyPattern
 from storage_schemas.models import ModelCard
 
@@ -106,7 +108,13 @@ class Remedies:
         if kind in (keys.MODEL_WEIGHTS, keys.MODEL_CARD, keys.MODEL_TRANSFER):
             return self._rerun(values["version"], lambda: self._register(values), "copied from the run's own model")
         if kind == keys.CHAMPION:
-            return Remedy("lesionlab pretrain with the experiment file registers it again")
+            return Remedy(
+                "restore it from a backup", lambda: self._point_again(values["name"]), "pointed to the newest decision"
+            )
+        if kind in (keys.DECISION, keys.BENCHMARK, keys.RULE, keys.TICKET, keys.GATE_OUTCOME, keys.GATE_ROWS) or (
+            kind in (keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME)
+        ):
+            return Remedy("restore it from a backup: it is evidence for a decision")
         return self._of_run(kind, place, values["run_id"])
 
     def _of_run(self, kind: KeyPattern, place: str, run_id: Digest) -> Remedy:
@@ -182,7 +190,13 @@ class Remedies:
             self._store.delete(pattern.build(**values))
 
     def _register(self, values: dict[str, str]) -> None:
-        register(self._store, values["version"], values["name"], champion=False)
+        register(self._store, values["version"], values["name"])
+
+    def _point_again(self, name: str) -> None:
+        """Point to the newest decision about a model, if it is clear which one counts."""
+        last = newest_decision(self._store, name)
+        pointer = Champion(target=last.champion, decision=last.id)
+        write_document(self._store, keys.CHAMPION.build(name=name), pointer)
 
     def _respecify(self, run_id: Digest) -> None:
         run = next((run for plan in self._contents.plans for run in plan.runs if run.run_id == run_id), None)

@@ -1,0 +1,242 @@
+"""Decide on a date whether to train a new candidate, and carry a decision through: train, register, look, promote.
+
+The decision is written before anything is computed, and each step finds what an earlier process left: a command that
+was killed and is called again, on whatever day, finishes the training that was decided. One process at a time works on
+a rule; it holds a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from lesionlab.analysis.statistics.retraining import Described, expected_gain, shifts
+from lesionlab.errors import InputError
+from lesionlab.experiments.caches.volumes import open_cached
+from lesionlab.experiments.champions import Person, decision_in_force, promote
+from lesionlab.experiments.leases import claim_run, new_submission
+from lesionlab.experiments.manifests import frozen_manifest, manifest_facts
+from lesionlab.experiments.publishing import study_rows
+from lesionlab.experiments.registry import champion, find_model, register
+from lesionlab.experiments.retraining import (
+    Eligible,
+    candidate_run,
+    costs,
+    decision_key,
+    decisions_by,
+    eligible,
+    outcome_key,
+    outcome_of,
+    patients_in,
+    retraining_of,
+    trained_before,
+)
+from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.experiments.tickets import looks_left
+from lesionlab.imaging.texture import bright_level, noise_sd
+from lesionlab.orchestration.gate import look
+from lesionlab.store.documents import create_document, create_named, read_document
+from lesionlab.store.objects import Store
+from storage_schemas import keys
+from storage_schemas.axes import TrainedArm
+from storage_schemas.manifests import ManifestEntry
+from storage_schemas.retraining import Gain, RetrainDecision, Retraining, RetrainOutcome, Shift, Verdict
+from storage_schemas.rules import Rule
+from storage_schemas.runs import RunSpec
+
+Execute = Callable[[Sequence[RunSpec]], None]
+"""Execute runs that are not complete; raises TrainingError."""
+
+
+def retrain(
+    store: Store, rule: Rule, today: date, person: Person, cache: Path, execute: Execute, accepted: str = ""
+) -> tuple[RetrainDecision, RetrainOutcome | None]:
+    """The decision of this date, and what became of its training; an unfinished training of an earlier date first.
+
+    Raises RunHeld if another process works on the rule at present.
+    """
+    with claim_run(store, rule.id, new_submission(), person.name):
+        decision = _unfinished(store, rule) or _decided(store, rule, today, cache, accepted)
+        if decision.run is None:
+            return decision, None
+        outcome = outcome_of(store, decision)
+        if outcome is None:
+            execute([read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)])
+            outcome = _judged(store, rule, decision, person, cache)
+            create_document(store, outcome_key(decision), outcome)
+        return decision, outcome
+
+
+def _unfinished(store: Store, rule: Rule) -> RetrainDecision | None:
+    return next((d for d in decisions_by(store, rule) if d.run and outcome_of(store, d) is None), None)
+
+
+def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str) -> RetrainDecision:
+    """The stored decision of this date, or a new one."""
+    name = f"{today.isoformat()}-accepted" if accepted else today.isoformat()
+    key = keys.RETRAIN_DECISION.build(name=rule.model, date=name)
+    if store.exists(key):
+        stored = read_document(store, key, RetrainDecision)
+        if stored.rule != rule.id:
+            raise InputError(f"model {rule.model}: rule {stored.rule} decided on {name} already; retire it first")
+        return stored
+    decision, run = decide(store, rule, today, cache, accepted)
+    if decision.run:
+        frozen_manifest(store, run.cohort)
+        create_named(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    create_document(store, decision_key(decision), decision)
+    return decision
+
+
+def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "") -> tuple[RetrainDecision, RunSpec]:
+    """What the store says on this date, and the training that would follow; writes nothing.
+
+    The same store and date give the same decision, byte for byte.
+    """
+    retraining, found = retraining_of(rule), eligible(store, retraining_of(rule))
+    before = trained_before(store, rule)
+    new = tuple(entry for entry in found.studies if (entry.site, entry.patient) not in patients_in(before))
+    new_patients = len(patients_in(new))
+    enough = new_patients >= retraining.least_new_patients
+    run = candidate_run(store, rule, found)
+    spent, expected = costs(store, rule, run)
+    last = next((decision.date for decision in decisions_by(store, rule)[::-1] if decision.run), None)
+    ready = date.fromisoformat(last) + timedelta(retraining.cool_down_days) if last else today
+    gain = _gain(store, retraining, len(before), len(found.studies)) if enough else None
+    drift = _shifts(store, retraining, found, before, new, cache) if enough and before else ()
+    left = looks_left(store, rule)
+    waits = [
+        *([] if enough else [f"{new_patients} new patients, wanted {retraining.least_new_patients}"]),
+        *([] if ready <= today else [f"the last training was on {last}; cool-down until {ready}"]),
+        *_no_gain(gain),
+        *_no_means(retraining, spent, expected),
+        *([] if left or champion(store, rule.model) is None else ["no look at the benchmark is left"]),
+    ]
+    holds = _holds(retraining, found, drift)
+    verdict: Verdict = "wait" if waits else "hold" if holds and not accepted else "train"
+    reasons = waits or (holds if verdict == "hold" else [_why(new_patients, gain)])
+    decision = RetrainDecision(
+        rule=rule.id,
+        model=rule.model,
+        date=today.isoformat(),
+        manifest=found.manifest.id,
+        champion=champion(store, rule.model),
+        last_training=last,
+        patients_before=len(patients_in(before)),
+        patients_now=len(found.patients),
+        new_patients=new_patients,
+        set_aside=found.set_aside,
+        quarantined=found.quarantined,
+        gain=gain,
+        shifts=drift,
+        spent_gpu_hours=spent,
+        expected_gpu_hours=expected,
+        looks_left=left,
+        accepted=accepted,
+        verdict=verdict,
+        reasons=tuple(reasons),
+        next_date=_next(retraining, today, ready, verdict).isoformat(),
+        run=run.run_id if verdict == "train" else None,
+    )
+    # As it is read back: every field counts as written, so the same decision is the same document.
+    return RetrainDecision.model_validate(decision.model_dump(mode="json")), run
+
+
+def _next(retraining: Retraining, today: date, ready: date, verdict: Verdict) -> date:
+    rest = retraining.cool_down_days if verdict == "train" else 0
+    return max(ready, today + timedelta(max(rest, 1)))
+
+
+def _why(new_patients: int, gain: Gain | None) -> str:
+    if gain is None or gain.expected is None:
+        return f"{new_patients} new patients, beyond the learning curve"
+    noise = "" if gain.noise is None else f", networks differ by {gain.noise:.3f}"
+    return f"{new_patients} new patients, an expected gain of {gain.expected:.3f}{noise}"
+
+
+def _no_gain(gain: Gain | None) -> list[str]:
+    if gain is None or gain.expected is None or gain.noise is None or gain.expected > gain.noise:
+        return []
+    return [f"an expected gain of {gain.expected:.3f}, within the {gain.noise:.3f} by which networks differ"]
+
+
+def _no_means(retraining: Retraining, spent: float, expected: float | None) -> list[str]:
+    needed = spent + (expected or 0.0)
+    if needed <= retraining.gpu_hours and spent < retraining.gpu_hours:
+        return []
+    return [f"{retraining.gpu_hours:g} GPU hours for all retrainings, {spent:.2f} spent, {expected or 0.0:.2f} needed"]
+
+
+def _holds(retraining: Retraining, found: Eligible, drift: Sequence[Shift]) -> list[str]:
+    words = [f"{shift.name}: new are {', '.join(shift.new)}" for shift in drift if shift.new]
+    numbers = [
+        f"{shift.name}: median {shift.median_before:.3g}, now {shift.median_now:.3g} (p {shift.p:.2g})"
+        for shift in drift
+        if shift.drifted and shift.p is not None and shift.median_before is not None and shift.median_now is not None
+    ]
+    share = found.quarantined
+    most = retraining.most_quarantined
+    return [
+        *words,
+        *numbers,
+        *([f"{share:.0%} of the studies quarantined, at most {most:.0%}"] if share > most else []),
+    ]
+
+
+def _gain(store: Store, retraining: Retraining, size_before: int, size_now: int) -> Gain:
+    plan = current_plan(store, retraining.experiment)
+    arm: TrainedArm = "fine-tuned" if retraining.source else "de-novo"
+    source = retraining.source.name if retraining.source else None
+    return expected_gain(study_rows(store, plan), arm, source, retraining.gain_metric, size_before, size_now)
+
+
+def _shifts(
+    store: Store,
+    retraining: Retraining,
+    found: Eligible,
+    before: Sequence[ManifestEntry],
+    new: Sequence[ManifestEntry],
+    cache: Path,
+) -> tuple[Shift, ...]:
+    facts = {(f.site, f.study): f for f in manifest_facts(store, found.manifest) if f.visit == "this"}
+
+    def described(entry: ManifestEntry) -> Described:
+        own = facts.get((entry.site, entry.study))
+        volume = open_cached(store, entry, cache)
+        names = volume.card.channels
+        numbers: dict[str, float | None] = {
+            "lesions": float(entry.lesions),
+            "lesion load, ml": entry.lesion_volume_ml,
+            **{f"noise of {name}": noise_sd(volume.image_CIJK[place]) for place, name in enumerate(names)},
+            **{f"brightness of {name}": bright_level(volume.image_CIJK[place]) for place, name in enumerate(names)},
+        }
+        if own:
+            numbers |= {name: getattr(own, name) for name in ("age_years", "echo_time_ms", "repetition_time_ms")}
+        scanner = " ".join(part for part in (own.manufacturer, own.model) if part) if own else ""
+        words = {"site": entry.site} | ({"scanner": scanner} if scanner else {})
+        return Described({name: value for name, value in numbers.items() if value is not None}, words)
+
+    return shifts([described(entry) for entry in before], [described(entry) for entry in new], retraining.drift_level)
+
+
+def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person, cache: Path) -> RetrainOutcome:
+    """Register the candidate and let the rule decide about it."""
+    assert decision.run is not None
+    card = register(store, decision.run, rule.model)
+    outcome = {"rule": rule.id, "date": decision.date, "candidate": card.version}
+    in_force = decision_in_force(store, rule.model)
+    if in_force and in_force.champion == card.version and in_force.gate:
+        return RetrainOutcome(**outcome, promoted=True, ticket=in_force.gate.ticket, note="it passed the rule")
+    if champion(store, rule.model) is None:
+        note = "no champion to compare it with; put a first version into use by hand: lesionlab promote"
+        return RetrainOutcome(**outcome, promoted=False, ticket=None, note=note)
+    try:
+        found = look(store, rule, find_model(store, card.full_name), person, cache)
+    except InputError as error:
+        return RetrainOutcome(**outcome, promoted=False, ticket=None, note=str(error))
+    if not found.passed:
+        return RetrainOutcome(**outcome, promoted=False, ticket=found.ticket, note="it did not pass every condition")
+    reason = f"retrained on {decision.patients_now} patients, decided on {decision.date}"
+    promote(store, card.full_name, reason, person, found)
+    return RetrainOutcome(**outcome, promoted=True, ticket=found.ticket, note="it passed the rule")

@@ -1,0 +1,134 @@
+"""A benchmark's studies are found under any name, and neither trained on nor tested outside the gate."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesionlab.errors import InputError, SpecError
+from lesionlab.experiments.benchmarks import find_benchmark, freeze, refuse_benchmark_studies, refuse_looks
+from lesionlab.experiments.registry import register
+from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.experiments import ExperimentSpec
+from storage_schemas.manifests import Manifest
+from storage_schemas.models import ModelName
+from storage_schemas.runs import Parent
+from tests.experiments.drawn import entry, manifest
+from tests.experiments.finished import SPEC, finish_experiment
+from tests.parts import contribute
+
+BY = MetricDefinition()
+
+
+def held_out(**changes: object) -> Manifest:
+    """A cohort of one study, whose image and patient nobody else has unless the changes say so."""
+    return manifest(entry(100, **changes), cohort="held-out").changed(spacing_mm=3.0)  # type: ignore[arg-type]
+
+
+def spec(**changes: object) -> ExperimentSpec:
+    return ExperimentSpec.model_validate(SPEC | changes)
+
+
+@pytest.fixture
+def store() -> Store:
+    """The six studies of an experiment, sub-0000 to sub-0005 of patients p0 to p5."""
+    place = open_store("memory://")
+    contribute(place, manifest(*(entry(number) for number in range(6))).changed(spacing_mm=3.0))
+    return place
+
+
+def test_an_experiment_without_its_studies_is_planned(store: Store) -> None:
+    contribute(store, held_out())
+    freeze(store, "bench", "held-out", BY)
+    assert plan_experiment(spec(), store).runs
+
+
+def test_the_same_call_gives_the_same_benchmark_and_a_grown_cohort_another(store: Store) -> None:
+    contribute(store, held_out())
+    first = freeze(store, "bench", "held-out", BY)
+    assert freeze(store, "bench", "held-out", BY) == first
+    assert find_benchmark(store, "bench") == find_benchmark(store, first.benchmark.id) == first
+    contribute(store, manifest(entry(100), entry(101), cohort="held-out"))
+    second = freeze(store, "bench", "held-out", BY)
+    assert (len(first.manifest.studies), len(second.manifest.studies)) == (1, 2)
+    with pytest.raises(InputError, match=f"found 2; there are: .*{first.benchmark.id}"):
+        find_benchmark(store, "bench")
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [({"image": 3}, "same image as sub-0003"), ({"further": (3,)}, "same image as sub-0003")],
+    ids=["image", "further image"],
+)
+def test_a_study_of_a_benchmark_under_another_name_is_refused_in_training(
+    store: Store, changes: dict[str, object], how: str
+) -> None:
+    contribute(store, held_out(**changes))
+    name = freeze(store, "bench", "held-out", BY).name
+    with pytest.raises(SpecError, match=rf"cohort ms holds 1 of the 1 studies of benchmark {name} \(sub-0100: {how}\)"):
+        plan_experiment(spec(), store)
+
+
+def test_a_frozen_part_of_the_cohort_itself_is_refused_by_name_and_patient(store: Store) -> None:
+    part = contribute(store, manifest(entry(3), cohort="ms").changed(spacing_mm=3.0))
+    freeze(store, "bench", "ms", BY)
+    contribute(
+        store,
+        manifest(*(entry(number) for number in range(3)), entry(7, patient="p3"), *map(entry, (4, 5))).changed(
+            spacing_mm=3.0
+        ),
+    )
+    with pytest.raises(SpecError, match="sub-0003: same patient as sub-0007"):
+        plan_experiment(spec(), store)
+    assert len(part.studies) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_patients_are_compared_between_cohorts_of_one_register_only(store: Store, known: bool) -> None:
+    contribute(store, held_out(patient="p4"))
+    freeze(store, "bench", "held-out", BY, patient_register="clinic")
+    by_register = spec(cohorts={"ms": {"patient_register": "clinic" if known else "another"}})
+    if known:
+        with pytest.raises(SpecError, match="sub-0100: same patient as sub-0004"):
+            plan_experiment(by_register, store)
+    else:
+        assert plan_experiment(by_register, store).runs
+
+
+def test_a_cohort_that_is_declared_to_have_the_same_patients_is_compared(store: Store) -> None:
+    contribute(store, held_out(patient="p4"))
+    freeze(store, "bench", "held-out", BY, same_patients=["ms"])
+    with pytest.raises(SpecError, match="sub-0100: same patient as sub-0004"):
+        plan_experiment(spec(), store)
+
+
+def test_a_plan_that_was_stored_before_the_freeze_is_refused_too(store: Store) -> None:
+    store_plan(store, plan_experiment(spec(), store))
+    contribute(store, held_out(image=3))
+    freeze(store, "bench", "held-out", BY)
+    with pytest.raises(SpecError, match="same image as sub-0003"):
+        plan_experiment(spec(), store)
+
+
+def test_the_ancestors_of_a_source_are_searched(store: Store) -> None:
+    """The run itself has other studies; the model that it starts from was trained on the benchmark."""
+    parent = finish_experiment(store).runs[0]
+    card = register(store, parent.run_id, "elsewhere")
+    contribute(store, held_out(image=int(parent.train[0].study[4:])))
+    freeze(store, "bench", "held-out", BY)
+    clean = manifest(entry(50), entry(51), cohort="clean")
+    started = Parent(model=ModelName(name="elsewhere", version=card.version), weights_sha256=card.weights_sha256)
+    run = parent.changed(cohort="clean", train=clean.studies, test=(), parent=started)
+    with pytest.raises(SpecError, match="cohort ms holds 1 of the 1 studies"):
+        refuse_benchmark_studies(store, [run])
+    refuse_benchmark_studies(store, [run.changed(parent=None)])
+
+
+def test_testing_outside_the_gate_is_a_look_and_refused(store: Store) -> None:
+    cohort = contribute(store, held_out())
+    freeze(store, "bench", "held-out", BY)
+    with pytest.raises(InputError, match="cohort held-out holds 1 studies of benchmark bench@"):
+        refuse_looks(store, cohort)
+    refuse_looks(store, manifest(entry(7), cohort="others"))

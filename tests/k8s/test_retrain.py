@@ -1,0 +1,40 @@
+"""The schedule of retraining is a valid CronJob that runs one process at a time, with a command that the image has."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+PATH = Path(__file__).parents[2] / "k8s" / "jobs" / "retrain" / "cronjob.yaml"
+
+
+@pytest.fixture(scope="module")
+def cronjob() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    return document
+
+
+@pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()])
+def test_it_is_valid_in_the_oldest_and_newest_kubernetes(cronjob: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(cronjob, version, strict=True)
+
+
+def test_no_two_run_at_once_and_a_lost_pod_is_started_again(cronjob: dict[str, Any]) -> None:
+    assert cronjob["spec"]["concurrencyPolicy"] == "Forbid"
+    assert cronjob["spec"]["jobTemplate"]["spec"]["backoffLimit"] > 0
+    assert cronjob["spec"]["jobTemplate"]["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lesionlab"
+
+
+def test_its_command_and_options_exist(cronjob: dict[str, Any]) -> None:
+    (container,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    python, module, name, _, *options = container["command"]
+    assert (python, module, name) == ("python", "-m", "jobs.retrain")
+    known = signature(import_module(name).retrain).parameters
+    assert {option.removeprefix("--") for option in options if option.startswith("--")} <= set(known)
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -1,0 +1,215 @@
+"""A look through the gate: ticket first, rows of both models, the rule; what was altered since is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lesionlab.errors import DamagedObject, InputError, MissingObject
+from lesionlab.experiments.benchmarks import Frozen, freeze
+from lesionlab.experiments.champions import Person, decision_in_force, promote
+from lesionlab.experiments.registry import champion, register
+from lesionlab.experiments.rules import declare
+from lesionlab.experiments.tickets import tickets
+from lesionlab.orchestration.gate import look, verify
+from lesionlab.store.documents import write_document
+from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import read_rows, write_rows
+from storage_schemas import keys
+from storage_schemas.base import Digest
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.models import ModelCard
+from storage_schemas.results import StudyRow
+from storage_schemas.rules import Rule
+from tests.experiments.drawn import entry, manifest
+from tests.experiments.finished import finish_experiment
+from tests.parts import contribute
+
+ANN = Person("ann@north", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+PATIENTS = 20
+
+
+@pytest.fixture
+def store(file_store_uri: str) -> Store:
+    return open_store(file_store_uri)
+
+
+@pytest.fixture
+def versions(store: Store) -> list[ModelCard]:
+    """Three registered versions of one model; the first is in use."""
+    runs = [run for run in finish_experiment(store).runs if run.cell and run.cell.training_size == 4]
+    cards = [register(store, run.run_id, "ms") for run in runs]
+    promote(store, cards[0].full_name, "first", ANN)
+    return cards
+
+
+@pytest.fixture
+def frozen(store: Store) -> Frozen:
+    cohort = manifest(*(entry(100 + number, site="ab"[number % 2]) for number in range(PATIENTS)), cohort="held-out")
+    cohort = cohort.changed(spacing_mm=3.0)
+    contribute(store, cohort)
+    return freeze(store, "bench", "held-out", MetricDefinition())
+
+
+@pytest.fixture
+def rule(store: Store, frozen: Frozen) -> Rule:
+    conditions = [
+        {"kind": "non-inferior", "metric": "sensitivity", "margin": 0.05},
+        {"kind": "superior", "metric": "ppv"},
+        {"kind": "no-site-worse", "metric": "ppv", "margin": 0.1},
+    ]
+    found = Rule.named(model="ms", benchmark=frozen.benchmark.id, conditions=conditions, looks=2)
+    declare(store, found)
+    return found
+
+
+def rows_stored(
+    store: Store, frozen: Frozen, version: Digest, sensitivity: Sequence[float], ppv: Sequence[float]
+) -> str:
+    """Store the rows that testing this version would give."""
+    rows = [
+        StudyRow(
+            experiment="evaluate-ms",
+            run_id=version,
+            task="flair-single",
+            arm="default",
+            source="ms",
+            training_size=0,
+            fold=1,
+            seed=0,
+            depth=1,
+            trained_on=0,
+            study=study.study,
+            patient=study.patient,
+            site=study.site,
+            position=place,
+            definition="paper@0",
+            sensitivity=sensitivity[place - 1],
+            ppv=ppv[place - 1],
+            false_positives=0,
+            reference_lesions=3,
+            predicted_lesions=3,
+            true_positives=3,
+            reference_ml=1.0,
+            predicted_ml=1.0,
+            inference_s=0.0,
+        )
+        for place, study in enumerate(frozen.manifest.studies, start=1)
+    ]
+    key = keys.GATE_ROWS.build(benchmark=frozen.benchmark.id, version=version)
+    write_rows(store, key, rows, StudyRow)
+    return key
+
+
+@pytest.fixture
+def rows(store: Store, frozen: Frozen, versions: list[ModelCard]) -> list[str]:
+    """Rows of the champion, of a better candidate and of a worse one."""
+    noise = np.random.default_rng(0).normal(0, 0.02, (2, PATIENTS))
+    before = np.linspace(0.4, 0.8, PATIENTS)
+    return [
+        rows_stored(store, frozen, versions[0].version, before.tolist(), before.tolist()),
+        rows_stored(
+            store, frozen, versions[1].version, (before + noise[0]).tolist(), (before + 0.1 + noise[1]).tolist()
+        ),
+        rows_stored(
+            store, frozen, versions[2].version, (before - 0.1 + noise[0]).tolist(), (before + noise[1]).tolist()
+        ),
+    ]
+
+
+def test_a_candidate_that_shows_everything_is_promoted_with_the_evidence(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    outcome = look(store, rule, versions[1], ANN, tmp_path)
+    assert (outcome.passed, outcome.ticket, outcome.level) == (True, 1, 0.025)
+    assert [found.passed for found in outcome.conditions] == [True, True, True]
+    decision = promote(store, versions[1].full_name, "by rule", ANN, outcome)
+    assert decision_in_force(store, "ms") == decision
+    assert decision.gate == outcome
+    verify(store, outcome, "ms")
+
+
+def test_a_candidate_that_fails_one_condition_stays_a_candidate(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    outcome = look(store, rule, versions[2], ANN, tmp_path)
+    assert not outcome.passed
+    with pytest.raises(InputError, match="did not pass"):
+        promote(store, versions[2].full_name, "by rule", ANN, outcome)
+    assert champion(store, "ms") == versions[0].version
+
+
+def test_evidence_about_one_candidate_promotes_no_other(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    outcome = look(store, rule, versions[1], ANN, tmp_path)
+    with pytest.raises(InputError, match=f"is about {versions[1].version}"):
+        promote(store, versions[2].full_name, "by rule", ANN, outcome)
+
+
+def test_looking_again_spends_nothing_and_finds_the_same(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    first = look(store, rule, versions[2], ANN, tmp_path)
+    assert look(store, rule, versions[2], ANN, tmp_path) == first
+    assert len(tickets(store, rule.benchmark)) == 1
+
+
+def test_the_ticket_is_taken_before_the_candidate_is_tested(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    """The candidate's rows are not there, and its benchmark's volumes neither: testing it fails after the ticket."""
+    store.delete(rows[1])
+    with pytest.raises(MissingObject):
+        look(store, rule, versions[1], ANN, tmp_path)
+    assert [ticket.candidate for ticket in tickets(store, rule.benchmark)] == [versions[1].version]
+
+
+@pytest.mark.parametrize("altered", ["champion rows", "candidate rows", "rule"])
+def test_what_was_altered_since_the_look_is_refused(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path, altered: str
+) -> None:
+    outcome = look(store, rule, versions[1], ANN, tmp_path)
+    if altered == "rule":
+        changed = rule.model_copy(update={"alpha": 0.2})
+        write_document(store, keys.RULE.build(name="ms", digest=rule.id), changed)
+        with pytest.raises(DamagedObject, match=rule.id):
+            verify(store, outcome, "ms")
+        return
+    key = rows[altered == "candidate rows"]
+    better = [row.model_copy(update={"ppv": 1.0}) for row in read_rows(store, [key], StudyRow)]
+    write_rows(store, key, better, StudyRow)  # with a valid checksum of its own
+    with pytest.raises(DamagedObject, match="are not those that the decision rests on"):
+        verify(store, outcome, "ms")
+    with pytest.raises(DamagedObject, match="look 1 at benchmark"):
+        look(store, rule, versions[1], ANN, tmp_path)
+
+
+def test_a_candidate_that_saw_the_benchmark_or_may_have_is_not_looked_at(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    store.delete(keys.RUN_SPEC.build(run_id=versions[1].version))
+    with pytest.raises(InputError, match="nobody can tell whether it was trained on"):
+        look(store, rule, versions[1], ANN, tmp_path)
+    seen = manifest(entry(2), entry(100), entry(101), cohort="seen")
+    contribute(store, seen)
+    other = freeze(store, "leaked", "seen", MetricDefinition())
+    leaked = Rule.named(model="ms", benchmark=other.benchmark.id, conditions=[{"kind": "superior", "metric": "ppv"}])
+    declare(store, leaked)
+    with pytest.raises(InputError, match=r"was trained on studies of benchmark leaked@.*sub-0002"):
+        look(store, leaked, versions[2], ANN, tmp_path)
+    assert tickets(store, rule.benchmark) == tickets(store, other.benchmark.id) == []
+
+
+def test_without_a_champion_there_is_nothing_to_compare(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="found the candidate itself"):
+        look(store, rule, versions[0], ANN, tmp_path)
+    store.delete(keys.CHAMPION.build(name="ms"))
+    with pytest.raises(InputError, match="found none"):
+        look(store, rule, versions[1], ANN, tmp_path)

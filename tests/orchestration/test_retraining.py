@@ -1,0 +1,269 @@
+"""A scheduled retraining trains, waits or holds for reasons in numbers, and finishes what it decided, killed or not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lesionlab.errors import RunHeld
+from lesionlab.experiments.benchmarks import find_benchmark, freeze
+from lesionlab.experiments.champions import Person, decisions, promote
+from lesionlab.experiments.leases import claim_run, new_submission
+from lesionlab.experiments.registry import champion, register
+from lesionlab.experiments.rules import declare
+from lesionlab.experiments.store_planning import plan_experiment
+from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.experiments.tickets import take_ticket, tickets
+from lesionlab.orchestration import retraining
+from lesionlab.orchestration.retraining import decide, retrain
+from lesionlab.store.arrays import write_group
+from lesionlab.store.documents import document_bytes
+from lesionlab.store.objects import Store, open_store
+from storage_schemas import keys
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.experiments import ExperimentSpec
+from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.retraining import RetrainDecision, RetrainOutcome
+from storage_schemas.rules import Rule
+from storage_schemas.runs import RunSpec
+from storage_schemas.tasks import TASKS
+from storage_schemas.volumes import ATTRIBUTE
+from tests.experiments.finished import SPEC, finish
+from tests.experiments.test_champions import card_of
+from tests.orchestration.test_gate import rows_stored
+from tests.parts import contribute
+from tests.training.drawn import draw_study
+
+ANN = Person("ann@north", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+TODAY, LATER = date(2026, 3, 1), date(2026, 5, 1)
+OLD, NEW, BENCH = 12, 8, 10
+
+
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
+@dataclass
+class Site:
+    """A store with a champion that was trained on twelve patients, and a rule that retrains it."""
+
+    store: Store
+    cache: Path
+    rule: Rule
+    entries: list[ManifestEntry]
+    executed: list[str] = field(default_factory=list)
+
+    def grow(self, count: int, noise: float = 1.0, site: str = "drawn") -> None:
+        """Add patients to the cohort."""
+        first = len(self.entries)
+        self.entries += [study(self.store, first + n, noise, site) for n in range(count)]
+        put(self.store, "ms", self.entries)
+
+    def execute(self, runs: Sequence[RunSpec]) -> None:
+        for run in runs:
+            self.executed.append(run.run_id)
+            finish(self.store, run)
+
+    def call(self, day: date = TODAY, accepted: str = "") -> tuple[RetrainDecision, RetrainOutcome | None]:
+        return retrain(self.store, self.rule, day, ANN, self.cache, self.execute, accepted)
+
+
+def study(store: Store, number: int, noise: float = 1.0, site: str = "drawn") -> ManifestEntry:
+    """Store the volume of a drawn study; `noise` multiplies that of the others."""
+    drawn = draw_study(number, edge=16)
+    image = drawn.image_CIJK.astype(np.float32)
+    image += np.random.default_rng(number).normal(0, 0.5, image.shape) * np.sqrt(noise**2 - 1)
+    entry = drawn.entry.model_copy(update={"image_sha256": f"{number:064x}", "site": site})
+    card = drawn.card.model_copy(update={"site": site})
+    key = entry.volume_key
+    arrays = {"image": image.astype(np.float16), "label": drawn.label_IJK, "native_label": drawn.label_IJK}
+    write_group(store, key, arrays, {ATTRIBUTE: card.stored_form()})
+    return entry
+
+
+def put(store: Store, cohort: str, entries: Sequence[ManifestEntry]) -> Manifest:
+    found = Manifest.named(cohort=cohort, task=TASKS["flair-single"], spacing_mm=2.0, studies=tuple(entries))
+    return contribute(store, found)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rule, list[ManifestEntry]]:
+    folder = tmp_path_factory.mktemp("prepared")
+    store = open_store(folder.as_uri())
+    entries = [study(store, number) for number in range(OLD)]
+    put(store, "ms", entries)
+    spec = ExperimentSpec.model_validate(SPEC | {"spacing_mm": 2.0})
+    plan = plan_experiment(spec, store)
+    store_plan(store, plan)
+    first = plan.runs[0].changed(cell=None, train=tuple(entries), test=(), seed=7)
+    finish(store, first)
+    promote(store, register(store, first.run_id, "ms").full_name, "first", ANN)
+    held = [
+        draw_study(1000 + n, edge=8).entry.model_copy(update={"image_sha256": f"{5000 + n:064x}"}) for n in range(BENCH)
+    ]
+    put(store, "held-out", held)
+    frozen = freeze(store, "bench", "held-out", MetricDefinition())
+    rule = Rule.named(
+        model="ms",
+        benchmark=frozen.benchmark.id,
+        conditions=[{"kind": "non-inferior", "metric": "sensitivity", "margin": 0.1}],
+        retraining={"experiment": "alone", "cohort": "ms", "least_new_patients": 3, "gpu_hours": 1000.0},
+    )
+    declare(store, rule)
+    rows_stored(store, frozen, first.run_id, *[np.linspace(0.4, 0.8, BENCH).tolist()] * 2)
+    return folder, rule, entries
+
+
+@pytest.fixture
+def site(prepared: tuple[Path, Rule, list[ManifestEntry]], tmp_path: Path) -> Site:
+    folder, rule, entries = prepared
+    shutil.copytree(folder, tmp_path / "store")
+    return Site(open_store((tmp_path / "store").as_uri()), tmp_path / "cache", rule, [*entries])
+
+
+def expect_rows(site: Site, gain: float) -> RunSpec:
+    """Store what testing the coming candidate will give."""
+    _, run = decide(site.store, site.rule, TODAY, site.cache)
+    values = np.linspace(0.4, 0.8, BENCH) + gain + 0.01 * np.sin(np.arange(BENCH))
+    rows_stored(site.store, find_benchmark(site.store, "bench"), run.run_id, values.tolist(), values.tolist())
+    return run
+
+
+def test_one_new_patient_is_too_few(site: Site) -> None:
+    site.grow(1)
+    decision, outcome = site.call()
+    assert (decision.verdict, decision.reasons) == ("wait", ("1 new patients, wanted 3",))
+    assert (outcome, site.executed) == (None, [])
+    assert (decision.patients_before, decision.patients_now, decision.next_date) == (OLD, OLD + 1, "2026-03-02")
+
+
+@pytest.mark.parametrize(("gain", "promoted"), [(0.05, True), (-0.3, False)], ids=["good", "bad"])
+def test_enough_new_patients_lead_to_a_candidate_and_the_rule_decides_about_it(
+    site: Site, gain: float, promoted: bool
+) -> None:
+    site.grow(NEW)
+    run = expect_rows(site, gain)
+    decision, outcome = site.call()
+    assert (decision.verdict, decision.run) == ("train", run.run_id)
+    assert decision.reasons == (f"{NEW} new patients, beyond the learning curve",)
+    assert outcome is not None
+    assert (outcome.promoted, outcome.ticket) == (promoted, 1)
+    assert (champion(site.store, "ms") == run.run_id) == promoted
+    assert {entry.study for entry in run.train} == {entry.study for entry in site.entries}
+
+
+def test_the_same_patients_lead_to_one_training_whether_it_was_promoted_or_not(site: Site) -> None:
+    site.grow(NEW)
+    expect_rows(site, -0.3)
+    site.call()
+    again, _ = site.call(LATER)
+    assert (again.verdict, again.new_patients, len(site.executed)) == ("wait", 0, 1)
+    site.grow(1)
+    assert (
+        site.call(date(2026, 3, 5))[0].reasons[-1] == "the last training was on 2026-03-01; cool-down until 2026-03-31"
+    )
+
+
+def test_a_decision_is_made_once_a_day_and_is_the_same_bytes_if_made_again(site: Site) -> None:
+    site.grow(NEW)
+    once, again = (document_bytes(decide(site.store, site.rule, TODAY, site.cache)[0]) for _ in range(2))
+    assert once == again
+    expect_rows(site, 0.05)
+    decision, _ = site.call()
+    key = keys.RETRAIN_DECISION.build(name="ms", date="2026-03-01")
+    assert site.store.get(key) == once == document_bytes(decision)
+    assert site.call()[0] == decision
+    assert len(site.executed) == 1
+
+
+def test_one_process_at_a_time_works_on_a_rule(site: Site) -> None:
+    site.grow(NEW)
+    with claim_run(site.store, site.rule.id, new_submission(), "bob@south"), pytest.raises(RunHeld, match="bob@south"):
+        site.call()
+    assert not site.store.list("retrain/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [({"noise": 2.0}, "noise of flair"), ({"site": "west"}, "site: new are west")],
+    ids=["noise", "site"],
+)
+def test_what_differs_is_held_until_somebody_accepts_it(site: Site, changes: dict[str, object], wanted: str) -> None:
+    site.grow(NEW, **changes)  # type: ignore[arg-type]
+    expect_rows(site, 0.05)
+    decision, _ = site.call()
+    assert (decision.verdict, site.executed) == ("hold", [])
+    assert any(reason.startswith(wanted) for reason in decision.reasons), decision.reasons
+    accepted, outcome = site.call(accepted="a new scanner, looked at it")
+    assert (accepted.verdict, accepted.accepted) == ("train", "a new scanner, looked at it")
+    assert accepted.shifts == decision.shifts
+    assert outcome is not None
+
+
+def test_like_patients_are_no_drift(site: Site) -> None:
+    site.grow(NEW)
+    decision, _ = decide(site.store, site.rule, TODAY, site.cache)
+    assert [shift.name for shift in decision.shifts if shift.drifted] == []
+    assert len(decision.shifts) == 5
+
+
+def test_without_gpu_hours_or_looks_nothing_is_trained(site: Site) -> None:
+    site.grow(NEW)
+    poor = site.rule.model_copy(update={"retraining": site.rule.retraining.model_copy(update={"gpu_hours": 0.0})})  # type: ignore[union-attr]
+    assert decide(site.store, poor, TODAY, site.cache)[0].verdict == "wait"
+    for number in range(3):
+        take_ticket(site.store, site.rule, card_of(f"{number:016x}"), "c" * 16, ANN)
+    decision, _ = decide(site.store, site.rule, TODAY, site.cache)
+    assert (decision.verdict, decision.reasons) == ("wait", ("no look at the benchmark is left",))
+
+
+def test_patients_of_a_benchmark_are_left_out_with_all_their_studies(site: Site) -> None:
+    site.grow(NEW)
+    second = site.entries[-1].model_copy(update={"study": "sub-900_ses-02", "image_sha256": "9" * 64})
+    twin = site.entries[-1].model_copy(update={"study": "sub-901", "patient": "other"})
+    put(site.store, "second", [twin])
+    freeze(site.store, "second", "second", MetricDefinition())
+    put(site.store, "ms", [*site.entries, second])
+    decision, run = decide(site.store, site.rule, TODAY, site.cache)
+    assert (decision.set_aside, decision.patients_now) == (2, OLD + NEW - 1)
+    assert not {site.entries[-1].study, second.study} & {entry.study for entry in run.train}
+
+
+STEPS = ["execute", "register", "look", "promote", "create_document"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["before", "after"])
+def test_killed_at_any_step_and_called_again_it_ends_as_if_undisturbed(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    site.grow(NEW)
+    run = expect_rows(site, 0.05)
+
+    def dying(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **named: object) -> object:
+            if after:
+                function(*arguments, **named)
+            raise Killed
+
+        return call
+
+    with monkeypatch.context() as patched:
+        if step == "execute":
+            patched.setattr(site, "execute", dying(site.execute))
+        else:
+            patched.setattr(retraining, step, dying(getattr(retraining, step)))
+        with pytest.raises(Killed):
+            site.call()
+    decision, outcome = site.call(LATER if site.store.list("retrain/ms/2026") else TODAY)
+    assert outcome is not None
+    assert (decision.date, decision.run) == ("2026-03-01", run.run_id)
+    assert (outcome.promoted, outcome.ticket, champion(site.store, "ms")) == (True, 1, run.run_id)
+    assert [made.number for made in decisions(site.store, "ms")] == [2, 1]
+    assert len(tickets(site.store, site.rule.benchmark)) == 1
