@@ -18,7 +18,7 @@ IMAGE = Path("sub-01_FLAIR.nii.gz")
 
 
 def facts(participant: dict[str, str] | None = None, **sidecar: object) -> StudyFacts:
-    files = StudyFiles("sub-01", "01", "clinic", {"flair": IMAGE}, Reference(IMAGE), None, {"flair": sidecar})
+    files = StudyFiles("sub-01", "01", "clinic", {"flair": IMAGE}, Reference(IMAGE), sidecars={"flair": sidecar})
     (fact,) = read_facts(replace(files, participant=participant or {}), TASK)
     return fact
 

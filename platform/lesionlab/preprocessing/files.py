@@ -38,12 +38,12 @@ class StudyFiles:
     reference: Reference
     second: Reference | None = None
     """Another rater's mask."""
-    transforms: Mapping[str, Path] = field(default_factory=dict)
-    """The user's own registrations, by the role of the moving image: ITK affines from the fixed image to it."""
     sidecars: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Content of the images' JSON sidecars, by role, if there are any."""
     participant: Mapping[str, str] = field(default_factory=dict)
     """The patient's row in participants.tsv or in the table of paths."""
+    transforms: Mapping[str, Path] = field(default_factory=dict)
+    """The user's own registrations, by the role of the moving image: ITK affines from the fixed image to it."""
 
 
 @dataclass(frozen=True)
