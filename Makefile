@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 # Their slow tests start clusters of several processes, so they run one after another.
-CLUSTERED := tests/orchestration tests/jobs tests/drill
+CLUSTERED := tests/orchestration tests/jobs tests/drill tests/clusters
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow drill bench check format docs clean

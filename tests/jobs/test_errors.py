@@ -14,8 +14,10 @@ from tests.s3_server import S3Server
 
 
 def nothing_complete(uri: str) -> bool:
-    """No manifest, model, ledger entry or report: nothing that a later stage would take as complete."""
-    return not any(open_store(uri).list(place) for place in ("sites/", "manifests/", "models/", "ledger/", "reports/"))
+    """No part of a cohort, manifest, model, ledger entry or report: nothing that a later stage would take as complete."""
+    store = open_store(uri)
+    parts = [key for key in store.list("sites/") if key.split("/")[2] == "cohorts"]
+    return not parts and not any(store.list(place) for place in ("manifests/", "models/", "ledger/", "reports/"))
 
 
 def test_an_unknown_option_is_a_usage_error(lesionlab: Lesionlab) -> None:
