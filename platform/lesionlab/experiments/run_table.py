@@ -15,7 +15,7 @@ from storage_schemas.experiments import Plan
 
 COLUMNS = (
     *("run_id", "cell", "state", "tested", "epochs", "steps", "final_loss", "workers", "device", "training_s"),
-    *("evaluation_s", "attempts", "attempt", "executed_for", "lesionlab", "code", "libraries"),
+    *("evaluation_s", "attempts", "attempt", "executed_for", "lesionlab", "code", "libraries", "withdrawn"),
 )
 
 
@@ -52,8 +52,12 @@ def differences(lines: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def csv_lines(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same lines for a CSV: `libraries` as JSON text."""
+    """The same lines for a CSV: `libraries` as JSON text, withdrawn studies apart by spaces."""
     return [
-        line | {"libraries": json.dumps(line["libraries"], sort_keys=True) if line["libraries"] else None}
+        line
+        | {
+            "libraries": json.dumps(line["libraries"], sort_keys=True) if line["libraries"] else None,
+            "withdrawn": " ".join(line["withdrawn"] or ()),
+        }
         for line in lines
     ]
