@@ -258,6 +258,7 @@ def test_an_unfinished_run_keeps_what_it_would_resume_from(store: Store) -> None
 
 @pytest.mark.parametrize("kind", [keys.PART, keys.MANIFEST, keys.PLAN, keys.RUN_SPEC, keys.LEDGER, keys.CHAMPION])
 def test_nothing_is_deleted_while_it_cannot_be_told_what_is_in_use(store: Store, kind: keys.KeyPattern) -> None:
+    promote(store, find_model(store, "tiny-glioma").full_name, "the only one", ANN)
     key = places(store)[kind.template]
     flip(store, key)
     with pytest.raises(StoreError, match=rf"{key} cannot be read; nothing was deleted"):
