@@ -46,7 +46,7 @@ def test_a_valid_study_leaves_its_volume_and_its_verdict(root, store):
     outcome = ingest_study(opened(root), RECIPE, store.uri)
     assert outcome.verdict.verdict == "pass"
     assert outcome.entry is not None
-    assert any(outcome.entry.volume in key for key in store.list("studies"))
+    assert any(outcome.entry.volume in key for key in store.list("sites"))
     assert len(stored_verdicts(store)) == 1
 
 
@@ -138,4 +138,4 @@ def test_a_study_refused_by_privacy_screening_is_read_too_so_that_every_fault_is
     found = [finding.code for finding in check_study(named, RECIPE, registration=False).verdict.findings]
     assert found == ["identifier", "grid-mismatch"]
     assert codes(named, store) == found
-    assert store.list("studies") == stored_verdicts(store)
+    assert store.list("sites") == stored_verdicts(store)
