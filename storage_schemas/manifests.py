@@ -109,8 +109,15 @@ class Manifest(Named):
 
     @classmethod
     def named_form(cls, form: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields; a manifest without stripping and parts keeps the name that earlier versions gave it."""
+        """The names of the parts that it is the union of, and whether its labels are qualified by site.
+
+        A union is computed again and again, also by a later release whose documents have more fields; names that are
+        stored keep it the same. Without parts all fields count, and stripping only if there is any.
+        """
         fields = super().named_form(form)
+        if fields["parts"]:
+            qualified = any("/" in entry["study"] for entry in fields["studies"])
+            return {"cohort": fields["cohort"], "parts": fields["parts"], "qualified": qualified}
         return {name: value for name, value in fields.items() if value or name not in ("strip", "parts")}
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from tests.s3_server import S3Server
 
 
 def nothing_complete(uri: str) -> bool:
-    """No part of a cohort, manifest, model, ledger entry or report: nothing that a later stage would take as complete."""
+    """No part of a cohort, manifest, model, ledger entry or report: nothing that a later stage takes as complete."""
     store = open_store(uri)
     parts = [key for key in store.list("sites/") if key.split("/")[2] == "cohorts"]
     return not parts and not any(store.list(place) for place in ("manifests/", "models/", "ledger/", "reports/"))

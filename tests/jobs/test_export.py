@@ -20,8 +20,8 @@ from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import EpochRow
+from tests.experiments.drawn import ledger_entry
 from tests.experiments.test_planning import planned
-from tests.experiments.test_status import entry
 from tests.jobs.conftest import Lesionlab
 
 Export = Callable[[str, object], Result]
@@ -56,7 +56,7 @@ def store(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Store:
         history = RunHistory(store, run.run_id, "001-drawn")
         for row in ROWS:
             history.add(row)
-    close_run(store, entry(finished.run_id).model_copy(update={"attempt": "001-drawn"}))
+    close_run(store, ledger_entry(finished.run_id, attempt="001-drawn"))
     return store
 
 

@@ -36,8 +36,23 @@ def verdicts(store: Store) -> int:
     return sum(key.endswith(".verdict.json") for key in store.list("sites"))
 
 
+def stopped_midway(dataset: Path, folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """The running command, paused after it has finished a few studies, and its store.
+
+    On a busy machine it may have finished them all before it could be paused; then another is started.
+    """
+    for number in range(10):
+        uri = (folder / f"stopped-{number}").as_uri()
+        process = started(dataset, uri)
+        if verdicts(open_store(uri)) < len(FORTY):
+            return process, uri
+        process.kill()
+        process.communicate()
+    raise AssertionError("wanted a command that is stopped midway, found all of them finished")
+
+
 def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
-    """The running command, after it has finished a few studies."""
+    """The running command, paused after it has finished a few studies."""
     command = [sys.executable, "-m", "jobs.preprocess", str(dataset), "--cohort", "ms", "--store", uri, "--plain"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -59,8 +74,8 @@ def test_a_stopped_command_run_again_gives_the_same_bytes_as_an_undisturbed_one(
     lesionlab: Lesionlab, tmp_path: Path, stop: signal.Signals
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", *FORTY)
-    stopped, undisturbed = ((tmp_path / name).as_uri() for name in ("stopped", "undisturbed"))
-    process = started(dataset, stopped)
+    undisturbed = (tmp_path / "undisturbed").as_uri()
+    process, stopped = stopped_midway(dataset, tmp_path)
     process.send_signal(stop)
     process.send_signal(signal.SIGCONT)
     _, printed = process.communicate()
