@@ -339,9 +339,7 @@ def _judged_by(primary: Judgement) -> str:
     return (
         f"Significance is judged by a mixed model with training subset × arm ({p_equals(primary.p)}, "
         f"{count_of(primary.degrees or 0, 'degree of freedom', 'degrees of freedom')}). In simulations of the paper's "
-        "designs without an effect it was wrong in at most 7 %, whether or not it mattered which studies the folds "
-        "share; these are other simulations than those of the table of type I errors, which has this experiment's "
-        "design and no such effect."
+        "designs without an effect it was wrong in at most 7 %, whether or not it mattered which studies folds share."
     )
 
 
