@@ -52,7 +52,7 @@ def documents(request: pytest.FixtureRequest, render: Callable[[Path], Documents
     return render(K8S / request.param)
 
 
-@pytest.fixture(params=[name for name in RENDERED if name.startswith(("overlays", "jobs"))])
+@pytest.fixture(params=[name for name in RENDERED if name.startswith(("overlays", "jobs/work"))])
 def overlay(request: pytest.FixtureRequest, render: Callable[[Path], Documents]) -> Documents:
     """All documents rendered from one folder with a template of jobs."""
     return render(K8S / request.param)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
+from tests.k8s.conftest import K8S
 
 PATH = Path(__file__).parents[2] / "k8s" / "jobs" / "retrain" / "cronjob.yaml"
 
@@ -38,3 +41,12 @@ def test_its_command_and_options_exist(cronjob: dict[str, Any]) -> None:
     known = signature(import_module(name).retrain).parameters
     assert {option.removeprefix("--") for option in options if option.startswith("--")} <= set(known)
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_the_store_is_that_of_the_rendered_folder(render: Callable[[Path], list[dict[str, Any]]]) -> None:
+    documents = render(K8S / "jobs" / "retrain")
+    (settings,) = [document for document in documents if document["kind"] == "ConfigMap"]
+    (job,) = [document for document in documents if document["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"] != "lesionlab-store"
+    assert settings["data"]["LESIONLAB_STORE"].startswith("s3://")
