@@ -3,8 +3,8 @@
 Usage: `python losing_nodes.py FOLDER SCENARIO...`. The stores are FOLDER/<scenario>, each with the weights under
 `weights`. The cluster has three nodes of one CPU; a node that a scenario takes away stays away.
 
-It is run by hand and read: what a loss hits depends on the machine's speed, so no test waits for it. What to look for: an
-error of null, a second start from a later step than the first, and the same bytes of weights in every folder.
+It is run by hand and read: what a loss hits depends on the machine's speed, so no test waits for it. What to look for:
+an error of null, a second start from a later step than the first, and the same bytes of weights in every folder.
 """
 
 from __future__ import annotations
