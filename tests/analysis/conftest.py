@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.report import ReportResult, write_report
+from lesionlab.experiments.registry import card_of_run
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
@@ -260,20 +261,7 @@ WEIGHTS = "e" * 64
 
 def draw_card(run: RunSpec) -> ModelCard:
     """Of the model that a run trained."""
-    return ModelCard(
-        name=run.experiment,
-        version=run.run_id,
-        task=run.task,
-        architecture=run.architecture,
-        channels=run.channels,
-        spacing_mm=run.spacing_mm,
-        patch_voxels=run.training.patch_voxels,
-        inference=run.inference,
-        weights_sha256=WEIGHTS,
-        parent=run.parent.model if run.parent else None,
-        cohort=run.cohort,
-        training_studies=len(run.train),
-    )
+    return card_of_run(run, WEIGHTS)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lesionlab.experiments.registry import card_of_run
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.model.transfer import random_start
@@ -12,7 +13,7 @@ from lesionlab.store.objects import Store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.experiments import ExperimentSpec, Plan
-from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.models import TensorTransfer
 from storage_schemas.runs import RunSpec
 from tests.experiments.drawn import cohort_of, ledger_entry
 from tests.parts import contribute
@@ -47,19 +48,7 @@ def finish(store: Store, run: RunSpec) -> None:
     """Store the run's network, drawn from the run's id, and its ledger entry."""
     network = build_unet(run.architecture, channels=1, seed=int(run.run_id, 16) % 2**32)
     weights = weights_bytes(network)
-    card = ModelCard(
-        name=run.experiment,
-        version=run.run_id,
-        task=run.task,
-        architecture=run.architecture,
-        channels=run.channels,
-        spacing_mm=run.spacing_mm,
-        patch_voxels=run.training.patch_voxels,
-        inference=run.inference,
-        weights_sha256=sha256_of(weights),
-        cohort=run.cohort,
-        training_studies=len(run.train),
-    )
+    card = card_of_run(run, sha256_of(weights))
     entry = ledger_entry(run.run_id, experiment=run.experiment, tested=len(run.test), lesionlab="0")
     store.put(keys.RUN_WEIGHTS.build(run_id=run.run_id), weights)
     write_rows(store, keys.RUN_TRANSFER.build(run_id=run.run_id), random_start(network), TensorTransfer)

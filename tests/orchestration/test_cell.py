@@ -14,6 +14,7 @@ from lesionlab.experiments import leases
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import completed, ledger_entries
 from lesionlab.experiments.publishing import publish, publish_missing
+from lesionlab.experiments.registry import card_of_run
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import stored_history
 from lesionlab.model.unet import build_unet
@@ -29,7 +30,7 @@ from lesionlab.store.tables import read_rows
 from lesionlab.training.loop import SoloWorker, train
 from storage_schemas import keys
 from storage_schemas.leases import Failure
-from storage_schemas.models import InferenceConfig, ModelCard, ModelName
+from storage_schemas.models import InferenceConfig, ModelName
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
 from storage_schemas.versions import CURRENT
@@ -201,18 +202,8 @@ def test_a_parent_with_a_replaced_registry_entry_is_refused_by_the_runs_sha256(s
 
 
 def register(store: Store, run: RunSpec, name: ModelName, weights: bytes) -> None:
-    card = ModelCard(
-        name=name.name,
-        version=name.version,
-        task=run.task,
-        architecture=run.architecture,
-        channels=run.channels,
-        spacing_mm=run.spacing_mm,
-        patch_voxels=run.training.patch_voxels,
-        inference=run.inference,
-        weights_sha256=sha256_of(weights),
-        cohort="tumours",
-        training_studies=1,
+    card = card_of_run(run, sha256_of(weights)).model_copy(
+        update={"name": name.name, "version": name.version, "cohort": "tumours", "training_studies": 1}
     )
     place = {"name": name.name, "version": name.version}
     store.put(keys.MODEL_WEIGHTS.build(**place), weights)

@@ -1,4 +1,4 @@
-"""The sites of a consortium in; the files of `k8s/cluster`, by path, out."""
+"""Generate the files of `k8s/cluster`, by path, from the sites of a consortium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job in a namespace in; one line that says what it waits for, or how it ended, out.
+"""Say in one line what a job in a namespace waits for, or how it ended.
 
 Kueue says whether it is queued, KubeRay whether its nodes are there, the pods why not. What the command itself does is
 in the store (`experiments/submissions`). Everything is asked anew each time: a watch through a hospital's proxy ends

@@ -53,7 +53,7 @@ def current_manifest(store: Store, cohort: Slug) -> Manifest:
 
 
 def frozen_manifest(store: Store, cohort: Slug) -> Manifest:
-    """The current manifest, stored under its name, so that what is planned with it can be told later."""
+    """Store the current manifest under its name, so that plans can refer to it later; return it."""
     manifest = current_manifest(store, cohort)
     create_named(store, keys.MANIFEST.build(cohort=cohort, digest=manifest.id), manifest)
     return manifest

@@ -40,7 +40,7 @@ def stored_part(store: Store, site: Slug, cohort: Slug, digest: Digest) -> Part:
 
 
 def current_parts(store: Store, cohort: Slug, sites: Iterable[Slug] | None = None) -> tuple[Part, ...]:
-    """The current part of each of these sites (None: of all), sorted by site; sites without one are left out."""
+    """The current parts of these sites (None: of all sites), sorted by site; a site without a part has none."""
     names = sorted(sites_of(store) if sites is None else sites)
     return tuple(part for site in names if (part := current_part(store, site, cohort)) is not None)
 

@@ -41,6 +41,24 @@ class SourceModel:
     """Versions whose training runs the store lacks."""
 
 
+def card_of_run(run: RunSpec, weights_sha256: Sha256) -> ModelCard:
+    """The card of the model that a run trains, under the run's own names."""
+    return ModelCard(
+        name=run.experiment,
+        version=run.run_id,
+        task=run.task,
+        architecture=run.architecture,
+        channels=run.channels,
+        spacing_mm=run.spacing_mm,
+        patch_voxels=run.training.patch_voxels,
+        inference=run.inference,
+        weights_sha256=weights_sha256,
+        parent=run.parent.model if run.parent else None,
+        cohort=run.cohort,
+        training_studies=len(run.train),
+    )
+
+
 def register(store: Store, run_id: Digest, name: Slug | None = None) -> ModelCard:
     """Register the model of a completed run as a candidate under a name (default: the card's name).
 

@@ -14,7 +14,7 @@ from lesionlab.experiments.manifests import current_manifest, has_cohort
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.randomisation import draw_split
-from lesionlab.experiments.registry import SourceModel, source_model
+from lesionlab.experiments.registry import SourceModel, card_of_run, source_model
 from lesionlab.experiments.source_models import source_card
 from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
 from lesionlab.store.documents import is_sound, read_document
@@ -23,7 +23,6 @@ from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.manifests import Manifest
-from storage_schemas.models import ModelCard
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split, Target, split_name
 
@@ -95,20 +94,12 @@ def _model(
 
 
 def _stand_in(source: Source, run: RunSpec, manifest: Manifest) -> SourceModel:
-    card = ModelCard(
-        name=source.model,
-        version=run.run_id,
-        task=run.task,
-        architecture=run.architecture,
-        channels=run.channels,
-        spacing_mm=run.spacing_mm,
-        patch_voxels=run.training.patch_voxels,
-        inference=run.inference,
-        weights_sha256="0" * 64,
-        cohort=run.cohort,
-        training_studies=len(run.train),
-        trained_on=tuple(sorted(entry.study for entry in run.train)),
-        strip=manifest.strip,
+    card = card_of_run(run, "0" * 64).model_copy(
+        update={
+            "name": source.model,
+            "trained_on": tuple(sorted(entry.study for entry in run.train)),
+            "strip": manifest.strip,
+        }
     )
     return SourceModel(card, (run,), ())
 

@@ -19,7 +19,7 @@ from lesionlab.experiments.leases import new_submission, this_user
 from lesionlab.experiments.ledger import attempt_of, close_run
 from lesionlab.experiments.provenance import ALL, code_version, run_libraries
 from lesionlab.experiments.publishing import publish
-from lesionlab.experiments.registry import find_model, model_weights
+from lesionlab.experiments.registry import card_of_run, find_model, model_weights
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import RunHistory
 from lesionlab.model.devices import device_name
@@ -35,7 +35,7 @@ from lesionlab.training.loop import TrainingOutcome, Worker, train
 from storage_schemas import keys
 from storage_schemas.base import Digest, Slug
 from storage_schemas.manifests import ManifestEntry
-from storage_schemas.models import ModelCard, TensorTransfer
+from storage_schemas.models import TensorTransfer
 from storage_schemas.results import LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.runs import RunSpec
 from storage_schemas.versions import CURRENT, version_difference
@@ -197,20 +197,7 @@ def store_model(run: RunSpec, network: UNet, store: Store, attempt: Slug) -> Non
     """Store the weights and then the model card."""
     weights = weights_bytes(network)
     store.put(keys.RUN_WEIGHTS.of(attempt).build(run_id=run.run_id), weights)
-    card = ModelCard(
-        name=run.experiment,
-        version=run.run_id,
-        task=run.task,
-        architecture=run.architecture,
-        channels=run.channels,
-        spacing_mm=run.spacing_mm,
-        patch_voxels=run.training.patch_voxels,
-        inference=run.inference,
-        weights_sha256=sha256_of(weights),
-        parent=run.parent.model if run.parent else None,
-        cohort=run.cohort,
-        training_studies=len(run.train),
-    )
+    card = card_of_run(run, sha256_of(weights))
     write_document(store, keys.RUN_CARD.of(attempt).build(run_id=run.run_id), card)
 
 

@@ -19,7 +19,7 @@ MULTIPART_BYTES = 6 * 2**20
 """More than S3's smallest part (5 MiB)."""
 
 MOST_DRIFT = timedelta(seconds=30)
-"""Of the store's clock from this machine's: leases of 60 s are told by the store's clock."""
+"""Largest difference between the store's clock and this machine's: leases of 60 s use the store's clock."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.effects import Lost
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
 from lesionlab.analysis.words.models import METRICS, RATER, model_name
-from lesionlab.analysis.words.numbers import count_of
+from lesionlab.analysis.words.numbers import count_of, whole_number
 from lesionlab.analysis.words.reasons import undefined_for
 
 _NOT_REACHED = "not reached"
@@ -149,8 +149,4 @@ def _limits(interval: Interval | None, times: float) -> str:
     if interval is None:
         return ""
     low, high = sorted((times * interval.low, times * interval.high))
-    return f" [{_number(low)}, {_number(high)}]"
-
-
-def _number(amount: float) -> str:
-    return str(round(amount)).replace("-", "−") if np.isfinite(amount) else "no bound"
+    return f" [{whole_number(low)}, {whole_number(high)}]"

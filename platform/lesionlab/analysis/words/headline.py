@@ -21,7 +21,7 @@ from lesionlab.analysis.statistics.endpoints import Decision, Declared, Endpoint
 from lesionlab.analysis.statistics.headline import Headline, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
 from lesionlab.analysis.words.models import METRICS, RATER, comparison_name, stratum_name, variant
-from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed
+from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed, whole_number
 from storage_schemas.endpoints import DEFAULT_METRIC
 from storage_schemas.metrics import FRACTIONS, PRIMARY, Metric
 
@@ -111,7 +111,7 @@ def saving_estimate(saving: Saving) -> str:
     low, _ = saving.size
     if saving.direction is Direction.SAME:
         return "0"
-    number = _number(-low if saving.direction is Direction.MORE else low)
+    number = whole_number(-low if saving.direction is Direction.MORE else low)
     if saving.is_exact:
         return number
     return f"{number} or less" if saving.direction is Direction.MORE else f"at least {number}"
@@ -275,12 +275,8 @@ def _studies(limits: Interval | None, times: int = 1) -> str:
         return ""
     low, high = sorted((times * limits.low, times * limits.high))
     if np.isfinite(low):
-        return f"{_number(low)} to {_number(high)}" if np.isfinite(high) else f"at least {_number(low)}"
-    return f"at most {_number(high)}" if np.isfinite(high) else "not bounded"
-
-
-def _number(amount: float) -> str:
-    return str(round(amount)).replace("-", "−") if np.isfinite(amount) else "no bound"
+        return f"{whole_number(low)} to {whole_number(high)}" if np.isfinite(high) else f"at least {whole_number(low)}"
+    return f"at most {whole_number(high)}" if np.isfinite(high) else "not bounded"
 
 
 def _fine_tuning(endpoints: Endpoints, comparison: ArmComparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.statistics.effects import Effect
@@ -30,6 +31,11 @@ def limit(value: float, digits: int = 3) -> str:
 def interval(limits: Interval | None, digits: int = 3) -> str:
     """`−0.010 to +0.120`."""
     return NONE if limits is None else f"{limit(limits.low, digits)} to {limit(limits.high, digits)}"
+
+
+def whole_number(amount: float) -> str:
+    """`21`, `−3`; infinity is `no bound`."""
+    return _minus(str(round(amount))) if isfinite(amount) else "no bound"
 
 
 def or_dash(value: object) -> str:
