@@ -7,9 +7,13 @@ import pytest
 from tests.training.conftest import _restore_torch_settings as _restore_torch_settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_of_two_cpus():
-    """One Ray session for all tests that need one; functions of the tests are pickled by value."""
+    """One Ray session for all tests of this folder; functions of the tests are pickled by value.
+
+    It ends with the folder: a session takes the environment it was started in, so what later tests set would not reach
+    its workers.
+    """
     from ray import cloudpickle
 
     from lesionlab.orchestration.session import ray_session
