@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from lesionlab.analysis.methods.null import (
     LEAST_REPETITIONS,
     MIXED_MODEL,
     REFIT_EVERY,
+    VERDICT_MODEL,
     NullDesign,
     NullRate,
     draw_null,
@@ -102,6 +105,13 @@ def test_without_a_default_model_nothing_is_said_of_one():
 def test_the_mixed_model_is_asked_in_some_of_the_experiments_and_says_in_how_many():
     found = asked(NullDesign(rotation_under_test(), QUIET), 100)
     assert (found[MIXED_MODEL].repetitions, found[PAIRED].repetitions) == (100 // REFIT_EVERY, 100)
+
+
+def test_the_model_of_the_verdict_is_asked_where_the_training_subsets_are_known():
+    known = rotation_under_test()
+    unknown = tuple(replace(test, subsets=()) for test in known)
+    assert asked(NullDesign(known, QUIET), 20)[VERDICT_MODEL].repetitions == 20 // REFIT_EVERY
+    assert VERDICT_MODEL not in asked(NullDesign(unknown, QUIET), 20)
 
 
 def test_intervals_of_a_rate_are_wide_enough_for_many_looks():

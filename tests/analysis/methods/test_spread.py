@@ -11,7 +11,7 @@ from lesionlab.analysis.methods.mixed import Observation
 from lesionlab.analysis.methods.spread import Spread, spread
 from tests.analysis.drawn_effects import drawn
 
-EFFECTS = {"patient", "patient_fine_tuned", "training_set", "network", "site", "residual"}
+EFFECTS = {"patient", "patient_fine_tuned", "training_set", "network", "site", "subset_fine_tuned", "residual"}
 
 
 def found(observations: list[Observation], refits: int = 0) -> Spread:
@@ -36,6 +36,18 @@ def test_what_training_sets_add_is_not_taken_for_the_luck_of_networks():
     }
     assert variances["training_set"] == pytest.approx(0.06**2, rel=0.35)
     assert variances["network"] < 0.02**2
+
+
+def test_what_subsets_add_to_an_arm_is_not_taken_for_the_luck_of_networks():
+    sds = [found(drawn(np.random.default_rng(seed), subset_fine_tuned_sd=0.08, sizes=(10, 40))).sd for seed in range(5)]
+    variances = {name: np.mean([sd[name] ** 2 for sd in sds]) for name in ("subset_fine_tuned", "network")}
+    assert variances["subset_fine_tuned"] == pytest.approx(0.08**2, rel=0.35)
+    assert variances["network"] < 0.02**2
+
+
+def test_where_the_training_subsets_are_not_known_nothing_is_said_of_them():
+    unknown = [replace(o, subsets=()) for o in drawn(np.random.default_rng(9), network_sd=0.06)]
+    assert set(found(unknown).sd) == EFFECTS - {"subset_fine_tuned"}
 
 
 def test_a_curve_that_is_no_straight_line_is_not_taken_for_the_luck_of_training():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lesionlab.analysis.methods.mixed import FixedEffect, fit_mixed
+from lesionlab.analysis.methods.null import VERDICT_MODEL
 from lesionlab.analysis.methods.student import paired_t
 from lesionlab.analysis.statistics.arm_comparisons import arm_comparisons, observations
 from lesionlab.analysis.statistics.budget import BudgetFinding
@@ -14,6 +15,7 @@ from lesionlab.analysis.statistics.comparisons import compare
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition, values_by_study
 from lesionlab.analysis.statistics.null_test import NotRun
 from lesionlab.analysis.statistics.supplementary import Options, supplementary_analyses
+from storage_schemas.splits import Target
 from tests.analysis.drawn_rows import drawn_rows
 
 EQUAL = {"fine-tuned": 1.0, "de-novo": 1.0}
@@ -87,6 +89,15 @@ def test_the_null_test_takes_its_variances_from_these_very_rows():
     rates = {rate.method: rate for rate in test.rates}
     assert rates["paired t, fine-tuned against de novo"].low > 0.05
     assert rates["95 % interval of the difference, fine-tuned − de novo"].low <= 0.05
+
+
+def test_the_null_test_draws_what_training_subsets_add_and_asks_the_model_of_the_verdict():
+    rows = drawn_rows(4, EQUAL, sizes=(10, 30), network_sd=0.06)
+    for target in (Target(cohort="ms"), None):  # an external table may be a rotation too
+        test = supplementary_of(rows, Options(null_repetitions=2, target=target)).null[0]
+        assert "subset_fine_tuned" in test.design.sd
+        assert VERDICT_MODEL in [rate.method for rate in test.rates]
+        assert {len(t.subsets) for t in test.design.tested if t.arm == "de-novo"} == {1, 3}
 
 
 def test_undefined_values_are_left_out_of_the_simulated_studies_too():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import pytest
@@ -10,6 +12,8 @@ from lesionlab.analysis.methods.intervals import Covers
 from lesionlab.analysis.methods.mixed import NotFitted
 from lesionlab.analysis.sheets.endpoint_table import _saving, endpoint_sheet
 from lesionlab.analysis.sheets.records import csv_text
+from lesionlab.analysis.sheets.sheet import as_csv
+from lesionlab.analysis.sheets.supplementary_tables import endpoint_models_sheet
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.effects import MissingCells
 from lesionlab.analysis.statistics.endpoints import Decision, Declared
@@ -93,6 +97,18 @@ def assert_numbers_are_those_of_the_table(head, sentences):
     elif found := re.search(r"saves (about|at least) (\d+) labelled studies (\([^)]*\))", sentences[2]):
         told = f"{'at least ' * (found[1] == 'at least')}{found[2]} {found[3]}"
         assert told in [line["Labelled studies saved"] for line in lines]
+
+
+def test_the_model_behind_each_endpoint_is_laid_out_with_every_sd():
+    rows = of_experiment(drawn_rows(1, BETTER, sizes=(10, 20)))
+    head, _ = answered(rows, options(spec()))
+    lines = list(csv.DictReader(io.StringIO(as_csv(endpoint_models_sheet(head.endpoints.every)))))
+    primary = head.endpoints.primary
+    own = {line["Term"]: line for line in lines if line["Metric"] == "ppv"}
+    assert float(own["fine-tuned − de novo"]["estimate"]) == primary.difference
+    assert float(own["fine-tuned − de novo"]["p_value"]) == primary.p
+    assert {f"SD: {name}" for name in ("training subset × arm", "patient × arm", "network", "residual")} < set(own)
+    assert len(lines) == sum(len(one.model.terms) + len(one.model.sd) for one in head.endpoints.every)
 
 
 def test_a_clear_effect_helps_with_its_size_and_its_saving():

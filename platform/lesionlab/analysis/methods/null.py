@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array, moves_of, origins_of, t_limit, unit_of
-from lesionlab.analysis.methods.mixed import Frame, Observation, frame
-from lesionlab.analysis.methods.overlap import memberships
+from lesionlab.analysis.methods.mixed import Frame, NotFitted, Observation, frame
+from lesionlab.analysis.methods.overlap import memberships, overlapping_frame
 from lesionlab.analysis.methods.student import ALPHA
 
 REFIT_EVERY = 5
@@ -92,7 +92,7 @@ class NullRate:
 
     method: str
     rate: float
-    """At the SDs that were found; the mixed model's: over all that may have been."""
+    """At the SDs that were found; the mixed models': over all that may have been."""
     low: float
     high: float
     """Interval of the rate at SURE: holds that experiments are few, and that the SDs are estimates."""
@@ -115,7 +115,7 @@ class _Wrong:
 def null_rates(design: NullDesign, repetitions: int, rng: np.random.Generator) -> tuple[NullRate, ...]:
     """The type-I error of every method that the design allows for, without correction for several comparisons.
 
-    Each is asked once a simulated experiment: at the largest training size, or, the ANOVA and the mixed model, over
+    Each is asked once a simulated experiment: at the largest training size, or, the ANOVA and the mixed models, over
     all. All SDs use the same draws, so that rates differ by the SDs alone.
     """
     units = _unit_draws(design, repetitions, rng)
@@ -132,11 +132,11 @@ def null_rates(design: NullDesign, repetitions: int, rng: np.random.Generator) -
         values_RN = _scaled(few, sd)
         ask(values_RN)
         drawn.append((sd, values_RN[number % len(values_RN)]))
-    by_mixed_model = _mixed(
-        design, drawn or [(design.sd, values_N) for values_N in _scaled(units, design.sd)[::REFIT_EVERY]]
-    )
-    if by_mixed_model is not None:
-        counted[MIXED_MODEL].append(by_mixed_model)
+    experiments = drawn or [(design.sd, values_N) for values_N in _scaled(units, design.sd)[::REFIT_EVERY]]
+    for name, framed in _MODELS.items():
+        by_model = _modelled(design, framed, experiments)
+        if by_model is not None:
+            counted[name].append(by_model)
     return tuple(_rate(name, by_sd) for name, by_sd in counted.items())
 
 
@@ -233,10 +233,14 @@ def _anova(design: NullDesign, values_RN: Array) -> NDArray[np.bool_] | None:
     return np.asarray(stats.f.sf(f_R, between, within) <= ALPHA)
 
 
-def _mixed(design: NullDesign, drawn: Sequence[tuple[Mapping[str, float], Array]]) -> _Wrong | None:
-    """The mixed model, asked in each of these experiments; the search begins at the SDs that it was drawn with."""
+def _modelled(
+    design: NullDesign,
+    frame_of: Callable[[Sequence[Observation]], Frame | NotFitted],
+    drawn: Sequence[tuple[Mapping[str, float], Array]],
+) -> _Wrong | None:
+    """A mixed model, asked in each of these experiments; the search begins at the SDs that it was drawn with."""
     trained = [place for place, test in enumerate(design.tested) if test.arm != "default"]
-    framed = frame([_observation(design.tested[place]) for place in trained])
+    framed = frame_of([_observation(design.tested[place]) for place in trained])
     if not isinstance(framed, Frame):
         return None
     fits = [framed.fit(values_N[trained], sd) for sd, values_N in drawn]
@@ -252,11 +256,18 @@ _METHODS: dict[str, Callable[[NullDesign, Array], NDArray[np.bool_] | None]] = {
 }
 
 MIXED_MODEL = "mixed model, fine-tuned − de novo"
+VERDICT_MODEL = "mixed model with training subset × arm, fine-tuned − de novo"
+"""On which the verdict rests."""
+
+_MODELS: dict[str, Callable[[Sequence[Observation]], Frame | NotFitted]] = {
+    MIXED_MODEL: frame,
+    VERDICT_MODEL: overlapping_frame,
+}
 
 
 def found_by(design: NullDesign, values_RN: Array) -> dict[str, NDArray[np.bool_]]:
     """By method in which of these experiments it finds an effect; methods that the design does not allow for, and the
-    mixed model, are absent."""
+    mixed models, are absent."""
     found = {name: wrong(design, values_RN) for name, wrong in _METHODS.items()}
     return {name: wrong_R for name, wrong_R in found.items() if wrong_R is not None}
 
@@ -301,6 +312,7 @@ def _observation(test: UnderTest) -> Observation:
         training_set=str(test.training_set),
         network=str(test.network),
         site=test.site,
+        subsets=test.subsets,
     )
 
 

@@ -29,7 +29,7 @@ from lesionlab.analysis.methods.mixed import (
     fixed_effects,
     framed_by,
 )
-from lesionlab.analysis.methods.random_effects import indicators_of
+from lesionlab.analysis.methods.random_effects import Omitted, indicators_of
 
 
 @fitted_once
@@ -48,26 +48,39 @@ def fit_overlapping(observations: Sequence[Observation]) -> MixedModel:
 
 def overlapping_frame(observations: Sequence[Observation]) -> Frame | NotFitted:
     """As `frame`, of the model with training subset × arm."""
+    why = not_overlapping(observations)
+    if why is not None:
+        return why
+    table = pd.DataFrame([vars(observation) for observation in observations])
+    fixed = fixed_effects(table)
+    indicators, omitted = overlapping_indicators(observations, table, fixed.to_numpy())
+    subsets = {subset for observation in observations for subset in observation.subsets}
+    degrees = max(1, min(table["patient"].nunique(), len(subsets), _most_disjoint_sets(observations)) - 1)
+    return framed_by(fixed, indicators, degrees, omitted, Covers.TRAINING_STUDIES)
+
+
+def not_overlapping(observations: Sequence[Observation]) -> NotFitted | None:
+    """Why these observations do not support training subset × arm; None if they do."""
     if not observations or not all(observation.subsets for observation in observations):
         return NotFitted.SUBSETS_UNKNOWN
     if len({observation.fine_tuned for observation in observations}) < 2:
         return NotFitted.ONE_ARM
-    subsets = sorted({subset for observation in observations for subset in observation.subsets})
-    if len(subsets) < LEAST_CLUSTERS:
+    if len({subset for observation in observations for subset in observation.subsets}) < LEAST_CLUSTERS:
         return NotFitted.FEW_SUBSETS
-    disjoint = _most_disjoint_sets(observations)
-    if disjoint < LEAST_CLUSTERS:
-        return NotFitted.NO_DISJOINT_SIZE
-    table = pd.DataFrame([vars(observation) for observation in observations])
-    fixed = fixed_effects(table)
-    indicators, omitted = indicators_of(table, fixed.to_numpy())
+    return NotFitted.NO_DISJOINT_SIZE if _most_disjoint_sets(observations) < LEAST_CLUSTERS else None
+
+
+def overlapping_indicators(
+    observations: Sequence[Observation], table: pd.DataFrame, fixed_NF: Array
+) -> tuple[dict[str, Array], tuple[Omitted, ...]]:
+    """As `indicators_of`, and the weights of training subset × arm; `table` holds the observations."""
+    indicators, omitted = indicators_of(table, fixed_NF)
     weights_NL = memberships([(observation.fine_tuned, observation.subsets) for observation in observations])
     alone = all(len(observation.subsets) == 1 for observation in observations)
     if not (alone and "network" in indicators and weights_NL.shape[1] == indicators["network"].shape[1]):
         # Else a network is what its subset is, in each arm: one effect, and it is there already.
         indicators["subset_fine_tuned"] = weights_NL
-    degrees = max(1, min(table["patient"].nunique(), len(subsets), disjoint) - 1)
-    return framed_by(fixed, indicators, degrees, omitted, Covers.TRAINING_STUDIES)
+    return indicators, omitted
 
 
 def rotation_subsets(tested: Iterable[tuple[int, int, str]]) -> dict[tuple[int, int], tuple[int, ...]]:

@@ -11,6 +11,7 @@ import pandas as pd
 from lesionlab.analysis.methods.intervals import Array
 from lesionlab.analysis.methods.likelihood import design_of
 from lesionlab.analysis.methods.mixed import Observation, ratios, sds
+from lesionlab.analysis.methods.overlap import not_overlapping, overlapping_indicators
 from lesionlab.analysis.methods.random_effects import indicators_of
 from lesionlab.analysis.methods.reml import fit_design
 
@@ -20,13 +21,14 @@ class Spread:
     """The SD of each random effect, and how well it is known."""
 
     sd: Mapping[str, float]
-    """By random effect, and `residual`; by the keys of NAMES."""
+    """By random effect, and `residual`."""
     refitted: tuple[Mapping[str, float], ...]
     """The same, found again in tables that were drawn with `sd` (parametric bootstrap)."""
 
 
 def spread(observations: Sequence[Observation], refits: int, rng: np.random.Generator) -> Spread | None:
-    """Estimate the SD of each random effect of `fit_mixed`; None if it cannot be estimated.
+    """Estimate the SD of each random effect of `fit_overlapping`, or of `fit_mixed` where the observations do not
+    support that model; None if it cannot be estimated.
 
     Every arm and size has a mean of its own here, so that a curve that is no straight line over log2 N is not taken for
     the chance of training. No effect is left out for being small: an SD that is not shown to differ from 0 is not 0.
@@ -36,7 +38,8 @@ def spread(observations: Sequence[Observation], refits: int, rng: np.random.Gene
         return None
     table = pd.DataFrame([vars(observation) for observation in observations])
     fixed_NF = pd.get_dummies(table.groupby(["fine_tuned", "training_size"]).ngroup(), dtype=float).to_numpy()
-    indicators, _ = indicators_of(table, fixed_NF)
+    known = not_overlapping(observations) is None
+    indicators, _ = overlapping_indicators(observations, table, fixed_NF) if known else indicators_of(table, fixed_NF)
     if not indicators:
         return None
     effects = tuple(indicators)

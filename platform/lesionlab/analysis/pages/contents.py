@@ -30,10 +30,11 @@ from lesionlab.analysis.sheets.operating_tables import operating_sheets
 from lesionlab.analysis.sheets.paper_tables import own_sheets, paper_sheet, paper_sheets
 from lesionlab.analysis.sheets.rate_table import rates_sheet
 from lesionlab.analysis.sheets.sheet import Sheet
-from lesionlab.analysis.sheets.supplementary_tables import supplementary_sheets
+from lesionlab.analysis.sheets.supplementary_tables import endpoint_models_sheet, supplementary_sheets
 from lesionlab.analysis.statistics.chosen_rates import RateChoice
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.external import Table
+from lesionlab.analysis.statistics.headline import Headline
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.analysis.statistics.supplementary import Options
@@ -96,7 +97,7 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
     undefined = found.supplementary.options.undefined
     headline = found.answer.headline
     return {
-        "endpoints": {"ours-endpoints": endpoint_sheet(headline)} if headline.endpoints.every else {},
+        "endpoints": _endpoint_sheets(headline),
         "performance": performance | elsewhere_sheets(found.effects),
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
         "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)} | _by_site(found),
@@ -104,6 +105,14 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
         "further": further_sheets(found.further),
         "supplementary": supplementary_sheets(found.supplementary) | own_sheets(found.tables),
     }
+
+
+def _endpoint_sheets(headline: Headline) -> Sheets:
+    """The endpoints, and the models behind them; nothing without endpoints."""
+    every = headline.endpoints.every
+    models = endpoint_models_sheet(every)
+    sheets = {"ours-endpoints": endpoint_sheet(headline)} if every else {}
+    return sheets | ({"ours-endpoint-models": models} if models.rows else {})
 
 
 def _by_site(found: Statistics) -> Sheets:

@@ -9,6 +9,7 @@ from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.methods.mixed import MixedModel
 from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
 from lesionlab.analysis.statistics.changes import Change
+from lesionlab.analysis.statistics.endpoints import Judgement
 from lesionlab.analysis.statistics.learning import Aim, Learning
 from lesionlab.analysis.statistics.null_test import NullTest
 from lesionlab.analysis.statistics.supplementary import Fitted, PairedSize, Supplementary
@@ -104,19 +105,22 @@ def sizes_sheet(sizes: Sequence[PairedSize]) -> Sheet:
     )
 
 
-def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
+def endpoint_models_sheet(judged: Sequence[Judgement]) -> Sheet:
+    """Lay out the models that the endpoints are judged by, as `mixed_sheet`."""
+    models = [Fitted(one.comparison, one.metric, one.model) for one in judged if one.model]
+    return compact(mixed_sheet(models, words.ENDPOINT_MODELS, words.ENDPOINT_MODELS_NOTE))
+
+
+def mixed_sheet(fitted: Sequence[Fitted], title: str = words.MIXED, note: str = words.MIXED_NOTE) -> Sheet:
     """Lay out one line per fixed effect, then one per SD; a model that could not be fitted has one line with why."""
     lines: list[tuple[str, ...]] = []
     for one in fitted:
-        about, note = (
-            (stratum_name(one.comparison.stratum), one.metric, comparison_name(one.comparison)),
-            words.model_note(one.model),
-        )
-        degrees = str(one.model.degrees)
+        about = (stratum_name(one.comparison.stratum), one.metric, comparison_name(one.comparison))
+        degrees, remark = str(one.model.degrees), words.model_note(one.model)
         lines += [
             (
                 *(*about, words.TERMS[term.effect], signed(term.estimate), interval(Interval(term.low, term.high))),
-                *(degrees, probability(term.p), note),
+                *(degrees, probability(term.p), remark),
             )
             for term in one.model.terms
         ]
@@ -125,13 +129,13 @@ def mixed_sheet(fitted: Sequence[Fitted]) -> Sheet:
             for name, sd in one.model.sd.items()
         ]
         if not one.model.terms:
-            lines.append((*about, *[NONE] * 5, note))
+            lines.append((*about, *[NONE] * 5, remark))
     return Sheet(
-        words.MIXED,
+        title,
         columns(*words.MIXED_COLUMNS),
         tuple(lines),
         heads=4,
-        notes=(words.MIXED_NOTE,),
+        notes=(note,),
         sortable=True,
         numbers=tuple(numbers for one in fitted for numbers in _mixed_numbers(one.model)),
     )

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from itertools import product
 
 from lesionlab.analysis.methods.intervals import Covers, EffectSize, Interval, Origin, paired_effect
-from lesionlab.analysis.methods.mixed import FixedEffect, NotFitted
+from lesionlab.analysis.methods.mixed import FixedEffect, MixedModel, NotFitted
 from lesionlab.analysis.methods.overlap import fit_overlapping
 from lesionlab.analysis.methods.student import ALPHA, LEAST_PATIENTS, holm
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons, observations
@@ -93,6 +93,8 @@ class Judgement:
     """Of a secondary endpoint, adjusted over all of them."""
     why: NotFitted | MissingCells | None = None
     """Why no significance is claimed."""
+    model: MixedModel | None = None
+    """With training subset × arm, of which difference, interval and p are; None where there is none."""
 
     @property
     def stratum(self) -> Stratum:
@@ -225,6 +227,7 @@ def _judge(
         covers=model.covers,
         degrees=model.degrees,
         why=missing.of(comparison),
+        model=model,
     )
     return judged if judged.why else replace(judged, p=arm.p, decision=_decision(arm.p, arm.estimate))
 

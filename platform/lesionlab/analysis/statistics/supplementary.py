@@ -113,7 +113,15 @@ def supplementary_analyses(
         holm=changes(effects, [_by_holm(effect) for effect in effects]),
         welch=changes(effects, [_by_welch(effect) for effect in effects]),
         null=tuple(
-            null_test(by_condition, arm_comparison, metric, options.undefined, options.null_repetitions, options.seed)
+            null_test(
+                by_condition,
+                arm_comparison,
+                metric,
+                options.undefined,
+                options.null_repetitions,
+                options.seed,
+                options.target,
+            )
             for arm_comparison, metric, _ in fitted
             if metric in PRIMARY and options.null_repetitions
         ),

@@ -137,7 +137,15 @@ MIXED_COLUMNS = ("Stratum", "Metric", "Comparison", "Term", "Estimate", "95 % CI
 MIXED_NOTE = (
     "Random effects: patient, patient × arm, training set, network and site, as far as these data can separate them; "
     "SD is the standard deviation of each. Student's t; degrees of freedom: number of training sets, or of patients "
-    "if fewer, minus 1, or minus 2 with several training sizes. The intervals ignore that training sets overlap."
+    "if fewer, minus 1, or minus 2 with several training sizes. The intervals ignore that training sets overlap: the "
+    "verdict rests on the models of the endpoints, not on these."
+)
+ENDPOINT_MODELS = "Mixed models of the endpoints"
+ENDPOINT_MODELS_NOTE = (
+    "The models that the endpoints are judged by. Random effects: training subset × arm (multi-membership: a network "
+    "has the mean of its subsets' effects), patient, patient × arm, training set, network and site, as far as these "
+    "data can separate them; SD is the standard deviation of each. Student's t; degrees of freedom: number of "
+    "training subsets, or of patients if fewer, minus 1 (fewer where some folds were not run)."
 )
 HOLM = "Comparisons that change under Holm's correction"
 WELCH = "Unpaired comparisons that change under Welch's test"
@@ -146,7 +154,8 @@ NULL = "Type I error of each method"
 NULL_COLUMNS = ("Stratum", "Metric", "Comparison", "Method", "Rate", "99.9 % CI", "Simulated experiments", "Note")
 NULL_NOTE = (
     "The tests of this experiment, simulated without any effect: a method at 5 % should be wrong in 5 % of the "
-    "simulations. They are drawn with all SDs of the mixed model; the interval includes the uncertainty of these SDs."
+    "simulations. They are drawn with all SDs of the endpoint's mixed model (of the one without training subset × arm "
+    "where the design does not support it); the interval includes the uncertainty of these SDs."
 )
 SD = "SD: {}"
 TERMS: dict[FixedEffect, str] = {
