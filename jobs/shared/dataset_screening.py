@@ -66,7 +66,7 @@ def open_screened(
     dataset = open_dataset(path, recipe.task, site, absolute_paths=absolute_paths)
     if hash_ids:
         renamed = partial(pseudonymised, salt=id_salt(os.environ))
-    named = refuse_identifying_names(renamed(dataset) if renamed else dataset)
+    named = refuse_identifying_names(renamed(dataset) if renamed else dataset, recipe.task)
     studies = [files.study for files in named.studies]
     if unknown := sorted(recipe.accept - {*studies}):
         raise DatasetError(*(f"--accept {study}: wanted a study of {path}, found none" for study in unknown))
@@ -98,8 +98,9 @@ def study_map(
 
     `progress` is told when the start-up of Ray is over.
     """
-    at_once = max(min(workers or os.cpu_count() or 1, len(dataset.studies)), 1)
-    ready = partial(progress, 0, len(dataset.studies), "")
+    count = len(dataset.studies) + len(dataset.faulty)
+    at_once = max(min(workers or os.cpu_count() or 1, count), 1)
+    ready = partial(progress, 0, count, "")
     if plain or not worth_a_pool(cost.seconds * len(dataset.studies), at_once):
         return map
     return partial(pool_map, memory_bytes=cost.memory_bytes, lost=lost, workers=workers, ready=ready)

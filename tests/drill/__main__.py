@@ -22,7 +22,7 @@ from tests.s3_server import S3Server
 LIMITS = """\
 Each worker node has mount and process namespaces of its own where root allows: its own caches, Ray folder and
 /dev/shm. All share one machine and one network. The wrong clock is that of Python; requests are signed by the right
-one. Not injected: a cell that exhausts the memory."""
+one. Nodes run out of memory by Ray's own monitor, whose limit is set below what is used."""
 
 
 def main() -> int:

@@ -176,6 +176,15 @@ def small_shm(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
     nodes.have(0)
 
 
+@contextmanager
+def memory_is_short(stage: Stage, nodes: Nodes, seed: int) -> Iterator[None]:
+    """Ray kills what runs on a node whose memory is used beyond a share, here one that is always exceeded."""
+    nodes.have(0)
+    nodes.have(2, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="100")
+    yield
+    nodes.have(0)
+
+
 FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
     "nothing": AllAlong("none", "nothing, on two nodes", nothing_happens),
     "no-nodes": no_nodes_at_first,
@@ -199,5 +208,6 @@ FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
     ),
     "two-submitters": two_submit,
     "requests-on-nodes": AllAlong("requests", "10 % 503, 5 % reset, 2 % truncated, on two nodes", requests_fail),
+    "memory": AllAlong("memory", "each node out of memory (Ray's monitor)", memory_is_short, named="memory"),
     "shm": AllAlong("shm", "/dev/shm of 64 kB on each node", small_shm),
 }

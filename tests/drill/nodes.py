@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def own_namespaces() -> bool:
 class Node:
     """One worker node: the process of `tests.drill.node`, and all that belongs to it."""
 
-    def __init__(self, address: str, folders: list[Path], shm: str, log: Path) -> None:
-        """`folders` are empty for this node alone, `shm` is the size of its /dev/shm."""
+    def __init__(self, address: str, folders: list[Path], shm: str, log: Path, environment: Mapping[str, str]) -> None:
+        """`folders` are empty for this node alone, `shm` is the size of its /dev/shm, `environment` its own."""
         self.name = f"drill-{secrets.token_hex(4)}"
         """A resource of the node, by which the cluster tells whether it has joined."""
         start = [sys.executable, "-m", "tests.drill.node", address, self.name]
@@ -45,7 +46,11 @@ class Node:
             start = [*_UNSHARE, "sh", "-c", " && ".join([*mounts, f"exec {shlex.join(start)}"])]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                start, env=os.environ | OWN_MODULES, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+                start,
+                env=os.environ | OWN_MODULES | environment,
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     @property
@@ -93,7 +98,7 @@ class Nodes:
         self._head.remove_node(self._head.head_node, allow_graceful=False)
         self.start_head()
 
-    def have(self, count: int, *, shm: str = "64m") -> None:
+    def have(self, count: int, *, shm: str = "64m", **environment: str) -> None:
         """Add nodes, or kill some, until there are so many; nodes whose raylet has ended are replaced."""
         for node in [node for node in self._nodes if node.name not in self._known()]:
             self._nodes.remove(node)
@@ -102,7 +107,7 @@ class Nodes:
             self.kill(random.Random(count))
         while len(self._nodes) < count:
             own = [self._stage.folder, self._ray]
-            self._nodes.append(Node(self._head.address, own, shm, self._stage.folder / "nodes.log"))
+            self._nodes.append(Node(self._head.address, own, shm, self._stage.folder / "nodes.log", environment))
         self._wait()
 
     def kill(self, chance: random.Random) -> None:

@@ -32,10 +32,10 @@ def test_a_sweep_waits_for_nodes_says_so_and_uses_those_that_come_later(tmp_path
     told = subprocess.run(script, check=True, timeout=300, env=ENVIRONMENT, capture_output=True, text=True).stdout
     result = json.loads(told.splitlines()[-1])
     assert result["errors"] == [None] * 6
-    assert "1 CPUs a run, 0 there" in result["waiting"]
+    assert "1 CPU a run, 0 there" in result["waiting"]
     assert result["most_at_once"] >= 2  # one node with one CPU came first, then one with two
     assert result["nodes"] == 2
-    assert result["gave_up"].startswith("sweep: waited 0.1 minutes for room (1 GPUs a run, 0 there)")
+    assert result["gave_up"].startswith("sweep: waited 0.1 minutes for room (1 GPU a run, 0 there)")
 
 
 @pytest.mark.slow

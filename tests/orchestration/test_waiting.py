@@ -82,7 +82,7 @@ NO_ROOM, ROOM, NOTHING_ASKED = Reserved(0, 1), Reserved(1, 0), Reserved(0, 0)
 def test_a_sweep_without_room_says_so_and_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, workers=1, wait_s=60)
     assert cluster.has(NO_ROOM, 5) == ""
-    assert cluster.has(NO_ROOM, 50) == "1 CPUs a run, 1 there"
+    assert cluster.has(NO_ROOM, 50) == "1 CPU a run, 1 there"
     with pytest.raises(TrainingError, match="waited 1 minutes for room"):
         cluster.has(NO_ROOM, 10)
 
@@ -99,7 +99,7 @@ def test_a_sweep_that_lost_its_nodes_ends_at_its_deadline(monkeypatch: pytest.Mo
 def test_the_start_of_a_process_is_no_lack_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, workers=1, wait_s=6)
     assert cluster.has(NOTHING_ASKED, 30) == ""
-    assert cluster.has(NO_ROOM, 6) == "1 CPUs a run, 1 there"
+    assert cluster.has(NO_ROOM, 6) == "1 CPU a run, 1 there"
     assert cluster.has(ROOM, 30) == ""
 
 

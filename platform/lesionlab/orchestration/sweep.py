@@ -196,7 +196,8 @@ class Waiting:
             return
         there = capacity()
         kind, found = ("GPU", there.gpus) if self._room.device == "cuda" else ("CPU", there.cpus)
-        wanted = f"{self._workers * self._room.worker()[kind]:g} {kind}s a run, {found:g} there"
+        asked = self._workers * self._room.worker()[kind]
+        wanted = f"{asked:g} {kind}{'s' * (asked != 1)} a run, {found:g} there"
         if self._watch.idle and now - self._since > self._room.wait_s:  # a group that waits has its own deadline
             raise TrainingError(
                 f"sweep: waited {self._room.wait_s / 60:g} minutes for room ({wanted}); start more nodes, use fewer "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from lesionlab.errors import Conflict, DatasetError
 from lesionlab.experiments.manifests import union
 from lesionlab.experiments.parts import ATTEMPTS, Second, combined, contended, current_part, move_part
 from lesionlab.imaging.likeness import CopyOf, find_copies
-from lesionlab.preprocessing.files import Dataset, StudyFiles
+from lesionlab.preprocessing.files import Dataset, Incomplete, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe, StudyOutcome, ingest_study, plan_study
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
@@ -31,8 +31,8 @@ from storage_schemas.versions import CURRENT
 
 R = TypeVar("R", StudyFacts, VerdictRow)
 
-Work = Callable[[StudyFiles], StudyOutcome]
-Each = Callable[[Work, Sequence[StudyFiles]], Iterable[StudyOutcome]]
+Work = Callable[[StudyFiles | Incomplete], StudyOutcome]
+Each = Callable[[Work, Sequence[StudyFiles | Incomplete]], Iterable[StudyOutcome]]
 """`map`, or an equivalent that yields one result per study in any order."""
 Progress = Callable[[int, int, str], None]
 """Called with the number of finished studies, the number of all studies and the last finished study."""
@@ -162,12 +162,18 @@ def _merged(
 
 
 def judge(dataset: Dataset, work: Work, each: Each, progress: Progress) -> tuple[StudyOutcome, ...]:
-    """Process every study of the dataset; outcomes are sorted by name, whichever study finishes first."""
-    outcomes = [_without_files(exclusion, dataset) for exclusion in dataset.faulty]
-    progress(0, len(dataset.studies), "")
-    for done, outcome in enumerate(each(work, dataset.studies), start=1):
+    """Process every study of the dataset; outcomes are sorted by name, whichever study finishes first.
+
+    The site of an incomplete study is that of the patient's other studies, if any.
+    """
+    sites = {files.patient: files.site for files in dataset.studies}
+    incomplete = [replace(one, site=sites.get(one.patient, dataset.site)) for one in dataset.faulty]
+    outcomes: list[StudyOutcome] = []
+    every: list[StudyFiles | Incomplete] = [*incomplete, *dataset.studies]
+    progress(0, len(every), "")
+    for done, outcome in enumerate(each(work, every), start=1):
         outcomes.append(outcome)
-        progress(done, len(dataset.studies), outcome.verdict.study)
+        progress(done, len(every), outcome.verdict.study)
     return without_copies(sorted(outcomes, key=lambda outcome: outcome.verdict.study))
 
 
@@ -221,7 +227,7 @@ def plan_cohort(store: Store, dataset: Dataset, recipe: Recipe) -> list[str]:
     return sorted([*fault_lines(dataset.faulty), *lines])
 
 
-def fault_lines(exclusions: Iterable[Exclusion]) -> list[str]:
+def fault_lines(exclusions: Iterable[Exclusion | Incomplete]) -> list[str]:
     """One line per fault of each study."""
     return [f"{exclusion.study} {fault}" for exclusion in exclusions for fault in exclusion.faults]
 
@@ -246,11 +252,3 @@ def _quarantined(outcome: StudyOutcome, same: set[str], likely: Mapping[CopyOf, 
 
 def _names(studies: Iterable[str]) -> str:
     return ", ".join(sorted(studies))
-
-
-def _without_files(exclusion: Exclusion, dataset: Dataset) -> StudyOutcome:
-    """Outcome of a study with missing files; its site is that of the patient's other studies, if any."""
-    patient = exclusion.study.partition("_")[0].removeprefix("sub-")
-    sites = {files.patient: files.site for files in dataset.studies}
-    site = sites.get(patient, dataset.site)
-    return StudyOutcome(StudyVerdict(study=exclusion.study, patient=patient, site=site, findings=exclusion.findings))

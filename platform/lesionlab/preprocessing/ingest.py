@@ -24,9 +24,9 @@ from lesionlab.errors import (
 )
 from lesionlab.imaging.likeness import describe
 from lesionlab.preprocessing.facts import read_facts
-from lesionlab.preprocessing.files import StudyFiles
-from lesionlab.preprocessing.integrity import read_scans
-from lesionlab.preprocessing.privacy import screen_study, scrubbed
+from lesionlab.preprocessing.files import Incomplete, StudyFiles
+from lesionlab.preprocessing.integrity import faults_of, read_scans
+from lesionlab.preprocessing.privacy import screen_parts, screen_study, scrubbed
 from lesionlab.preprocessing.study import (
     StudyVolume,
     preprocess_study,
@@ -131,12 +131,14 @@ class Known:
         return self.verdict if self.entry or (self.verdict and self.verdict.verdict == "quarantined") else None
 
 
-def ingest_study(files: StudyFiles, recipe: Recipe, store_uri: str) -> StudyOutcome:
+def ingest_study(files: StudyFiles | Incomplete, recipe: Recipe, store_uri: str) -> StudyOutcome:
     """Screen and preprocess one study; store its volume and, last, its verdict, or say why it is refused.
 
-    A volume or a refusal that is already stored for the same bytes and versions is not computed again. Raises
-    StoreError.
+    A volume or a refusal that is already stored for the same bytes and versions is not computed again. Of an incomplete
+    study nothing is stored. Raises StoreError.
     """
+    if isinstance(files, Incomplete):
+        return _of_incomplete(files, recipe)
 
     def stored() -> StudyOutcome:
         store = open_store(store_uri)
@@ -166,11 +168,13 @@ def _store_pictures(store: Store, files: StudyFiles, recipe: Recipe, pictures: M
         store.put(STUDY_PICTURE.build(site=files.site, study=files.study, digest=digest, role=role), png)
 
 
-def check_study(files: StudyFiles, recipe: Recipe, *, registration: bool) -> StudyOutcome:
+def check_study(files: StudyFiles | Incomplete, recipe: Recipe, *, registration: bool) -> StudyOutcome:
     """Return the verdict that `ingest_study` would give, without a store; skip registration if `registration` is False.
 
     The entry is None, because nothing is stored.
     """
+    if isinstance(files, Incomplete):
+        return _of_incomplete(files, recipe)
 
     def checked() -> StudyOutcome:
         screened = screened_study(files, recipe)
@@ -196,7 +200,7 @@ def plan_study(files: StudyFiles, recipe: Recipe, store: Store) -> str:
     return "already in the store" if known.entry else "already quarantined"
 
 
-def lost(files: StudyFiles) -> StudyOutcome:
+def lost(files: StudyFiles | Incomplete) -> StudyOutcome:
     """Outcome of a study whose process was killed in every attempt."""
     return _as_outcome(files, (_not_finished("its process was killed each time, probably for lack of memory"),))
 
@@ -232,7 +236,7 @@ def screened_study(files: StudyFiles, recipe: Recipe) -> Findings:
     return findings
 
 
-def attempt(files: StudyFiles, work: Callable[[], T]) -> T | Findings:
+def attempt(files: StudyFiles | Incomplete, work: Callable[[], T]) -> T | Findings:
     """Run `work`; return its result or, if it fails for any reason, the findings. Raises StoreError."""
     if unseen := tuple(_unseen(name) for name, path in _paths(files) if not path.exists()):
         return unseen
@@ -259,6 +263,18 @@ def findings_of(refusal: InputError) -> Findings:
     return tuple(Finding(code=code, place="study", what=str(fault)) for fault in refusal.args)
 
 
+def _of_incomplete(files: Incomplete, recipe: Recipe) -> StudyOutcome:
+    """The faults of its layout or name, and those of the files that there are: they are to be mended at once."""
+
+    def read() -> Findings:
+        found = screen_parts(files.parts)
+        return (*(scrubbed(found) if recipe.scrub else found), *faults_of(files.parts))
+
+    own = tuple(_without_paths(finding, files) for finding in attempt(files, read))
+    findings = (*files.findings, *own)
+    return StudyOutcome(StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=findings))
+
+
 def _all_at_once(files: StudyFiles, task: Task, done: StudyOutcome | Findings) -> StudyOutcome | Findings:
     """Add the image faults of a study that privacy screening refused before its images were read."""
     if isinstance(done, StudyOutcome) or not any(f.code == "identifier" and not f.repaired for f in done):
@@ -266,7 +282,7 @@ def _all_at_once(files: StudyFiles, task: Task, done: StudyOutcome | Findings) -
     return done + attempt(files, lambda: read_scans(files, task).findings)
 
 
-def _as_outcome(files: StudyFiles, done: StudyOutcome | Findings) -> StudyOutcome:
+def _as_outcome(files: StudyFiles | Incomplete, done: StudyOutcome | Findings) -> StudyOutcome:
     return done if isinstance(done, StudyOutcome) else StudyOutcome(_verdict(files, done))
 
 
@@ -277,12 +293,12 @@ def _outcome(files: StudyFiles, task: Task, findings: Findings, entry: ManifestE
     return StudyOutcome(verdict, entry, read_facts(files, task), entry.images, entry.likeness)
 
 
-def _verdict(files: StudyFiles, findings: Findings) -> StudyVerdict:
+def _verdict(files: StudyFiles | Incomplete, findings: Findings) -> StudyVerdict:
     pathless = tuple(_without_paths(finding, files) for finding in findings)
     return StudyVerdict(study=files.study, patient=files.patient, site=files.site, findings=pathless)
 
 
-def _without_paths(finding: Finding, files: StudyFiles) -> Finding:
+def _without_paths(finding: Finding, files: StudyFiles | Incomplete) -> Finding:
     """Replace paths and file names by roles; file names contain the labels that `--hash-ids` replaces."""
     what = finding.what
     for name, path in _paths(files):
@@ -303,10 +319,14 @@ def _unseen(name: str) -> Finding:
     )
 
 
-def _paths(files: StudyFiles) -> Iterable[tuple[str, Path]]:
+def _paths(files: StudyFiles | Incomplete) -> Iterable[tuple[str, Path]]:
     """Every file of the study with its name in findings."""
-    yield from files.images.items()
-    masks = {"mask": files.reference} | ({"second mask": files.second} if files.second else {})
+    if isinstance(files, Incomplete):
+        images, masks = files.parts.images, files.parts.masks
+    else:
+        images = files.images
+        masks = {"mask": files.reference} | ({"second mask": files.second} if files.second else {})
+    yield from images.items()
     for name, mask in masks.items():
         yield name, mask.mask
         if mask.transform:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from lesionlab.imaging.itk import read_affine
 from lesionlab.imaging.placement import SAME_PLACE_MM
 from lesionlab.imaging.resample import reoriented, reoriented_grid
 from lesionlab.imaging.volume import Examined, Matrix, Volume, examine_image, examine_mask, matrix_of, spacing_of
-from lesionlab.preprocessing.files import Reference, StudyFiles
+from lesionlab.preprocessing.files import Parts, Reference, StudyFiles
 from lesionlab.preprocessing.paths import place_of
 from lesionlab.preprocessing.reference import bring_to_native
 from storage_schemas.tasks import Task
@@ -56,17 +57,12 @@ def read_scans(files: StudyFiles, task: Task, *, accepted: bool = False) -> Scan
     `accepted`: somebody has looked at the study and vouches for what the files alone cannot show (`--accept`).
     """
     findings: list[Finding] = []
-    examined = {role: examine_image(path, place_of(task, role)) for role, path in files.images.items()}
+    examined, heads = {}, {}
+    for role, path in files.images.items():
+        examined[role], head = _examined(path, place_of(task, role), findings)
+        if head is not None:
+            heads[role] = head
     images = {role: one.volume for role, one in examined.items() if one.volume is not None}
-    heads: dict[str, HeadMask] = {}
-    for role, one in examined.items():
-        findings += one.findings
-        if role in images:
-            try:
-                heads[role] = head_mask(images[role].voxels)
-                z_score(images[role].voxels, heads[role])
-            except ImageError as error:
-                findings.append(Finding(code=error.code, place=place_of(task, role), what=str(error)))
     findings += twin_findings(images)
     native, head = examined[task.native], heads.get(task.native)
     read = partial(_read_mask, native=native, head=head, task=task, accepted=accepted, findings=findings)
@@ -76,6 +72,16 @@ def read_scans(files: StudyFiles, task: Task, *, accepted: bool = False) -> Scan
     if reference is None or any(not finding.repaired for finding in findings):
         raise StudyRefused(findings)
     return Scans(images, heads, reference, second, transforms, tuple(findings))
+
+
+def faults_of(parts: Parts) -> list[Finding]:
+    """Read the files that an incomplete study has; findings of all of them."""
+    findings: list[Finding] = []
+    examined = {place: _examined(path, place, findings)[0] for place, path in parts.images.items()}
+    findings += twin_findings({place: one.volume for place, one in examined.items() if one.volume is not None})
+    for place, mask in parts.masks.items():
+        findings += examine_mask(mask.mask, place, mask.labels).findings
+    return findings
 
 
 def twin_findings(images: Mapping[str, Volume]) -> list[Finding]:
@@ -113,6 +119,21 @@ def grid_finding(mask: Grid, image: Grid, place: str, role: str) -> Finding | No
     else:
         return None
     return Finding(code="grid-mismatch", place=place, what=what)
+
+
+def _examined(path: Path, place: str, findings: list[Finding]) -> tuple[Examined, HeadMask | None]:
+    """Read and check one image; the head in it, None if there is no image or no head."""
+    one = examine_image(path, place)
+    findings += one.findings
+    if one.volume is None:
+        return one, None
+    try:
+        head = head_mask(one.volume.voxels)
+        z_score(one.volume.voxels, head)
+    except ImageError as error:
+        findings.append(Finding(code=error.code, place=place, what=str(error)))
+        return one, None
+    return one, head
 
 
 def _read_mask(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lesionlab.errors import InputError
-from lesionlab.preprocessing.files import Dataset, StudyFiles
+from lesionlab.preprocessing.files import Dataset, Incomplete, Parts, StudyFiles
 from lesionlab.preprocessing.headers import header_signs
 from lesionlab.preprocessing.identifiers import (
     is_absent,
@@ -31,8 +31,7 @@ from lesionlab.preprocessing.identifiers import (
     sign_in_value,
 )
 from lesionlab.preprocessing.layouts.tabular import read_table
-from lesionlab.preprocessing.paths import hidden, place_of
-from storage_schemas.manifests import Exclusion
+from lesionlab.preprocessing.paths import hidden
 from storage_schemas.tasks import Task
 from storage_schemas.verdicts import Finding
 
@@ -59,10 +58,13 @@ def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
 
     Findings that are `repaired` need not exclude the study: processing histories, which are never stored.
     """
-    masks = {"mask": files.reference, **({"second mask": files.second} if files.second else {})}
-    volumes = {place_of(task, role): path for role, path in files.images.items()}
-    volumes |= {place: mask.mask for place, mask in masks.items()}
-    transforms = {f"{place}'s transform": mask.transform for place, mask in masks.items() if mask.transform}
+    return screen_parts(files.parts(task))
+
+
+def screen_parts(parts: Parts) -> list[Finding]:
+    """As `screen_study`, of the files that there are."""
+    volumes = {**parts.images, **{place: mask.mask for place, mask in parts.masks.items()}}
+    transforms = {f"{place}'s transform": mask.transform for place, mask in parts.masks.items() if mask.transform}
     findings = []
     for place, path in (volumes | transforms).items():
         # Subject and session labels are checked with the names: see refuse_identifying_names.
@@ -70,8 +72,8 @@ def screen_study(files: StudyFiles, task: Task) -> list[Finding]:
             findings.append(_finding(f"{place} file name", kind))
     for place, path in volumes.items():
         findings += [_finding(f"{place} {sign.place}", sign.what, sign.harmless) for sign in header_signs(path)]
-    for role, sidecar in files.sidecars.items():
-        findings += _sidecar_findings(sidecar, place_of(task, role))
+    for place, sidecar in parts.sidecars.items():
+        findings += _sidecar_findings(sidecar, place)
     return findings
 
 
@@ -108,7 +110,7 @@ def scrubbed(findings: Iterable[Finding]) -> list[Finding]:
     ]
 
 
-def refuse_identifying_names(dataset: Dataset) -> Dataset:
+def refuse_identifying_names(dataset: Dataset, task: Task) -> Dataset:
     """Move every study whose name could identify the patient to the faulty ones, with its name masked.
 
     Names become keys, so scrubbing cannot remove them: rename the dataset or use `pseudonymised` first.
@@ -116,16 +118,16 @@ def refuse_identifying_names(dataset: Dataset) -> Dataset:
     studies, refused = [], []
     for files in dataset.studies:
         if findings := _name_findings(files):
-            refused.append(Exclusion(study=_hide_labels(files.study), findings=findings))
+            refused.append(Incomplete(_hide_labels(files.study), findings, files.parts(task), files.site))
         else:
             studies.append(files)
     faulty = [
-        Exclusion(study=_hide_labels(exclusion.study), findings=tuple(map(_hide_in_finding, exclusion.findings)))
-        for exclusion in dataset.faulty
+        replace(one, study=_hide_labels(one.study), findings=tuple(map(_hide_in_finding, one.findings)))
+        for one in dataset.faulty
     ]
     return Dataset(
         tuple(studies),
-        tuple(sorted([*faulty, *refused], key=lambda exclusion: exclusion.study)),
+        tuple(sorted([*faulty, *refused], key=lambda one: one.study)),
         tuple(map(_hide_labels, dataset.notes)),
         dataset.site,
     )
@@ -156,7 +158,7 @@ def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
     """
     salt = id_salt({SALT_VARIABLE: salt})
     sessions: dict[str, set[str]] = {}
-    for study in [*(files.study for files in dataset.studies), *(exclusion.study for exclusion in dataset.faulty)]:
+    for study in [*(files.study for files in dataset.studies), *(one.study for one in dataset.faulty)]:
         patient, session = _labels(study)
         sessions.setdefault(patient, set()).update({session} if session else ())
     ordinals = {patient: _ordinals(labels) for patient, labels in sessions.items()}
@@ -175,12 +177,11 @@ def pseudonymised(dataset: Dataset, salt: str) -> Dataset:
         replace(files, study=renamed(files.study), patient=_pseudonym(files.patient, salt)) for files in dataset.studies
     ]
     faulty = [
-        Exclusion(study=renamed(exclusion.study), findings=tuple(map(in_finding, exclusion.findings)))
-        for exclusion in dataset.faulty
+        replace(one, study=renamed(one.study), findings=tuple(map(in_finding, one.findings))) for one in dataset.faulty
     ]
     return Dataset(
         tuple(sorted(studies, key=lambda files: files.study)),
-        tuple(sorted(faulty, key=lambda exclusion: exclusion.study)),
+        tuple(sorted(faulty, key=lambda one: one.study)),
         tuple(_LABEL.sub(in_text, note) for note in dataset.notes),
         dataset.site,
     )

@@ -59,7 +59,10 @@ def test_no_note_repeats_a_name(tmp_path):
     table = SITES + "sub-01\t45\tF\tNorth\nJane Roe\t50\tM\tSouth\nsub-Kowalski\t50\tM\tSouth\n"
     dataset = found(tmp_path / "bids", table)
     assert "(xxxx xxx, xxx-xxxxxxxx)" in dataset.notes[0]
-    for screened in (refuse_identifying_names(dataset), pseudonymised(dataset, "a salt that nobody guesses")):
+    for screened in (
+        refuse_identifying_names(dataset, TASKS["flair-single"]),
+        pseudonymised(dataset, "a salt that nobody guesses"),
+    ):
         assert len(screened.notes) == 2
     assert "sub-02" not in screened.notes[1]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, StudyFiles, dataset_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.layouts.bids_masks import (
     MASKS,
     SECOND_MASKS,
@@ -29,7 +29,6 @@ from lesionlab.preprocessing.layouts.participants import read_participants
 from lesionlab.preprocessing.layouts.tabular import site_in
 from lesionlab.preprocessing.paths import is_study_id, only_one, place_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task
 from storage_schemas.verdicts import Finding
 
@@ -95,11 +94,11 @@ def _check_dataset(root: Path) -> None:
         raise DatasetError(f"{description}: wanted the field BIDSVersion, found none; add it")
 
 
-def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | Exclusion | None:
+def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | Incomplete | None:
     """One visit as a study; None if it does not concern this task."""
     if not is_study_id(visit.name):
         what = "wanted only letters and digits in the labels after sub- and ses-; rename the folder"
-        return Exclusion(study=visit.hidden_name, findings=(Finding(code="bad-name", place="folder", what=what),))
+        return Incomplete(visit.hidden_name, (Finding(code="bad-name", place="folder", what=what),))
     spaces = _spaces(bids.task, visit, visits)
     if not _concerns(bids, visit, spaces):
         return None
@@ -114,17 +113,20 @@ def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | E
         if found:
             scans[scan.role] = found
     findings = [*about_images, *_visit_order_findings(bids, scans), *findings]
-    if mask is None or findings:
-        return Exclusion(study=visit.name, findings=tuple(findings))
+    images = {role: scan.image for role, scan in scans.items()}
+    sidecars = {role: scan.sidecar for role, scan in scans.items()}
+    reference, other = (one.reference if one else None for one in (mask, second))
+    if reference is None or findings:
+        return Incomplete(visit.name, tuple(findings), parts_of(bids.task, images, reference, other, sidecars))
     participant = bids.participants.get(visit.subject, {})
     return StudyFiles(
         study=visit.name,
         patient=visit.subject.removeprefix("sub-"),
         site=site_in(participant) or bids.site,
-        images={role: scan.image for role, scan in scans.items()},
-        reference=mask.reference,
-        second=second.reference if second else None,
-        sidecars={role: scan.sidecar for role, scan in scans.items()},
+        images=images,
+        reference=reference,
+        second=other,
+        sidecars=sidecars,
         participant=participant,
     )
 

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.paths import ADD_MASK, hidden, is_study_id, nifti_of, only_one, place_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task
 from storage_schemas.verdicts import Finding
 
@@ -84,7 +83,7 @@ def _is_released(scan: ScanInput) -> bool:
     return (scan.suffix, scan.contrast_agent) in _OLD.images and scan.visit == "this" and not scan.entities
 
 
-def _study(root: Path, folder: Path, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
+def _study(root: Path, folder: Path, task: Task, site: Slug | None) -> StudyFiles | Incomplete:
     case = _CASE.fullmatch(folder.name)
     assert case is not None
     # Between letters and digits of the parts stands an x, so that 10_1 and 1_01 stay apart.
@@ -92,7 +91,7 @@ def _study(root: Path, folder: Path, task: Task, site: Slug | None) -> StudyFile
     study = f"sub-{patient}" + (f"_ses-{case['visit']}" if case["visit"] else "")
     if not is_study_id(study):
         what = "wanted only letters, digits and _, as in BraTS2021_00000; rename the patient's folder"
-        return Exclusion(study=hidden(study), findings=(Finding(code="bad-name", place="folder", what=what),))
+        return Incomplete(hidden(study), (Finding(code="bad-name", place="folder", what=what),))
     release = _OLD if case["old"] else _NEW
     findings: list[Finding] = []
 
@@ -101,17 +100,19 @@ def _study(root: Path, folder: Path, task: Task, site: Slug | None) -> StudyFile
         missing = f"wanted {stem}.nii.gz, found none; {remedy}"
         return only_one(nifti_of(folder, stem), root.resolve(), place, missing, findings)
 
-    images = {
+    wanted = {
         scan.role: found(release.images[scan.suffix, scan.contrast_agent], place_of(task, scan.role))
         for scan in task.inputs
     }
+    images = {role: path for role, path in wanted.items() if path}
     mask = found("seg", "mask", ADD_MASK)
-    if mask is None or findings:
-        return Exclusion(study=study, findings=tuple(findings))
+    reference = Reference(mask, labels=release.masks[task.label]) if mask else None
+    if reference is None or findings:
+        return Incomplete(study, tuple(findings), parts_of(task, images, reference))
     return StudyFiles(
         study=study,
         patient=patient,
         site=site or DEFAULT_SITE,
-        images={role: path for role, path in images.items() if path},
-        reference=Reference(mask, labels=release.masks[task.label]),
+        images=images,
+        reference=reference,
     )

@@ -15,10 +15,9 @@ import re
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.paths import nifti_of, only_one, place_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task
 from storage_schemas.verdicts import Finding
 
@@ -60,7 +59,7 @@ def _timepoints(root: Path) -> list[tuple[str, str]]:
     return sorted({(match[1], match[2]) for folder, match in files if match and match[1] == folder.parent.name})
 
 
-def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
+def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | None) -> StudyFiles | Incomplete:
     study = f"sub-{patient}_ses-{timepoint}"
     findings: list[Finding] = []
 
@@ -72,16 +71,17 @@ def _study(root: Path, patient: str, timepoint: str, task: Task, site: Slug | No
         missing = f"wanted {kind}/{stem}.nii, found none; add it or exclude the study"
         return only_one(candidates, root.resolve(), place, missing, findings)
 
-    images = {scan.role: found("preprocessed", _IMAGES[scan.suffix], place_of(task, scan.role)) for scan in task.inputs}
-    mask = found("masks", "mask1", "mask")
-    second = found("masks", "mask2", "second mask", optional=True)
-    if mask is None or findings:
-        return Exclusion(study=study, findings=tuple(findings))
+    wanted = {scan.role: found("preprocessed", _IMAGES[scan.suffix], place_of(task, scan.role)) for scan in task.inputs}
+    images = {role: image for role, image in wanted.items() if image}
+    drawn = found("masks", "mask1", "mask"), found("masks", "mask2", "second mask", optional=True)
+    reference, second = (Reference(mask) if mask else None for mask in drawn)
+    if reference is None or findings:
+        return Incomplete(study, tuple(findings), parts_of(task, images, reference, second))
     return StudyFiles(
         study=study,
         patient=patient,
         site=site or DEFAULT_SITE,
-        images={role: image for role, image in images.items() if image},
-        reference=Reference(mask),
-        second=Reference(second) if second else None,
+        images=images,
+        reference=reference,
+        second=second,
     )

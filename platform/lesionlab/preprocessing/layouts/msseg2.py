@@ -15,10 +15,9 @@ import os
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.paths import ADD_MASK, hidden, is_study_id, nifti_of, only_one, place_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import ScanInput, Task, Visit
 from storage_schemas.verdicts import Finding
 
@@ -49,13 +48,11 @@ def _is_released(scan: ScanInput) -> bool:
     return scan.suffix == "FLAIR" and not scan.contrast_agent and not scan.entities
 
 
-def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFiles | Exclusion:
+def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFiles | Incomplete:
     study = f"sub-{patient}_ses-02"
     if not is_study_id(study):
         what = "wanted only letters and digits, as in 013; rename the patient's folder"
-        return Exclusion(
-            study=f"sub-{hidden(patient)}_ses-02", findings=(Finding(code="bad-name", place="folder", what=what),)
-        )
+        return Incomplete(f"sub-{hidden(patient)}_ses-02", (Finding(code="bad-name", place="folder", what=what),))
     findings: list[Finding] = []
 
     def found(stem: str, place: str) -> Path | None:
@@ -63,14 +60,16 @@ def _study(root: Path, patient: str, task: Task, site: Slug | None) -> StudyFile
         missing = f"wanted {patient}/{stem}.nii.gz, found none; {remedy}"
         return only_one(nifti_of(root / patient, stem), root.resolve(), place, missing, findings)
 
-    images = {scan.role: found(_IMAGES[scan.visit], place_of(task, scan.role)) for scan in task.inputs}
+    wanted = {scan.role: found(_IMAGES[scan.visit], place_of(task, scan.role)) for scan in task.inputs}
+    images = {role: path for role, path in wanted.items() if path}
     mask = found(_CONSENSUS, "mask")
-    if mask is None or findings:
-        return Exclusion(study=study, findings=tuple(findings))
+    reference = Reference(mask) if mask else None
+    if reference is None or findings:
+        return Incomplete(study, tuple(findings), parts_of(task, images, reference))
     return StudyFiles(
         study=study,
         patient=patient,
         site=site or DEFAULT_SITE,
-        images={role: path for role, path in images.items() if path},
-        reference=Reference(mask),
+        images=images,
+        reference=reference,
     )

@@ -20,12 +20,11 @@ from typing import Any
 
 from lesionlab.delimited import is_missing
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Reference, StudyFiles, dataset_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
 from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_in, width_fault
 from lesionlab.preprocessing.paths import ADD_MASK, fault_of_file, is_study_id, place_of
 from storage_schemas.base import Slug
-from storage_schemas.manifests import Exclusion
 from storage_schemas.tasks import TASKS, Task
 from storage_schemas.verdicts import Code, Finding
 
@@ -50,7 +49,7 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None, *, absolute_
     _check_columns(path, table, task)
     root = Path(path.resolve().anchor) if absolute_paths else path.parent.resolve()
     count = Counter(record.get("study", "") for record in table.records())
-    found: list[StudyFiles | Exclusion] = []
+    found: list[StudyFiles | Incomplete] = []
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
         faults = _faults_of_names(record, count)
         if what := width_fault(table, cells):
@@ -105,7 +104,7 @@ def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> lis
 
 def _study(
     folder: Path, root: Path, line: int, record: Mapping[str, str], findings: list[Finding], task: Task, site: Slug
-) -> StudyFiles | Exclusion:
+) -> StudyFiles | Incomplete:
     """One row as a study, whose files lie below `root`; `findings` are those already made on its row."""
 
     def found(column: str, place: str, *, optional: bool = False) -> Path | None:
@@ -129,16 +128,18 @@ def _study(
     there = {role: image for role, image in images.items() if image}
     sidecars = {role: _sidecar(image, root, place_of(task, role), findings) for role, image in there.items()}
     name = record.get("study", "")
-    if mask is None or findings:
+    reference, other = (Reference(drawn, transform) if drawn else None for drawn in (mask, second))
+    if reference is None or findings:
         placed = tuple(finding.model_copy(update={"what": f"line {line}: {finding.what}"}) for finding in findings)
-        return Exclusion(study=name if is_study_id(name) else f"line {line}", findings=placed)
+        there_too = parts_of(task, there, reference, other, sidecars)
+        return Incomplete(name if is_study_id(name) else f"line {line}", placed, there_too)
     return StudyFiles(
         study=name,
         patient=_patient(record),
         site=site_in(record) or site,
         images=there,
-        reference=Reference(mask, transform),
-        second=Reference(second, transform) if second else None,
+        reference=reference,
+        second=other,
         transforms={role: path for role, path in own.items() if path},
         sidecars=sidecars,
         participant={
