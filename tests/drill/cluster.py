@@ -143,12 +143,14 @@ class AllAlong:
     name: str
     injected: str
     fault: Callable[[Stage, Nodes, int], AbstractContextManager[None]]
+    options: tuple[str, ...] = ()
     named: str = ""
+    """What a refusal must name."""
 
     def __call__(self, stage: Stage, nodes: Nodes, seed: int) -> Outcome:
         store, began = stage.store(self.name), time.monotonic()
         with self.fault(stage, nodes, seed):
-            told = stage.submit(self.name).end()
+            told = stage.submit(self.name, *self.options).end()
         return stage.outcome(self.injected, store, told, began, named=self.named)
 
 
@@ -208,6 +210,12 @@ FAULTS_ON_CLUSTER: dict[str, Callable[[Stage, Nodes, int], Outcome]] = {
     ),
     "two-submitters": two_submit,
     "requests-on-nodes": AllAlong("requests", "10 % 503, 5 % reset, 2 % truncated, on two nodes", requests_fail),
-    "memory": AllAlong("memory", "each node out of memory (Ray's monitor)", memory_is_short, named="memory"),
+    "memory": AllAlong(
+        "memory",
+        "each node out of memory by Ray's monitor (`--wait 1`)",
+        memory_is_short,
+        options=("--wait", "1"),
+        named="memory",
+    ),
     "shm": AllAlong("shm", "/dev/shm of 64 kB on each node", small_shm),
 }

@@ -103,6 +103,17 @@ def test_the_start_of_a_process_is_no_lack_of_room(monkeypatch: pytest.MonkeyPat
     assert cluster.has(ROOM, 30) == ""
 
 
+def test_runs_that_never_survive_their_start_are_told_and_end_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, workers=1, wait_s=60)
+    assert cluster.has(ROOM, 100) == ""
+    assert "memory" in cluster.has(ROOM, 40)
+    cluster.watch.start("a")
+    assert cluster.has(ROOM, 200) == ""
+    cluster.watch.lose("a")
+    with pytest.raises(TrainingError, match=r"waited 1 minutes for a run to start.*memory"):
+        cluster.has(ROOM, 200)
+
+
 def test_a_group_of_workers_that_lost_its_room_is_told_also_between_two_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -54,6 +54,9 @@ LOOK_S = 1.0
 SILENT_S = 5.0
 """A sweep that has waited for less does not say so: a cell ends before the next one begins."""
 
+START_S = 120.0
+"""A process that has room should run by then; on a crowded machine it takes half of this."""
+
 
 class TrialWorker(SoloWorker):
     """The solo worker of a cell, in the trial's own process."""
@@ -176,22 +179,27 @@ class Waiting:
         self._room, self._workers, self._watch = room, workers, watch
         self._looked = self._asked = -math.inf
         self._since: float | None = None
+        self._starting: float | None = None
+        """Since when there is room and no run, although some are left."""
 
     def look(self) -> None:
         """Raises TrainingError if the sweep has waited for the room's `wait_s`.
 
-        Room that was found counts from then on: Ray may take long to start a process there.
+        Room that was found counts from then on: Ray may take long to start a process there. Beyond START_S it may also
+        be that none survives its start: Ray starts what it killed for memory again and again.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
         requests = reserved(self._workers)
+        self._look_at_starts(now, bool(requests.granted) and self._watch.idle)
         if requests.asked and not requests.granted:
             self._asked, self._since = now, now if self._since is None else self._since
         elif requests.granted or now - self._asked > SILENT_S:  # between two attempts nothing is asked for
             self._since = None
-            self._watch.waits("")
+            if self._starting is None or now - self._starting < START_S:
+                self._watch.waits("")
         if self._since is None or now - self._since < SILENT_S:
             return
         there = capacity()
@@ -204,6 +212,25 @@ class Waiting:
                 "workers or another device, or wait longer (--wait); what is done is kept"
             )
         self._watch.waits(wanted)
+
+    def _look_at_starts(self, now: float, starting: bool) -> None:
+        """As `look`, of runs that have room and do not start."""
+        if not starting:
+            self._starting = None
+            return
+        if self._starting is None:
+            self._starting = now
+        if now - self._starting < START_S:
+            return
+        reason = (
+            "there is room, but no run starts: its node may lack memory (raylet.out in the node's Ray logs says so)"
+        )
+        if now - self._starting > START_S + self._room.wait_s:
+            raise TrainingError(
+                f"sweep: waited {self._room.wait_s / 60:g} minutes for a run to start; {reason}; give the nodes more "
+                "memory, or wait longer (--wait); what is done is kept"
+            )
+        self._watch.waits(reason)
 
 
 class _TuneWatch(TrialProgressCallback):
