@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,26 +19,50 @@ from jobs.shared.streams import run_to_the_end
 from lesionlab.errors import InputError, LesionlabError
 
 
+class Terminated(KeyboardInterrupt):
+    """Another process asked this one to end (SIGTERM): a cluster that takes the node away, or `kill`."""
+
+
 def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through.
 
-    A number among the options that is not finite is such a fault, because an infinite one passes an open range.
+    Ctrl-C and SIGTERM end it in the same way: claims are given back, and the message says how to go on. A number among
+    the options that is not finite is such a fault, because an infinite one passes an open range.
     """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             refuse_unless_finite(kwargs)
-            return function(*args, **kwargs)
+            with _ending_when_told():
+                return function(*args, **kwargs)
         except LesionlabError as error:
             for fault in error.args:
                 notes.print(f"error: {fault}", style="bold red")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             notes.print("stopped; finished work is kept: run the same command again to continue")
-            raise typer.Exit(130) from interrupt
+            told = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+            raise typer.Exit(128 + told) from interrupt
 
     return run
+
+
+@contextmanager
+def _ending_when_told() -> Iterator[None]:
+    """SIGTERM raises Terminated; only the main thread may say so, and a handler of the caller's stays."""
+    if threading.current_thread() is not threading.main_thread() or callable(signal.getsignal(signal.SIGTERM)):
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def refuse_unless_finite(options: Mapping[str, Any]) -> None:

@@ -217,3 +217,27 @@ cluster.shutdown()
 def test_a_running_cluster_is_used(mode: str) -> None:
     without_ray = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO_"))}
     subprocess.run([sys.executable, "-c", CLUSTER, mode], check=True, env=without_ray)
+
+
+@pytest.mark.slow
+def test_a_command_with_a_session_ends_as_by_ctrl_c_when_it_is_told_to_end(tmp_path: Path) -> None:
+    """A pod that is taken away gets SIGTERM: no stack of Ray's C++ code, and the session ends with the process."""
+    code = (
+        "import time, lesionlab.orchestration\n"
+        "from jobs.shared.entry_points import run_as_module\n"
+        "from lesionlab.orchestration.session import ray_session\n"
+        "def command():\n"
+        "    with ray_session(cpus=1):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(300)\n"
+        "run_as_module(command)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert printed.strip() == "stopped; finished work is kept: run the same command again to continue"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,12 +67,18 @@ def ray_session(cpus: int | None = None) -> Iterator[None]:
 
 
 def _start(problem: str, **options: Any) -> None:
-    """Call ray.init; its errors become a TrainingError of one line."""
+    """Call ray.init; its errors become a TrainingError of one line.
+
+    A handler of SIGTERM that was there before stays: Ray's prints the stack of its C++ code and ends the process.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # Ray raises bare ones too
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise TrainingError(f"{problem}: {first}") from error
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 @dataclass(frozen=True)
