@@ -34,7 +34,8 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=20, help="length of each training")
     parser.add_argument("--out", type=Path, help="write the table as a page, such as docs/drill.md")
     asked = parser.parse_args()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    # Without OMP_NUM_THREADS a training uses one thread, in this process as in those of a cluster.
+    for name in [name for name in os.environ if name.startswith("AWS_") or name == "OMP_NUM_THREADS"]:
         del os.environ[name]
     outcomes: list[Outcome] = []
 

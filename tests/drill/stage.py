@@ -102,7 +102,6 @@ class Stage:
             "LESIONLAB_STORE": self.uri(name),
             "LESIONLAB_CACHE": str(self.folder / f"{name}-cache"),
             "LESIONLAB_DEVICE": "cpu",
-            "OMP_NUM_THREADS": "1",
             "COLUMNS": "400",
         }
 
