@@ -13,6 +13,7 @@ from jobs.shared.definitions import described, load_definition
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.evaluate_output import COLUMNS, marked, show_rows
 from jobs.shared.execution import execute_with_progress
+from jobs.shared.left_out import note_left_out
 from jobs.shared.options import (
     CacheOption,
     CsvOption,
@@ -28,9 +29,10 @@ from jobs.shared.seen_studies import seen_studies
 from lesionlab.evaluation.exports import export_predictions
 from lesionlab.evaluation.rescoring import Scoring, own_rows, rescore_run, rescored_rows
 from lesionlab.experiments.benchmarks import refuse_looks
-from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.manifests import forbidden_parts, frozen_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
+from lesionlab.experiments.site_policies import purpose_of, refuse_showing
 from storage_schemas.definitions import DEFINITIONS
 
 
@@ -76,11 +78,15 @@ def evaluate(
     """
     by = load_definition(definition)
     place = connect_to_read(store)
-    card, manifest = find_model(place, model), frozen_manifest(place, cohort)
+    card = find_model(place, model)
+    purpose = purpose_of(f"evaluate-{card.name}", card.task.name, tested=True)
+    manifest = frozen_manifest(place, cohort, purpose)
+    note_left_out(forbidden_parts(place, cohort, purpose))
     if why := why_in_use(place, model, card):
         notes.print(why)
     refuse_looks(place, manifest)
     run = testing_run(card, manifest)
+    refuse_showing(place, (run,), "rows")
     seen = seen_studies(place, card, manifest, allowed=allow_seen, same_patients=same_patients)
     execute_with_progress((run,), place, cache, plain=True, what="model")
     scoring = Scoring(by)

@@ -9,6 +9,7 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
+from jobs.shared.left_out import note_left_out
 from jobs.shared.options import (
     CacheOption,
     DeviceOption,
@@ -34,6 +35,7 @@ from storage_schemas.experiments import ExperimentSpec
 def show_cells(experiment: ExperimentSpec, store: Store, *, replan: bool) -> None:
     """Print which cells are done."""
     plan = plan_experiment(experiment, store, replan=replan)
+    note_left_out(plan.left_out)
     done = finished(store, plan.runs)
     for run in plan.runs:
         state = "done" if run.run_id in done else "to do"

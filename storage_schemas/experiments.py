@@ -5,7 +5,7 @@ An axis of the design is a list of values: `depths: [3, 4, 5]`. An axis that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -18,6 +18,7 @@ from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
 from storage_schemas.metrics import FractionMetric
 from storage_schemas.models import Adaptation, Architecture, InferenceConfig
+from storage_schemas.policies import LeftOut
 from storage_schemas.pooled import PooledRuns, pooled, whole
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
 from storage_schemas.splits import Target
@@ -384,6 +385,13 @@ class Plan(Named):
     endpoint: Endpoint | None = None
     """The primary endpoint of the experiment's first plan, which later plans repeat; None: planned by an earlier
     version, so that of `spec`. It plays no part in any run."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Sites of the target cohort whose policies forbid their studies' use; none of these studies is in any run."""
+
+    @classmethod
+    def named_form(cls, form: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything; what was left out, only if anything was."""
+        return {name: value for name, value in super().named_form(form).items() if value or name != "left_out"}
 
     def stored_form(self) -> dict[str, Any]:
         """With the runs as PooledRuns."""

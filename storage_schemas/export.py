@@ -22,6 +22,7 @@ from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
+from storage_schemas.policies import SitePolicy
 from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow, OperatingRow, StudyRow
 from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 from storage_schemas.rules import GateOutcome, Rule
@@ -38,7 +39,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
     *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
-    *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal),
+    *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy),
     *(Champion, Decision),
     *(Benchmark, Rule, Ticket, GateOutcome),
     *(RetrainDecision, RetrainOutcome),

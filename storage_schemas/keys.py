@@ -75,6 +75,7 @@ FACTS = KeyPattern("sites/{site}/cohorts/{cohort}/{digest}-facts.parquet")
 RECEIPT = KeyPattern("sites/{site}/receipts/{digest}.json")
 SALT_CHECK = KeyPattern("sites/{site}/salt-check.json")
 WITHDRAWAL = KeyPattern("sites/{site}/withdrawn/{study}.json")
+POLICY = KeyPattern("sites/{site}/policy.yaml")
 
 COHORT = KeyPattern("cohorts/{cohort}.json")
 MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")

@@ -25,6 +25,7 @@ from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.lesionwise import Score, score
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.publishing import study_rows
+from lesionlab.experiments.site_policies import refuse_leaving, refuse_showing
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.imaging.volume import Mask, Volume, matrix_of, read_mask
 from lesionlab.store.arrays import read_array
@@ -65,12 +66,15 @@ class Setting:
 def of_cohort(store: Store, cohort: str, definition: str | None) -> Setting:
     """All studies of a cohort. Raises InputError if there is no such cohort, SpecError for a faulty definition."""
     by = load_definition(definition or "paper")
-    return Setting(cohort, current_manifest(store, cohort).studies, by, "per-study", Options(null_repetitions=0))
+    manifest = current_manifest(store, cohort)
+    refuse_leaving(store, "compare", manifest.task.name, manifest.studies, "rows")
+    return Setting(cohort, manifest.studies, by, "per-study", Options(null_repetitions=0))
 
 
 def of_experiment(store: Store, name: str) -> Setting:
     """The test studies of an experiment. Raises InputError if it has no results yet."""
     plan = current_plan(store, name)
+    refuse_showing(store, plan.runs, "rows")
     rows = study_rows(store, plan)
     if not rows:
         raise InputError(f"experiment {name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")

@@ -10,16 +10,17 @@ from jobs.shared.cohorts import dataset_of, preprocess_for, second_of
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening
 from jobs.shared.execution import execute_with_progress
+from jobs.shared.left_out import note_left_out
 from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
 from lesionlab.analysis.report import write_report
 from lesionlab.evaluation.exports import export_predictions
 from lesionlab.experiments.benchmarks import refuse_benchmark_studies
-from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.manifests import forbidden_parts, frozen_manifest
 from lesionlab.experiments.parts import Second
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import register
-from lesionlab.experiments.source_models import finished_run
+from lesionlab.experiments.source_models import finished_run, source_purpose
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.orchestration.room import Room
@@ -40,10 +41,13 @@ def pretrain_sources(
     model.
     """
     trained = [
-        pretraining(spec, source, depth, frozen_manifest(store, source.cohort))
+        pretraining(spec, source, depth, frozen_manifest(store, source.cohort, source_purpose(spec, source)))
         for source, depth in product(spec.sources, spec.network_depths)
         if source.cohort is not None
     ]
+    for source in spec.sources:
+        if source.cohort is not None:
+            note_left_out(forbidden_parts(store, source.cohort, source_purpose(spec, source)))
     taken = [(s.model, finished_run(store, s.trained_in)) for s in spec.sources if s.trained_in is not None]
     refuse_benchmark_studies(store, trained, spec.cohorts)
     execute_with_progress(trained, store, cache, plain=plain, what="default models", room=room)
@@ -64,6 +68,7 @@ def sweep_experiment(
 ) -> Plan:
     """Execute every run of an experiment that is not complete. Raises TrainingError that names the failed cells."""
     plan = plan_experiment(spec, store, replan=replan)
+    note_left_out(plan.left_out)
     store_plan(store, plan)
     execute_with_progress(plan.runs, store, cache, plain=plain, what="cells", room=room)
     return plan

@@ -21,6 +21,8 @@ def show_submission(submission: Submission, number: int, rehearsal: Rehearsal, t
     console.print(
         f"{len(rehearsal.pretrainings)} default models and {cells} cells; {done} done, {len(rehearsal.missing)} missing"
     )
+    for one in rehearsal.left_out:
+        console.print(one.text())
     for line in target.forecast():
         console.print(line)
     for line in differences(submission, store):

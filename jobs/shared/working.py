@@ -92,7 +92,8 @@ def _stages(
     tell("sweep", f"cells: {len(rehearsal.plan.runs)}")
     if submission.max_gpu_hours is not None:
         _sweep_within(submission.max_gpu_hours, rehearse(spec, store).plan, store, cache, room, plain=plain)
-    plan = sweep_experiment(spec, store, cache, plain=plain, room=room)
+    # As it was rehearsed when it was submitted, whatever was planned before.
+    plan = sweep_experiment(spec, store, cache, plain=plain, replan=True, room=room)
     tell("report", "statistics and report")
     return write_report(store, plan).key
 

@@ -101,6 +101,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.parts import Receipt as Receipt
     from storage_schemas.parts import SaltCheck as SaltCheck
     from storage_schemas.parts import Withdrawal as Withdrawal
+    from storage_schemas.policies import SitePolicy as SitePolicy
     from storage_schemas.results import EffectRow as EffectRow
     from storage_schemas.results import EpochRow as EpochRow
     from storage_schemas.results import LedgerEntry as LedgerEntry
@@ -186,6 +187,7 @@ _HOMES = {
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
     "storage_schemas.parts": ("DeclaredCohort", "Part", "Receipt", "SaltCheck", "Withdrawal"),
+    "storage_schemas.policies": ("SitePolicy",),
     "storage_schemas.results": ("EffectRow", "EpochRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),
     "storage_schemas.retraining": ("RetrainDecision", "RetrainOutcome"),
     "storage_schemas.rules": ("GateOutcome", "Rule"),

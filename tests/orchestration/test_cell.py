@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from lesionlab.errors import RunHeld, StoreError, TrainingError, TransferError
+from lesionlab.errors import InputError, RunHeld, StoreError, TrainingError, TransferError
 from lesionlab.experiments import leases
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import completed, ledger_entries
@@ -265,3 +265,13 @@ def test_a_run_resumes_with_another_number_of_workers(
 
     run_cell(Watches(torch.device("cpu")), worker_task(wider, store.uri, tmp_path / "cache"))
     assert steps[0] == 2
+
+
+def test_a_run_is_refused_once_a_site_forbids_it_and_its_reason_is_kept(store: Store, tmp_path: Path) -> None:
+    run = run_with_one_test(store)
+    site = run.train[0].site
+    store.put(keys.POLICY.build(site=site), f"site: {site}\nleaves: rows\nexpires: 2020-01-01\n".encode())
+    with pytest.raises(InputError, match=f"site {site}: 2 studies planned, but its policy expired"):
+        do(run, store, tmp_path)
+    assert completed(store, [run.run_id]) == set()
+    assert store.list(keys.RUN_CHECKPOINT.prefix(run_id=run.run_id)) == []

@@ -11,6 +11,7 @@ from lesionlab.evaluation.levels import lowest_probability
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.site_policies import refuse_showing
 from lesionlab.store.objects import Store
 from storage_schemas.axes import text_of
 from storage_schemas.base import bids_stem
@@ -21,11 +22,12 @@ def export_predictions(store: Store, runs: Sequence[RunSpec], folder: Path) -> i
     """Write every stored prediction of these runs, of one experiment, into a dataset in `folder`.
 
     Masks of an earlier export are replaced. Returns the number of masks. Raises MissingObject if a prediction is
-    missing, InputError if the folder holds anything else.
+    missing, InputError if the folder holds anything else, or if a site's policy lets no images leave.
     """
     testing = [run for run in runs if run.cell]
     if not testing:
         return 0
+    refuse_showing(store, testing, "images")
     dataset = PredictionDataset(folder, f"Predicted lesions of experiment {testing[0].experiment}")
     makers = makers_of(testing)
     for run, maker in zip(testing, makers, strict=True):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lesionlab.errors import DatasetError, InputError, MissingObject
 from lesionlab.experiments.parts import current_parts
+from lesionlab.experiments.site_policies import left_out, usable
 from lesionlab.store.documents import create_named, read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -17,6 +18,7 @@ from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import KeyPattern
 from storage_schemas.manifests import Exclusion, Manifest, ManifestEntry
 from storage_schemas.parts import DeclaredCohort, Part
+from storage_schemas.policies import LeftOut, Purpose
 from storage_schemas.verdicts import VerdictRow
 
 R = TypeVar("R", StudyFacts, VerdictRow)
@@ -32,29 +34,34 @@ def declared_cohort(store: Store, cohort: Slug) -> DeclaredCohort | None:
 
 def has_cohort(store: Store, cohort: Slug) -> bool:
     """Whether any site has a part of it."""
-    declared = declared_cohort(store, cohort)
-    return bool(current_parts(store, cohort, declared.sites if declared else None))
+    return bool(_parts(store, cohort, declared_cohort(store, cohort)))
 
 
-def current_manifest(store: Store, cohort: Slug) -> Manifest:
-    """The union of the sites' current parts.
+def current_manifest(store: Store, cohort: Slug, purpose: Purpose | None = None) -> Manifest:
+    """The union of the sites' current parts; with a purpose, of the sites whose policies allow it.
 
-    Raises InputError if no site has contributed to it, DatasetError with every fault that keeps the parts apart.
+    What is trained or tested is always asked for with its purpose. Raises InputError if no site has contributed to it,
+    or if all of them forbid the purpose, DatasetError with every fault that keeps the parts apart.
     """
     declared = declared_cohort(store, cohort)
-    parts = current_parts(store, cohort, declared.sites if declared else None)
+    parts = _parts(store, cohort, declared)
     if not parts:
         invited = f" (invited: {', '.join(declared.sites)})" if declared else ""
         raise InputError(
             f"cohort {cohort}: not in {store.uri}{invited}; preprocess it first: lesionlab preprocess DATASET --cohort "
             f"{cohort}"
         )
-    return union(cohort, parts, declared)
+    return union(cohort, parts if purpose is None else usable(store, cohort, parts, purpose), declared)
 
 
-def frozen_manifest(store: Store, cohort: Slug) -> Manifest:
+def forbidden_parts(store: Store, cohort: Slug, purpose: Purpose) -> tuple[LeftOut, ...]:
+    """The sites whose studies are not in the manifest, because their policies forbid this purpose."""
+    return left_out(store, _parts(store, cohort, declared_cohort(store, cohort)), purpose)
+
+
+def frozen_manifest(store: Store, cohort: Slug, purpose: Purpose | None = None) -> Manifest:
     """Store the current manifest under its name, so that plans can refer to it later; return it."""
-    manifest = current_manifest(store, cohort)
+    manifest = current_manifest(store, cohort, purpose)
     create_named(store, keys.MANIFEST.build(cohort=cohort, digest=manifest.id), manifest)
     return manifest
 
@@ -100,6 +107,10 @@ def manifest_facts(store: Store, manifest: Manifest) -> tuple[StudyFacts, ...]:
 def manifest_verdicts(store: Store, manifest: Manifest) -> tuple[VerdictRow, ...] | None:
     """Every finding of quality control, sorted; None if the store has no table of them."""
     return _rows(store, manifest, keys.VERDICTS, VerdictRow) or None
+
+
+def _parts(store: Store, cohort: Slug, declared: DeclaredCohort | None) -> tuple[Part, ...]:
+    return current_parts(store, cohort, declared.sites if declared else None)
 
 
 def _rows(store: Store, manifest: Manifest, kind: KeyPattern, model: type[R]) -> tuple[R, ...]:

@@ -20,6 +20,7 @@ from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import Adaptation, ModelCard, ModelName
+from storage_schemas.policies import LeftOut
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
 from storage_schemas.splits import Split
 from storage_schemas.tasks import Task, same_task, told_apart
@@ -103,9 +104,15 @@ def testing_run(card: ModelCard, manifest: Manifest) -> RunSpec:
 
 
 def make_plan(
-    spec: ExperimentSpec, manifest: Manifest, split: Split, parents: Parents, endpoint: Endpoint | None = None
+    spec: ExperimentSpec,
+    manifest: Manifest,
+    split: Split,
+    parents: Parents,
+    endpoint: Endpoint | None = None,
+    left_out: Sequence[LeftOut] = (),
 ) -> Plan:
     """Resolve every cell to a complete run. `endpoint`: that of the experiment's first plan; None: this is the first.
+    `left_out`: the sites that are not in the manifest because their policies forbid it.
 
     Raises SpecError with all faults if the target's manifest, its split or the source models do not fit the spec, and
     DatasetError if a fold would leak a patient or an image from training to testing.
@@ -150,6 +157,7 @@ def make_plan(
         versions=CURRENT,
         runs=tuple(runs),
         endpoint=endpoint or spec.endpoint,
+        left_out=tuple(left_out),
     )
 
 

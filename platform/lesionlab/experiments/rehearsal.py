@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from itertools import product
 
 from lesionlab.errors import InputError, SpecError
-from lesionlab.experiments.manifests import current_manifest, has_cohort
+from lesionlab.experiments.manifests import current_manifest, forbidden_parts, has_cohort
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel, card_of_run, source_model
-from lesionlab.experiments.source_models import source_card
+from lesionlab.experiments.source_models import source_card, source_purpose
+from lesionlab.experiments.store_planning import target_purpose
 from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
 from lesionlab.store.documents import is_sound, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, Slug
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
 from storage_schemas.manifests import Manifest
+from storage_schemas.policies import LeftOut, Purpose
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split, Target, split_name
 
@@ -36,6 +38,8 @@ class Rehearsal:
     """Default models that the experiment trains, by source and depth."""
     done: frozenset[Digest]
     """Ids of those runs, of the plan and of the pretrainings, that are finished."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Sites of all cohorts whose policies forbid their studies' use."""
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:
@@ -62,9 +66,10 @@ def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
                 for name in missing
             )
         )
-    manifests = {name: current_manifest(store, name) for name in names}
+    wanted = purposes(spec)
+    manifests = {purpose.experiment: current_manifest(store, cohort, purpose) for cohort, purpose in wanted[:-1]}
     trained = tuple(
-        pretraining(spec, source, depth, manifests[source.cohort])
+        pretraining(spec, source, depth, manifests[source.model])
         for source, depth in product(spec.sources, spec.network_depths)
         if source.cohort is not None
     )
@@ -72,25 +77,41 @@ def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
         (source.model, depth): _model(spec, source, depth, manifests, store)
         for source, depth in product(spec.sources, spec.network_depths)
     }
-    manifest = manifests[spec.target.cohort]
-    endpoint = first_endpoint(store, spec.name)
-    plan = make_plan(spec, manifest, _split(store, manifest, spec.target), parents, endpoint)
+    manifest = current_manifest(store, *wanted[-1])
+    left_out = [one for cohort, purpose in wanted for one in forbidden_parts(store, cohort, purpose)]
+    plan = make_plan(
+        spec,
+        manifest,
+        _split(store, manifest, spec.target),
+        parents,
+        first_endpoint(store, spec.name),
+        [one for one in left_out if one.cohort == spec.target.cohort],
+    )
     stored = find_sound_plan(store, spec.name)
     if stored is not None and (stored.spec, stored.manifest, stored.versions) == (spec, plan.manifest, plan.versions):
         plan = stored  # its run ids are kept, even if documents have gained fields since
     done = finished(store, plan.runs) | {run.run_id for run in trained if store.exists(_ledger(run))}
-    return Rehearsal(plan, trained, frozenset(done))
+    return Rehearsal(plan, trained, frozenset(done), tuple(left_out))
+
+
+def purposes(spec: ExperimentSpec) -> tuple[tuple[Slug, Purpose], ...]:
+    """Each cohort of an experiment and what its studies are wanted for: those of sources, the target last."""
+    return (
+        *((source.cohort, source_purpose(spec, source)) for source in spec.sources if source.cohort is not None),
+        (spec.target.cohort, target_purpose(spec)),
+    )
 
 
 def _model(
-    spec: ExperimentSpec, source: Source, depth: int, manifests: dict[str, Manifest], store: Store
+    spec: ExperimentSpec, source: Source, depth: int, manifests: dict[Slug, Manifest], store: Store
 ) -> SourceModel:
     try:
         return source_model(store, source_card(spec, source, depth, store))
     except SpecError:
         if source.cohort is None:
             raise
-    return _stand_in(source, pretraining(spec, source, depth, manifests[source.cohort]), manifests[source.cohort])
+    manifest = manifests[source.model]
+    return _stand_in(source, pretraining(spec, source, depth, manifest), manifest)
 
 
 def _stand_in(source: Source, run: RunSpec, manifest: Manifest) -> SourceModel:

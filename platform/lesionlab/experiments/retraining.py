@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from lesionlab.errors import InputError, MissingObject
 from lesionlab.experiments.benchmarks import frozen_benchmarks
@@ -18,9 +19,11 @@ from storage_schemas import keys
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelName
+from storage_schemas.policies import Purpose
 from storage_schemas.retraining import RetrainDecision, Retraining, RetrainOutcome
 from storage_schemas.rules import Rule
 from storage_schemas.runs import Parent, RunSpec
+from storage_schemas.tasks import Task
 from storage_schemas.versions import CURRENT
 
 Patient = tuple[str, str]
@@ -59,10 +62,17 @@ def patients_in(studies: Iterable[ManifestEntry]) -> frozenset[Patient]:
     return frozenset((entry.site, entry.patient) for entry in studies)
 
 
-def eligible(store: Store, retraining: Retraining) -> Eligible:
-    """All studies of the cohort outside every benchmark; a patient with one study in a benchmark is out with all."""
+def retraining_purpose(rule: Rule, task: Task, on: date) -> Purpose:
+    """What the studies are wanted for."""
+    return Purpose(experiment=rule.model, task=task.name, tested=False, on=on)
+
+
+def eligible(store: Store, rule: Rule, on: date) -> Eligible:
+    """All studies of the cohort that the sites' policies allow on this date, outside every benchmark; a patient with
+    one study in a benchmark is out with all."""
+    retraining = retraining_of(rule)
     spec = current_plan(store, retraining.experiment).spec
-    manifest = current_manifest(store, retraining.cohort)
+    manifest = current_manifest(store, retraining.cohort, retraining_purpose(rule, spec.task, on))
     check_fits(spec, spec.task, manifest)
     out = {
         study

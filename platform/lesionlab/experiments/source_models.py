@@ -7,6 +7,7 @@ from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import find_model, models
+from lesionlab.experiments.site_policies import purpose_of
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
@@ -14,6 +15,7 @@ from storage_schemas import keys
 from storage_schemas.base import Digest, Slug
 from storage_schemas.experiments import ExperimentSpec, Source, TrainedIn
 from storage_schemas.models import ModelCard
+from storage_schemas.policies import Purpose
 from storage_schemas.runs import RunSpec
 from storage_schemas.versions import CURRENT, version_difference
 
@@ -47,8 +49,14 @@ def source_version(spec: ExperimentSpec, source: Source, depth: int, store: Stor
     if source.version is not None:
         return source.version
     if source.cohort is not None:
-        return pretraining(spec, source, depth, current_manifest(store, source.cohort)).run_id
+        manifest = current_manifest(store, source.cohort, source_purpose(spec, source))
+        return pretraining(spec, source, depth, manifest).run_id
     return finished_run(store, source.trained_in).run_id if source.trained_in else None
+
+
+def source_purpose(spec: ExperimentSpec, source: Source) -> Purpose:
+    """What the studies of a source's cohort are wanted for."""
+    return purpose_of(source.model, (source.task or spec.task).name, tested=False)
 
 
 def finished_run(store: Store, wanted: TrainedIn) -> RunSpec:

@@ -22,6 +22,7 @@ from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import card_of_run, find_model, model_weights
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import RunHistory
+from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.model.devices import device_name
 from lesionlab.model.ensemble import Ensemble, network_of
 from lesionlab.model.transfer import load_pretrained, random_start, unchanged
@@ -64,13 +65,15 @@ def worker_task(run: RunSpec, store_uri: str, cache: Path, submission: Digest | 
 def run_cell(worker: Worker, task: dict[str, str]) -> None:
     """Train (unless the arm is a default model or a rater), test, and write the ledger entry.
 
-    A run that is complete is left alone. Raises RunHeld if another submission executes it at present.
+    A run that is complete is left alone. Raises RunHeld if another submission executes it at present, InputError if a
+    site's policy forbids the run by now.
     """
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
     require_versions(run)
     with claimed(worker, run.run_id, store, submission=task["submission"], holder=task["holder"]) as attempt:
         if attempt is not None:
+            refuse_forbidden(store, (run,), f"run {run.run_id} was planned before that; plan again with --replan")
             execute_run(attempt.watched(worker), run, store, cache, attempt)
 
 

@@ -21,6 +21,7 @@ from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import champion, find_model, source_model
 from lesionlab.experiments.rules import find_rule
 from lesionlab.experiments.seen import seen_in_training
+from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.experiments.tickets import take_ticket, tickets
 from lesionlab.model.devices import best_device
 from lesionlab.store.documents import create_document
@@ -115,6 +116,7 @@ def benchmark_rows(store: Store, frozen: Frozen, card: ModelCard, cache: Path) -
     if not store.exists(key):
         network, _ = registered_network(store, card.full_name)
         run = testing_run(card, frozen.manifest).changed(metric=frozen.benchmark.metric)
+        refuse_forbidden(store, (run,), f"benchmark {frozen.name} cannot be looked at; freeze another one")
         rows = [
             evaluate_study(run, network, open_cached(store, entry, cache), entry, place, best_device()).row
             for place, entry in enumerate(run.test, start=1)

@@ -30,6 +30,7 @@ from lesionlab.experiments.retraining import (
     outcome_of,
     patients_in,
     retraining_of,
+    retraining_purpose,
     trained_before,
 )
 from lesionlab.experiments.stored_plans import current_plan
@@ -83,7 +84,7 @@ def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str) 
         return stored
     decision, run = decide(store, rule, today, cache, accepted)
     if decision.run:
-        frozen_manifest(store, run.cohort)
+        frozen_manifest(store, run.cohort, retraining_purpose(rule, run.task, today))
         create_named(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
     create_document(store, decision_key(decision), decision)
     return decision
@@ -94,7 +95,7 @@ def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "
 
     The same store and date give the same decision, byte for byte.
     """
-    retraining, found = retraining_of(rule), eligible(store, retraining_of(rule))
+    retraining, found = retraining_of(rule), eligible(store, rule, today)
     before = trained_before(store, rule)
     new = tuple(entry for entry in found.studies if (entry.site, entry.patient) not in patients_in(before))
     new_patients = len(patients_in(new))

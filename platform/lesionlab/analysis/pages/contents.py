@@ -134,6 +134,7 @@ def report_content(
         "simulated": is_simulated(plan),
         "planned": len(analysis.planned),
         "missing": analysis.missing,
+        "left_out": [one.text() for one in plan.left_out],
         "pages": pages,
         "pages_models": models_on_pages(plan, analysis.rows),
         "design": describe(plan, evidence.manifest, evidence.split),

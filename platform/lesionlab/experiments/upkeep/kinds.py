@@ -7,7 +7,8 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from lesionlab.errors import DamagedObject, MissingObject
+from lesionlab.errors import DamagedObject, MissingObject, SpecError
+from lesionlab.experiments.site_policies import parse_policy
 from lesionlab.store.arrays import damage_of
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
@@ -72,7 +73,8 @@ TABLES: dict[KeyPattern, type[Document]] = {
 }
 WEIGHTS = (keys.MODEL_WEIGHTS, keys.RUN_WEIGHTS)
 GROUPS = (keys.STUDY_VOLUME, keys.PREDICTION, keys.SITE_PREDICTION)
-KINDS: tuple[KeyPattern, ...] = (*DOCUMENTS, *TABLES, *WEIGHTS, *GROUPS, keys.RUN_CHECKPOINT, keys.STUDY_PICTURE)
+OTHERS = (keys.RUN_CHECKPOINT, keys.STUDY_PICTURE, keys.POLICY)
+KINDS: tuple[KeyPattern, ...] = (*DOCUMENTS, *TABLES, *WEIGHTS, *GROUPS, *OTHERS)
 """Every kind that is checked, in an order in which the first that fits a key is right."""
 
 _ROOT = "/zarr.json"
@@ -112,11 +114,13 @@ def faults_of(store: Store, place: str, whole_checkpoint: Callable[[bytes], bool
     found = kind_of(place)
     if found is None:
         return []
-    kind, _ = found
+    kind, values = found
     try:
         if kind in GROUPS:
             return damage_of(store, place)
-        if kind in DOCUMENTS:
+        if kind == keys.POLICY:
+            parse_policy(store.get(place), values["site"], place)
+        elif kind in DOCUMENTS:
             if kind == keys.LEDGER and not store.get(place):
                 return []  # the run was reopened
             read_document(store, place, DOCUMENTS[kind])
@@ -130,7 +134,7 @@ def faults_of(store: Store, place: str, whole_checkpoint: Callable[[bytes], bool
             return ["the checkpoint does not match its checksum"]
         elif kind == keys.STUDY_PICTURE and not is_whole_png(store.get(place)):
             return ["the picture does not match its checksums"]
-    except DamagedObject as error:
+    except (DamagedObject, SpecError) as error:
         return [str(error)]
     except MissingObject:
         return []  # removed meanwhile, or a card that is missing, which is told as such
