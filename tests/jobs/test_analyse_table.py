@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def report(table: Path) -> Path:
     read = read_table(table)
     found = statistics(read.rows, read.rows, unit_of(read, None), Options(null_repetitions=2))
     save_files(table_report(read, found), folder)
+    return folder
+
+
+@pytest.fixture
+def first(lesionlab: Lesionlab, table: Path) -> Path:
+    """The folder of a report that the command wrote, once for all tests that only read it or copy it."""
+    folder = table.parent / "first"
+    if not folder.exists():
+        assert lesionlab("analyse", "--rows", table, "--out", folder, *QUICK).exit_code == 0
     return folder
 
 
@@ -97,9 +107,8 @@ def test_without_dice_there_is_no_table_of_dice(report: Path) -> None:
     assert not [name for name in files_below(report) if "dice" in name]
 
 
-def test_a_report_replaces_an_earlier_one(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    lesionlab("analyse", "--rows", table, "--out", out, *QUICK)
+def test_a_report_replaces_an_earlier_one(lesionlab: Lesionlab, first: Path, table: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(first, tmp_path / "out")
     (out / "mine.txt").write_text("mine")
     fewer = tmp_path / "fewer.csv"
     fewer.write_text("".join(line for line in table.open() if ",DN" not in line))
@@ -109,18 +118,16 @@ def test_a_report_replaces_an_earlier_one(lesionlab: Lesionlab, table: Path, tmp
     assert not [name for name in names if "versus-de-novo" in name or "effect-sizes" in name]
 
 
-def test_the_same_table_gives_the_same_bytes(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        assert lesionlab("analyse", "--rows", table, "--out", tmp_path / name, *QUICK).exit_code == 0
-    assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
-    for name in files_below(tmp_path / "one"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+def test_the_same_table_gives_the_same_bytes(lesionlab: Lesionlab, first: Path, table: Path, tmp_path: Path) -> None:
+    assert lesionlab("analyse", "--rows", table, "--out", tmp_path / "two", *QUICK).exit_code == 0
+    assert files_below(first) == files_below(tmp_path / "two")
+    for name in files_below(first):
+        assert (first / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_saved_table_can_be_analysed_again(lesionlab: Lesionlab, table: Path, tmp_path: Path) -> None:
-    lesionlab("analyse", "--rows", table, "--out", tmp_path / "one", *QUICK)
-    lesionlab("analyse", "--rows", tmp_path / "one" / "tables" / "studies.csv", "--out", tmp_path / "two", *QUICK)
-    one, two = ((tmp_path / name / "tables" / "effects.csv").read_bytes() for name in ("one", "two"))
+def test_a_saved_table_can_be_analysed_again(lesionlab: Lesionlab, first: Path, tmp_path: Path) -> None:
+    lesionlab("analyse", "--rows", first / "tables" / "studies.csv", "--out", tmp_path / "two", *QUICK)
+    one, two = ((folder / "tables" / "effects.csv").read_bytes() for folder in (first, tmp_path / "two"))
     assert one == two
 
 

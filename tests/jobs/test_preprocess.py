@@ -69,21 +69,16 @@ def started(dataset: Path, uri: str) -> subprocess.Popen[str]:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_stopped_command_run_again_gives_the_same_bytes_as_an_undisturbed_one(
-    lesionlab: Lesionlab, tmp_path: Path, stop: signal.Signals
+def test_a_killed_command_run_again_gives_the_same_bytes_as_an_undisturbed_one(
+    lesionlab: Lesionlab, tmp_path: Path
 ) -> None:
     dataset = draw_dataset(tmp_path / "bids", *FORTY)
     undisturbed = (tmp_path / "undisturbed").as_uri()
     process, stopped = stopped_midway(dataset, tmp_path)
-    process.send_signal(stop)
-    process.send_signal(signal.SIGCONT)
-    _, printed = process.communicate()
+    process.kill()
+    process.wait()
     assert verdicts(open_store(stopped)) < len(FORTY)
     assert not [key for key in open_store(stopped).list("sites") if "/cohorts/" in key]
-    if stop == signal.SIGINT:
-        assert process.returncode == 130
-        assert "run the same command again" in printed
     for uri in (stopped, undisturbed):
         assert lesionlab("preprocess", dataset, "--cohort", "ms", "--store", uri, "--plain").exit_code == 0
     assert contents(stopped) == contents(undisturbed)

@@ -129,6 +129,7 @@ def assert_same_as_one_worker(weights, tmp_path, atol=1e-5, **changes):
         torch.testing.assert_close(tensor, network.state_dict()[name], rtol=1e-4, atol=atol)
 
 
+@pytest.mark.slow
 def test_two_workers_train_to_the_weights_of_one_and_ray_leaves_no_files(tmp_path, file_store_uri):
     task = {"store": file_store_uri, "cache": str(tmp_path / "cache")}
     run_distributed(train_drawn, task, name=RUN_ID, workers=2, store_uri=file_store_uri, room=Room("cpu"))
@@ -172,6 +173,7 @@ def test_two_workers_lower_the_dice_loss_of_the_whole_batch_as_one_does(tmp_path
     assert_same_as_one_worker(weights, tmp_path, atol=1e-4, loss="dice-cross-entropy")
 
 
+@pytest.mark.slow
 def test_a_workers_error_is_re_raised_and_the_ctrl_c_handler_is_restored(file_store_uri):
     interrupt = signal.getsignal(signal.SIGINT)
     with pytest.raises(TransferError, match=r"^model glioma/1: weights were altered$"):
