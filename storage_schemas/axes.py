@@ -190,7 +190,7 @@ class ModelAxes(TrainingAxes, Origin):
     train_site: Annotated[
         Slug | None, Axis("Trained on", "stratum", phrase="trained on {}", absent="trained on several sites")
     ] = None
-    """The one site that was trained on, where the design is train-on-one-site."""
+    """The one site that was trained on, where the design compares sites; in cross-site also `all-sites`, `other-sites`."""
 
     def only(self, kind: type[Narrower]) -> Narrower:
         """The same values as another type that has a subset of these fields."""
@@ -203,7 +203,7 @@ class Axes(ModelAxes):
     """One cell of the design: every axis, including fold, seed and test site."""
 
     fold: Annotated[Annotated[int, Field(ge=1)], Axis("Fold", "turn", listed="folds")]
-    """Fold from 1: the number of the test subset; for train-on-one-site, of the training subset."""
+    """Fold from 1: the number of the test subset; for train-on-one-site, of the training subset; see `fold_subsets`."""
     seed: Annotated[int, Axis("Seed", "turn", listed="seeds")]
     test_site: Annotated[Slug | None, Axis("Tested on", "turn", phrase="tested on {}")] = None
     """The test site, if the subsets are sites and the test subset is a single site."""

@@ -21,7 +21,7 @@ from storage_schemas.models import Adaptation, Architecture, InferenceConfig
 from storage_schemas.policies import LeftOut
 from storage_schemas.pooled import PooledRuns, pooled, whole
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
-from storage_schemas.splits import Target
+from storage_schemas.splits import OTHER_SITES, Target
 from storage_schemas.tasks import Task, TaskNamedOrFull, same_task, told_apart
 from storage_schemas.versions import ResultVersions
 
@@ -123,7 +123,8 @@ class ExperimentSpec(Document):
     """Studies on which the second rater's masks are scored as predictions."""
     training_sizes: Annotated[tuple[int, ...], Field(min_length=1)]
     """Numbers of training studies. Rotation: whole subsets. Other designs: this many of the fold's training studies,
-    taken from its subsets in turn, or all if the fold has fewer; the largest fold must have enough."""
+    taken from its subsets in turn, or all if the fold has fewer; the largest fold must have enough. In cross-site every
+    fold must."""
     folds: tuple[int, ...] = ()
     """Folds to run; empty: all."""
     depths: tuple[Annotated[int, Field(ge=1, le=6)], ...] = ()
@@ -230,14 +231,15 @@ class ExperimentSpec(Document):
         return found
 
     def _first_way(self, arm: TrainedArm, source: Slug | None) -> ModelAxes:
-        by_site = self.target.design == "train-on-one-site"
+        # Of cross-site, the networks for a hospital that gave no training study.
+        trained_on = OTHER_SITES if self.target.design == "cross-site" else self.target.train_site(1)
         chosen = {"learning_rate": None} if self.learning_rate_choice == "training-folds" else {}
         return ModelAxes(
             arm=arm,
             source=source,
             training_size=0,
             depth=self.main_depth,
-            train_site=self.target.sites[0] if by_site else None,
+            train_site=trained_on,
             **(self.variants(arm)[0].values() | chosen),
         )
 

@@ -352,6 +352,32 @@ def test_training_on_one_site_tests_all_other_sites() -> None:
             assert {e.site for e in run.test} == {"a", "b", "c"} - {run.cell.train_site}
 
 
+CROSS_SITE = SITES | {"design": "cross-site", "subsets": 2}
+
+
+def test_cross_site_trains_every_network_on_the_same_number_of_studies_and_names_what_it_was_trained_on() -> None:
+    runs = planned(spec(target=CROSS_SITE, training_sizes=[2]), cohort=three_sites()).runs
+    trained = [run for run in runs if run.cell.arm == "de-novo"]
+    assert len(trained) == 3 * 2 + 2 + 3
+    for run in trained:
+        sites = {e.site for e in run.train}
+        assert len(run.train) == 2
+        assert sites == {run.cell.train_site} or run.cell.train_site in ("all-sites", "other-sites")
+        assert {e.site for e in run.test} == ({run.cell.test_site} if run.cell.test_site else {"a", "b", "c"})
+        assert run.columns().train_site == run.cell.train_site
+    assert planned(spec(target=CROSS_SITE, training_sizes=[2]), cohort=three_sites()).endpoint.de_novo.train_site == (
+        "other-sites"
+    )
+
+
+def test_cross_site_refuses_a_size_that_one_site_cannot_train_and_names_it() -> None:
+    cohort = manifest(*(entry(number, site="abc"[min(number // 6, 2)]) for number in range(16)))
+    with pytest.raises(SpecError) as caught:
+        planned(spec(target=CROSS_SITE, training_sizes=[2, 3]), cohort=cohort)
+    assert "wanted 3, but a fold of c has 2" in str(caught.value)
+    assert "of a " not in str(caught.value)
+
+
 def test_a_training_size_that_no_fold_reaches_is_refused_and_smaller_folds_say_their_size() -> None:
     cohort = manifest(*(entry(number, site="a" if number < 2 else "b") for number in range(6)))
     by_site = {"cohort": "ms", "sites": ["a", "b"], "design": "leave-one-site-out"}

@@ -209,6 +209,14 @@ def test_a_patient_scanned_at_two_sites_and_a_site_without_studies_are_reported_
     assert "site c: no studies found" in str(caught.value)
 
 
+def test_a_site_with_fewer_patients_than_parts_is_refused_by_name() -> None:
+    cohort = manifest(*(entry(number, site="a" if number < 8 else "b") for number in range(10)))
+    with pytest.raises(DatasetError, match="site b: wanted at least 3 patients, one for each part; found 2"):
+        draw_split(cohort, target(design="cross-site", sites=["a", "b"], subsets=3))
+    split = draw_split(cohort, target(design="cross-site", sites=["a", "b"], subsets=2))
+    assert [len(members) for members in split.subsets] == [4, 4, 1, 1]
+
+
 def test_subsets_by_patient_are_the_patients() -> None:
     cohort = manifest(*(entry(number, patient=f"p{number // 4}") for number in range(21)))
     split = draw_split(cohort, target(design="leave-one-patient-out", patients=6))

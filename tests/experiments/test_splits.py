@@ -83,6 +83,56 @@ def test_in_designs_by_site_no_patient_is_in_both_training_and_test_studies(desi
         assert not {e.patient for e in fold.train} & {e.patient for e in fold.test}
 
 
+def test_cross_site_trains_on_one_site_on_all_and_on_all_but_one_and_tests_every_site() -> None:
+    target = by_site("cross-site", subsets=2)  # subsets 1 and 2 are of site a, 3 and 4 of b, 5 and 6 of c
+    assert (target.subset_count, target.fold_count) == (6, 6 + 2 + 3)
+    assert fold_subsets(target, 1, fold=1) == FoldSubsets(train=(2,), test=(1, 3, 5))
+    assert fold_subsets(target, 1, fold=4) == FoldSubsets(train=(3,), test=(2, 4, 6))
+    assert fold_subsets(target, 1, fold=7) == FoldSubsets(train=(2, 4, 6), test=(1, 3, 5))
+    assert fold_subsets(target, 1, fold=10) == FoldSubsets(train=(1, 2, 5, 6), test=(3, 4))
+    trained_on = [target.train_site(fold) for fold in range(1, 12)]
+    assert trained_on == [*"aabbcc", *["all-sites"] * 2, *["other-sites"] * 3]
+    assert [target.test_site(fold) for fold in range(8, 12)] == [None, "a", "b", "c"]
+
+
+@given(
+    places=st.lists(st.sampled_from("abc"), min_size=9, max_size=30).filter(
+        lambda own: all(own.count(site) >= 3 for site in "abc")
+    ),
+    parts=st.integers(2, 3),
+    visits=st.integers(1, 2),
+    size=st.integers(1, 6),
+    seed=st.integers(0, 9),
+)
+def test_in_cross_site_no_network_is_tested_on_its_patients_and_each_row_tests_every_study_once(
+    places: list[str], parts: int, visits: int, size: int, seed: int
+) -> None:
+    target = by_site("cross-site", subsets=parts, split_seed=seed)
+    cohort = manifest(
+        *(
+            entry(2 * number + visit, patient=f"p{number}", site=site)
+            for number, site in enumerate(places)
+            for visit in range(visits)
+        )
+    )
+    drawn = subsets(cohort, target)
+    assert sorted(e.study for subset in drawn for e in subset) == sorted(e.study for e in cohort.studies)
+    tested: dict[str | None, list[str]] = {}
+    for number in range(1, target.fold_count + 1):
+        fold = fold_of(drawn, target, size, number)
+        row = target.train_site(number)
+        assert not {e.patient for e in fold.train} & {e.patient for e in fold.test}
+        if row in SITES:
+            assert {e.site for e in fold.train} == {row}
+        elif row == "other-sites":
+            assert not {e.site for e in fold.train} & {e.site for e in fold.test}
+        tested.setdefault(row, []).extend(e.study for e in fold.test)
+    every = sorted(e.study for e in cohort.studies)
+    assert {row: sorted(studies) for row, studies in tested.items()} == dict.fromkeys(
+        (*SITES, "all-sites", "other-sites"), every
+    )
+
+
 @given(smaller=st.integers(1, 9), more=st.integers(1, 9))
 def test_a_larger_training_set_contains_the_smaller_one_and_takes_from_all_sites_in_turn(
     smaller: int, more: int

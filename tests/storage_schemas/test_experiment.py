@@ -128,6 +128,7 @@ def test_an_inconsistent_experiment_is_refused(study: dict[str, Any], changes: d
     [
         ({"design": "leave-one-site-out"}, "wanted at least two sites"),
         ({"design": "train-on-one-site", "sites": ["a", "a"]}, "wanted each site once"),
+        ({"design": "cross-site", "sites": ["a", "all-sites"]}, "all-sites means several sites"),
         ({"design": "leave-one-patient-out"}, "patients: wanted the number of patients"),
         ({"patients": 5, "sites": ["a", "b"]}, "only leave-one-patient-out uses it, found design rotation"),
         (
@@ -135,7 +136,7 @@ def test_an_inconsistent_experiment_is_refused(study: dict[str, Any], changes: d
             "stratify, second_rater_first: only rotation",
         ),
     ],
-    ids=["no sites", "a site twice", "no patients", "another design's", "stratified patients"],
+    ids=["no sites", "a site twice", "a reserved name", "no patients", "another design's", "stratified patients"],
 )
 def test_an_inconsistent_split_design_is_refused(study: dict[str, Any], target: dict[str, Any], fault: str) -> None:
     assert fault in faults_of(study | {"target": {"cohort": "ms"} | target})

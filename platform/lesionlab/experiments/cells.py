@@ -48,12 +48,11 @@ def _only_tested(spec: ExperimentSpec, arm: Arm, source: Slug | None, depth: int
         fold=fold,
         seed=spec.seeds[0],
         depth=depth,
-        test_site=_site_of_subset(spec, fold),
+        test_site=spec.target.site_of(fold),
     )
 
 
 def _trained(spec: ExperimentSpec) -> list[Cell]:
-    by_site = spec.target.design == "train-on-one-site"
     return [
         Cell(
             arm=arm,
@@ -63,8 +62,8 @@ def _trained(spec: ExperimentSpec) -> list[Cell]:
             seed=seed,
             depth=depth,
             **trained.values(),
-            train_site=spec.target.sites[fold - 1] if by_site else None,
-            test_site=None if by_site else _site_of_subset(spec, fold),
+            train_site=spec.target.train_site(fold),
+            test_site=spec.target.test_site(fold),
         )
         for depth, size, (arm, source) in product(spec.network_depths, spec.training_sizes, _starting_points(spec))
         for trained, fold, seed in product(spec.variants(arm), spec.fold_numbers, spec.seeds)
@@ -77,12 +76,8 @@ def _starting_points(spec: ExperimentSpec) -> list[tuple[TrainedArm, Slug | None
 
 
 def _subsets_tested(spec: ExperimentSpec, on: TestedOn) -> tuple[int, ...]:
-    return {"first-subset": (1,), "all-subsets": spec.fold_numbers, "nothing": ()}[on]
-
-
-def _site_of_subset(spec: ExperimentSpec, fold: int) -> Slug | None:
-    """The site of subset `fold` if each subset is one site."""
-    return spec.target.sites[fold - 1] if spec.target.sites else None
+    every = tuple(fold for fold in spec.fold_numbers if fold <= spec.target.subset_count)
+    return {"first-subset": (1,), "all-subsets": every, "nothing": ()}[on]
 
 
 def count_of_runs(count: int) -> str:

@@ -17,6 +17,9 @@ from storage_schemas.runs import RunSpec
 TURNS = ("fold", "seed", "test_site", "train_site")
 """Axes whose values an ensemble joins: networks of one cell, each of its own training studies or its own seed."""
 
+CROSS_SITE_TURNS = ("fold", "seed", "test_site")
+"""The same in cross-site, where a cell is what its networks were trained on."""
+
 NO_VALUE = "none"
 
 
@@ -33,11 +36,12 @@ def chosen_runs(store: Store, plan: Plan, wanted: Mapping[str, Any], *, together
     if not runs:
         there = "; ".join(f"{axis}: {_values(trained, axis)}" for axis in wanted)
         raise SpecError(f"{place}: no such trained cell; found {there or 'no trained cell'}")
-    differing = [axis for axis in AXES if len({*_each(runs, axis)}) > 1 and not (together and axis in TURNS)]
+    turns = CROSS_SITE_TURNS if plan.spec.target.design == "cross-site" else TURNS
+    differing = [axis for axis in AXES if len({*_each(runs, axis)}) > 1 and not (together and axis in turns)]
     if differing:
         means = " ".join(_option(axis, text_of(next(iter(_each(runs, axis)))) or NO_VALUE) for axis in differing)
         apart = "; ".join(f"{axis}: {_values(runs, axis)}" for axis in differing)
-        joined = " or join the folds with --ensemble" if {*differing} <= {*TURNS} else ""
+        joined = " or join the folds with --ensemble" if {*differing} <= {*turns} else ""
         raise SpecError(f"{place}: wanted one cell, found {len(runs)} ({apart}); choose one, as in {means},{joined}")
     done = completed(store, (run.run_id for run in runs))
     if missing := [run.cell.title() for run in runs if run.cell and run.run_id not in done]:

@@ -272,9 +272,27 @@ def _was_trained_on(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) ->
 
 def _sizes_out_of_reach(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iterable[str]:
     for size in spec.training_sizes:
+        if spec.target.design == "cross-site":
+            yield from _unequal_sites(spec, subsets, size)
+            continue
         found = max(len(fold_of(subsets, spec.target, size, fold).train) for fold in spec.fold_numbers)
         if found < size:
             yield f"training_sizes: wanted {size} studies, but the largest {spec.target.design} fold has {found}"
+
+
+def _unequal_sites(spec: ExperimentSpec, subsets: Sequence[Subset], size: int) -> Iterable[str]:
+    """One fault for each site that cannot train as many studies as the others."""
+    fewest: dict[str, int] = {}
+    for fold in spec.fold_numbers:
+        trained_on = spec.target.train_site(fold) or ""
+        found = len(fold_of(subsets, spec.target, size, fold).train)
+        fewest[trained_on] = min(found, fewest.get(trained_on, found))
+    for trained_on, found in fewest.items():
+        if found < size:
+            yield (
+                f"training_sizes: cross-site trains every network on the same number of studies; wanted {size}, but a "
+                f"fold of {trained_on} has {found}; give smaller sizes, more subsets, or leave the site out"
+            )
 
 
 def _lacking_second_masks(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iterable[str]:

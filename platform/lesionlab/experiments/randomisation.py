@@ -50,10 +50,7 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
         subsets = [_shuffled(patient, rng) for patient in patients]
     else:
         faults += _site_faults(patients, target)
-        subsets = [
-            _shuffled([entry for patient in patients for entry in patient if entry.site == site], rng)
-            for site in target.sites
-        ]
+        subsets = [subset for site in target.sites for subset in _parts_of(site, patients, target, rng)]
     if faults:
         raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
     used = {entry.study for subset in subsets for entry in subset}
@@ -129,6 +126,8 @@ def _site_faults(patients: Sequence[Patient], target: Target) -> Iterable[str]:
     for site in target.sites:
         if site not in found:
             yield f"site {site}: no studies found; the cohort's sites are {', '.join(sorted(found))}"
+        elif (own := sum(patient[0].site == site for patient in patients)) < target.parts:
+            yield f"site {site}: wanted at least {target.parts} patients, one for each part; found {own}"
     for patient in patients:
         if len(several := sorted({entry.site for entry in patient} & set(target.sites))) > 1:
             names = ", ".join(entry.study for entry in patient)
@@ -152,6 +151,19 @@ def _drawn(patients: Sequence[Patient], target: Target, rng: np.random.Generator
         if all(len(subset) == target.subset_size for subset in subsets):
             return subsets
     return []
+
+
+def _parts_of(
+    site: str, patients: Sequence[Patient], target: Target, rng: np.random.Generator
+) -> list[list[ManifestEntry]]:
+    """The studies of a site: all together, or in parts of nearly equal size with each patient in one part."""
+    own = [patient for patient in patients if patient[0].site == site]
+    if target.parts == 1:
+        return [_shuffled([entry for patient in own for entry in patient], rng)]
+    parts: list[list[ManifestEntry]] = [[] for _ in range(target.parts)]
+    for patient in _shuffled(own, rng):
+        min(parts, key=len).extend(patient)
+    return parts
 
 
 def _twice_masked_first(order: Sequence[Patient], target: Target) -> list[Patient]:

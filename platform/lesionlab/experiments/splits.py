@@ -16,7 +16,7 @@ from lesionlab.store.documents import create_named, is_sound, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.manifests import Manifest, ManifestEntry
-from storage_schemas.splits import Split, Target, split_name
+from storage_schemas.splits import ALL_SITES, Split, Target, split_name
 
 Subset = tuple[ManifestEntry, ...]
 
@@ -46,6 +46,8 @@ def fold_subsets(target: Target, training_size: int, fold: int) -> FoldSubsets:
     if not 1 <= fold <= count:
         raise ValueError(f"fold: wanted 1 to {count}, found {fold}")
     others = tuple(number for number in range(1, count + 1) if number != fold)
+    if target.design == "cross-site":
+        return _cross_site(target, fold)
     if target.design == "train-on-one-site":
         return FoldSubsets(train=(fold,), test=others)
     if target.design != "rotation":
@@ -57,6 +59,30 @@ def fold_subsets(target: Target, training_size: int, fold: int) -> FoldSubsets:
     return FoldSubsets(
         train=tuple((fold - 1 - back) % count + 1 for back in range(training_size // size, 0, -1)), test=(fold,)
     )
+
+
+def _cross_site(target: Target, fold: int) -> FoldSubsets:
+    """Part k of every site is tested by networks that were trained on the other parts: of one site, or of all. Where a
+    site is left out, all of it is tested by a network of the other sites."""
+    numbers, test_site = range(1, target.subset_count + 1), target.test_site(fold)
+    if test_site is not None:
+        tested = tuple(number for number in numbers if target.site_of(number) == test_site)
+        return FoldSubsets(train=tuple(number for number in numbers if number not in tested), test=tested)
+    tested = tuple(number for number in numbers if (number - fold) % target.parts == 0)
+    site = target.train_site(fold)
+    return FoldSubsets(
+        train=tuple(n for n in numbers if n not in tested and site in (ALL_SITES, target.site_of(n))), test=tested
+    )
+
+
+def subset_names(target: Target) -> tuple[str, ...]:
+    """How the subsets are called: `1`, `north`, `north 1`."""
+    names = (
+        [f"{site} {part}" for site in target.sites for part in range(1, target.parts + 1)]
+        if target.parts > 1
+        else list(target.sites)
+    )
+    return tuple(names or map(str, range(1, target.subset_count + 1)))
 
 
 def fold_of(subsets: Sequence[Subset], target: Target, training_size: int, fold: int) -> Fold:

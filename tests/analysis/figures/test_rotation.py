@@ -30,6 +30,9 @@ def by_site(design: str, **changes: object) -> ExperimentSpec:
     return ExperimentSpec.model_validate(spec | {"training_sizes": [5, 10]} | changes)
 
 
+CROSS_SITE = {"cohort": "ms", "design": "cross-site", "sites": ["north", "south", "west"], "subsets": 2}
+
+
 def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> None:
     assert rotation.as_text(by_site("train-on-one-site", folds=[1, 3])).splitlines() == [
         "      train-on-one-site, N up to 10",
@@ -38,6 +41,28 @@ def test_designs_by_site_name_their_sites_and_only_the_folds_that_are_run() -> N
         "   3  T T ■",
         rotation_key(rotation.MARK, ("north", "south", "west")),
     ]
+
+
+def test_cross_site_shows_every_network_and_says_what_it_is_trained_on() -> None:
+    assert rotation.as_text(by_site("cross-site", target=CROSS_SITE)).splitlines() == [
+        "      cross-site, N up to 10",
+        "fold  1 2 3 4 5 6",
+        "   1  T ■ T · T ·",
+        "   2  ■ T · T · T",
+        "   3  T · T ■ T ·",
+        "   4  · T ■ T · T",
+        "   5  T · T · T ■",
+        "   6  · T · T ■ T",
+        "   7  T ■ T ■ T ■",
+        "   8  ■ T ■ T ■ T",
+        "   9  T T ■ ■ ■ ■",
+        "  10  ■ ■ T T ■ ■",
+        "  11  ■ ■ ■ ■ T T",
+        "■ training; T testing; · not used; columns are subsets: 1–2 north, 3–4 south, 5–6 west",
+        "folds train on one site: 1–2 north, 3–4 south, 5–6 west; on all sites: 7–8; on all but the tested site: 9–11",
+    ]
+    (axes,) = rotation.figure(by_site("cross-site", target=CROSS_SITE)).axes
+    assert [label.get_text() for label in axes.get_xticklabels()][:3] == ["north 1", "north 2", "south 1"]
 
 
 @pytest.mark.parametrize("name", ["wahlig2023-flair-single", "wahlig2023-isbi"])

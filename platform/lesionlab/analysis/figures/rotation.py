@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from lesionlab.analysis.figures.drawing import TEXT_POINTS, new_figure
 from lesionlab.analysis.words import captions as words
 from lesionlab.analysis.words.captions import Role
-from lesionlab.experiments.splits import fold_subsets
+from lesionlab.experiments.splits import fold_subsets, subset_names
 from storage_schemas.experiments import ExperimentSpec
 
 MARK: dict[Role, str] = {"trained": "■", "tested": "T", "unused": "·"}
@@ -54,7 +54,7 @@ def panels(spec: ExperimentSpec) -> tuple[Panel, ...]:
 def as_text(spec: ExperimentSpec, width: int = 80) -> str:
     """Draw the panels side by side, as many as fit into `width` characters, and a legend below."""
     drawn = panels(spec)
-    count = spec.target.fold_count
+    count = spec.target.subset_count
     # A column is as wide as the highest number, and one space.
     column = len(str(count)) + 1
     across = max(count * column, *(len(panel.title) + 1 for panel in drawn))
@@ -62,7 +62,8 @@ def as_text(spec: ExperimentSpec, width: int = 80) -> str:
     lines: list[str] = []
     for first in range(0, len(drawn), fitting):
         lines += _block(drawn[first : first + fitting], spec.fold_numbers, count, column, across)
-    lines.append(words.rotation_key(MARK, spec.target.sites))
+    lines.append(words.rotation_key(MARK, spec.target.sites, spec.target.parts))
+    lines += [words.cross_site_key(spec.target)] * (spec.target.design == "cross-site")
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -78,15 +79,16 @@ def _block(side_by_side: Sequence[Panel], folds: Sequence[int], count: int, colu
 def figure(spec: ExperimentSpec) -> Figure:
     """Draw the panels side by side; cells differ in colour and in hatch."""
     drawn = panels(spec)
-    count, folds = spec.target.fold_count, len(spec.fold_numbers)
+    count, folds = spec.target.subset_count, len(spec.fold_numbers)
     width_in = max(len(drawn) * (count * _CELL_IN + 0.35) + 0.4, _LEGEND_IN)
-    names_in = 0.07 * max(map(len, spec.target.sites), default=0)
+    names = subset_names(spec.target) if spec.target.sites else ()
+    names_in = 0.07 * max(map(len, names), default=0)
     picture = new_figure(width_in, folds * _CELL_IN + 1.15 + names_in)
     grid = picture.subplots(1, len(drawn), squeeze=False)[0]
     for axes, panel in zip(grid, drawn, strict=True):
         _draw(axes, panel, count)
         if spec.target.sites:
-            axes.set_xticks(axes.get_xticks(), spec.target.sites, rotation=90)
+            axes.set_xticks(axes.get_xticks(), names, rotation=90)
             axes.set_xlabel(words.SITE, fontsize=TEXT_POINTS)
         if axes is not grid[0]:
             axes.set_yticks([])
@@ -115,7 +117,7 @@ def _roles(spec: ExperimentSpec, size: int, fold: int) -> tuple[Role, ...]:
     taken = fold_subsets(spec.target, size, fold)
     return tuple(
         "trained" if number in taken.train else "tested" if number in taken.test else "unused"
-        for number in range(1, spec.target.fold_count + 1)
+        for number in range(1, spec.target.subset_count + 1)
     )
 
 

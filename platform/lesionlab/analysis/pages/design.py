@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from lesionlab.analysis.words import pages as words
+from lesionlab.experiments.splits import subset_names
 from storage_schemas.axes import text_of
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.manifests import Manifest
@@ -31,15 +32,11 @@ def describe(plan: Plan, manifest: Manifest, split: Split) -> Design:
     """Describe the design of a plan as it was carried out."""
     return Design(
         studies=len(manifest.studies),
-        subsets=tuple(zip(_subset_names(plan.spec, len(split.subsets)), split.subsets, strict=True)),
+        subsets=tuple(zip(subset_names(plan.spec.target), split.subsets, strict=True)),
         unused=split.unused,
         cohorts=tuple((name, _cohort(plan.spec, name)) for name in sorted(plan.spec.cohorts)),
         settings=tuple(_settings(plan.spec)),
     )
-
-
-def _subset_names(spec: ExperimentSpec, count: int) -> list[str]:
-    return [str(site) for site in spec.target.sites] or [str(number) for number in range(1, count + 1)]
 
 
 def _cohort(spec: ExperimentSpec, name: str) -> str:

@@ -18,6 +18,7 @@ from lesionlab.analysis.words.models import METRICS, RATER, about, comparison_na
 from lesionlab.analysis.words.numbers import capital, signed
 from lesionlab.analysis.words.tables import PAPER, PAPER_METRICS, studies_of
 from storage_schemas.metrics import COLUMNS, FRACTIONS, Metric
+from storage_schemas.splits import Target
 
 Mark = Literal["*", "&", "#"]
 Role = Literal["trained", "tested", "unused"]
@@ -225,8 +226,21 @@ def design_panel(design: str, largest: int) -> str:
     return f"{design}, N up to {largest}"
 
 
-def rotation_key(marks: Mapping[Role, str], sites: Sequence[str]) -> str:
-    """The legend of the rotation as text; it names the sites if the subsets are sites."""
+def rotation_key(marks: Mapping[Role, str], sites: Sequence[str], parts: int = 1) -> str:
+    """The legend of the rotation as text; it names the sites if the subsets are sites or parts of them."""
     roles = "; ".join(f"{mark} {ROLES[role]}" for role, mark in marks.items())
-    named = ", ".join(f"{number} {site}" for number, site in enumerate(sites, start=1))
+    named = ", ".join(f"{_from_to(place * parts, parts)} {site}" for place, site in enumerate(sites))
     return f"{roles}; columns are subsets{f': {named}' if named else ''}"
+
+
+def cross_site_key(target: Target) -> str:
+    """What the networks of each fold of cross-site are trained on."""
+    single = ", ".join(f"{_from_to(place * target.parts, target.parts)} {s}" for place, s in enumerate(target.sites))
+    pooled = _from_to(target.subset_count, target.parts)
+    others = _from_to(target.subset_count + target.parts, len(target.sites))
+    return f"folds train on one site: {single}; on all sites: {pooled}; on all but the tested site: {others}"
+
+
+def _from_to(before: int, count: int) -> str:
+    """`5–8`: the `count` numbers after `before`."""
+    return str(before + 1) if count == 1 else f"{before + 1}–{before + count}"
