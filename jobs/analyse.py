@@ -12,19 +12,28 @@ from jobs.shared.declarations import TrainedOnOption, declarations
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.report_folder import make_folder, save_report
+from jobs.shared.sharing import ShareOption, SmallestOption, chosen_share, save_shared
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of, valid_margin
 from lesionlab.analysis.report import write_report
+from lesionlab.analysis.shared_report import shared_experiment
 from lesionlab.analysis.statistics.external import OPTIONAL
+from lesionlab.analysis.statistics.sharing import Share
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.experiments.stored_plans import current_plan
+from storage_schemas.sites import SMALLEST_COUNT
 
 
-def analyse_experiment(experiment: str, uri: str, out: Path | None, null_repetitions: int) -> None:
-    """Analyse an experiment that was swept and write its report to the store."""
+def analyse_experiment(
+    experiment: str, uri: str, out: Path | None, null_repetitions: int, shared: Share | None = None
+) -> None:
+    """Analyse an experiment that was swept and write its report to the store; a shared one to the folder alone."""
     place = connect_to_read(uri)
     plan = current_plan(place, experiment)
     publish_missing(place, plan.runs)
+    if shared is not None and out is not None:
+        save_shared(shared_experiment(place, plan, shared, null_repetitions), out)
+        return
     result = write_report(place, plan, null_repetitions)
     console.print(result.table_text)
     console.print(result.answer)
@@ -71,12 +80,20 @@ def analyse(
         int,
         typer.Option(min=0, help="Simulated experiments without an effect, to estimate false-positive rates."),
     ] = NULL_REPETITIONS,
+    share: ShareOption = "site",
+    smallest_count: SmallestOption = SMALLEST_COUNT,
 ) -> None:
     """Compare the arms of an experiment and write the report; or analyse a table of results from elsewhere.
 
     Example: lesionlab analyse demo --out ./demo-report
 
     Example: lesionlab analyse --rows results.csv --out ./results
+
+    Example: lesionlab analyse ms --share public --out ./to-publish
+
+    With `--share consortium` or `public` no number describes fewer patients than
+    the smallest count, nor can one be worked out from others; there are no slices
+    and no page, row or lesion of a study; public reports have letters for sites.
 
     The table has one line per tested study and model. Required columns, in any
     order: study, patient, site, arm (fine-tuned or FT, de-novo or DN, default,
@@ -100,12 +117,13 @@ def analyse(
     """
     if (experiment is None) == (rows is None):
         raise typer.BadParameter("wanted either the name of an experiment or a table: --rows FILE")
+    shared = chosen_share(share, smallest_count, out)
     if out is not None:
         make_folder(out, rows)
     if rows is not None:
         goal, declared = goal_of(target, annotation_minutes), declarations(trained_on or ())
         options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin), declared=declared)
-        analyse_table(rows, unit, options, out)
+        analyse_table(rows, unit, options, out, shared)
     elif experiment is not None:
         given = (target, annotation_minutes, unit, margin)
         if any(option is not None for option in given) or undefined != "exclude":
@@ -115,7 +133,7 @@ def analyse(
             )
         if trained_on:
             raise typer.BadParameter("--trained-on goes with --rows; for masks of other models: lesionlab compare")
-        analyse_experiment(experiment, store, out, null_repetitions)
+        analyse_experiment(experiment, store, out, null_repetitions, shared)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ from pydantic import ValidationError
 from jobs.shared.console import console
 from jobs.shared.declarations import refuse_unknown
 from jobs.shared.report_folder import save_files
+from jobs.shared.sharing import save_shared
 from lesionlab.analysis.report import PAGE, table_report
+from lesionlab.analysis.shared_report import shared_table
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.statistics.external import read_table, unit_of
+from lesionlab.analysis.statistics.sharing import Share
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import InputError
@@ -39,10 +42,15 @@ UndefinedOption = Annotated[
 ]
 
 
-def analyse_table(rows: Path, unit: Unit | None, options: Options, out: Path | None) -> None:
+def analyse_table(
+    rows: Path, unit: Unit | None, options: Options, out: Path | None, shared: Share | None = None
+) -> None:
     """Save the report if a folder is given, then print tables and answer. Raises InputError with all faults."""
     table = read_table(rows)
     refuse_unknown(options.declared, {row.source or "" for row in table.rows if row.arm == "other"})
+    if shared is not None and out is not None:
+        save_shared(shared_table(table, unit_of(table, unit), options, shared), out)
+        return
     found = statistics(table.rows, table.rows, unit_of(table, unit), options)
     if out is not None:
         save_files(table_report(table, found), out)

@@ -41,21 +41,27 @@ def choose(store: Store, plan: Plan) -> tuple[Plan, tuple[RateChoice, ...]]:
 def analyse(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITIONS) -> Analysis:
     """Analyse the rows that the plan's runs have so far. Raises StoreError if they cannot be read."""
     plan, _ = choose(store, plan)
+    rows, missing = planned_rows(store, plan)
+    planned = tuple(run.cell for run in plan.runs if run.cell)
+    trainings = {condition_of(run.cell): run.training for run in plan.runs if run.cell}
+    options = options_of(plan, null_repetitions, trainings)
+    found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
+    return Analysis(**vars(found), rows=rows, planned=planned, missing=missing)
+
+
+def planned_rows(store: Store, plan: Plan) -> tuple[tuple[StudyRow, ...], tuple[Cell, ...]]:
+    """Return the rows that the plan's runs have so far, and the cells without. Raises StoreError if they cannot be
+    read."""
     runs = [run for run in plan.runs if run.cell is not None]
     parts = {run.run_id: keys.STUDY_ROWS.build(experiment=plan.spec.name, run_id=run.run_id) for run in runs}
     there = set(store.list(keys.STUDY_ROWS.prefix(experiment=plan.spec.name)))
     done = [part for part in parts.values() if part in there]
-    rows = [
+    rows = tuple(
         row
         for own in read_parts(store, done, StudyRow)
         for row in sorted(as_planned(own, plan), key=lambda row: row.position)
-    ]
-    planned = tuple(run.cell for run in runs if run.cell)
-    trainings = {condition_of(run.cell): run.training for run in runs if run.cell}
-    options = options_of(plan, null_repetitions, trainings)
-    found = statistics(rows, planned, plan.spec.unit_of_analysis, options, is_simulated(plan))
-    missing = tuple(run.cell for run in runs if run.cell and parts[run.run_id] not in there)
-    return Analysis(**vars(found), rows=tuple(rows), planned=planned, missing=missing)
+    )
+    return rows, tuple(run.cell for run in runs if run.cell and parts[run.run_id] not in there)
 
 
 def options_of(

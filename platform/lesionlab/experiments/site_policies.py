@@ -139,6 +139,13 @@ def refuse_showing(store: Store, runs: Iterable[RunSpec], what: Leaves, advice: 
         refuse_leaving(store, runs[0].experiment, runs[0].task.name, entries, what, advice)
 
 
+def smallest_count(store: Store, runs: Iterable[RunSpec], given: int) -> int:
+    """Fewest patients that an aggregate over these runs may describe: the largest of this number and the sites'."""
+    sites = {entry.site for run in runs for entry in (*run.train, *run.test)}
+    policies = (site_policy(store, site) for site in sorted(sites))
+    return max([given, *(policy.smallest_count for policy in policies if policy and policy.smallest_count)])
+
+
 def _count(studies: Iterable[object]) -> str:
     count = len(list(studies))
     return "1 study" if count == 1 else f"{count} studies"

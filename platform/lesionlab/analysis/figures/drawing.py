@@ -81,9 +81,9 @@ def looks(models: Iterable[Condition]) -> dict[Condition, Look]:
     return {model: found[model.way] for model in chosen}
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """Create an empty figure with constrained layout."""
-    return Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01))
+def new_figure(width_in: float, height_in: float, apart: float = 0.01) -> Figure:
+    """Create an empty figure with constrained layout, its panels `apart` by this fraction of a panel."""
+    return Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=apart))
 
 
 def quiet_axes(axes: Axes) -> None:

@@ -15,6 +15,7 @@ from lesionlab.analysis.pages.illustrations import Illustration
 from lesionlab.analysis.pages.page import PageFigure
 from lesionlab.analysis.pages.study_pages import MOST_LESIONS, StudyPage, models_on_pages
 from lesionlab.analysis.sheets.cohort_tables import cohort_tables
+from lesionlab.analysis.sheets.cross_site_tables import cross_site_sheets
 from lesionlab.analysis.sheets.elsewhere_tables import elsewhere_sheets
 from lesionlab.analysis.sheets.endpoint_table import endpoint_sheet
 from lesionlab.analysis.sheets.further_tables import further_sheets, rater_sheets, site_differences_sheet
@@ -41,6 +42,7 @@ from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.analysis.words import pages as words
 from lesionlab.analysis.words import tables as table_words
 from lesionlab.analysis.words.answer import answer_text
+from lesionlab.analysis.words.cross_site import sentences as cross_site_sentences
 from lesionlab.analysis.words.further import rater_sentences
 from lesionlab.analysis.words.models import model_title, table_file
 from storage_schemas.base import Digest
@@ -71,7 +73,7 @@ def study_sheets(
 ) -> dict[str, Sheets]:
     """Lay out every table of the report of an experiment."""
     cohort = table_words.cohort_about(plan.spec.target.cohort, plan.spec.task.name)
-    sheets = _sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables))
+    sheets = common_sheets(analysis, analysis.rows, paper_sheets(plan.spec, analysis.tables))
     if rates:
         sheets["supplementary"] |= {"ours-chosen-rates": rates_sheet(rates)}
     return sheets | {
@@ -89,10 +91,11 @@ def table_sheets(table: Table, found: Statistics) -> dict[str, Sheets]:
         table_file("table-3", shown): paper_sheet(shown, table_words.performance_title(shown, None, "3"))
         for shown in found.tables
     }
-    return _sheets(found, table.rows, performance)
+    return common_sheets(found, table.rows, performance)
 
 
-def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict[str, Sheets]:
+def common_sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict[str, Sheets]:
+    """Lay out the tables that the reports of experiments and of tables have in common."""
     models = tuple(dict.fromkeys(summary.condition for summary in found.summaries))
     undefined = found.supplementary.options.undefined
     headline = found.answer.headline
@@ -100,7 +103,9 @@ def _sheets(found: Statistics, rows: Sequence[Row], performance: Sheets) -> dict
         "endpoints": _endpoint_sheets(headline),
         "performance": performance | elsewhere_sheets(found.effects),
         "comparisons": {"every-comparison": effects_sheet(found.effects, table_words.EVERY_COMPARISON)},
-        "sites": {"sites": sites_sheet(rows, models, table_words.SITES, undefined)} | _by_site(found),
+        "sites": cross_site_sheets(found.further.cross_site)
+        | {"sites": sites_sheet(rows, models, table_words.SITES, undefined)}
+        | _by_site(found),
         "rater": rater_sheets(found.further),
         "further": further_sheets(found.further),
         "supplementary": supplementary_sheets(found.supplementary) | own_sheets(found.tables),
@@ -126,9 +131,9 @@ def report_content(
     """Collect what report.html.j2 shows."""
     every = hashes_sheet(hashes, table_words.EVERY_HASH)
     label = analysis.rows[0].definition if analysis.rows else plan.spec.metric.label()
-    return _content(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), every) | {
+    return content_of(plan.spec.title, analysis, shown, main_hashes(plan, shown.digest), every) | {
         "origin": words.FROM_STORE,
-        "meanings": (*_mask_meanings(plan.spec.metric, label), *_meanings(analysis)),
+        "meanings": (*mask_meanings(plan.spec.metric, label), *meanings(analysis)),
         "spec": plan.spec,
         "task_title": plan.spec.task.title,
         "simulated": is_simulated(plan),
@@ -152,18 +157,20 @@ def table_content(table: Table, found: Statistics, shown: Shown, hashes: Sequenc
     counts, scored = _counts(table.rows), table.scored
     made_from = words.external_table(table.name, len(table.rows), counts)
     if scored is not None:
-        external = _mask_meanings(scored.definition, scored.definition.label())
+        external = mask_meanings(scored.definition, scored.definition.label())
         made_from = words.compared_masks(scored.cohort, len(table.rows), counts, scored.empty)
-    return _content(title, found, shown, table_hashes(table, shown.digest), every) | {
+    return content_of(title, found, shown, table_hashes(table, shown.digest), every) | {
         "origin": words.FROM_TABLE,
-        "meanings": (*external, *_meanings(found)),
+        "meanings": (*external, *meanings(found)),
         "source": table,
         "made_from": made_from,
         "settings": tuple(_settings(table, found.supplementary.options)),
     }
 
 
-def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[Hash], hashes: Sheet) -> dict[str, Any]:
+def content_of(
+    title: str, found: Statistics, shown: Shown, provenance: Sequence[Hash], hashes: Sheet
+) -> dict[str, Any]:
     """Collect what analysis.html.j2 shows."""
     figures: dict[str, list[PageFigure]] = defaultdict(list)
     for figure in shown.figures:
@@ -173,6 +180,7 @@ def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[H
         "digest": shown.digest,
         "answer": answer_text(found.answer),
         "rater_lines": rater_sentences(found.further),
+        "site_lines": cross_site_sentences(found.further.cross_site),
         "sheets": {section: tuple(named.values()) for section, named in shown.sheets.items()},
         "figures": figures,
         "sentences": shown.sentences,
@@ -181,7 +189,7 @@ def _content(title: str, found: Statistics, shown: Shown, provenance: Sequence[H
     }
 
 
-def _mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str, str], ...]:
+def mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str, str], ...]:
     """Term and meaning of everything that is counted in the masks."""
     return (
         (words.LESION, words.lesion_is(definition)),
@@ -196,7 +204,7 @@ def _mask_meanings(definition: MetricDefinition, label: str) -> tuple[tuple[str,
     )
 
 
-def _meanings(found: Statistics) -> tuple[tuple[str, str], ...]:
+def meanings(found: Statistics) -> tuple[tuple[str, str], ...]:
     """Term and meaning of everything in the statistics."""
     return (
         (words.MEANS, words.MEANS_ARE),

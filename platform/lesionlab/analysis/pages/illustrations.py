@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -17,6 +17,7 @@ from lesionlab.analysis.figures.bars import bar_figure
 from lesionlab.analysis.figures.bland_altman import agreement_figure, shown_volumes
 from lesionlab.analysis.figures.drawing import as_png, as_svg
 from lesionlab.analysis.figures.forest import forest_figure
+from lesionlab.analysis.figures.heat_map import heat_map_figure
 from lesionlab.analysis.figures.learning_curves import learning_figure
 from lesionlab.analysis.figures.loss_curves import loss_figure
 from lesionlab.analysis.figures.operating import calibration_figure, froc_figure
@@ -27,6 +28,7 @@ from lesionlab.analysis.pages.page import PageFigure, inline_png, inline_svg
 from lesionlab.analysis.pages.study_pages import models_on_pages
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition
+from lesionlab.analysis.statistics.cross_site import CrossSite
 from lesionlab.analysis.statistics.further import Further
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.operating_analysis import OperatingAnalysis
@@ -35,13 +37,16 @@ from lesionlab.analysis.statistics.volumes import sensitivity_by_volume
 from lesionlab.analysis.words import captions, training
 from lesionlab.analysis.words import operating as words
 from lesionlab.analysis.words.captions import Caption
+from lesionlab.analysis.words.cross_site import heat_map, n_is, name_among
 from lesionlab.analysis.words.further import bland_altman, forest
 from lesionlab.analysis.words.models import about, comparison_name, file_name, stratum_name, table_file
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import Plan
 from storage_schemas.results import EpochRow, LesionRow, StudyRow
 
-Section = Literal["answer", "performance", "rater", "further", "learning", "volumes", "training", "operating", "design"]
+Section = Literal[
+    "answer", "performance", "rater", "further", "sites", "learning", "volumes", "training", "operating", "design"
+]
 
 
 @dataclass(frozen=True)
@@ -87,18 +92,18 @@ def _of_results(store: Store, plan: Plan, analysis: Analysis, evidence: Evidence
 
 
 def _rotation(plan: Plan) -> Illustration:
-    return _drawn(rotation.figure(plan.spec), "rotation", "design", "narrow", captions.ROTATION)
+    return as_illustration(rotation.figure(plan.spec), "rotation", "design", "narrow", captions.ROTATION)
 
 
 def _answer(found: Statistics) -> Iterable[Illustration]:
     figure = answer_figure(found.answer.headline)
     if figure is not None:
-        yield _drawn(figure, "answer", "answer", "bars", captions.answer(found.answer.headline))
+        yield as_illustration(figure, "answer", "answer", "bars", captions.answer(found.answer.headline))
 
 
 def _bars(table: PerformanceTable) -> Illustration:
     name = table_file("performance", table)
-    return _drawn(bar_figure(table), name, "performance", "bars", captions.bars(table))
+    return as_illustration(bar_figure(table), name, "performance", "bars", captions.bars(table))
 
 
 def _slices(store: Store, plan: Plan, rows: Sequence[StudyRow], table: PerformanceTable) -> Iterable[Illustration]:
@@ -117,10 +122,21 @@ def _further(found: Further) -> Iterable[Illustration]:
     if any(one.mean is not None and one.metric in captions.PANELS for one in found.against_rater):
         for stratum, own in groupby(found.against_rater, key=lambda one: one.stratum):
             name = file_name("rater-differences", stratum_name(stratum))
-            yield _drawn(forest_figure(list(own), found.margin), name, "rater", "bars", forest(found.margin))
+            yield as_illustration(forest_figure(list(own), found.margin), name, "rater", "bars", forest(found.margin))
     shown = shown_volumes(found.volumes)
     if shown:
-        yield _drawn(agreement_figure(shown), "volume-agreement", "further", "bars", bland_altman())
+        yield as_illustration(agreement_figure(shown), "volume-agreement", "further", "bars", bland_altman())
+    yield from cross_site_pictures(found.cross_site)
+
+
+def cross_site_pictures(found: Sequence[CrossSite], counted: Callable[[int], str] = n_is) -> Iterable[Illustration]:
+    """Draw training site by test site, one picture per model; `counted` writes the number of studies in a cell."""
+    models = list(dict.fromkeys(one.model for one in found))
+    for model in models:
+        panels = [one for one in found if one.model == model]
+        if panels[0].sites:
+            name = file_name("cross-site", name_among(model, models))
+            yield as_illustration(heat_map_figure(panels, counted), name, "sites", "bars", heat_map(model, models))
 
 
 def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:
@@ -128,14 +144,14 @@ def _learning_curves(learning: Sequence[Learning]) -> Iterable[Illustration]:
         drawn = [panel for panel in panels if any(len(arm.points) > 1 for arm in panel.arms)]
         if drawn:
             name = file_name("learning", stratum_name(comparison.stratum), comparison_name(comparison))
-            yield _drawn(learning_figure(drawn), name, "learning", "bars", captions.curves(comparison))
+            yield as_illustration(learning_figure(drawn), name, "learning", "bars", captions.curves(comparison))
 
 
 def _volumes(models: Sequence[Condition], lesions: Mapping[Condition, Sequence[LesionRow]]) -> Iterable[Illustration]:
     shown = {model: lesions[model] for model in models if model in lesions}
     if shown:
         found = sensitivity_by_volume(shown)
-        yield _drawn(volume_figure(found), "lesion-volumes", "volumes", "bars", captions.volumes(found))
+        yield as_illustration(volume_figure(found), "lesion-volumes", "volumes", "bars", captions.volumes(found))
 
 
 def _losses(analysis: Analysis, losses: Mapping[Condition, Sequence[Sequence[EpochRow]]]) -> Iterable[Illustration]:
@@ -143,7 +159,7 @@ def _losses(analysis: Analysis, losses: Mapping[Condition, Sequence[Sequence[Epo
     for table in analysis.tables:
         own = {model: losses[model] for model in table.models if model in losses}
         if own:
-            yield _drawn(
+            yield as_illustration(
                 loss_figure(own), table_file("losses", table), "training", "bars", training.losses(about(table))
             )
 
@@ -163,11 +179,13 @@ def _operating(analysis: Analysis, points: OperatingAnalysis) -> Iterable[Illust
         if not models:
             continue
         froc, reliability = words.froc(about(table)), words.calibration(about(table))
-        yield _drawn(froc_figure(models, own), table_file("froc", table), "operating", "bars", froc)
-        yield _drawn(calibration_figure(shown), table_file("calibration", table), "operating", "bars", reliability)
+        yield as_illustration(froc_figure(models, own), table_file("froc", table), "operating", "bars", froc)
+        yield as_illustration(
+            calibration_figure(shown), table_file("calibration", table), "operating", "bars", reliability
+        )
 
 
-def _drawn(figure: Figure, name: str, section: Section, kind: str, caption: Caption) -> Illustration:
+def as_illustration(figure: Figure, name: str, section: Section, kind: str, caption: Caption) -> Illustration:
     """A figure of lines and text, which is in the page as SVG."""
     svg = as_svg(figure, name)
     in_page = PageFigure(kind, caption.title, caption.text, inline_svg(svg, caption.label))

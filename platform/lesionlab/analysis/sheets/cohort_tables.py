@@ -76,7 +76,7 @@ def characteristics(groups: Mapping[str, Group], title: str) -> Sheet:
         *_measured(words.AGE, patients, lambda study: study.age_years, _mean_sd_range),
     ]
     for name, visits in _visits(groups).items():
-        rows += _counted(f"{words.FIELD}{name}", visits, _field)
+        rows += _counted(f"{words.FIELD}{name}", visits, field_name)
         rows += _measured(f"{words.ECHO}{name}", visits, lambda visit: visit.echo_time_ms, _median_range)
         rows += _measured(f"{words.REPETITION}{name}", visits, lambda visit: visit.repetition_time_ms, _median_range)
         rows += _counted(f"{words.ACQUISITION}{name}", visits, lambda visit: visit.acquisition, ("3D", "2D"))
@@ -197,7 +197,8 @@ def _rounded(number: float) -> str:
     return f"{number:,.0f}" if number >= 20 else f"{number:.1f}"
 
 
-def _field(study: StudyFacts) -> str | None:
+def field_name(study: StudyFacts) -> str | None:
+    """`3 T`: the nominal field of the measured one; None: unknown."""
     field = study.field_strength_t
     if field is None:
         return None

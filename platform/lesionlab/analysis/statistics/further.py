@@ -9,6 +9,7 @@ from lesionlab.analysis.methods.interaction import SiteInteraction, site_interac
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison, arm_comparisons, observations
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition
 from lesionlab.analysis.statistics.contrasts import Contrast, against_rater, between_arms
+from lesionlab.analysis.statistics.cross_site import CrossSite, cross_site
 from lesionlab.analysis.statistics.pooled import FalsePositives, Pooled, false_positives, pooled
 from lesionlab.analysis.statistics.rater_agreement import RaterAgreement, rater_agreement
 from lesionlab.analysis.statistics.rows import Row
@@ -40,6 +41,8 @@ class Further:
     pooled: tuple[Pooled, ...]
     false_positives: tuple[FalsePositives, ...]
     sites: tuple[BySite, ...]
+    cross_site: tuple[CrossSite, ...]
+    """Empty unless the design compares training sites."""
 
 
 def further(rows: Iterable[Row], planned: Sequence[Cell | Row], undefined: Undefined, margin: float | None) -> Further:
@@ -62,4 +65,5 @@ def further(rows: Iterable[Row], planned: Sequence[Cell | Row], undefined: Undef
             if comparison.pairs
             for metric in PRIMARY
         ),
+        cross_site=cross_site(by_condition, models, undefined),
     )

@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, str] = {
     "made-from": "Source of the data",
     "definitions": "Definitions",
     "hashes": "Hashes",
+    "left-out": "What this report leaves out",
 }
 """Headings by anchor; a page has some of them, in an order of its own."""
 
@@ -46,6 +47,8 @@ OURS = "All of this is ours, not the paper's. Stars and p values above do not de
 NOTHING_OURS = "None: there are no results to analyse."
 FOOTER = f"Made by lesionlab from {{}}. Protocol after {PAPER}."
 FROM_STORE = "the results in the store alone; the same results give this file byte for byte"
+FROM_NARROWED = "the results of the hospitals, narrowed before anything was computed"
+NO_COHORT = "Nothing is known of the patients, or of too few."
 FROM_TABLE = "this table alone; the same table gives this file byte for byte"
 SIMULATED, SIMULATED_STUDY = "Simulated studies", "Simulated study"
 NONE = "None."
