@@ -9,6 +9,7 @@ import typer
 
 from jobs.shared.console import console
 from jobs.shared.report_folder import PAGE_NAME, save_files
+from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.shared_report import SharedReport
 from lesionlab.analysis.statistics.sharing import Level, Share
 from lesionlab.errors import InputError
@@ -20,7 +21,9 @@ ShareOption = Annotated[
 SmallestOption = Annotated[
     int,
     typer.Option(
-        min=2, metavar="PATIENTS", help="With --share consortium or public: fewest patients that a number may describe."
+        min=LEAST_PATIENTS,
+        metavar="PATIENTS",
+        help="With --share consortium or public: fewest patients that a number may describe.",
     ),
 ]
 

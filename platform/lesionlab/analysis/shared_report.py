@@ -6,8 +6,9 @@ the tables and columns that it lists and writes figures as PNG: an SVG holds its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from lesionlab.analysis.experiment_analysis import choose, is_simulated, options_of, planned_rows
@@ -21,7 +22,7 @@ from lesionlab.analysis.pages.contents import (
     meanings,
     table_sheets,
 )
-from lesionlab.analysis.pages.hashes import Hash, file_hashes, main_hashes
+from lesionlab.analysis.pages.hashes import Hash, file_hashes, main_hashes, table_hashes
 from lesionlab.analysis.pages.illustrations import (
     Illustration,
     as_illustration,
@@ -55,6 +56,7 @@ from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.axes import ModelAxes
+from storage_schemas.base import Digest
 from storage_schemas.experiments import Plan, Undefined
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
@@ -107,7 +109,7 @@ def shared_experiment(store: Store, plan: Plan, share: Share, null_repetitions: 
         "planned": len(cells),
         "meanings": (*mask_meanings(plan.spec.metric, label), *_meanings(found, plan.spec.undefined)),
     }
-    return _written(found, narrowed, share, sheets, facts, design, main_hashes(plan, plan.id), about)
+    return _written(found, narrowed, share, sheets, facts, design, partial(main_hashes, plan), about)
 
 
 def shared_table(table: Table, unit: Unit, options: Options, share: Share) -> SharedReport:
@@ -117,7 +119,14 @@ def shared_table(table: Table, unit: Unit, options: Options, share: Share) -> Sh
     sheets = table_sheets(replace(table, rows=tuple(_rows_by_site(narrowed))), found)
     about = {"title": page_words.table_report_title(table.name), "simulated": False, "missing": 0, "planned": 0}
     return _written(
-        found, narrowed, share, sheets, (), (), (), about | {"meanings": _meanings(found, options.undefined)}
+        found,
+        narrowed,
+        share,
+        sheets,
+        (),
+        (),
+        partial(table_hashes, table),
+        about | {"meanings": _meanings(found, options.undefined)},
     )
 
 
@@ -177,7 +186,7 @@ def _written(
     sheets: Mapping[str, Sheets],
     facts: Sequence[StudyFacts],
     design: Sequence[Illustration],
-    hashes: Sequence[Hash],
+    hashes: Callable[[Digest], Sequence[Hash]],
     about: Mapping[str, Any],
 ) -> SharedReport:
     """Let tables and figures out through the door, and write the page of them."""
@@ -195,7 +204,7 @@ def _written(
     digest = report_name("", files)
     shown = Shown(digest=digest, sheets=out, figures=figures)
     listed = hashes_sheet(file_hashes(files), table_words.EVERY_FILE_HASH)
-    content = content_of(str(about["title"]), found, shown, hashes, listed) | {
+    content = content_of(str(about["title"]), found, shown, hashes(digest), listed) | {
         "answer": answer,
         "about": words.about(share),
         "left_out": words.left_out(narrowed, share),

@@ -8,10 +8,15 @@ import pytest
 
 from lesionlab.analysis.pages.illustrations import cross_site_pictures
 from lesionlab.analysis.sheets.cross_site_tables import cross_site_sheets
-from lesionlab.analysis.statistics.conditions import conditions, rows_by_condition
+from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition
 from lesionlab.analysis.statistics.cross_site import CrossSite, cross_site
+from lesionlab.analysis.statistics.endpoints import judge_endpoints
 from lesionlab.analysis.statistics.further import Further, further
+from lesionlab.analysis.statistics.headline import headline
+from lesionlab.analysis.statistics.learning import learning
+from lesionlab.analysis.statistics.supplementary import Options, Supplementary
 from lesionlab.analysis.words.cross_site import sentences
+from lesionlab.analysis.words.headline import sentences as headline_sentences
 from tests.analysis.drawn_sites import LOSS, SEEN, SITES, drawn_rows
 
 EQUAL = dict.fromkeys(SITES, 30)
@@ -96,3 +101,11 @@ def test_table_and_picture_have_every_model_and_mark_what_is_empty(whole):
     pictures = list(cross_site_pictures(whole.cross_site))
     assert [one.name for one in pictures] == ["cross-site-fine-tuned-4-studies", "cross-site-de-novo-4-studies"]
     assert {one.section for one in pictures} == {"sites"}
+
+
+def test_with_one_arm_alone_the_headline_is_of_the_sites_that_were_left_out():
+    rows = drawn_rows(dict.fromkeys(SITES, 8))
+    curves = learning(rows_by_condition(rows), groups(conditions(rows)), None, "exclude", 0)
+    nothing = Supplementary(Options(), (), (), (), (), (), curves, ())
+    _, how_much, _ = headline_sentences(headline(judge_endpoints(rows, rows, Options()), nothing))
+    assert how_much.startswith("With 4 labelled studies their PPV (trained on other-sites) is 0.5")

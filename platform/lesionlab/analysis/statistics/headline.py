@@ -12,6 +12,7 @@ from lesionlab.analysis.statistics.endpoints import Decision, Endpoints, Judgeme
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from storage_schemas.endpoints import DEFAULT_METRIC
+from storage_schemas.splits import OTHER_SITES
 
 
 class SavingClaim(Enum):
@@ -54,13 +55,18 @@ def headline(endpoints: Endpoints, supplementary: Supplementary) -> Headline:
     learned = next(
         (
             one
-            for one in supplementary.learning
+            for one in sorted(supplementary.learning, key=lambda one: not _of_new_hospital(one))
             if one.metric == metric and (primary is None or one.comparison == primary.comparison)
         ),
         None,
     )
     judged = None if learned is None else endpoints.of(learned.comparison, learned.metric)
     return Headline(endpoints, learned, judged, _claim(learned, judged))
+
+
+def _of_new_hospital(learned: Learning) -> bool:
+    """Whether the networks were tested at sites that they were not trained on, in a design that compares sites."""
+    return dict(learned.comparison.stratum.axes).get("train_site") == OTHER_SITES
 
 
 _UNDECIDED: Mapping[Direction, SavingClaim] = {

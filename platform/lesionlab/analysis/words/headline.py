@@ -183,7 +183,9 @@ def _of_one_arm(learned: Learning | None) -> str:
     last = points[-1]
     ci = f" (95 % CI {fixed(last.interval.low, 2)} to {fixed(last.interval.high, 2)})" if last.interval else ""
     size = count_of(last.training_size, "labelled study")
-    return f"With {size} their {METRICS[learned.metric]} is {fixed(last.mean, _DIGITS)}{ci}."
+    stratum = stratum_name(learned.comparison.stratum)
+    which = f" ({stratum})" if stratum else ""
+    return f"With {size} their {METRICS[learned.metric]}{which} is {fixed(last.mean, _DIGITS)}{ci}."
 
 
 def _on_average(sizes: Sequence[int]) -> str:
