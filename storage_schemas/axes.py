@@ -190,7 +190,7 @@ class ModelAxes(TrainingAxes, Origin):
     train_site: Annotated[
         Slug | None, Axis("Trained on", "stratum", phrase="trained on {}", absent="trained on several sites")
     ] = None
-    """The one site that was trained on, where a design compares sites; in cross-site also `all-sites`, `other-sites`."""
+    """The one site trained on, where a design compares sites; in cross-site also `all-sites`, `other-sites`."""
 
     def only(self, kind: type[Narrower]) -> Narrower:
         """The same values as another type that has a subset of these fields."""
