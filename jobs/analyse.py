@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import ANALYSING, audited, studies_of
 from jobs.shared.console import console
 from jobs.shared.declarations import TrainedOnOption, declarations
 from jobs.shared.entry_points import run_as_module
@@ -31,10 +32,11 @@ def analyse_experiment(
     place = connect_to_read(uri)
     plan = current_plan(place, experiment)
     publish_missing(place, plan.runs)
-    if shared is not None and out is not None:
-        save_shared(shared_experiment(place, plan, shared, null_repetitions), out)
-        return
-    result = write_report(place, plan, null_repetitions)
+    with audited(place, ANALYSING, experiment, studies_of(place, plan.runs)):
+        if shared is not None and out is not None:
+            save_shared(shared_experiment(place, plan, shared, null_repetitions), out)
+            return
+        result = write_report(place, plan, null_repetitions)
     console.print(result.table_text)
     console.print(result.answer)
     console.print(f"report: {save_report(place, result, out) if out else f'{uri}/{result.key}'}")

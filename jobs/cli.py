@@ -34,7 +34,7 @@ PANELS = {
     "All stages": ("run", "demo"),
     "On a cluster": ("submit", "jobs", "logs", "cancel", "fetch", "cluster"),
     "Cohorts": ("cohort",),
-    "Several sites": ("declare", "policy", "contribute", "withdraw", "storage"),
+    "Several sites": ("declare", "policy", "contribute", "withdraw", "audit", "storage"),
     "Models": (
         "register",
         "models",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import ANALYSING, audited
 from jobs.shared.compare_output import as_json, dry_run_json, show_dry_run
 from jobs.shared.comparing import (
     Missing,
@@ -98,7 +99,8 @@ def compare(
         raise InputError(*lacking)
     if out is not None:
         make_folder(out)
-    table = compared_table(place, setting, found)
+    with audited(place, ANALYSING, experiment or setting.cohort, setting.audited):
+        table = compared_table(place, setting, found)
     options = replace(setting.options, declared=declared)
     result = statistics(table.rows, setting.planned(table.rows), setting.unit, options, setting.simulated)
     if out is not None:

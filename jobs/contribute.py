@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import audited, contributing
 from jobs.shared.console import console
 from jobs.shared.contributing import ReadySite, contribute_dataset, show_what_would_leave
 from jobs.shared.dataset_options import (
@@ -26,6 +27,7 @@ from lesionlab.errors import InputError
 from lesionlab.experiments.manifests import declared_cohort
 from lesionlab.preprocessing.contribution import check_invitation
 from lesionlab.preprocessing.privacy import SALT_VARIABLE
+from storage_schemas.audit import AuditedStudies
 from storage_schemas.keys import SITE
 
 
@@ -73,9 +75,12 @@ def contribute(
     if dry_run:
         show_what_would_leave(own, dataset, exclude_faulty=exclude_faulty, second=second)
         return
-    receipt = contribute_dataset(
-        own, dataset, exclude_faulty=exclude_faulty, second=second, plain=plain, workers=workers
-    )
+    sent = AuditedStudies(site=site, cohort=cohort, studies=len(dataset.dataset.studies))
+    with audited(place, contributing(site), cohort, (sent,)) as record:
+        receipt = contribute_dataset(
+            own, dataset, exclude_faulty=exclude_faulty, second=second, plain=plain, workers=workers
+        )
+        record.studies = (sent.model_copy(update={"part": receipt.part, "studies": len(receipt.studies)}),)
     console.print(
         f"cohort {cohort}: {len(receipt.studies)} studies of {site}, {receipt.objects} objects of "
         f"{receipt.size / 1e6:.1f} MB, in {store}",

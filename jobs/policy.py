@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import audited, contributing
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect, connect_to_read, plain_name
 from lesionlab.errors import InputError
 from lesionlab.experiments.site_policies import SHOWN, parse_policy, site_policy, today
 from storage_schemas import keys
+from storage_schemas.audit import AuditedStudies
 from storage_schemas.policies import SitePolicy
 
 
@@ -47,8 +49,9 @@ def policy(
         raise InputError(f"policy {file}: cannot be read ({error.strerror}); give a path to a YAML file") from error
     wanted = parse_policy(data, site, str(file))
     if not check:
-        # As the site wrote it, with its comments.
-        connect(store, f"{keys.SITE.build(site=site)}/").put(keys.POLICY.build(site=site), data)
+        place = connect(store, f"{keys.SITE.build(site=site)}/")
+        with audited(place, contributing(site), site, (AuditedStudies(site=site, studies=0),)):
+            place.put(keys.POLICY.build(site=site), data)  # as the site wrote it, with its comments
     console.print(in_words(wanted), *(["checked; nothing was written"] if check else []), sep="\n")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import ANALYSING, TRAINING, audited, studies_of
 from jobs.shared.console import console
 from jobs.shared.definitions import load_definition
 from jobs.shared.entry_points import run_as_module
@@ -81,13 +82,16 @@ def rescore(
     place = connect_to_read(store)
     plan = current_plan(place, experiment)
     runs = finished_runs(place, plan)
+    read = studies_of(place, runs)
     if fill:
-        added = fill_experiment(place, runs)
+        with audited(place, TRAINING, experiment, read):
+            added = fill_experiment(place, runs)
         console.print(f"surface distances added to {added} of {len(runs)} runs; the others have them")
     if not definitions and not thresholds:
         return
     others = [Scoring(by, at) for by in definitions or [plan.spec.metric] for at in thresholds or (None,)]
-    rows = rescore_experiment(place, plan, runs, others)
+    with audited(place, ANALYSING, experiment, read):
+        rows = rescore_experiment(place, plan, runs, others)
     own = Scoring(plan.spec.metric)
     plan = at_chosen_rates(plan, choose_rates(plan, rows[own]))
     rows = {by: as_planned(scored, plan) for by, scored in rows.items()}

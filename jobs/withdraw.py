@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import STEWARD, audited, contributing
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect, plain_name
@@ -17,6 +19,7 @@ from lesionlab.experiments.withdrawal import withdraw as withdraw_from_site
 from lesionlab.store.documents import create_named
 from lesionlab.store.setup import delete_versions
 from storage_schemas import keys
+from storage_schemas.audit import AuditedStudies
 from storage_schemas.parts import Receipt
 
 
@@ -51,7 +54,9 @@ def withdraw(
         if others := [label for label in labels if "/" in label]:
             raise InputError(*(f"{label}: not a study of site {site}" for label in others))
         place = connect(store, f"{keys.SITE.build(site=site)}/")
-        for part in withdraw_from_site(place, site, labels, at):
+        with audited(place, contributing(site), site, (AuditedStudies(site=site, studies=len(labels)),)):
+            parts = withdraw_from_site(place, site, labels, at)
+        for part in parts:
             receipt = Receipt.named(
                 site=site,
                 cohort=part.cohort,
@@ -69,8 +74,11 @@ def withdraw(
     if steward:
         place = connect(store)
         found = withdrawals(place)
-        removed = execute(place, found)
-        versions = delete_versions(place, removed.places)
+        counts = Counter(one.site for one in found)
+        studies = [AuditedStudies(site=name, studies=count) for name, count in sorted(counts.items())]
+        with audited(place, STEWARD, "withdrawals", studies):
+            removed = execute(place, found)
+            versions = delete_versions(place, removed.places)
         console.print(
             f"{len(found)} withdrawn studies: {len(removed.places)} places cleared, {versions} old versions deleted, "
             f"{len(removed.runs)} runs marked"

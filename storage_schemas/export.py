@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
+from storage_schemas.audit import AuditEntry
 from storage_schemas.base import Document, OneText, Pointer
 from storage_schemas.benchmarks import Benchmark, Ticket
 from storage_schemas.decisions import Champion, Decision
@@ -39,7 +40,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
     *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
-    *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy),
+    *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy, AuditEntry),
     *(Champion, Decision),
     *(Benchmark, Rule, Ticket, GateOutcome),
     *(RetrainDecision, RetrainOutcome),

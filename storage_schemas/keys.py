@@ -128,6 +128,8 @@ SUBMISSION_OUTCOME = KeyPattern("submissions/{submission}/attempts/{attempt}/out
 SUBMISSION_LOG = KeyPattern("submissions/{submission}/attempts/{attempt}/log/{part}.txt")
 SUBMISSION_PROGRESS = KeyPattern("submissions/{submission}/progress.json")
 
+AUDIT = KeyPattern("audit/{writer}/{number}.json")
+
 CLOCK = KeyPattern("clock/{name}")
 
 STUDY_ROWS = KeyPattern("results/{experiment}/studies/part-{run_id}.parquet")

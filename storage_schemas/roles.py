@@ -23,16 +23,23 @@ class Role(Document):
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     """Written folders are also read, listed and deleted from."""
+    appends: tuple[str, ...] = ()
+    """Folders that it reads and lists, and in which it creates objects; it changes and deletes none where the storage
+    can tell these apart (AWS can, SeaweedFS cannot)."""
     all: bool = False
     """Everything, every version of every object included."""
 
     def readable(self, site: str | None = None) -> tuple[str, ...]:
         """Every folder that it may read, for this site."""
-        return tuple(dict.fromkeys(self._of(folder, site) for folder in (*self.writes, *self.reads)))
+        return tuple(dict.fromkeys(self._of(folder, site) for folder in (*self.writes, *self.appends, *self.reads)))
 
     def writable(self, site: str | None = None) -> tuple[str, ...]:
         """Every folder that it may write, for this site."""
         return tuple(self._of(folder, site) for folder in self.writes)
+
+    def appendable(self, site: str | None = None) -> tuple[str, ...]:
+        """Every folder in which it may create objects and change none, for this site."""
+        return tuple(self._of(folder, site) for folder in self.appends)
 
     def _of(self, folder: str, site: str | None) -> str:
         if SITE_FIELD in folder and site is None:
@@ -48,23 +55,26 @@ ROLES: dict[RoleName, Role] = {
         title="a hospital: writes its own folder, reads what is declared",
         reads=("cohorts/",),
         writes=("sites/{site}/",),
+        appends=("audit/contributor-{site}/",),
     ),
     "trainer": Role(
         title="plans, trains and tests: reads every site, writes runs, models, results and their reports",
         reads=("sites/",),
         writes=(*_PLANNED, *_TRAINED, "reports/"),
+        appends=("audit/trainer/",),
     ),
     "analyst": Role(
         title="reads results and what they were made from, writes reports",
         reads=("sites/", *_PLANNED, *_TRAINED),
         writes=("reports/", "rescored/"),
+        appends=("audit/analyst/",),
     ),
     "reader": Role(
         title="reads reports and results", reads=("reports/", "results/", "plans/", "ledger/", "manifests/")
     ),
     "auditor": Role(
-        title="reads what was planned and run, on which studies; no images, no rows",
-        reads=("ledger/", "plans/", "manifests/", "cohorts/"),
+        title="reads the audit, and what was planned and run on which studies; no images, no rows",
+        reads=("audit/", "ledger/", "plans/", "manifests/", "cohorts/"),
     ),
     "gate": Role(
         title="tests models on a benchmark, whose labels nobody else reads",

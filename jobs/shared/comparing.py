@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +32,7 @@ from lesionlab.imaging.volume import Mask, Volume, matrix_of, read_mask
 from lesionlab.store.arrays import read_array
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
+from storage_schemas.audit import AuditedStudies
 from storage_schemas.base import as_columns
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
@@ -57,6 +59,12 @@ class Setting:
     cells: tuple[Cell, ...] = ()
     """Its planned cells."""
     simulated: bool = False
+
+    @property
+    def audited(self) -> tuple[AuditedStudies, ...]:
+        """Its studies by site."""
+        counts = Counter(entry.site for entry in self.studies)
+        return tuple(AuditedStudies(site=s, cohort=self.cohort, studies=n) for s, n in sorted(counts.items()))
 
     def planned(self, rows: Sequence[TableRow]) -> list[Cell | Row]:
         """The experiment's cells and the models from elsewhere."""

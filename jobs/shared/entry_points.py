@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import typer
 from jobs.shared.console import notes
 from jobs.shared.streams import run_to_the_end
 from lesionlab.errors import InputError, LesionlabError
+
+COMMAND: ContextVar[str] = ContextVar("command", default="python")
+"""Name of the command that runs."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -32,6 +36,7 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        running = COMMAND.set(function.__name__)
         try:
             refuse_unless_finite(kwargs)
             with _ending_when_told():
@@ -44,6 +49,8 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
             notes.print("stopped; finished work is kept: run the same command again to continue")
             told = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
             raise typer.Exit(128 + told) from interrupt
+        finally:
+            COMMAND.reset(running)
 
     return run
 

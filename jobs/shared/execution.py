@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jobs.shared.audited import TRAINING, audited, studies_of
 from jobs.shared.console import notes
 from jobs.shared.progress import Line, minutes
 from lesionlab.experiments.cells import run_title
@@ -28,6 +29,7 @@ def execute_with_progress(
     if len(done) < len(runs):
         room = room or declared_room()
         notes.print(f"device: {room.device}")
+    left = [run for run in runs if run.run_id not in done]
     titles = {run.run_id: run_title(run) for run in runs}
     line = Line()
 
@@ -36,7 +38,8 @@ def execute_with_progress(
         line.say(status(progress, titles, what), event=event)
 
     try:
-        execute(runs, store, cache, plain=plain, room=room, on_change=show)
+        with audited(store, TRAINING, runs[0].experiment if runs else what, studies_of(store, left)):
+            execute(runs, store, cache, plain=plain, room=room, on_change=show)
     finally:
         line.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
+from jobs.shared.audited import ANALYSING, audited, studies_of
 from jobs.shared.cohorts import dataset_of, preprocess_for, second_of
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening
@@ -77,7 +78,9 @@ def sweep_experiment(
 def export_plan(plan: Plan, store: Store, folder: Path | None) -> None:
     """Export all predicted masks of a plan, if a folder is given."""
     if folder:
-        notes.print(f"{export_predictions(store, plan.runs, folder)} masks in {folder}")
+        with audited(store, ANALYSING, plan.spec.name, studies_of(store, plan.runs)):
+            exported = export_predictions(store, plan.runs, folder)
+        notes.print(f"{exported} masks in {folder}")
 
 
 def run_experiment(
@@ -120,7 +123,8 @@ def run_experiment(
         plan = sweep_experiment(spec, store, cache, plain=plain, replan=replan, room=room)
         export_plan(plan, store, save_predictions)
     with stage("5/5 statistics and report"):
-        result = write_report(store, plan)
+        with audited(store, ANALYSING, spec.name, studies_of(store, plan.runs)):
+            result = write_report(store, plan)
         page = save_report(store, result, work / "reports" / spec.name)
     console.print(result.table_text)
     console.print(result.answer)

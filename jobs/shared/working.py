@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO, cast
 
+from jobs.shared.audited import ANALYSING, audited, studies_of, submitted_by
 from jobs.shared.console import notes
 from jobs.shared.execution import execute_with_progress
 from jobs.shared.stages import pretrain_sources, sweep_experiment
@@ -58,7 +59,7 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
             f"submission {submission.id}: attempt {now.attempt.number} ended as {now.outcome.ending}; mend "
             "what is named above and submit the experiment again",
         )
-    with _told(store, now, submission) as tell:
+    with submitted_by(now.attempt.by), _told(store, now, submission) as tell:
         try:
             report = _stages(store, submission, cache, tell, plain=plain)
         except LesionlabError as error:
@@ -95,7 +96,8 @@ def _stages(
     # As it was rehearsed when it was submitted, whatever was planned before.
     plan = sweep_experiment(spec, store, cache, plain=plain, replan=True, room=room)
     tell("report", "statistics and report")
-    return write_report(store, plan).key
+    with audited(store, ANALYSING, spec.name, studies_of(store, plan.runs)):
+        return write_report(store, plan).key
 
 
 def _sweep_within(hours: float, plan: Plan, store: Store, cache: Path, room: Room, *, plain: bool) -> None:

@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from lesionlab.preprocessing.channels import prepare_images as prepare_images
     from lesionlab.store.base import Store as Store
     from lesionlab.store.objects import open_store as open_store
+    from storage_schemas.audit import AuditEntry as AuditEntry
     from storage_schemas.base import Document as Document
     from storage_schemas.base import Named as Named
     from storage_schemas.base import Pointer as Pointer
@@ -176,6 +177,7 @@ _HOMES = {
     "lesionlab.preprocessing.channels": ("PreparedImages", "prepare_images"),
     "lesionlab.store.base": ("Store",),
     "lesionlab.store.objects": ("open_store",),
+    "storage_schemas.audit": ("AuditEntry",),
     "storage_schemas.base": ("Document", "Named", "Pointer"),
     "storage_schemas.benchmarks": ("Benchmark", "Ticket"),
     "storage_schemas.decisions": ("Champion", "Decision"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from lesionlab.experiments.audit import append
+from lesionlab.store.objects import Store
+from storage_schemas.audit import AuditedStudies, AuditEntry
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.results import LedgerEntry
 from storage_schemas.tasks import TASKS, Task
@@ -58,3 +61,26 @@ def ledger_entry(run_id: str, **changes: object) -> LedgerEntry:
         "libraries": {},
     }
     return LedgerEntry.model_validate({"run_id": run_id} | fields | changes)
+
+
+def append_entry(store: Store, number: int, writer: str = "trainer") -> AuditEntry:
+    """Append an entry whose action is this number."""
+    return append(
+        store,
+        [writer],
+        lambda own, place: AuditEntry(
+            writer=own,
+            number=place[0],
+            before=place[1],
+            at="2026-11-28T00:00:00+00:00",
+            who="somebody",
+            known_by="login",
+            action=f"{number:016x}",
+            command="sweep",
+            about="drawn",
+            studies=(AuditedStudies(site="north", cohort="ms", studies=number),),
+            outcome="done",
+            lesionlab="0.2.0",
+            code="0" * 16,
+        ),
+    )

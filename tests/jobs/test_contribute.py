@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lesionlab.experiments.audit import chain
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.parts import current_part
 from lesionlab.experiments.upkeep.fsck import check_store
@@ -56,7 +57,7 @@ def hospital(tmp_path: Path, lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPat
 
 
 def whole(store: Store) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
+    return {key: store.get(key) for key in store.list("") if not key.startswith("audit/")}
 
 
 def test_two_hospitals_with_the_same_labels_make_one_cohort(hospital: Contribute, store: Store) -> None:
@@ -66,7 +67,8 @@ def test_two_hospitals_with_the_same_labels_make_one_cohort(hospital: Contribute
     found = current_manifest(store, "ms")
     assert [entry.study.partition("/")[0] for entry in found.studies] == ["north", "north", "south", "south"]
     assert {entry.site for entry in found.studies} == {"north", "south"}
-    written = {key for key in store.list("") if not key.startswith(("sites/north/", "sites/south/"))}
+    own = ("sites/north/", "sites/south/", "audit/contributor-north/", "audit/contributor-south/")
+    written = {key for key in store.list("") if not key.startswith(own)}
     assert written == {"cohorts/ms.json"}
     planted = (b"1980", b"123456", b"PRAGUE", b"sub-01", b"sub-02", *(salt.encode() for salt in SALTS.values()))
     assert not [key for key, data in whole(store).items() if any(one in key.encode() + data for one in planted)]
@@ -154,6 +156,31 @@ def test_a_withdrawn_study_is_gone_from_the_next_plan_and_from_the_store(
     again = hospital("north")
     assert again.exit_code == 1
     assert "was withdrawn" in again.output
+
+
+def test_the_audit_says_who_did_what_on_whose_studies_and_tells_a_changed_byte(
+    hospital: Contribute, store: Store, lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LESIONLAB_USER", "Dr. North")
+    assert hospital("north").exit_code == 0
+    assert hospital("north", salt="w" * 32).exit_code == 1
+    (done, part), (failed, _) = [
+        (entry, entry.studies[0]) for entry in chain(store, "contributor-north").entries if entry.outcome != "begun"
+    ]
+    assert (done.who, done.known_by, done.command, done.about) == ("Dr. North", "declared", "contribute", "ms")
+    assert (part.site, part.part, part.studies) == ("north", current_part(store, "north", "ms").id, 2)
+    assert (failed.outcome, failed.fault) == ("failed", "InputError")
+    assert hospital("south").exit_code == 0
+    shown = lesionlab("audit", "--site", "north").output
+    assert "2 of north in ms" in shown
+    assert "south" not in shown
+    assert "2 chains, nothing was changed" in lesionlab("audit", "--verify").output
+    key = store.list("audit/contributor-north/")[1]
+    store.put(key, store.get(key).replace(b"Dr. North", b"Dr. South"))
+    told = lesionlab("audit", "--verify")
+    assert told.exit_code == 1
+    assert key in told.output
+    assert check_store(store, lambda data: True).damage[0].key == key
 
 
 def test_an_image_of_both_sites_is_refused_naming_both(

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.shared.options import connect_to_read
 from lesionlab.errors import AccessDenied
+from lesionlab.experiments.audit import chain
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import move_part
 from lesionlab.store.conformance import conformance
@@ -18,9 +19,10 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.policies import identities, seaweed_config
 from storage_schemas import keys
 from storage_schemas.parts import DeclaredCohort
+from storage_schemas.roles import ROLES
 from storage_schemas.sites import Consortium, Site
 from storage_schemas.tasks import TASKS
-from tests.experiments.drawn import entry, manifest
+from tests.experiments.drawn import append_entry, entry, manifest
 from tests.parts import parts_of
 from tests.s3_server import BUCKET, S3Server, weed_program
 
@@ -31,6 +33,7 @@ POOL = Consortium(
     sites={name: Site(title=name, contacts=[CONTACT]) for name in ("north", "south")},
 )
 KEYS = {name: (secrets.token_hex(10), secrets.token_hex(20)) for name, _, _ in identities(POOL)}
+ROLE_OF = {name: role for name, role, _ in identities(POOL)}
 NORTHS = "sites/north/volumes/sub-0001/a.verdict.json"
 
 As = Callable[[str], Store]
@@ -84,6 +87,9 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("analyst", "benchmarks/b/labels/sub-1.json"): set(),
     ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
     ("auditor", "ledger/r.json"): {"read", "list"},
+    ("auditor", "audit/trainer/1.json"): {"read", "list"},
+    ("reader", "audit/trainer/1.json"): set(),
+    ("contributor-north", "audit/contributor-south/1.json"): set(),
     ("auditor", "results/e/studies/part-r.parquet"): set(),
 }
 
@@ -164,6 +170,35 @@ def test_a_trainer_writes_runs_and_models(as_: As) -> None:
     for key in ("runs/r/run.json", "models/m/v/card.json", "ledger/r.json", "results/e/studies/part-r.parquet"):
         store.put(key, b"1")
         assert store.get(key) == b"1"
+
+
+OWN_CHAINS = {name: f"audit/{name}/" for name in KEYS if ROLES[ROLE_OF[name]].appends}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("name", OWN_CHAINS)
+def test_each_role_writes_its_own_chain_of_the_audit_and_nobody_elses(as_: As, name: str) -> None:
+    store = as_(name)
+    allowed = set()
+    for other, folder in OWN_CHAINS.items():
+        try:
+            store.create(f"{folder}{secrets.token_hex(4)}.json", b"1")
+        except AccessDenied:
+            continue
+        allowed.add(other)
+    assert allowed == {name}
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_fifty_writers_at_once_leave_one_chain_without_a_gap(as_: As) -> None:
+    as_("steward").delete_prefix("audit/")
+    trainer = as_("trainer")
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda number: append_entry(trainer, number), range(50)))
+    found = chain(as_("auditor"), "trainer")
+    assert found.faults == ()
+    assert sorted(entry.action for entry in found.entries) == [f"{number:016x}" for number in range(50)]
 
 
 @pytest.mark.s3

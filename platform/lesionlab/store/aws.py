@@ -12,10 +12,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.config
 import botocore.exceptions
 
 from lesionlab.errors import AccessDenied, StoreError
@@ -77,6 +79,26 @@ def without_aws_environment() -> Iterator[None]:
             yield
         finally:
             os.environ.update(hidden)
+
+
+@cache
+def aws_caller(uri: str) -> str:
+    """Who the credentials belong to: on AWS the ARN of the caller, on other servers the access key, which is no secret.
+
+    Raises what `aws_access` raises.
+    """
+    access = aws_access(uri)
+    credentials = access.session.get_credentials()
+    key = f"access key {credentials.get_frozen_credentials().access_key}"
+    host = urlsplit(access.endpoint).hostname or ""
+    if access.endpoint and not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        return key
+    once = botocore.config.Config(connect_timeout=3, read_timeout=3, retries={"total_max_attempts": 1})
+    try:
+        client: Any = access.session.client("sts", region_name=access.region, config=once)
+        return str(client.get_caller_identity()["Arn"])
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+        return key
 
 
 def _keys(session: boto3.Session) -> tuple[str | None, ...]:

@@ -63,6 +63,17 @@ def aws_policy(pool: Consortium, role: Role, site: str | None = None) -> dict[st
                 "Resource": [f"{bucket}/{folder}{name}*" for name in writes],
             }
         )
+    if appends := role.appendable(site):
+        statements.append(
+            {
+                "Sid": "Append",
+                "Effect": "Allow",
+                "Action": ["s3:PutObject"],
+                "Resource": [f"{bucket}/{folder}{name}*" for name in appends],
+                # Only with If-None-Match, so that nothing that was written is written over.
+                "Condition": {"Null": {"s3:if-none-match": "false"}},
+            }
+        )
     return _policy(*statements)
 
 
@@ -72,7 +83,7 @@ def seaweed_actions(pool: Consortium, role: Role, site: str | None = None) -> li
         return [f"{action}:{pool.bucket}" for action in ("Admin", "Read", "List", "Write", "Tagging")]
     place = f"{pool.bucket}/{pool.folder}"
     return [f"{action}:{place}{name}*" for name in role.readable(site) for action in ("Read", "List")] + [
-        f"Write:{place}{name}*" for name in role.writable(site)
+        f"Write:{place}{name}*" for name in (*role.writable(site), *role.appendable(site))
     ]
 
 

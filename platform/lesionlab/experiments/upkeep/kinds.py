@@ -14,6 +14,7 @@ from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
+from storage_schemas.audit import AuditEntry
 from storage_schemas.base import Document, Pointer
 from storage_schemas.benchmarks import Benchmark, Ticket
 from storage_schemas.decisions import Champion, Decision
@@ -39,6 +40,7 @@ DOCUMENTS: dict[KeyPattern, type[Document]] = {
     keys.WITHDRAWAL: Withdrawal,
     keys.SALT_CHECK: SaltCheck,
     keys.COHORT: DeclaredCohort,
+    keys.AUDIT: AuditEntry,
     keys.CHAMPION: Champion,
     keys.DECISION: Decision,
     keys.BENCHMARK: Benchmark,

@@ -117,6 +117,8 @@ class Remedies:
             kind in (keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME)
         ):
             return Remedy("restore it from a backup: it is evidence for a decision")
+        if kind == keys.AUDIT:
+            return Remedy("restore it from a version of the bucket, or a backup: lesionlab audit --verify names it too")
         return self._of_run(kind, place, values["run_id"])
 
     def _of_run(self, kind: KeyPattern, place: str, run_id: Digest) -> Remedy:
