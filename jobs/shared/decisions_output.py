@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from jobs.shared.console import notes
 from lesionlab.experiments.champions import decision_in_force
+from lesionlab.experiments.lineage import withdrawn_studies
 from lesionlab.experiments.registry import champion
 from lesionlab.store.objects import Store
 from storage_schemas.decisions import Decision
@@ -16,6 +18,16 @@ def decided(decision: Decision) -> str:
         f"decision {decision.number} about {decision.model}: {decision.champion} is the champion{replaced} "
         f"({decision.kind} by {decision.by}, {decision.at}): {decision.reason}"
     )
+
+
+def note_withdrawn(store: Store, card: ModelCard) -> None:
+    """Say on standard error if a model was trained on studies that were withdrawn since."""
+    if found := withdrawn_studies(store, card):
+        notes.print(
+            f"model {card.full_name} was trained on {', '.join(found)}, withdrawn since: train it again without, or "
+            "retire it",
+            style="yellow",
+        )
 
 
 def why_in_use(store: Store, model: str, card: ModelCard) -> str:

@@ -46,6 +46,7 @@ def _training_form(training: Training) -> dict[str, Any]:
         "manifest": run.manifest,
         "studies_by_site": dict(training.studies_by_site),
         "patients": training.patients,
+        "withdrawn": list(training.withdrawn),
         "code": entry.code if entry else None,
         "lesionlab": entry.lesionlab if entry else None,
         "libraries": entry.libraries if entry else {},
@@ -59,6 +60,8 @@ def _generation_lines(generation: Generation) -> Iterator[str]:
     for training in generation.trainings:
         yield f"  trained on {_studies(training)} (run {training.run.run_id})"
         yield f"    {_made_by(training)}"
+        if training.withdrawn:
+            yield f"    of these, {', '.join(training.withdrawn)} withdrawn since"
     for run_id in generation.missing:
         yield f"  run {run_id}: not in this store; {UNKNOWN}"
     if generation.tensors:

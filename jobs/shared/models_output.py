@@ -10,12 +10,13 @@ from rich.table import Table
 
 from jobs.shared.console import console, show_table
 from lesionlab.experiments.champions import decisions
+from lesionlab.experiments.lineage import withdrawn_studies
 from lesionlab.experiments.registry import champion, models
 from lesionlab.store.objects import Store
 
 COLUMNS = (
     *("model", "version", "champion", "task", "spacing_mm", "depth", "cohort", "training_studies"),
-    *("networks", "parent", "parent_version", "decision", "decided_at"),
+    *("networks", "parent", "parent_version", "decision", "decided_at", "withdrawn"),
 )
 
 
@@ -23,7 +24,8 @@ def model_lines(store: Store) -> list[dict[str, Any]]:
     """One line per registered version with the keys COLUMNS; parent is None for a model that was trained de novo.
 
     `decision` is the number of the newest decision that put the version into use; None: it is a candidate, or an
-    earlier version of lesionlab put it into use.
+    earlier version of lesionlab put it into use. `withdrawn`: the studies that it, or a model it started from, was
+    trained on and that were withdrawn since.
     """
     lines = []
     in_use, decided = cache(lambda name: champion(store, name)), cache(lambda name: tuple(decisions(store, name)))
@@ -33,7 +35,8 @@ def model_lines(store: Store) -> list[dict[str, Any]]:
         values = (card.name, card.version, in_use(card.name) == card.version, card.task.name, card.spacing_mm)
         trained = (card.architecture.depth, card.cohort, card.training_studies, card.networks)
         told = (last.number, last.at) if last else (None, None)
-        lines.append(dict(zip(COLUMNS, (*values, *trained, *parent, *told), strict=True)))
+        withdrawn = " ".join(withdrawn_studies(store, card))
+        lines.append(dict(zip(COLUMNS, (*values, *trained, *parent, *told, withdrawn), strict=True)))
     return lines
 
 
@@ -54,7 +57,8 @@ def show_models(lines: Sequence[dict[str, Any]], uri: str) -> None:
             f"{line['spacing_mm']:g}",
             str(line["depth"]),
             f"{line['training_studies']} studies of {line['cohort']}"
-            + (f" ({line['networks']} networks)" if line["networks"] > 1 else ""),
+            + (f" ({line['networks']} networks)" if line["networks"] > 1 else "")
+            + (f"; withdrawn since: {line['withdrawn']}" if line["withdrawn"] else ""),
             f"{line['parent']}@{line['parent_version']}" if line["parent"] else "de novo",
         )
     show_table(table)

@@ -74,6 +74,7 @@ def test_csv_and_json_have_every_column(lesionlab: Lesionlab, registered: str, t
         "parent_version": PARENT,
         "decision": None,
         "decided_at": None,
+        "withdrawn": "",
     }
     with (tmp_path / "models.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == [

@@ -72,6 +72,11 @@ def _entry(store: Store, run_id: Digest) -> LedgerEntry | None:
     return entry
 
 
+def ledger_entry(store: Store, run_id: Digest) -> LedgerEntry | None:
+    """The entry of one run, without a listing; None if it has none that can be read."""
+    return _sound_entry(store, run_id)
+
+
 def attempt_of(store: Store, run_id: Digest) -> str:
     """The attempt whose files count, for `KeyPattern.of`; empty for a run whose files lie in its own folder."""
     entry = _entry(store, run_id)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from lesionlab.errors import InputError
 from lesionlab.experiments.champions import decisions
-from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.ledger import ledger_entries, ledger_entry
 from lesionlab.experiments.registry import find_model
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, StudyId
 from storage_schemas.decisions import Decision
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.results import LedgerEntry
@@ -32,6 +32,12 @@ class Training:
     @property
     def patients(self) -> int:
         return len({(entry.site, entry.patient) for entry in self.run.train})
+
+    @property
+    def withdrawn(self) -> tuple[StudyId, ...]:
+        """The training studies that were withdrawn since."""
+        gone = {*self.entry.withdrawn} if self.entry else set()
+        return tuple(own.study for own in self.run.train if own.study in gone)
 
     @property
     def studies_by_site(self) -> Mapping[str, int]:
@@ -79,6 +85,24 @@ def lineage(store: Store, card: ModelCard) -> Lineage:
         except InputError:
             return Lineage(tuple(generations), f"{parent.name}@{parent.version}" if parent else "")
     return Lineage(tuple(generations))
+
+
+def withdrawn_studies(store: Store, card: ModelCard) -> tuple[StudyId, ...]:
+    """The studies that a model, or one that it started from, was trained on and that were withdrawn since, sorted."""
+    found: set[StudyId] = set()
+    at: ModelCard | None = card
+    while at is not None:
+        for run_id in at.members or (at.version,):
+            entry = ledger_entry(store, run_id)
+            if entry is not None and entry.withdrawn:
+                trained = {own.study for _, run in _runs(store, (run_id,)) for own in run.train}
+                found |= trained & {*entry.withdrawn}
+        parent = at.parent
+        try:
+            at = find_model(store, f"{parent.name}@{parent.version}") if parent else None
+        except InputError:
+            break
+    return tuple(sorted(found))
 
 
 def _generation(store: Store, card: ModelCard) -> Generation:

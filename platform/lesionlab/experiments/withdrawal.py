@@ -6,24 +6,26 @@ without it. What others wrote (predictions, rows, reports) only a steward may re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from lesionlab.errors import Conflict, InputError, MissingObject
+from lesionlab.errors import Conflict, InputError, MissingObject, StoreError
+from lesionlab.experiments.lineage import withdrawn_studies
 from lesionlab.experiments.parts import ATTEMPTS, contended, current_part, move_part
+from lesionlab.experiments.upkeep.contents import Contents
 from lesionlab.store.arrays import delete_group
 from lesionlab.store.documents import document_bytes, parse_document, read_document, write_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Document, Slug, StudyId, StudyLabel
+from storage_schemas.benchmarks import Benchmark
 from storage_schemas.facts import StudyFacts
 from storage_schemas.keys import KeyPattern
-from storage_schemas.manifests import ManifestEntry
+from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelCard
 from storage_schemas.parts import Part, Withdrawal
 from storage_schemas.results import LedgerEntry, LesionRow, OperatingRow, StudyRow
-from storage_schemas.runs import RunSpec
 from storage_schemas.verdicts import VerdictRow
 
 ROWS: dict[KeyPattern, type[Document]] = {
@@ -40,9 +42,10 @@ class Removed:
     runs: tuple[Digest, ...]
     """Runs that trained on, or tested, a withdrawn study; their ledger entries say so."""
     models: tuple[str, ...]
-    """Registered models that were trained on one: `name@version`. What becomes of them is for people to decide."""
+    """Registered models that were trained on one, or started from such a model: `name@version`. What becomes of them is
+    for people to decide."""
     places: tuple[str, ...]
-    """Keys and prefixes that were removed or written again, whose older versions must go too."""
+    """Keys and prefixes that were removed or written again, now or by an earlier call, whose older versions go too."""
 
 
 def withdraw(store: Store, site: Slug, studies: Collection[StudyLabel], at: str) -> tuple[Part, ...]:
@@ -89,31 +92,60 @@ def withdrawals(store: Store) -> list[Withdrawal]:
 def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
     """Remove what was made from withdrawn studies: predictions, rows and reports; mark the ledger's entries.
 
-    Needs every right. Can be stopped and called again.
+    Needs every right. Can be stopped and called again. Raises StoreError if a document cannot be read that may say
+    which runs read a withdrawn study.
     """
     gone = {volume for one in withdrawn for volume in one.volumes}
     names = store.list("")
-    touched: dict[Digest, set[StudyId]] = {}
+    contents = Contents(store, frozenset(names))
+    if unreadable := contents.unreadable(frozenset(key for key in names if keys.LEDGER.parse(key))):
+        raise StoreError(
+            f"{store.uri}: what was made from withdrawn studies cannot be told, because {', '.join(unreadable)} cannot "
+            "be read; nothing was removed; call lesionlab fsck --repair first"
+        )
+    touched = {
+        run.run_id: own
+        for run in contents.runs.values()
+        if (own := {entry.study for entry in (*run.train, *run.test) if entry.volume in gone})
+    }
+    for run_id in touched:
+        _remove_predictions(store, run_id, [e for e in contents.runs[run_id].test if e.volume in gone], names)
+    sites = sorted({one.site for one in withdrawn})
+    places = [f"{keys.SITE.build(site=site)}/{folder}/" for site in sites for folder in ("volumes", "cohorts")]
+    places += [f"runs/{run_id}/" for run_id in touched]
     experiments: set[Slug] = set()
-    places = [f"{keys.SITE.build(site=one.site)}/volumes/{one.study}/" for one in withdrawn]
-    for run in _runs(store, names):
-        own = {entry.study for entry in (*run.train, *run.test) if entry.volume in gone}
-        if own:
-            touched[run.run_id] = own
-            places += _remove_predictions(store, run.run_id, [e for e in run.test if e.volume in gone], names)
     for key in names:
         kind, values = _kind(key)
-        if kind is None or not (own := touched.get(values["run_id"], set())):
-            continue
-        places += [key] if _rewrite(store, key, ROWS[kind], own) else []
-        experiments |= {values["experiment"]} if "experiment" in values else set()
+        if kind is not None and values["run_id"] in touched:
+            _rewrite(store, key, ROWS[kind], touched[values["run_id"]])
+            places.append(key)
+            experiments |= {values["experiment"]} if "experiment" in values else set()
     for experiment in sorted(experiments):
         folder = f"reports/{experiment}/"
         store.delete_prefix(folder)
         places.append(folder)
+    places += _rewrite_looks(store, names, gone)
     for run_id, studies in touched.items():
         _mark(store, run_id, studies)
-    return Removed(tuple(touched), tuple(_models(store, names, touched, withdrawn)), tuple(places))
+    cards = (read_document(store, key, ModelCard) for key in names if keys.MODEL_CARD.parse(key))
+    models = tuple(card.full_name for card in cards if withdrawn_studies(store, card))
+    return Removed(tuple(touched), models, tuple(places))
+
+
+def _rewrite_looks(store: Store, names: Iterable[str], gone: Collection[Digest]) -> list[str]:
+    """Write the rows on benchmarks again without withdrawn studies; their keys. What was decided with them stays."""
+    places = []
+    for key in names:
+        if values := keys.BENCHMARK.parse(key):
+            held = read_document(store, key, Benchmark)
+            place = keys.MANIFEST.build(cohort=held.cohort, digest=held.manifest)
+            manifest = read_document(store, place, Manifest)
+            if own := {entry.study for entry in manifest.studies if entry.volume in gone}:
+                looks = store.list(keys.GATE_ROWS.prefix(benchmark=values["digest"]))
+                for look in looks:
+                    _rewrite(store, look, StudyRow, own)
+                places += looks
+    return places
 
 
 def _volumes(store: Store, site: Slug, study: StudyLabel) -> set[Digest]:
@@ -152,22 +184,14 @@ def _rewrite(store: Store, key: str, model: type[Document], studies: Collection[
     return True
 
 
-def _runs(store: Store, names: Iterable[str]) -> Iterator[RunSpec]:
-    yield from (read_document(store, key, RunSpec) for key in names if keys.RUN_SPEC.parse(key))
-
-
-def _remove_predictions(
-    store: Store, run_id: Digest, entries: Iterable[ManifestEntry], names: Iterable[str]
-) -> list[str]:
-    """Of all attempts of the run; the prefixes of the predictions."""
+def _remove_predictions(store: Store, run_id: Digest, entries: Iterable[ManifestEntry], names: Iterable[str]) -> None:
+    """Of all attempts of the run."""
     ends = tuple(
         f"/{keys.prediction_key(run_id, entry.study).partition(f'{run_id}/')[2]}/zarr.json" for entry in entries
     )
-    found = [name.removesuffix("/zarr.json") for name in names if name.startswith(f"runs/{run_id}/")]
-    groups = [name for name in found if ends and f"/{name}/zarr.json".endswith(ends)]
-    for group in groups:
-        delete_group(store, group)
-    return [f"{group}/" for group in groups]
+    for name in names:
+        if ends and name.startswith(f"runs/{run_id}/") and name.endswith(ends):
+            delete_group(store, name.removesuffix("/zarr.json"))
 
 
 def _kind(key: str) -> tuple[KeyPattern | None, dict[str, str]]:
@@ -197,14 +221,3 @@ def _mark(store: Store, run_id: Digest, studies: Collection[StudyId]) -> None:
         except Conflict:
             continue
         return
-
-
-def _models(
-    store: Store, names: Iterable[str], touched: Collection[Digest], withdrawn: Sequence[Withdrawal]
-) -> Iterator[str]:
-    labels = {label for one in withdrawn for label in (one.study, f"{one.site}/{one.study}")}
-    for key in names:
-        if keys.MODEL_CARD.parse(key):
-            card = read_document(store, key, ModelCard)
-            if {card.version, *card.members} & {*touched} and labels & {*card.trained_on}:
-                yield card.full_name
