@@ -34,7 +34,7 @@ PANELS = {
     "All stages": ("run", "demo"),
     "On a cluster": ("submit", "jobs", "logs", "cancel", "fetch", "cluster"),
     "Cohorts": ("cohort",),
-    "Several sites": ("declare", "policy", "contribute", "withdraw", "audit", "storage"),
+    "Several sites": ("declare", "policy", "contribute", "withdraw", "audit", "usage", "storage"),
     "Models": (
         "register",
         "models",
@@ -48,7 +48,7 @@ PANELS = {
         "predict",
     ),
     "Masks": ("score", "compare"),
-    "Upkeep of a store": ("fsck", "gc"),
+    "Upkeep of a store": ("fsck", "gc", "copy"),
 }
 """Help panels and their commands. Each command is a module of this package with a function of the same name."""
 

@@ -167,6 +167,8 @@ class LedgerEntry(Document):
     """Versions of Python and of the libraries that affect results."""
     withdrawn: tuple[StudyId, ...] = ()
     """Studies that it was trained on or tested with and that were withdrawn since; their rows are gone."""
+    finished_at: str = ""
+    """UTC, ISO 8601, by the clock of the machine that finished it; empty: written by an earlier version."""
 
 
 class EffectRow(Document):

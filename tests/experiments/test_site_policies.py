@@ -8,7 +8,7 @@ import pytest
 
 from lesionlab.errors import InputError, SpecError
 from lesionlab.experiments.rehearsal import rehearse
-from lesionlab.experiments.site_policies import refuse_showing, site_policy, today
+from lesionlab.experiments.site_policies import refuse_showing, site_policy, smallest_count, today
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import find_plan, store_plan
 from lesionlab.experiments.upkeep.fsck import check_store
@@ -124,6 +124,15 @@ def test_a_report_shows_no_more_than_every_site_lets_leave(store: Store) -> None
     allow(store, "leaves: images", f"expires: {YESTERDAY}")
     with pytest.raises(InputError, match="expired"):
         refuse_showing(store, plan.runs, "aggregates")
+
+
+def test_the_largest_of_the_smallest_counts_holds(store: Store) -> None:
+    plan = plan_experiment(spec(), store)
+    assert smallest_count(store, plan.runs, 10) == 10
+    allow(store, "leaves: aggregates", "smallest_count: 12")
+    allow(store, "leaves: rows", "smallest_count: 5", site="south")
+    assert smallest_count(store, plan.runs, 10) == 12
+    assert smallest_count(store, plan.runs, 20) == 20
 
 
 FAULTY = {

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lesionlab.errors import StoreUnreachable
 from lesionlab.experiments.audit import chain
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.parts import current_part
 from lesionlab.experiments.upkeep.fsck import check_store
 from lesionlab.store.documents import read_document
+from lesionlab.store.files import FileStore
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.parts import Receipt
@@ -191,3 +193,31 @@ def test_an_image_of_both_sites_is_refused_naming_both(
     save(image_path(tmp_path / "south-0", "sub-01"), head(0).astype(np.float32))
     assert hospital("south").exit_code == 0
     assert "have the same image" in lesionlab("cohort", "ms").output
+
+
+def test_an_upload_that_is_cut_leaves_nothing_that_counts_and_goes_on(
+    hospital: Contribute, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hospital("north").exit_code == 0
+    undisturbed, objects = current_part(store, "north", "ms"), len(store.list("sites/north/"))
+    whole_write = FileStore._written
+
+    for stop in (objects // 2, objects - 1):
+        store.delete_prefix("sites/north/")
+        left = [stop]
+
+        def written(self: FileStore, key: str, data: bytes, left: list[int] = left):
+            left[0] -= key.startswith("sites/")
+            if left[0] < 0:
+                raise StoreUnreachable(f"{self.uri}: no answer")
+            return whole_write(self, key, data)
+
+        with monkeypatch.context() as cut:
+            cut.setattr(FileStore, "_written", written)
+            stopped = hospital("north")
+        assert stopped.exit_code == 1
+        assert "no answer" in stopped.output
+        assert current_part(store, "north", "ms") in (None, undisturbed)
+        assert check_store(store, lambda data: True).damage == ()
+    assert hospital("north").exit_code == 0
+    assert current_part(store, "north", "ms") == undisturbed

@@ -81,7 +81,8 @@ def chain(store: Store, writer: Slug) -> Chain:
     numbers = _numbers(store, writer)
     if numbers != list(range(1, len(numbers) + 1)):
         numbers = _numbers(store, writer)  # a listing may miss what is written while it is made
-    entries, faults = [], []
+    entries: list[AuditEntry] = []
+    faults: list[str] = []
     before: Sha256 | None = None
     expected = 1
     for number, data in at_once(lambda own: (own, store.get(_key(writer, own))), numbers):

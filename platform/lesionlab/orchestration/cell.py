@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
             lesionlab=version("lesionlab"),
             code=code_version(ALL),
             libraries=run_libraries(),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
     )
     publish(store, run)

@@ -111,8 +111,20 @@ def _lifecycle(client: Any, pool: Consortium) -> None:
 
 
 def _encryption(client: Any, pool: Consortium) -> None:
+    """Some servers accept the setting without having keys, and then refuse every write: it is taken back there."""
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     client.put_bucket_encryption(Bucket=pool.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    trial = {"Bucket": pool.bucket, "Key": f"{pool.folder}clock/encryption"}
+    try:
+        client.put_object(**trial, Body=b"")
+        client.delete_object(**trial)
+    except botocore.exceptions.ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+            raise
+        client.delete_bucket_encryption(Bucket=pool.bucket)
+        raise botocore.exceptions.ClientError(
+            {"Error": {"Code": "NotImplemented", "Message": str(error)}}, "PutBucketEncryption"
+        ) from error
 
 
 def _no_public_access(client: Any, pool: Consortium) -> None:

@@ -1,0 +1,80 @@
+"""A bucket is set up once and again without a change; a storage that cannot do what is relied on is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from lesionlab.store.base import Store
+from lesionlab.store.conformance import conformance
+from lesionlab.store.objects import open_store
+from lesionlab.store.setup import VERSIONS_DAYS, set_up
+from storage_schemas.sites import Consortium, Site
+from tests.jobs.conftest import Lesionlab
+from tests.s3_server import S3Server
+
+CONTACT = {"name": "Data office", "email": "data@example.org"}
+SITES = """
+consortium: pool
+store: {store}
+sites:
+  north:
+    title: North
+    contacts: [{{name: Data office, email: data@example.org}}]
+"""
+
+
+class WithoutConditions(Store):
+    """A storage that ignores If-Match and If-None-Match, as some do."""
+
+    def create(self, key: str, data: bytes) -> str:
+        self.put(key, data)
+        return self.get_tagged(key).tag
+
+    def replace(self, key: str, data: bytes, tag: str) -> str:
+        return self.create(key, data)
+
+
+def test_a_storage_without_conditional_writes_is_refused_and_nothing_is_left_behind(
+    lesionlab: Lesionlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = WithoutConditions("s3://pool/lesionlab", open_store("memory://").objects)
+    failed = {found.what for found in conformance(place) if not found.holds}
+    assert failed == {"put-if-absent", "compare-and-swap"}
+    (tmp_path / "sites.yaml").write_text(SITES.format(store=place.uri))
+    monkeypatch.setattr("jobs.storage.open_store", lambda uri: place)
+    refused = lesionlab("storage", "check", tmp_path / "sites.yaml")
+    assert refused.exit_code == 1
+    assert "FAIL put-if-absent: an existing object was written over" in refused.output
+    assert "2 things that the platform relies on do not hold" in refused.output
+    assert place.list("") == []
+
+
+@pytest.mark.s3
+def test_setting_a_bucket_up_again_changes_nothing(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    pool = Consortium(
+        consortium="pool", store="s3://set-up/lesionlab", sites={"north": Site(title="North", contacts=[CONTACT])}
+    )
+    client = boto3.client("s3", region_name="us-east-1")
+
+    def found() -> list[object]:
+        versioning = client.get_bucket_versioning(Bucket="set-up")["Status"]
+        rules = client.get_bucket_lifecycle_configuration(Bucket="set-up")["Rules"]
+        return [versioning, sorted(rule["ID"] for rule in rules), rules]
+
+    first = list(set_up(pool))
+    assert [line for line in first if not line.endswith("done")] == [
+        line for line in first if "not offered by this server" in line
+    ]
+    before = found()
+    assert before[:2] == ["Enabled", ["temporary", "versions"]]
+    assert f"'NoncurrentDays': {VERSIONS_DAYS}" in str(before[2])
+    client.put_object(Bucket="set-up", Key="lesionlab/ledger/a.json", Body=b"1")
+    assert list(set_up(pool)) == first
+    assert found() == before
+    assert client.get_object(Bucket="set-up", Key="lesionlab/ledger/a.json")["Body"].read() == b"1"
+    assert [one.what for one in conformance(open_store(pool.store)) if not one.holds] == []
