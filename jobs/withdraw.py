@@ -75,8 +75,8 @@ def withdraw(
         place = connect(store)
         found = withdrawals(place)
         counts = Counter(one.site for one in found)
-        studies = [AuditedStudies(site=name, studies=count) for name, count in sorted(counts.items())]
-        with audited(place, STEWARD, "withdrawals", studies):
+        gone = [AuditedStudies(site=name, studies=count) for name, count in sorted(counts.items())]
+        with audited(place, STEWARD, "withdrawals", gone):
             removed = execute(place, found)
             versions = delete_versions(place, removed.places)
         console.print(

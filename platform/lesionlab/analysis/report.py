@@ -84,7 +84,8 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
 
     Raises StoreError if it cannot be read, InputError if a site's policy does not let leave what the report shows.
     """
-    refuse_showing(store, plan.runs, "images")
+    advice = f"lesionlab analyse {plan.spec.name} --share consortium --out DIR shows aggregates alone"
+    refuse_showing(store, plan.runs, "images", advice)
     plan, rates = choose(store, plan)
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
     points = _operating_points(plan, analysis, evidence)
