@@ -9,8 +9,7 @@ from jobs.shared.console import console, notes
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect
 from jobs.shared.submission_names import SubmissionArgument
-from jobs.shared.submitting import Namespace, Place, RunningRay
-from lesionlab.clusters.api import connected
+from jobs.shared.submitting import place_of
 from lesionlab.errors import InputError
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.stored_plans import find_sound_plan
@@ -36,9 +35,7 @@ def cancel(
     if now is None or now.over:
         ended = f"it ended as {now.outcome.ending}" if now and now.outcome else "no attempt was opened"
         raise InputError(f"submission {submission}: nothing to cancel, {ended}")
-    where: Place = (
-        RunningRay(address, wanted.device, store) if address else Namespace(connected(context, namespace), store)
-    )
+    where = place_of(now.attempt, wanted.device, store, context=context, namespace=namespace, address=address)
     # First the store: a retry that starts now ends by itself.
     end_attempt(place, now.attempt, "cancelled", ["cancelled"])
     notes.print(f"{submission}: its nodes have two minutes to write checkpoints")

@@ -9,16 +9,17 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.cluster_options import ContextOption, NamespaceOption, cluster_if_any
+from jobs.shared.cluster_options import ContextOption, NamespaceOption
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.following import follow, show_submission_state
 from jobs.shared.options import JsonOption, StoreOption, connect_to_read, plain_name
 from jobs.shared.status_output import show_status
 from jobs.shared.submission_names import is_submission_id
-from jobs.shared.submitting import Namespace
+from jobs.shared.submitting import place_if_any
 from lesionlab.experiments.status import run_states
 from lesionlab.experiments.stored_plans import current_plan, find_sound_plan
+from lesionlab.experiments.submissions import standing, stored_submission
 from storage_schemas import keys
 
 WATCH_S = 10.0
@@ -54,8 +55,8 @@ def status(
     """
     place = connect_to_read(store)
     if is_submission_id(experiment) and place.exists(keys.SUBMISSION.build(submission=experiment)):
-        cluster = cluster_if_any(context, namespace)
-        target = Namespace(cluster, store) if cluster else None
+        now, device = standing(place, experiment), stored_submission(place, experiment).device
+        target = place_if_any(now.attempt, device, store, context=context, namespace=namespace) if now else None
         if watch:
             follow(place, experiment, target)
             return

@@ -8,6 +8,7 @@ import typer
 
 from jobs.shared.cluster_options import AddressOption, ContextOption, NamespaceOption
 from jobs.shared.console import console
+from jobs.shared.costing import PriceOption, cache_gi, known_costs, room_of, show_cost, show_footprint
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
 from jobs.shared.following import follow
@@ -24,6 +25,8 @@ from jobs.shared.submission_output import show_submission
 from jobs.shared.submitting import Namespace, Place, RunningRay
 from lesionlab.clusters.api import connected
 from lesionlab.errors import InputError
+from lesionlab.experiments.costs import finished_runs
+from lesionlab.experiments.footprint import footprint
 from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.submissions import attempt_to_join, new_submission, open_attempt
 from lesionlab.orchestration.room import Device
@@ -42,6 +45,7 @@ def submit(
         float | None,
         typer.Option(metavar="H", min=0.01, help="Begin no run once the experiment's runs have taken so many."),
     ] = None,
+    price: PriceOption = None,
     context: ContextOption = None,
     namespace: NamespaceOption = None,
     address: AddressOption = None,
@@ -68,7 +72,9 @@ def submit(
     experiment = load_spec(spec)
     place = connect_to_read(store) if dry_run else connect(store)
     rehearsal = rehearse(experiment, place)
-    target = destination(address, device, context, namespace, store, gpus)
+    finished = finished_runs(place)
+    bytes_ = footprint(place, rehearsal.missing, finished)
+    target = destination(address, device, context, namespace, store, gpus, cache_gi(bytes_))
     submission = new_submission(
         rehearsal,
         device=target.device,
@@ -78,6 +84,8 @@ def submit(
     )
     number = attempt_to_join(place, submission, lambda number: target.seen(submission.id, number))
     show_submission(submission, number, rehearsal, target, place)
+    show_cost(known_costs(rehearsal.missing, finished, submission.device, room_of(submission, target)), price)
+    show_footprint(bytes_)
     if dry_run:
         return
     target.refuse_if_forbidden()
@@ -99,10 +107,11 @@ def destination(
     namespace: str | None,
     store: str,
     gpus: int | None,
+    cache_gi: int | None = None,
 ) -> Place:
     """Where to send work. Raises ClusterError if it cannot be reached, InputError if the options contradict it."""
     if address is None:
-        return Namespace(connected(context, namespace), store, gpus, device=device)
+        return Namespace(connected(context, namespace), store, gpus, device=device, cache_gi=cache_gi)
     if device is None or gpus is not None:
         raise InputError("--address: wanted --device cpu or --device cuda, and no --gpus: its nodes are there already")
     return RunningRay(address, device, store)

@@ -1,14 +1,10 @@
-"""Options that name a cluster, and what is asked before work goes there."""
+"""Options that name a cluster."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-
-from jobs.shared.console import notes
-from lesionlab.clusters.api import Cluster, connected
-from lesionlab.errors import ClusterError
 
 ContextOption = Annotated[
     str | None,
@@ -31,14 +27,3 @@ AddressOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def cluster_if_any(context: str | None, namespace: str | None) -> Cluster | None:
-    """The cluster, or None if this machine has no kubeconfig that reaches one: the store knows most."""
-    try:
-        return connected(context, namespace)
-    except ClusterError as error:
-        if context:
-            raise
-        notes.print(f"no cluster is asked: {error}", style="dim")
-        return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from lesionlab.clusters.api import Cluster
+from jobs.shared.console import notes
+from lesionlab.clusters.api import Cluster, connected
 from lesionlab.clusters.following import Seen, queue_line, seen
 from lesionlab.clusters.work_jobs import QUEUE_ANNOTATION, TEMPLATE, job_for, job_name, nodes_of
 from lesionlab.errors import ClusterError, InputError, NotAllowed, NotThere
 from lesionlab.orchestration.ray_jobs import RayCluster
 from storage_schemas.base import Digest
-from storage_schemas.submissions import Device, Submission
+from storage_schemas.submissions import Device, Submission, SubmissionAttempt
 
 
 class Place(Protocol):
@@ -19,6 +20,8 @@ class Place(Protocol):
 
     name: str
     device: Device
+    gpus: int | None
+    """On all nodes together; None: not known."""
 
     def who(self) -> str: ...
 
@@ -43,10 +46,19 @@ class Namespace:
     """A namespace with a template of jobs."""
 
     def __init__(
-        self, cluster: Cluster, store_uri: str, gpus: int | None = None, *, device: Device | None = None
+        self,
+        cluster: Cluster,
+        store_uri: str,
+        gpus: int | None = None,
+        *,
+        device: Device | None = None,
+        cache_gi: int | None = None,
     ) -> None:
-        """Raises ClusterError if the cluster does not answer or has no template, InputError if it has another store."""
-        self._cluster, self._gpus = cluster, gpus
+        """`cache_gi`: GiB of each node for volumes; None: as in the template.
+
+        Raises ClusterError if the cluster does not answer or has no template, InputError if it has another store.
+        """
+        self._cluster, self._gpus, self._cache_gi = cluster, gpus, cache_gi
         self.name = f"{cluster.namespace} of {cluster.context}"
         try:
             self._template = cluster.get("RayJob", TEMPLATE)
@@ -58,6 +70,7 @@ class Namespace:
         self._check_store(store_uri)
         self.nodes = nodes_of(self._job("0" * 16, 1, ""))
         self.device: Device = device or ("cuda" if self.nodes.gpus else "cpu")
+        self.gpus = self.nodes.gpus or None
 
     def who(self) -> str:
         return self._cluster.who()
@@ -102,7 +115,9 @@ class Namespace:
         return True
 
     def _job(self, submission: Digest, number: int, experiment: str) -> dict[str, object]:
-        return job_for(self._template, submission, number, experiment=experiment, gpus=self._gpus)
+        return job_for(
+            self._template, submission, number, experiment=experiment, gpus=self._gpus, cache_gi=self._cache_gi
+        )
 
     def _check_store(self, uri: str) -> None:
         """The settings of the template's pods name the store; another one would be missing everything."""
@@ -122,7 +137,9 @@ class RunningRay:
 
     def __init__(self, address: str, device: Device, store_uri: str) -> None:
         """Raises ClusterError if no cluster answers there."""
-        self._ray, self.name, self.device, self._store_uri = RayCluster(address), address, device, store_uri
+        self._ray, self.name, self.device = RayCluster(address), address.rstrip("/"), device
+        self.gpus: int | None = None
+        self._store_uri = store_uri
 
     def who(self) -> str:
         return ""
@@ -146,4 +163,41 @@ class RunningRay:
         return Seen(state, message)
 
     def stop(self, submission: Digest, number: int, sleep: Callable[[float], None]) -> bool:
-        return self._ray.stop(job_name(submission, number))
+        return self._ray.stop(job_name(submission, number), sleep)
+
+
+def place_of(
+    attempt: SubmissionAttempt,
+    device: Device,
+    store_uri: str,
+    *,
+    context: str | None = None,
+    namespace: str | None = None,
+    address: str | None = None,
+) -> Place:
+    """Where an attempt was sent: the namespace of a cluster, or the Ray cluster whose address is stored with it.
+
+    `address`: another way to the same Ray cluster. Raises ClusterError if it cannot be reached.
+    """
+    stored = attempt.place.rpartition("/")[0] if attempt.place.startswith(("http://", "https://")) else None
+    if found := address or stored:
+        return RunningRay(found, device, store_uri)
+    return Namespace(connected(context, namespace), store_uri)
+
+
+def place_if_any(
+    attempt: SubmissionAttempt,
+    device: Device,
+    store_uri: str,
+    *,
+    context: str | None = None,
+    namespace: str | None = None,
+) -> Place | None:
+    """The same, or None with a note if this machine does not reach it: the store knows most."""
+    try:
+        return place_of(attempt, device, store_uri, context=context, namespace=namespace)
+    except ClusterError as error:
+        if context:
+            raise
+        notes.print(f"no cluster is asked: {error}", style="dim")
+        return None

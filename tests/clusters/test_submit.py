@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,8 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(site: Site) -> None
     assert "1 default models and 5 cells; 0 done, 6 missing" in result.output
     assert "queued in north: wants 4 GPUs, 8 free, may borrow 4" in result.output
     assert "anna@north may start jobs in lesionlab-north" in result.output
+    assert "unknown, no run like these is finished on such a device" in result.output
+    assert re.search(r"bytes: .* read from the store by a node, .* cached there, written: unknown", result.output)
     assert site.store.list("") == before
     assert site.jobs() == []
 
@@ -96,6 +99,9 @@ def test_submitting_twice_makes_one_job_whose_command_carries_nothing_but_the_id
     assert job["spec"]["suspend"] is True
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lesionlab"
     assert "anna@north" in site("jobs").output
+    pod = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
+    (cache,) = [volume for volume in pod["volumes"] if volume["name"] == "cache"]
+    assert cache["emptyDir"] == {"sizeLimit": "1Gi"}, "as the plan wants it, not the template"
 
 
 def test_a_missing_cohort_costs_no_gpu(site: Site) -> None:
@@ -305,6 +311,10 @@ def test_the_work_is_done_and_its_log_and_report_can_be_fetched(site: Site, tmp_
     (name,) = submission_ids(site.store)
     assert "done; report" in work_on(site.store, name, tmp_path / "cache", plain=True)
     assert "done before" in work_on(site.store, name, tmp_path / "cache", plain=True)
+    site.experiment.write_text(spec(2).replace("name: drill", "name: longer"))
+    dry = site.submit("--dry-run", "--price", 2, "--slots", 2).output
+    assert re.search(r"on cpu: [0-9.]+ ± [0-9.]+ hours, [0-9.]+ ± [0-9.]+ CPU hours, price [0-9.]+", dry), dry
+    assert "written to the store" in dry
     assert "sweep: cells: 5" in site("logs", name).output
     assert site("fetch", name, "--out", tmp_path / "report").exit_code == 0
     assert (tmp_path / "report" / "report.html").is_file()
