@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 # Their slow tests start clusters of several processes, so they run one after another.
-CLUSTERED := tests/orchestration tests/jobs tests/drill tests/clusters
+CLUSTERED := tests/orchestration tests/jobs tests/drill tests/clusters tests/infra
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow drill bench check format docs clean
+.PHONY: help demo test test-slow drill bench check image-check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,8 +50,11 @@ check: $(READY) ## format, lint, types, layers, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/lesionlab cluster k8s/sites.yaml --check
+	@$(BIN)/lesionlab cluster k8s/sites.yaml --monitoring infra/monitoring --check
 	@$(BIN)/lesionlab storage policies k8s/sites.yaml --out infra/storage --check
+
+image-check: ## build the image without a registry and run a tiny sweep in it (root, buildah, debootstrap; else skipped)
+	@infra/image/check.sh
 
 format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff format .

@@ -9,7 +9,9 @@ import typer
 
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
+from jobs.shared.generated_files import write_or_compare
 from lesionlab.clusters.cluster_files import cluster_files, drift, write_files
+from lesionlab.clusters.monitoring import monitoring_files
 from lesionlab.errors import InputError
 from lesionlab.experiments.sites_file import read_sites
 
@@ -20,6 +22,10 @@ def cluster(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the files.", show_default="cluster/ beside the sites file"),
     ] = None,
+    monitoring: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write Prometheus' rules and Grafana's dashboard into this folder."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with code 1 if the files differ from the sites file.")
     ] = False,
@@ -29,10 +35,13 @@ def cluster(
     The files are kustomizations that an administrator of the cluster applies. To
     change them, change the sites file and call this again.
 
-    Example: lesionlab cluster k8s/sites.yaml
+    Example: lesionlab cluster k8s/sites.yaml --monitoring infra/monitoring
     """
     consortium, folder = read_sites(sites), out or sites.parent / "cluster"
     files = cluster_files(consortium)
+    if monitoring is not None:
+        again = f"lesionlab cluster {sites} --monitoring {monitoring}"
+        write_or_compare(monitoring, monitoring_files(), compare=check, again=again)
     if check:
         if faults := drift(files, folder):
             raise InputError(*faults, f"to write them again: lesionlab cluster {sites} --out {folder}")

@@ -28,6 +28,8 @@ STORE_PORT, DNS_PORT, DASHBOARD_PORT, METRICS_PORT = 443, 53, 8265, 8080
 
 _LABELS = {"app.kubernetes.io/name": "lesionlab", "app.kubernetes.io/managed-by": "lesionlab"}
 _NODES = {"ray.io/is-ray-node": "yes"}
+_STORE_JOBS = {"lesionlab.org/reaches": "store"}
+"""Pods of jobs without Ray: contributing, retraining."""
 
 
 def namespace_of(site: str) -> str:
@@ -138,6 +140,7 @@ def _network(space: str) -> Iterator[Resource]:
     yield _policy(space, "deny-all", {}, ingress=[], egress=[])
     yield _policy(space, "names", {}, egress=[_to(_in_namespace("kube-system"), DNS_PORT, "UDP", "TCP")])
     yield _policy(space, "store", _NODES, egress=[_to({"ipBlock": {"cidr": "0.0.0.0/0"}}, STORE_PORT)])
+    yield _policy(space, "store-jobs", _STORE_JOBS, egress=[_to({"ipBlock": {"cidr": "0.0.0.0/0"}}, STORE_PORT)])
     yield _policy(
         space, "nodes", _NODES, ingress=[{"from": [_pods(_NODES)]}], egress=[{"to": [_pods(_NODES)]}]
     )  # Ray's ports between nodes are not fixed

@@ -30,6 +30,7 @@ from lesionlab.model.transfer import load_pretrained, random_start, unchanged
 from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.orchestration.attempts import Attempt, claimed
+from lesionlab.orchestration.metrics import MeasuredHistory, MeasuredWorker, count_store_errors
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
@@ -75,7 +76,8 @@ def run_cell(worker: Worker, task: dict[str, str]) -> None:
     with claimed(worker, run.run_id, store, submission=task["submission"], holder=task["holder"]) as attempt:
         if attempt is not None:
             refuse_forbidden(store, (run,), f"run {run.run_id} was planned before that; plan again with --replan")
-            execute_run(attempt.watched(worker), run, store, cache, attempt)
+            count_store_errors()
+            execute_run(MeasuredWorker(attempt.watched(worker), run), run, store, cache, attempt)
 
 
 def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt: Attempt) -> None:
@@ -91,7 +93,7 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
             assert isinstance(network, UNet)  # starting_network refuses to train an ensemble
             volumes = [open_cached(store, entry, cache) for entry in run.train]
             checkpoints = RunCheckpoints(store, run.run_id, attempt.name)
-            history = RunHistory(store, run.run_id, attempt.name)
+            history = MeasuredHistory(RunHistory(store, run.run_id, attempt.name), run, worker.device)
             outcome = train(run, network, transfers, volumes, checkpoints, worker, cache, history)
             if worker.rank == 0:
                 store_model(run, network, store, attempt.name)
@@ -101,6 +103,8 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
     tested = worker.gather(tested_share(run, test_study, store, worker, cache, attempt.name))
     if worker.rank != 0:
         return
+    if isinstance(worker, MeasuredWorker):
+        worker.used(time.monotonic() - started)
     store_rows(run, [study for part in tested for study in part], store, attempt.name)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
     close_run(

@@ -16,6 +16,7 @@ from lesionlab.experiments.ledger import completed, is_complete
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
 from lesionlab.orchestration.failures import error_text, failure_kind
+from lesionlab.orchestration.metrics import count_store_errors, emit_sweep
 from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room, declared_room
 from lesionlab.store.documents import is_sound, write_document
@@ -57,7 +58,13 @@ def execute(
     if not todo:
         return 0
     room, submission = room or declared_room(), new_submission()
-    watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], on_change)
+    count_store_errors()
+
+    def told(progress: SweepProgress) -> None:
+        emit_sweep(todo[0].experiment, progress, others=bool(watch.held))
+        on_change(progress)
+
+    watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], told)
     free = todo
     while free:
         if plain:

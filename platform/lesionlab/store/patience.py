@@ -25,6 +25,9 @@ LONGEST_PAUSE_S = 10.0
 QUIET_S = 5.0
 """An outage that lasts for less is not logged."""
 
+UNANSWERED: list[Callable[[], None]] = []
+"""Called for each request that the storage did not answer."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,6 +52,8 @@ class Patience:
             try:
                 return ask(again)
             except StoreUnreachable as error:
+                for tell in UNANSWERED:
+                    tell()
                 waited_s, next_s = self.clock() - began, pause_s * (1 + self.chance()) / 2
                 if waited_s + next_s > self.budget_s:
                     if not again:
