@@ -5,9 +5,9 @@ A command is imported only when it is called: `lesionlab score` does not wait fo
 
 from __future__ import annotations
 
-import ast
+import inspect
+import re
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +58,13 @@ PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 class Commands(TyperGroup):
     """The commands by name."""
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option --help, off by default: typer has pydantic check any default but a bool, which takes 0.15 s."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def list_commands(self, ctx: Any) -> list[str]:
         """All commands, in the order of the panels."""
         return list(PANEL_OF)
@@ -77,9 +84,9 @@ class Commands(TyperGroup):
 
 def summary(name: str) -> str:
     """First paragraph of a command's help, read from its source: importing all commands takes seconds."""
-    source = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    (function,) = (node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    return (ast.get_docstring(function) or "").partition("\n\n")[0]
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    documented = re.search(rf'^def {name}\(.*?\) -> \w+:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
+    return inspect.cleandoc(documented[1]).partition("\n\n")[0] if documented else ""
 
 
 def _loaded(name: str) -> Any:
@@ -105,6 +112,8 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # only here: it loads the parser of e-mails
+
         console.print(f"lesionlab {version('lesionlab')}")
         raise typer.Exit()
 

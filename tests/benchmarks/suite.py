@@ -15,7 +15,7 @@ import torch
 
 from tests.benchmarks.frame import HEAD, machine, measure
 
-ROWS = ("patches", "step", "head", "beside", "analysis", "startup")
+ROWS = ("patches", "step", "head", "scoring", "resampling", "analysis", "startup")
 """Modules of tests.benchmarks.rows. `ingestion` is a program of its own: it needs Ray and minutes."""
 
 

@@ -14,7 +14,7 @@ from lesionlab.errors import ImageError
 from lesionlab.evaluation.levels import Levels, peaks
 from lesionlab.evaluation.matching import Counts, Hits, match, overlaps_of
 from lesionlab.evaluation.surface import SurfaceDistance, surface_distance
-from lesionlab.imaging.boxes import bounding_box
+from lesionlab.imaging.boxes import around_both, bounding_box
 from lesionlab.imaging.lesions import (
     Lesions,
     drop_small,
@@ -108,7 +108,7 @@ def score(
             f"reference has {_by(reference_ijk.shape)} voxels but prediction {_by(prediction_ijk.shape)}; "
             "resample the prediction to the reference's grid"
         )
-    box = bounding_box(np.logical_or(reference_ijk, prediction_ijk))
+    box = around_both(bounding_box(reference_ijk), bounding_box(prediction_ijk))
     first = tuple(side.start for side in box)
     reference_ijk, prediction_ijk = reference_ijk[box], prediction_ijk[box]
     levels_ijk = None if levels_ijk is None else levels_ijk[box]

@@ -46,6 +46,5 @@ def lowest_probability(levels: Levels) -> NDArray[np.float32]:
 def peaks(lesions: Lesions, levels_ijk: Levels) -> list[float]:
     """The highest probability in each lesion, rounded down to the edge below; by lesion."""
     highest = np.zeros(lesions.count + 1, dtype=np.uint8)
-    inside_ijk = lesions.ids_IJK > 0
-    np.maximum.at(highest, lesions.ids_IJK[inside_ijk], levels_ijk[inside_ijk])
+    np.maximum.at(highest, lesions.ids_V, levels_ijk.ravel()[lesions.voxels_V])
     return [float(edge) for edge in _LOWER[highest[1:]]]

@@ -4,7 +4,7 @@ Each rule is symmetric: it applies the same criterion to the lesions of both mas
 """
 
 # R lesions of the reference, P lesions of the prediction, N lesions of the own mask,
-# Q pairs of a reference and a predicted lesion that share a voxel
+# Q pairs of a reference and a predicted lesion that share a voxel, V predicted voxels
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ def overlaps_of(reference: Lesions, prediction: Lesions, box: tuple[slice, ...] 
 
     `box`: the part of the reference's grid that the prediction covers; empty: all of it.
     """
-    reference_ids_IJK = reference.ids_IJK[box]
-    both_IJK = (reference_ids_IJK > 0) & (prediction.ids_IJK > 0)
-    own, other = reference_ids_IJK[both_IJK].astype(np.int64) - 1, prediction.ids_IJK[both_IJK] - 1
+    below_V = reference.ids_IJK[box].ravel()[prediction.voxels_V]  # the reference at each voxel of the prediction
+    own, other = below_V[below_V > 0].astype(np.int64) - 1, prediction.ids_V[below_V > 0] - 1
     pairs_Q, shared_Q = np.unique(own * prediction.count + other, return_counts=True)
     own_Q, other_Q = np.divmod(pairs_Q, max(prediction.count, 1))
     return Overlaps(own_Q, other_Q, shared_Q, lesion_voxels(reference), lesion_voxels(prediction))

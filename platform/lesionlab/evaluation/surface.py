@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from lesionlab.imaging.boxes import bounding_box
-
 PERCENTILE = 95
 """Of the Hausdorff distance: single voxels far off do not decide."""
 
@@ -37,35 +35,53 @@ def surface_distance(
     affine: npt.ArrayLike,
     first: tuple[int, ...] = (0, 0, 0),
 ) -> SurfaceDistance | None:
-    """Compare the whole masks; `affine` is the 4×4 matrix from voxel indices to world mm.
+    """Compare the whole masks, of one shape; `affine` is the 4×4 matrix from voxel indices to world mm.
 
     `first` is the voxel of the affine's grid at which the masks begin, for masks that were cut from it.
     None if either mask is empty: there is no surface to measure from or to, and no distance stands for that.
     """
-    reference_S3, prediction_S3 = (_surface_mm(mask_ijk, affine, first) for mask_ijk in (reference_ijk, prediction_ijk))
+    places = [_surface(np.asarray(mask_ijk) > 0) for mask_ijk in (reference_ijk, prediction_ijk)]
+    shape = np.shape(reference_ijk)
+    reference_S3, prediction_S3 = (_world_mm(places_S, shape, affine, first) for places_S in places)
     if not len(reference_S3) or not len(prediction_S3):
         return None
-    to_prediction_S, _ = KDTree(prediction_S3).query(reference_S3)
-    to_reference_S, _ = KDTree(reference_S3).query(prediction_S3)
+    shared_S, also_S = np.intersect1d(places[0], places[1], assume_unique=True, return_indices=True)[1:]
+    to_prediction_S = _to_nearest_mm(reference_S3, prediction_S3, shared_S)
+    to_reference_S = _to_nearest_mm(prediction_S3, reference_S3, also_S)
     return SurfaceDistance(
         average_mm=float(np.concatenate([to_prediction_S, to_reference_S]).mean()),
         hausdorff95_mm=float(max(np.percentile(one_S, PERCENTILE) for one_S in (to_prediction_S, to_reference_S))),
     )
 
 
-def _surface_mm(mask_ijk: npt.ArrayLike, affine: npt.ArrayLike, first: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """World positions of the surface voxels, S × 3."""
-    inside_ijk = np.asarray(mask_ijk) > 0
-    box = bounding_box(inside_ijk)
-    own_ijk = inside_ijk[box]
-    around_ijk, inner_ijk = np.pad(own_ijk, 1), own_ijk.copy()
-    for axis, voxels in enumerate(own_ijk.shape):
-        for neighbour in (0, 2):
-            moved = [slice(1, -1)] * own_ijk.ndim
-            moved[axis] = slice(neighbour, neighbour + voxels)
-            inner_ijk &= around_ijk[tuple(moved)]
-    voxels = np.flatnonzero(own_ijk & ~inner_ijk)
-    corner = [edge.start + start for edge, start in zip(box, first, strict=True)]
-    places_S3 = np.stack(np.unravel_index(voxels, own_ijk.shape), axis=1) + corner
+def _surface(inside_ijk: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Places of the surface voxels in the flattened mask, ascending."""
+    around_ijk = np.pad(inside_ijk, 1)
+    around, voxels = around_ijk.ravel(), np.flatnonzero(around_ijk)
+    inner = np.ones(len(voxels), dtype=bool)
+    for step in (around_ijk.shape[1] * around_ijk.shape[2], around_ijk.shape[2], 1):
+        inner &= around[voxels - step] & around[voxels + step]
+    places = [axis - 1 for axis in np.unravel_index(voxels[~inner], around_ijk.shape)]
+    return np.asarray(np.ravel_multi_index(places, inside_ijk.shape))
+
+
+def _world_mm(
+    places_S: npt.NDArray[np.int64], shape: tuple[int, ...], affine: npt.ArrayLike, first: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """World positions of places in a flattened mask, S × 3."""
+    voxels_S3 = np.stack(np.unravel_index(places_S, shape), axis=1) + first
     matrix = np.asarray(affine, dtype=np.float64)
-    return np.asarray(places_S3 @ matrix[:3, :3].T + matrix[:3, 3])
+    return np.asarray(voxels_S3 @ matrix[:3, :3].T + matrix[:3, 3])
+
+
+def _to_nearest_mm(
+    own_S3: npt.NDArray[np.float64], other_S3: npt.NDArray[np.float64], shared: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Distance from each own position to the nearest of the others; `shared` are those that are among the others."""
+    apart = np.ones(len(own_S3), dtype=bool)
+    apart[shared] = False
+    distance_mm_S = np.zeros(len(own_S3))
+    # A tree that is neither balanced nor compact is built twice as fast and answers as fast.
+    tree = KDTree(other_S3, balanced_tree=False, compact_nodes=False)
+    distance_mm_S[apart], _ = tree.query(own_S3[apart])
+    return distance_mm_S

@@ -21,16 +21,33 @@ def bounding_box(inside_IJK: NDArray[Any], margin: int = 0) -> Box:
 
     A volume without any has a box of its first voxel.
     """
-    extents: list[slice] = []
-    for axis in range(inside_IJK.ndim):
-        found_IJK = inside_IJK[tuple(extents)]  # the axes before are cut already
-        (places,) = np.nonzero(found_IJK.any(axis=tuple(other for other in range(inside_IJK.ndim) if other != axis)))
-        if not places.size:
-            extents = [slice(0, 1)] * inside_IJK.ndim
-            break
-        extents.append(slice(int(places[0]), int(places[-1]) + 1))
+    if inside_IJK.dtype.kind not in "biu":
+        inside_IJK = inside_IJK != 0
+    # Merging whole planes is one pass through memory; what is left to look at is small.
+    planes = np.bitwise_or.reduce(inside_IJK, axis=0)
+    rest = [
+        _extent(planes.any(axis=tuple(other for other in range(planes.ndim) if other != axis)))
+        for axis in range(planes.ndim)
+    ]
+    if all(side is not None for side in rest):
+        along_I = inside_IJK[:, *rest].any(axis=tuple(range(1, inside_IJK.ndim)))
+        extents = [cast(slice, _extent(along_I)), *cast(list[slice], rest)]
+    else:
+        extents = [slice(0, 1)] * inside_IJK.ndim
     wider = zip(extents, inside_IJK.shape, strict=True)
     return cast(Box, tuple(slice(max(s.start - margin, 0), min(s.stop + margin, n)) for s, n in wider))
+
+
+def _extent(found: NDArray[np.bool_] | np.bool_) -> slice | None:
+    """From the first to the last place where something was found; None if nothing was."""
+    (places,) = np.nonzero(np.asarray(found))
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else None
+
+
+def around_both(one: Box, other: Box) -> Box:
+    """The smallest box that holds both."""
+    sides = zip(one, other, strict=True)
+    return cast(Box, tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides))
 
 
 def grid_within(grid: Grid, box: Box) -> Grid:
