@@ -28,6 +28,10 @@ TrainedArm = Literal["fine-tuned", "de-novo"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 """Built by `training.optimizers`."""
 
+Augmentation = Literal["fixed-copies", "every-patch"]
+"""fixed-copies: each study is deformed a few times, and patches are cut from the copies (Wahlig et al. 2023).
+every-patch: each patch is cut from the study itself and deformed by a displacement of its own, anew in each epoch."""
+
 Loss = Literal["cross-entropy", "dice-cross-entropy"]
 """dice-cross-entropy: sum of cross-entropy and soft Dice loss over the batch, as in nnU-Net (Isensee et al. 2021)."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from storage_schemas.axes import Axes, Freezing, Loss, Optimizer, axes_of
+from storage_schemas.axes import Augmentation, Axes, Freezing, Loss, Optimizer, axes_of
 from storage_schemas.base import Digest, Document, Named, NonNegative, Positive, Sha256, Slug
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.identity import Aside, Neutral, identity, identity_digest
@@ -38,7 +38,9 @@ class TrainingConfig(Document):
     patches_per_study: Annotated[int, Field(gt=0)] = 60
     """Patches per augmented volume and epoch; half contain lesion, half do not."""
     augmentations: Annotated[int, Field(ge=1)] = 3
-    """Elastically deformed copies of each study; 60 patches × 3 copies = 180 patches per study."""
+    """Elastically deformed copies of each study; 60 patches × 3 copies = 180 patches per study. With every-patch the
+    number of patches is the same, and there are no copies."""
+    augmentation: Annotated[Augmentation, Neutral("fixed-copies")] = "fixed-copies"
     elastic: Elastic = Elastic()
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 8

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.gpu --out gpu.md              everything, within 8 minutes
     python -m tests.benchmarks.gpu --smoke                   two batch sizes, within 2 minutes
     python -m tests.benchmarks.gpu --device cpu --tiny       a rehearsal with a small network, within one minute
+    python -m tests.benchmarks.gpu --ray                     Ray Train beside plain torch (gpu_ray)
 
 Checks come first, then the rows, the most important first; each is printed as soon as it is there. A row that runs out
 of memory or fails says so, and the next one follows. Needs torch, pydantic, numpy, scipy, safetensors and obstore;
@@ -94,6 +95,13 @@ def main() -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with ExitStack() as stack:
         sheet = Sheet(stack.enter_context(chosen.out.open("w", encoding="utf-8")) if chosen.out else None)
+        if chosen.ray:
+            from tests.benchmarks import gpu_ray
+
+            bench = Bench(device, sizes_of(chosen))
+            for line in heading(bench):
+                sheet.say(line)
+            return gpu_ray.measure(device, tiny=chosen.tiny, rows=chosen.rows, say=sheet.say)
         return measure(Bench(device, sizes_of(chosen)), sheet, minutes * 60, chosen.rows, not chosen.no_checks)
 
 
@@ -108,6 +116,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows", metavar="REGEX", default="", help="only rows whose first four columns match, in order"
     )
+    parser.add_argument("--ray", action="store_true", help="Ray Train beside plain torch, and nothing else; needs Ray")
     parser.add_argument("--no-checks", action="store_true", help="rows alone, after a run whose checks passed")
     parser.add_argument("--out", type=Path, help="write the Markdown here as well")
     return parser

@@ -24,6 +24,7 @@ from lesionlab.preprocessing.study import StudyVolume, preprocess_study
 from lesionlab.store.objects import open_store
 from lesionlab.training.augmented import open_augmented
 from lesionlab.training.copies import Copies, epoch_patches
+from lesionlab.training.feed import load
 from lesionlab.training.loop import SoloWorker, train
 from lesionlab.training.schedule import learning_rate, length_of
 from storage_schemas.base import Document
@@ -35,7 +36,7 @@ from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import Grid
 from tests.preprocessing.drawn import OBLIQUE, head, lesions
 from tests.preprocessing.pairs import gadolinium, new_lesions, write_study
-from tests.training.drawn import draw_study, make_run
+from tests.training.drawn import DrawnStudy, draw_study, make_run
 
 Arrays = dict[str, NDArray[Any]]
 CPU = SoloWorker(torch.device("cpu"))
@@ -76,7 +77,15 @@ def augmentation(folder: Path) -> Arrays:
         "lesions_V4": copy.places.lesions_V4,
         "exclusive_S3": copy.places.exclusive_S3,
         "crowded": np.array(copy.places.crowded),
+        **_every_patch(study, folder),
     }
+
+
+def _every_patch(study: DrawnStudy, folder: Path) -> Arrays:
+    """A batch of patches that are deformed one by one."""
+    run = make_run([study], augmentation="every-patch")
+    image_BCIJK, label_BIJK = load(epoch_patches(run, 1, Copies(run, [study], folder))[:2], run.training, CPU.device)
+    return {"every-patch.image_BCIJK": image_BCIJK.numpy(), "every-patch.label_BIJK": label_BIJK.numpy()}
 
 
 def training(folder: Path) -> Arrays:
@@ -189,7 +198,7 @@ BOUNDS: dict[str, dict[str, float]] = {
         "pair.scales": 1e-4,
         "pair.model_affine": 1e-9,
     },
-    "augmentation": {"image_CIJK": 4e-3},
+    "augmentation": {"image_CIJK": 4e-3, "every-patch.image_BCIJK": 1e-4},
     # Adam divides by the gradient's size, so rounding of 1e-7 may change a weight by a part of a step (rate 1e-3).
     "training": {"loss": 1e-4, "weights": 5e-4},
     "inference": {"probability_ijk": 1e-5},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +12,9 @@ import pytest
 import torch
 
 from lesionlab.errors import InputError, RunHeld, StoreError, TrainingError, TransferError
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_study
 from lesionlab.experiments import leases
+from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import completed, ledger_entries
 from lesionlab.experiments.publishing import publish, publish_missing
@@ -30,6 +34,7 @@ from lesionlab.store.tables import read_rows
 from lesionlab.training.loop import SoloWorker, train
 from storage_schemas import keys
 from storage_schemas.leases import Failure
+from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import InferenceConfig, ModelName
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import Cell, Parent, RunSpec
@@ -275,3 +280,44 @@ def test_a_run_is_refused_once_a_site_forbids_it_and_its_reason_is_kept(store: S
         do(run, store, tmp_path)
     assert completed(store, [run.run_id]) == set()
     assert store.list(keys.RUN_CHECKPOINT.prefix(run_id=run.run_id)) == []
+
+
+def test_a_study_is_scored_while_the_network_has_the_next_one(store: Store, tmp_path: Path) -> None:
+    studies = [stored(store, draw_study(number)) for number in (2, 3, 4)]
+    run = run_with_one_test(store).changed(test=tuple(study.entry for study in studies))
+    network = build_unet(run.architecture, channels=1, seed=0)
+    tester, begun, threads = cell.network_tester(run, network, CPU), [threading.Event() for _ in studies], set()
+
+    def watched(volume: CachedVolume, entry: ManifestEntry, position: int) -> Callable[[], StudyEvaluation]:
+        begun[position - 1].set()
+        rest = tester(volume, entry, position)
+
+        def scored() -> StudyEvaluation:
+            threads.add(threading.current_thread().name)
+            assert begun[min(position, 2)].wait(10), "the next study waits for the scores of this one"
+            return rest()
+
+        return scored
+
+    found = cell.tested_share(run, watched, store, CPU, tmp_path, "001-drawn")
+    wanted = [
+        evaluate_study(run, network, open_cached(store, study.entry, tmp_path), study.entry, place, CPU.device)
+        for place, study in enumerate(studies, start=1)
+    ]
+    for (row, lesions, points), one in zip(found, wanted, strict=True):
+        assert row.model_copy(update={"inference_s": 0.0}) == one.row.model_copy(update={"inference_s": 0.0})
+        assert (lesions, points) == (one.lesions, one.operating)
+    assert len(threads) == 1
+    assert threading.current_thread().name not in threads
+
+
+def test_an_error_in_scoring_ends_the_run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_with_one_test(store)
+
+    def refuses(*_: object) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(cell, "store_prediction", refuses)
+    with pytest.raises(StoreError, match="no space left"):
+        do(run, store, tmp_path)
+    assert not completed(store, [run.run_id])

@@ -40,6 +40,7 @@ DETERMINES_THE_RESULT: dict[str, dict[str, Any]] = {
     "architecture": {"architecture": Architecture(depth=3)},
     "learning rate": {"training": training(learning_rate=2e-4)},
     "deformation": {"training": training(elastic=Elastic(sd_mm=4.0))},
+    "patches deformed one by one": {"training": training(augmentation="every-patch")},
     "budget": {"training": training(steps=100)},
     "freezing": {"training": training(freezing=Freezing(part="encoder"))},
     "precision of training": {"training": training(precision="bf16")},

@@ -26,6 +26,7 @@ class Patch:
 
     volume: AugmentedVolume
     start: np.ndarray
+    warp: None = None
 
 
 CPU = torch.device("cpu")
@@ -85,6 +86,8 @@ def test_at_most_as_many_batches_as_buffers_are_cut_ahead():
 
 class Unreadable:
     """A memory map on a disk that fails."""
+
+    shape = (1, 32, 32, 32)
 
     def __getitem__(self, index):
         raise OSError(5, "Input/output error")

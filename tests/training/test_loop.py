@@ -266,6 +266,16 @@ def test_resuming_a_stopped_training_gives_the_same_checkpoint_with_every_optimi
     assert last_checkpoint(store, run) == last_checkpoint(whole, run)
 
 
+def test_a_stopped_training_whose_patches_are_deformed_one_by_one_ends_like_an_undisturbed_one(tmp_path):
+    studies, store, whole = [draw_study(1), draw_study(2)], open_store("memory://"), open_store("memory://")
+    run = make_run(studies, epochs=2, augmentation="every-patch")
+    with pytest.raises(Stop):
+        train_drawn(run, studies, store, tmp_path, StoppedWorker(5), checkpoint_s=0)
+    train_drawn(run, studies, store, tmp_path)
+    train_drawn(run, studies, whole, tmp_path / "another node")
+    assert last_checkpoint(store, run) == last_checkpoint(whole, run)
+
+
 def test_a_loss_that_is_not_finite_stops_training_and_the_error_names_epoch_and_step(tmp_path):
     study = draw_study(1)
     study.image_CIJK[:] = np.nan

@@ -41,7 +41,21 @@ def predict_native(
     The probability map is resampled linearly and then thresholded: resampling a mask would move its border by up to
     half a voxel. Native voxels outside the model grid have probability 0.
     """
+    probability_IJK = model_probability(network, image_CIJK, inference, patch_voxels, device)
+    return to_native(probability_IJK, model_grid, native_grid, inference)
+
+
+def model_probability(
+    network: nn.Module, image_CIJK: StudyImage, inference: InferenceConfig, patch_voxels: int, device: torch.device
+) -> Image:
+    """The network's part: lesion probability of every voxel of the model grid."""
     with arithmetic(device, inference.precision):
-        probability_IJK = head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
+        return head_probability(network.to(device), image_CIJK, patch_voxels, inference.step_voxels, device)
+
+
+def to_native(
+    probability_IJK: Image, model_grid: Grid, native_grid: Grid, inference: InferenceConfig
+) -> NativePrediction:
+    """What is left when the network is done: onto the native grid, and thresholded."""
     probability_ijk = resample_linear(probability_IJK, model_grid, native_grid, outside=0.0)
     return NativePrediction((probability_ijk >= inference.threshold).astype(np.uint8), probability_ijk)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from lesionlab.errors import MissingObject
 from lesionlab.evaluation.lesionwise import Score, ScoredLesion, score
 from lesionlab.evaluation.levels import Levels, levels_of
 from lesionlab.evaluation.operating import operating_points
-from lesionlab.evaluation.predict import predict_native
+from lesionlab.evaluation.predict import model_probability, to_native
 from lesionlab.experiments.caches.volumes import CachedVolume
 from lesionlab.experiments.ledger import attempt_of
 from lesionlab.imaging.volume import Mask, Volume, matrix_of, write_volume
@@ -71,20 +71,33 @@ def evaluate_study(
 
     Raises ValueError for a pretraining run, which tests no studies.
     """
-    card = volume.card
-    started = perf_counter()
-    prediction = predict_native(
-        network,
-        volume.image_CIJK,
-        card.model_grid,
-        card.native_grid,
-        run.inference,
-        run.training.patch_voxels,
-        device,
-    )
-    inference_s = perf_counter() - started
-    levels_ijk = levels_of(prediction.probability_ijk)
-    return evaluate_mask(run, prediction.mask_ijk, volume, entry, position, inference_s, levels_ijk)
+    return predict_study(run, network, volume, entry, position, device)()
+
+
+def predict_study(
+    run: RunSpec,
+    network: nn.Module,
+    volume: CachedVolume,
+    entry: ManifestEntry,
+    position: int,
+    device: torch.device,
+) -> Callable[[], StudyEvaluation]:
+    """Pass one study through the network; return what is left to do: to native space, and score.
+
+    That needs neither network nor device, so a thread can do it while the network has the next study.
+    """
+    card, started = volume.card, perf_counter()
+    probability_IJK = model_probability(network, volume.image_CIJK, run.inference, run.training.patch_voxels, device)
+    network_s = perf_counter() - started
+
+    def rest() -> StudyEvaluation:
+        began = perf_counter()
+        prediction = to_native(probability_IJK, card.model_grid, card.native_grid, run.inference)
+        inference_s = network_s + perf_counter() - began
+        levels_ijk = levels_of(prediction.probability_ijk)
+        return evaluate_mask(run, prediction.mask_ijk, volume, entry, position, inference_s, levels_ijk)
+
+    return rest
 
 
 def evaluate_mask(

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from torch import nn
 
 from lesionlab.errors import StoreError, TrainingError, TransferError
-from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, evaluate_study, store_prediction, worker_share
+from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, predict_study, store_prediction, worker_share
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.leases import new_submission, this_user
 from lesionlab.experiments.ledger import attempt_of, close_run
@@ -44,8 +46,9 @@ from storage_schemas.runs import RunSpec
 from storage_schemas.versions import CURRENT, version_difference
 
 TestedStudy = tuple[StudyRow, tuple[LesionRow, ...], tuple[OperatingRow, ...]]
-StudyTester = Callable[[CachedVolume, ManifestEntry, int], StudyEvaluation]
-"""Test one study; the last argument is its position in the test subset, from 1."""
+StudyTester = Callable[[CachedVolume, ManifestEntry, int], Callable[[], StudyEvaluation]]
+"""Predict one study and return what is left to do, for which a thread is enough; the last argument is its position in
+the test subset, from 1."""
 
 UNTRAINED = TrainingOutcome(epochs=0, steps=0, final_loss=None, seconds=0.0)
 
@@ -168,8 +171,8 @@ def starting_network(run: RunSpec, store: Store) -> tuple[UNet | Ensemble, tuple
 def network_tester(run: RunSpec, network: nn.Module, worker: Worker) -> StudyTester:
     """Test studies by the network's predictions."""
 
-    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
-        return evaluate_study(run, network, volume, entry, position, worker.device)
+    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> Callable[[], StudyEvaluation]:
+        return predict_study(run, network, volume, entry, position, worker.device)
 
     return test_study
 
@@ -177,13 +180,13 @@ def network_tester(run: RunSpec, network: nn.Module, worker: Worker) -> StudyTes
 def rater_tester(run: RunSpec) -> StudyTester:
     """Test studies by the second rater's masks, scored like a model's predictions."""
 
-    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> StudyEvaluation:
+    def test_study(volume: CachedVolume, entry: ManifestEntry, position: int) -> Callable[[], StudyEvaluation]:
         if volume.second_label_ijk is None:
             raise StoreError(
                 f"{entry.study}: the manifest lists a second rater's mask, but its volume {entry.volume} has none; "
                 "preprocess the cohort again"
             )
-        return evaluate_mask(run, volume.second_label_ijk, volume, entry, position, inference_s=0.0)
+        return partial(evaluate_mask, run, volume.second_label_ijk, volume, entry, position, inference_s=0.0)
 
     return test_study
 
@@ -191,14 +194,27 @@ def rater_tester(run: RunSpec) -> StudyTester:
 def tested_share(
     run: RunSpec, test_study: StudyTester, store: Store, worker: Worker, cache: Path, attempt: Slug
 ) -> list[TestedStudy]:
-    """Test this worker's share of the studies and store the predictions; each study is tested by one worker."""
+    """Test this worker's share of the studies and store the predictions; each study is tested by one worker.
+
+    A thread scores and stores a study while the network has the next one; at most one study waits for it.
+    """
     positions = {entry.study: place for place, entry in enumerate(run.test, start=1)}
     tested: list[TestedStudy] = []
-    for entry in worker_share(run.test, worker.rank, worker.world_size):
-        volume = open_cached(store, entry, cache)
-        evaluation = test_study(volume, entry, positions[entry.study])
+
+    def finish(rest: Callable[[], StudyEvaluation]) -> TestedStudy:
+        evaluation = rest()
         store_prediction(store, evaluation, attempt)
-        tested.append((evaluation.row, evaluation.lesions, evaluation.operating))
+        return evaluation.row, evaluation.lesions, evaluation.operating
+
+    with ThreadPoolExecutor(1, thread_name_prefix="lesionlab-score") as beside:
+        before: Future[TestedStudy] | None = None
+        for entry in worker_share(run.test, worker.rank, worker.world_size):
+            rest = test_study(open_cached(store, entry, cache), entry, positions[entry.study])
+            if before is not None:
+                tested.append(before.result())
+            before = beside.submit(finish, rest)
+        if before is not None:
+            tested.append(before.result())
     return tested
 
 

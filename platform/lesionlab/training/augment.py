@@ -21,7 +21,7 @@ from torch.nn.functional import grid_sample
 from storage_schemas.runs import Elastic
 
 SLAB_VOXELS = 16
-"""Planes deformed at a time; limits the memory for the displacement field."""
+"""Planes that a CPU deforms at a time: little memory, most of which stays in its cache."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def deform(
     if elastic.sd_mm == 0:
         return Deformed(image.copy(), label_IJK.copy())
     shape = label_IJK.shape
-    weights = [_spline_weights(n, spacing_mm, elastic.control_spacing_mm) for n in shape]
+    weights = [spline_weights(n, spacing_mm, elastic.control_spacing_mm) for n in shape]
     control_APQR = rng.normal(0, elastic.sd_mm / spacing_mm, size=(3, *(matrix.shape[1] for matrix in weights)))
     image_1CIJK = torch.from_numpy(image.astype(np.float32))[None]
     label_11IJK = torch.from_numpy(label_IJK.astype(np.float32))[None, None]
@@ -64,7 +64,7 @@ def deform(
     return deformed
 
 
-def _spline_weights(voxels: int, spacing_mm: float, control_spacing_mm: float) -> NDArray[np.float64]:
+def spline_weights(voxels: int, spacing_mm: float, control_spacing_mm: float) -> NDArray[np.float64]:
     """The weight of each control point at each voxel along one axis: (voxels, control points)."""
     control_voxels = control_spacing_mm / spacing_mm
     points = ceil((voxels - 1) / control_voxels) + 1 if voxels > 1 else 2

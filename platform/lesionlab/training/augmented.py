@@ -2,7 +2,8 @@
 
 Each copy is made once per node; all trials on the node share it through the page cache. Its name is the identity of
 everything that determines it, including the result version of augmentation. The random draws depend on the study's
-name and not on its voxels, so a volume from newer preprocessing is deformed in the same way.
+name and not on its voxels, so a volume from newer preprocessing is deformed in the same way. With
+`augmentation: every-patch` the one copy of a study is the study itself.
 
 On disk a voxel takes 2 bytes per channel (float16) and 1 byte for the label: 22 MB for a one-channel head of
 182×218×182. So 50 studies × 3 copies take 3.2 GB, and a node that trains on all 60 studies of the paper stores 3.9 GB.
@@ -24,7 +25,7 @@ from lesionlab.training.augment import deform
 from lesionlab.training.patches import Places, find_places
 from storage_schemas.base import Digest, StudyId, digest_of
 from storage_schemas.identity import identity_digest
-from storage_schemas.runs import RunSpec, TrainingConfig
+from storage_schemas.runs import Elastic, RunSpec, TrainingConfig
 from storage_schemas.versions import CURRENT
 from storage_schemas.volumes import StudyVolumeCard
 
@@ -89,12 +90,17 @@ def copy_name(study: StudyId, volume: Digest, copy: int, training: TrainingConfi
             "augmentation_version": CURRENT.augmentation,
             "study": study,
             "volume": volume,
-            "copy": copy,
+            "copy": _stored(copy, training)[0],
             "seed": seed,
-            "elastic": training.elastic,
+            "elastic": _stored(copy, training)[1],
             "patch_voxels": training.patch_voxels,
         }
     )
+
+
+def _stored(copy: int, training: TrainingConfig) -> tuple[int, Elastic]:
+    """Which copy serves as this one, and how it is deformed."""
+    return (0, Elastic(sd_mm=0)) if training.augmentation == "every-patch" else (copy, training.elastic)
 
 
 def copies_of(run: RunSpec) -> set[Digest]:
@@ -123,8 +129,9 @@ def _open(folder: Path, study: StudyId, copy: int) -> AugmentedVolume | None:
 
 
 def _make_copy(folder: Path, volume: StudyArrays, copy: int, training: TrainingConfig, seed: int) -> None:
-    rng = np.random.default_rng(int(digest_of([volume.card.study, copy, seed]), 16))
-    deformed = deform(volume.image_CIJK, volume.label_IJK, volume.card.spacing_mm, training.elastic, rng)
+    stored, elastic = _stored(copy, training)
+    rng = np.random.default_rng(int(digest_of([volume.card.study, stored, seed]), 16))
+    deformed = deform(volume.image_CIJK, volume.label_IJK, volume.card.spacing_mm, elastic, rng)
     places = find_places(deformed.image_CIJK, deformed.label_IJK, training.patch_voxels, rng)
     save_arrays(
         folder,

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from lesionlab.model import devices
 from lesionlab.store.files import Held
 from lesionlab.training.augmented import AugmentedVolume, StudyArrays, open_augmented
-from lesionlab.training.patches import draw_starts
+from lesionlab.training.patches import Starts, draw_starts
+from lesionlab.training.warp import Warp, draw_warp
 from storage_schemas.base import digest_of
 from storage_schemas.runs import RunSpec
 
@@ -112,11 +113,33 @@ class Draws:
     @cached_property
     def starts_P3(self) -> NDArray[np.int64]:
         """First voxels of its patches: those with lesion, then those without."""
-        volume, run = self.volume, self.run
-        rng = np.random.default_rng(int(digest_of([volume.study, volume.copy, run.seed, self.epoch]), 16))
-        shape, training = volume.label_IJK.shape, run.training
-        drawn = draw_starts(volume.places, shape, training.patch_voxels, training.patches_per_study, rng)
-        return np.concatenate([drawn.inclusive_P3, drawn.exclusive_P3])
+        return np.concatenate([self._starts.inclusive_P3, self._starts.exclusive_P3])
+
+    @cached_property
+    def _starts(self) -> Starts:
+        volume, training = self.volume, self.run.training
+        rng = self._rng()
+        return draw_starts(
+            volume.places, volume.label_IJK.shape, training.patch_voxels, training.patches_per_study, rng
+        )
+
+    def warp(self, place: int) -> Warp | None:
+        """The displacement of a patch; None where the copy is deformed already.
+
+        The lesion voxel that the patch was drawn for stays where it is, without one the patch's centre.
+        """
+        training, volume, lesion_P3 = self.run.training, self.volume, self._starts.lesion_P3
+        if training.augmentation == "fixed-copies" or training.elastic.sd_mm == 0:
+            return None
+        start, shape = self.starts_P3[place], volume.label_IJK.shape
+        centre = np.minimum(start + training.patch_voxels // 2, np.array(shape) - 1)
+        anchor = lesion_P3[place] if place < len(lesion_P3) else centre
+        rng = self._rng(place)
+        return draw_warp(training.elastic, self.run.spacing_mm, shape, start, anchor, training.patch_voxels, rng)
+
+    def _rng(self, *place: int) -> np.random.Generator:
+        drawn_by = [self.volume.study, self.volume.copy, self.run.seed, self.epoch, *place]
+        return np.random.default_rng(int(digest_of(drawn_by), 16))
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,10 @@ class DrawnPatch:
     def start(self) -> NDArray[np.int64]:
         start: NDArray[np.int64] = self.draws.starts_P3[self.place]
         return start
+
+    @cached_property
+    def warp(self) -> Warp | None:
+        return self.draws.warp(self.place)
 
 
 def first_use(run: RunSpec, epoch: int, copies: Volumes) -> list[int]:

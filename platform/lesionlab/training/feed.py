@@ -1,7 +1,7 @@
 """Bring the batches of an epoch to the device; on a GPU, cut the next ones while it computes.
 
 Voxels cross the bus as they are stored (float16 images, uint8 labels) and become float32 and int64 on the device, which
-changes no value.
+changes no value. Patches that are deformed one by one cross with a margin around them and are deformed on the device.
 
 Shapes: B batch (this worker's share), C channel, I J K voxels of a patch.
 """
@@ -23,6 +23,7 @@ from torch import Tensor
 from lesionlab.model import devices
 from lesionlab.training.augmented import AugmentedVolume
 from lesionlab.training.patches import cut_image, cut_label
+from lesionlab.training.warp import Warp, deformed
 from storage_schemas.runs import TrainingConfig
 
 BUFFERS = 3
@@ -30,12 +31,14 @@ BUFFERS = 3
 
 
 class Patch(Protocol):
-    """One patch of an epoch: its augmented volume and its first voxel there."""
+    """One patch of an epoch: its augmented volume, its first voxel there and, if it is deformed yet, how."""
 
     @property
     def volume(self) -> AugmentedVolume: ...
     @property
     def start(self) -> NDArray[np.int64]: ...
+    @property
+    def warp(self) -> Warp | None: ...
 
 
 Share = Sequence[Patch]
@@ -58,10 +61,28 @@ def feed(shares: Iterable[Share], training: TrainingConfig, device: torch.device
 
 def load(share: Share, training: TrainingConfig, device: torch.device) -> Batch:
     """Cut the patches of one batch and move them to the device."""
-    edge = training.patch_voxels
-    image_BCIJK = torch.from_numpy(np.stack([cut_image(p.volume.image_CIJK, p.start, edge) for p in share]))
-    label_BIJK = torch.from_numpy(np.stack([cut_label(p.volume.label_IJK, p.start, edge) for p in share]))
-    return image_BCIJK.to(device).float(), label_BIJK.to(device).long()
+    images, labels = zip(*[_cut(patch, training.patch_voxels) for patch in share], strict=True)
+    image_BCIJK, label_BIJK = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
+    return _ready(image_BCIJK.to(device), label_BIJK.to(device), _warps(share))
+
+
+def _cut(patch: Patch, edge: int) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    """Image and label as they are stored, with the margin that the patch's deformation reads."""
+    reach = patch.warp.reach if patch.warp is not None else 0
+    first, whole, volume = patch.start - reach, edge + 2 * reach, patch.volume
+    return cut_image(volume.image_CIJK, first, whole), cut_label(volume.label_IJK, first, whole)
+
+
+def _warps(share: Share) -> list[Warp]:
+    """How the patches of a share are deformed; empty if their volumes are."""
+    return [patch.warp for patch in share if patch.warp is not None]
+
+
+def _ready(image_BCIJK: Tensor, label_BIJK: Tensor, warps: Sequence[Warp]) -> Batch:
+    """A batch that is on the device, for the network."""
+    if warps:
+        image_BCIJK, label_BIJK = deformed(image_BCIJK, label_BIJK, warps)
+    return image_BCIJK.float(), label_BIJK.long()
 
 
 class Ahead:
@@ -72,7 +93,7 @@ class Ahead:
         """Time for which the training thread had to wait for batches."""
         self._shares, self._training, self._device = shares, training, device
         self._free: SimpleQueue[_Buffer] = SimpleQueue()
-        self._ready: SimpleQueue[tuple[_Buffer, int] | BaseException | None] = SimpleQueue()
+        self._ready: SimpleQueue[tuple[_Buffer, Share] | BaseException | None] = SimpleQueue()
         self._stopped = Event()
         self._thread = Thread(target=self._cut_all, name="lesionlab-feed", daemon=True)
 
@@ -96,8 +117,8 @@ class Ahead:
                 return
             if isinstance(ready, BaseException):
                 raise ready
-            buffer, patches = ready
-            batch = buffer.on_device(patches, self._device)
+            buffer, share = ready
+            batch = buffer.on_device(share, self._device)
             self._free.put(buffer)
             yield batch
 
@@ -110,7 +131,7 @@ class Ahead:
                 if self._stopped.is_set():
                     return
                 buffer.cut(share, self._training.patch_voxels, pinned=self._device.type == "cuda")
-                self._ready.put((buffer, len(share)))
+                self._ready.put((buffer, share))
             self._ready.put(None)
         except BaseException as error:  # raised again in the training thread
             self._ready.put(error)
@@ -128,21 +149,20 @@ class _Buffer:
         if self._copied is not None:
             self._copied.synchronize()
         for place, patch in enumerate(share):
-            image = cut_image(patch.volume.image_CIJK, patch.start, edge)
-            label = cut_label(patch.volume.label_IJK, patch.start, edge)
+            image, label = _cut(patch, edge)
             if len(self._image_BCIJK) < len(share):
                 self._image_BCIJK = _memory(len(share), image, pinned)
                 self._label_BIJK = _memory(len(share), label, pinned)
             self._image_BCIJK.numpy()[place], self._label_BIJK.numpy()[place] = image, label
 
-    def on_device(self, patches: int, device: torch.device) -> Batch:
+    def on_device(self, share: Share, device: torch.device) -> Batch:
         """Send the batch on its way; the device need not have it yet."""
-        image_BCIJK = self._image_BCIJK[:patches].to(device, non_blocking=True, copy=True)
-        label_BIJK = self._label_BIJK[:patches].to(device, non_blocking=True, copy=True)
+        image_BCIJK = self._image_BCIJK[: len(share)].to(device, non_blocking=True, copy=True)
+        label_BIJK = self._label_BIJK[: len(share)].to(device, non_blocking=True, copy=True)
         if device.type == "cuda":
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record(torch.cuda.current_stream(device))
-        return image_BCIJK.float(), label_BIJK.long()
+        return _ready(image_BCIJK, label_BIJK, _warps(share))
 
 
 def _memory(patches: int, like: NDArray[Any], pinned: bool) -> Tensor:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionlab.imaging.lesions import label_lesions
-from lesionlab.model.windows import pad_to_patch
 
 Real = TypeVar("Real", bound=np.floating[Any])
 
@@ -43,10 +42,14 @@ class Places:
 
 @dataclass(frozen=True)
 class Starts:
-    """First voxels of the patches of one volume in one epoch, each array (P, 3)."""
+    """First voxels of the patches of one volume in one epoch, each array (P, 3).
+
+    `lesion_P3` is the lesion voxel that each inclusive patch was drawn for.
+    """
 
     inclusive_P3: NDArray[np.int64]
     exclusive_P3: NDArray[np.int64]
+    lesion_P3: NDArray[np.int64]
 
 
 def find_places(
@@ -83,22 +86,30 @@ def draw_starts(
     lowest_P3 = np.clip(voxels_P3 - patch_voxels + 1, 0, last)
     highest_P3 = np.clip(voxels_P3, 0, last)
     exclusive_P3 = places.exclusive_S3[rng.integers(len(places.exclusive_S3), size=patches - inclusive)]
-    return Starts(rng.integers(lowest_P3, highest_P3, endpoint=True), exclusive_P3.astype(np.int64))
+    inclusive_P3 = rng.integers(lowest_P3, highest_P3, endpoint=True)
+    return Starts(inclusive_P3, exclusive_P3.astype(np.int64), voxels_P3.astype(np.int64))
 
 
 def cut_image(image_CIJK: NDArray[Real], start: NDArray[np.int64], patch_voxels: int) -> NDArray[Real]:
-    """Cut an image patch (C, patch, patch, patch); a volume smaller than the patch repeats its border."""
-    return pad_to_patch(image_CIJK[:, *_box(start, patch_voxels)], patch_voxels)
+    """Cut an image patch (C, patch, patch, patch); where the volume does not reach its border is repeated."""
+    box, outside = _box(start, patch_voxels, image_CIJK.shape[1:])
+    found_CIJK = image_CIJK[:, *box]
+    return np.pad(found_CIJK, [(0, 0), *outside], mode="edge") if np.any(outside) else found_CIJK
 
 
 def cut_label(label_IJK: NDArray[np.uint8], start: NDArray[np.int64], patch_voxels: int) -> NDArray[np.uint8]:
-    """Cut a label patch; a volume smaller than the patch is padded with 0."""
-    label = label_IJK[_box(start, patch_voxels)]
-    return np.pad(label, [(0, patch_voxels - n) for n in label.shape])
+    """Cut a label patch; where the volume does not reach it is padded with 0."""
+    box, outside = _box(start, patch_voxels, label_IJK.shape)
+    return np.pad(label_IJK[box], outside)
 
 
-def _box(start: NDArray[np.int64], patch_voxels: int) -> tuple[slice, ...]:
-    return tuple(slice(int(first), int(first) + patch_voxels) for first in start)
+def _box(
+    start: NDArray[np.int64], patch_voxels: int, shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], list[tuple[int, int]]]:
+    """What of a patch lies in a volume of this shape, and how many voxels lie before and behind it along each axis."""
+    sides = [(int(first), int(first) + patch_voxels, n) for first, n in zip(start, shape, strict=True)]
+    box = tuple(slice(max(first, 0), min(end, n)) for first, end, n in sides)
+    return box, [(max(-first, 0), max(end - n, 0)) for first, end, n in sides]
 
 
 def _patch_sums(values_IJK: NDArray[Any], patch_voxels: int) -> NDArray[Any]:
