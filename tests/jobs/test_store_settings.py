@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lesionlab.store.objects import open_store
 from tests.jobs.conftest import Lesionlab
 from tests.s3_server import S3Server
 
@@ -152,3 +153,14 @@ def test_keys_of_a_profile_that_is_named_win_as_with_boto3(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "stale")
     assert lesionlab("models", "--store", s3_store_uri).exit_code == 0
+
+
+@pytest.mark.parametrize("command", [("models",), ("status", "demo"), ("fsck",), ("sweep", "demo")], ids=lambda c: c[0])
+def test_a_store_of_0_1_0_is_refused_in_one_sentence(
+    lesionlab: Lesionlab, file_store_uri: str, command: tuple[str, ...]
+) -> None:
+    open_store(file_store_uri).put("studies/ms/sub-01/0123456789abcdef.zarr/zarr.json", b"{}")
+    told = lesionlab(*command)
+    assert told.exit_code == 1
+    assert told.output.count("error:") == 1
+    assert "written by a version before 0.2.0" in told.output
