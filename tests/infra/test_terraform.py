@@ -120,12 +120,14 @@ def test_a_role_that_was_made_cannot_reach_another_sites_folder(work: Path, aws:
     own: dict[str, Any] = {"region_name": "eu-central-1", "endpoint_url": aws}
     root = boto3.client("s3", aws_access_key_id="tests", aws_secret_access_key="tests", **own)
     south = "studies/sites/south/volumes/x"
+    with pytest.raises(ClientError, match="403"):  # the bucket wants TLS, which the emulator does not speak
+        root.put_object(Bucket=bucket, Key=south, Body=b"theirs")
+    root.delete_bucket_policy(Bucket=bucket)
     root.put_object(Bucket=bucket, Key=south, Body=b"theirs")
     assert root.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"]
     assert root.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     sts = boto3.client("sts", aws_access_key_id="tests", aws_secret_access_key="tests", **own)
     keys = sts.assume_role(RoleArn=roles["contributor-north"], RoleSessionName="north")["Credentials"]
-    root.delete_bucket_policy(Bucket=bucket)  # it wants TLS, which the emulator does not speak
     # From here on the emulator refuses what no policy allows.
     urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", data=b"0", method="POST")).close()
     north = boto3.client(
