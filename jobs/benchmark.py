@@ -11,7 +11,7 @@ from jobs.shared.definitions import load_definition
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect, plain_name
 from lesionlab.errors import InputError
-from lesionlab.experiments.benchmarks import freeze
+from lesionlab.experiments.benchmarks import freeze, seal
 from lesionlab.experiments.registry import models
 from lesionlab.orchestration.gate import refuse_if_seen
 from storage_schemas.definitions import DEFINITIONS
@@ -44,6 +44,14 @@ def benchmark(
             help=f"Definition of lesion and hit: {', '.join(DEFINITIONS)}; or your own (YAML file).",
         ),
     ] = "paper",
+    seal_it: Annotated[
+        bool,
+        typer.Option(
+            "--seal",
+            help="Move its volumes to where the role gate alone may read them; needs the steward's rights. Before "
+            "anybody trains or tests on them.",
+        ),
+    ] = False,
 ) -> None:
     """Freeze a cohort as a benchmark: candidates are judged on it, and nothing is ever trained on it.
 
@@ -51,12 +59,14 @@ def benchmark(
     by patient, by image under another name, and in the ancestry of its sources.
     Models that were trained on them before are named; they cannot be promoted by it.
 
-    Example: lesionlab benchmark ms-2026 ms-held-out
+    Example: lesionlab benchmark ms-2026 ms-held-out --seal
     """
     place = connect(store)
     frozen = freeze(place, name, cohort, load_definition(definition), same_patients or (), register)
     patients = len({(entry.site, entry.patient) for entry in frozen.manifest.studies})
     console.print(f"benchmark {frozen.name}: {len(frozen.manifest.studies)} studies of {patients} patients of {cohort}")
+    if seal_it:
+        console.print(f"sealed: {seal(place, frozen)} volumes moved, the gate's role alone may read them")
     for card in models(place):
         try:
             refuse_if_seen(place, frozen, card)

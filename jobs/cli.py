@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ PANELS = {
     "Several sites": ("declare", "policy", "contribute", "withdraw", "audit", "usage", "storage"),
     "Models": (
         "register",
+        "import",
         "models",
         "benchmark",
         "rule",
@@ -45,12 +47,14 @@ PANELS = {
         "retrain",
         "lineage",
         "evaluate",
+        "self-grade",
         "predict",
     ),
     "Masks": ("score", "compare"),
     "Upkeep of a store": ("fsck", "gc", "copy"),
 }
-"""Help panels and their commands. Each command is a module of this package with a function of the same name."""
+"""Help panels and their commands. Each command is a module of this package with a function of the same name
+(`module_of`)."""
 
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
@@ -82,10 +86,17 @@ class Commands(TyperGroup):
         return name, name and _loaded(name), rest
 
 
+def module_of(name: str) -> str:
+    """The module of a command, and its function: `import` is a keyword of Python, and no name has a hyphen."""
+    plain = name.replace("-", "_")
+    return f"{plain}_" if iskeyword(plain) else plain
+
+
 def summary(name: str) -> str:
     """First paragraph of a command's help, read from its source: importing all commands takes seconds."""
-    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-    documented = re.search(rf'^def {name}\(.*?\) -> \w+:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
+    own = module_of(name)
+    source = Path(__file__).with_name(f"{own}.py").read_text(encoding="utf-8")
+    documented = re.search(rf'^def {own}\(.*?\) -> \w+:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
     return inspect.cleandoc(documented[1]).partition("\n\n")[0] if documented else ""
 
 
@@ -94,7 +105,8 @@ def _loaded(name: str) -> Any:
     from jobs.shared.entry_points import with_error_messages
 
     alone = typer.Typer(add_completion=False)
-    function = getattr(import_module(f"jobs.{name}"), name)
+    own = module_of(name)
+    function = getattr(import_module(f"jobs.{own}"), own)
     alone.command()(with_error_messages(function))
     return typer.main.get_command(alone)
 

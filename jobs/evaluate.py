@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console, notes
-from jobs.shared.decisions_output import note_withdrawn, why_in_use
+from jobs.shared.decisions_output import note_origin, why_in_use
 from jobs.shared.definitions import described, load_definition
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.evaluate_output import COLUMNS, marked, show_rows
@@ -84,7 +84,7 @@ def evaluate(
     note_left_out(forbidden_parts(place, cohort, purpose))
     if why := why_in_use(place, model, card):
         notes.print(why)
-    note_withdrawn(place, card)
+    note_origin(place, card)
     refuse_looks(place, manifest)
     run = testing_run(card, manifest)
     refuse_showing(place, (run,), "rows")

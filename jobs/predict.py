@@ -9,7 +9,7 @@ import typer
 
 from jobs.shared.console import notes
 from jobs.shared.dataset_options import RegisteredOption
-from jobs.shared.decisions_output import note_withdrawn, why_in_use
+from jobs.shared.decisions_output import note_origin, why_in_use
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.folder_prediction import PredictOptions, predict_folder
 from jobs.shared.image_arguments import images_by_role, note_unlike, read_images, read_transforms, role_and_path
@@ -110,7 +110,7 @@ def predict(
     network, card = registered_network(place, model)
     if why := why_in_use(place, model, card):
         notes.print(why)
-    note_withdrawn(place, card)
+    note_origin(place, card)
     own = read_transforms(transform or (), card.task)
     options = PredictOptions(threshold, registered, accept, probability, force, stripper_for(card, strip), own)
     if folders:

@@ -14,6 +14,7 @@ from jobs.shared.people import ReasonOption, this_person
 from jobs.shared.rule_output import show_outcome
 from lesionlab.errors import InputError
 from lesionlab.experiments.champions import promote as promote_version
+from lesionlab.experiments.champions import refuse_withdrawn
 from lesionlab.experiments.registry import champion, find_model
 from lesionlab.experiments.rules import find_rule, rules_of
 from lesionlab.orchestration.gate import look
@@ -51,6 +52,7 @@ def promote(
     outcome = None
     if version and champion(place, name) and (rule or rules_of(place, name)):
         found = find_rule(place, f"{name}@{rule}" if rule else name)
+        refuse_withdrawn(place, find_model(place, model))  # before a look is spent
         outcome = look(place, found, find_model(place, model), person, cache)
         console.print(
             f"look {outcome.ticket} of {found.looks} at benchmark {found.benchmark} by rule {name}@{found.id}"

@@ -16,7 +16,8 @@ from lesionlab.errors import InputError
 from lesionlab.experiments.benchmarks import find_benchmark
 from lesionlab.experiments.registry import champion, find_model
 from lesionlab.experiments.rules import declare, find_rule, read_rule
-from lesionlab.orchestration.gate import benchmark_rows
+from lesionlab.orchestration.gate import benchmark_rows, needs_grades
+from lesionlab.orchestration.self_grading import benchmark_grades
 
 
 def rule(
@@ -61,8 +62,10 @@ def rule(
         raise InputError(f"model {found.model}: wanted a champion, whose SDs the power depends on; found none")
     frozen = find_benchmark(place, found.benchmark)
     notes.print(f"testing {found.model}@{version} on benchmark {frozen.name}, unless that was done before")
-    rows = benchmark_rows(place, frozen, find_model(place, f"{found.model}@{version}"), cache).rows
-    show_chance(found, chance_when_equal(found, rows, correlation))
+    card = find_model(place, f"{found.model}@{version}")
+    rows = benchmark_rows(place, frozen, card, cache).rows
+    grades = benchmark_grades(place, frozen, card, cache) if needs_grades(found) else ()
+    show_chance(found, chance_when_equal(found, rows, correlation, grades=grades))
 
 
 if __name__ == "__main__":

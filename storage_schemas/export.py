@@ -19,6 +19,8 @@ from storage_schemas.benchmarks import Benchmark, Ticket
 from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
+from storage_schemas.grading import InsertedLesion
+from storage_schemas.imports import ImportCard
 from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
@@ -38,7 +40,7 @@ FOLDER = Path(__file__).parent / "json"
 
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium),
+    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium, ImportCard, InsertedLesion),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
     *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy, AuditEntry),
     *(Champion, Decision),

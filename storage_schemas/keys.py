@@ -88,14 +88,17 @@ SPLIT = KeyPattern("splits/{cohort}/{digest}.json")
 MODEL_WEIGHTS = KeyPattern("models/{name}/{version}/weights.safetensors")
 MODEL_CARD = KeyPattern("models/{name}/{version}/card.json")
 MODEL_TRANSFER = KeyPattern("models/{name}/{version}/transfer.parquet")
+SELF_GRADE = KeyPattern("self-grades/{name}/{version}/{manifest}.parquet")
 CHAMPION = KeyPattern("models/{name}/champion.json")
 DECISION = KeyPattern("models/{name}/history/{digest}.json")
 
 BENCHMARK = KeyPattern("manifests/benchmarks/{name}/{digest}.json")
 RULE = KeyPattern("rules/{name}/{digest}.json")
+SEALED_VOLUME = KeyPattern("benchmarks/volumes/{site}/{study}/{digest}.zarr")
 TICKET = KeyPattern("benchmarks/results/{benchmark}/tickets/{number}.json")
 GATE_ROWS = KeyPattern("benchmarks/results/{benchmark}/rows/{version}.parquet")
 GATE_OUTCOME = KeyPattern("benchmarks/results/{benchmark}/outcomes/{number}.json")
+GATE_GRADES = KeyPattern("benchmarks/results/{benchmark}/self-grades/{version}.parquet")
 RETRAIN_DECISION = KeyPattern("retrain/{name}/{date}.json")
 RETRAIN_OUTCOME = KeyPattern("retrain/{name}/outcomes/{date}.json")
 
@@ -142,12 +145,18 @@ RESCORED_LESION_ROWS = KeyPattern("rescored/{experiment}/{definition}/v{version}
 REPORT = KeyPattern("reports/{experiment}/{digest}/report.html")
 REPORT_TABLE = KeyPattern("reports/{experiment}/{digest}/tables/{table}")
 REPORT_FIGURE = KeyPattern("reports/{experiment}/{digest}/figures/{figure}")
+REPORT_MODEL = KeyPattern("reports/{experiment}/{digest}/models/{page}")
 REPORT_STUDY = KeyPattern("reports/{experiment}/{digest}/studies/{page}")
 
 
 def volume_key(site: str, study: str, digest: str) -> str:
     """Place of a study's volume; the study's label may be qualified by its site."""
     return STUDY_VOLUME.build(site=site, study=study.rpartition("/")[2], digest=digest)
+
+
+def sealed_key(site: str, study: str, digest: str) -> str:
+    """Place of a study's volume once its benchmark is sealed: below a folder that the gate's role alone may read."""
+    return SEALED_VOLUME.build(site=site, study=study.rpartition("/")[2], digest=digest)
 
 
 def prediction_key(run_id: str, study: str, attempt: str = "") -> str:

@@ -60,12 +60,28 @@ class ModelName(Document):
     version: Digest
 
 
+class Declared(Document):
+    """What the person who imported a model declares about its training; nothing in the store can confirm it."""
+
+    origin: Annotated[str, Field(min_length=1)]
+    """Where the weights come from, in words: an address, a paper, an institution."""
+    patients: tuple[str, ...] = ()
+    """Labels of its training patients, as in the cohort that the card names; empty: not declared."""
+    ancestry: tuple[str, ...] | None = None
+    """What it was fine-tuned from, in words, oldest first; empty: trained de novo; None: unknown."""
+    file_sha256: Sha256 | None = None
+    """Of the imported file; set by the import."""
+    largest_difference: float | None = None
+    """Largest difference of probabilities from the original's, on the input that came with it; None: not compared."""
+
+
 class ModelCard(Document):
     """Everything needed to use a model's weights; `weights_sha256` is checked at every load."""
 
     name: Slug
     version: Digest
-    """Id of the run that trained it; of an ensemble, a digest of its members' ids."""
+    """Id of the run that trained it; of an ensemble, a digest of its members' ids; of an imported model, of what was
+    imported."""
     task: Task
     architecture: Architecture
     channels: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
@@ -79,14 +95,16 @@ class ModelCard(Document):
     parent: ModelName | None = None
     """The default model that it was fine-tuned from; None: trained de novo."""
     cohort: Slug
-    training_studies: Annotated[int, Field(ge=1)]
-    """Number of studies that it was trained on, without those of its parent."""
+    training_studies: Annotated[int, Field(ge=0)]
+    """Number of studies that it was trained on, without those of its parent; 0: unknown, of an imported model."""
     trained_on: tuple[StudyId, ...] = ()
     """These studies, sorted; empty in cards of earlier versions, and where no run was registered."""
     strip: Stripping | None = None
     """Whether and how its training images became skull-stripped; None: not declared."""
     members: tuple[Digest, ...] = ()
     """Of an ensemble, the runs that trained its networks, whose probabilities are averaged; empty: a single network."""
+    declared: Declared | None = None
+    """Of an imported model, what is declared about its training; None: a run of this platform trained it."""
 
     @property
     def networks(self) -> int:
@@ -97,6 +115,14 @@ class ModelCard(Document):
     def full_name(self) -> str:
         """`name@version`, as `--model` takes it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def started_from(self) -> str:
+        """`de novo`, or what it was fine-tuned from, as far as that is known."""
+        if self.declared is not None:
+            known = self.declared.ancestry
+            return "unknown" if known is None else f"{known[-1]}, as declared" if known else "de novo, as declared"
+        return f"{self.parent.name}@{self.parent.version}" if self.parent else "de novo"
 
 
 class ChannelOrigin(Document):

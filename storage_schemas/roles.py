@@ -6,6 +6,7 @@ reading. What is not granted is refused, so the labels of benchmarks are the gat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from storage_schemas.base import Document
@@ -26,12 +27,16 @@ class Role(Document):
     appends: tuple[str, ...] = ()
     """Folders that it reads and lists, and in which it creates objects; it changes and deletes none where the storage
     can tell these apart (AWS can, SeaweedFS cannot)."""
+    reads_at_sites: tuple[str, ...] = ()
+    """Below the folder of every site."""
     all: bool = False
     """Everything, every version of every object included."""
 
-    def readable(self, site: str | None = None) -> tuple[str, ...]:
-        """Every folder that it may read, for this site."""
-        return tuple(dict.fromkeys(self._of(folder, site) for folder in (*self.writes, *self.appends, *self.reads)))
+    def readable(self, site: str | None = None, sites: Iterable[str] = ()) -> tuple[str, ...]:
+        """Every folder that it may read, for this site; `sites` are those of the consortium."""
+        own = (self._of(folder, site) for folder in (*self.writes, *self.appends, *self.reads))
+        there = (f"sites/{each}/{name}" for each in sites for name in self.reads_at_sites)
+        return tuple(dict.fromkeys((*own, *there)))
 
     def writable(self, site: str | None = None) -> tuple[str, ...]:
         """Every folder that it may write, for this site."""
@@ -48,7 +53,7 @@ class Role(Document):
 
 
 _PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/", "rules/", "retrain/")
-_TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/")
+_TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/", "self-grades/")
 
 ROLES: dict[RoleName, Role] = {
     "contributor": Role(
@@ -77,9 +82,10 @@ ROLES: dict[RoleName, Role] = {
         reads=("audit/", "ledger/", "plans/", "manifests/", "cohorts/"),
     ),
     "gate": Role(
-        title="tests models on a benchmark, whose labels nobody else reads",
-        reads=("models/", "benchmarks/"),
-        writes=("benchmarks/results/",),
+        title="tests models on a sealed benchmark, whose volumes nobody else reads, and promotes by its rule",
+        reads=("benchmarks/", "manifests/", "rules/", "runs/", "ledger/"),
+        reads_at_sites=("policy.yaml",),
+        writes=("benchmarks/results/", "models/"),
     ),
     "steward": Role(title="sets the store up and executes withdrawals", all=True),
 }

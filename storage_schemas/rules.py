@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Digest, Document, Fraction, Named, Sha256, Slug
 from storage_schemas.experiments import Undefined
+from storage_schemas.grading import CONTRASTS, DIAMETERS_MM
 from storage_schemas.metrics import FractionMetric
 from storage_schemas.retraining import Retraining
 
@@ -48,7 +49,18 @@ class LeastPatients(Document):
     patients: Annotated[int, Field(ge=3)]
 
 
-RuleCondition = Annotated[NonInferior | Superior | NoSiteWorse | LeastPatients, Field(discriminator="kind")]
+class Detects(Document):
+    """The candidate alone detects at least this fraction (one-sided limit) of the lesions of this diameter and contrast
+    or more that are inserted into lesion-free regions of the benchmark."""
+
+    kind: Literal["detects"] = "detects"
+    diameter_mm: Annotated[float, Field(ge=0, le=max(DIAMETERS_MM))]
+    contrast: Annotated[float, Field(ge=0, le=max(CONTRASTS))]
+    """Brightness at a lesion's centre, in SDs of the image over the head."""
+    least: Annotated[float, Field(gt=0, lt=1)]
+
+
+RuleCondition = Annotated[NonInferior | Superior | NoSiteWorse | LeastPatients | Detects, Field(discriminator="kind")]
 
 
 class Rule(Named):
@@ -76,7 +88,7 @@ class Rule(Named):
     @property
     def metrics(self) -> tuple[FractionMetric, ...]:
         """The metrics that its conditions test, each once."""
-        return tuple(dict.fromkeys(c.metric for c in self.conditions if not isinstance(c, LeastPatients)))
+        return tuple(dict.fromkeys(c.metric for c in self.conditions if not isinstance(c, LeastPatients | Detects)))
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Rule:
@@ -103,7 +115,7 @@ class ConditionOutcome(Document):
     passed: bool
     patients: Annotated[int, Field(ge=0)]
     estimate: float | None = None
-    """Mean paired difference, candidate − champion."""
+    """Mean paired difference, candidate − champion; of `detects`, the fraction of inserted lesions detected."""
     limit: float | None = None
     """Its one-sided lower limit at the level of the look."""
     p: Fraction | None = None
@@ -125,6 +137,8 @@ class GateOutcome(Document):
     conditions: tuple[ConditionOutcome, ...]
     champion_rows: Sha256
     candidate_rows: Sha256
+    candidate_grades: Sha256 | None = None
+    """Of the candidate's self-grading on the benchmark; None: no condition needs one."""
 
     @property
     def passed(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from jobs.shared.console import notes
 from lesionlab.experiments.champions import decision_in_force
-from lesionlab.experiments.lineage import withdrawn_studies
+from lesionlab.experiments.lineage import declared_text, imported_ancestors
 from lesionlab.experiments.registry import champion
+from lesionlab.experiments.withdrawn_models import withdrawn_from
 from lesionlab.store.objects import Store
 from storage_schemas.decisions import Decision
 from storage_schemas.models import ModelCard
@@ -20,9 +21,12 @@ def decided(decision: Decision) -> str:
     )
 
 
-def note_withdrawn(store: Store, card: ModelCard) -> None:
-    """Say on standard error if a model was trained on studies that were withdrawn since."""
-    if found := withdrawn_studies(store, card):
+def note_origin(store: Store, card: ModelCard) -> None:
+    """Say what is unknown about a model that was imported, or was fine-tuned from one, and which of its training
+    studies were withdrawn since."""
+    for imported in imported_ancestors(store, card):
+        notes.print(declared_text(imported), style="yellow")
+    if found := withdrawn_from(store, card):
         notes.print(
             f"model {card.full_name} was trained on {', '.join(found)}, withdrawn since: train it again without, or "
             "retire it",

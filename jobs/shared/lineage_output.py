@@ -7,7 +7,8 @@ from typing import Any
 
 from jobs.shared.decisions_output import decided
 from jobs.shared.rule_output import outcome_lines
-from lesionlab.experiments.lineage import Generation, Lineage, Training
+from lesionlab.experiments.lineage import Generation, Lineage, Training, declared_text
+from lesionlab.experiments.withdrawn_models import withdrawn_text
 
 UNKNOWN = "what it was trained on is unknown"
 
@@ -30,6 +31,8 @@ def lineage_form(lineage: Lineage) -> dict[str, Any]:
             "tensors": dict(generation.tensors),
             "trainings": [_training_form(training) for training in generation.trainings],
             "missing": list(generation.missing),
+            "withdrawn": list(generation.withdrawn),
+            "declared": generation.card.declared.model_dump(mode="json") if generation.card.declared else None,
             "decisions": [decision.model_dump(mode="json") for decision in generation.decisions],
         }
         for generation in lineage.generations
@@ -62,13 +65,17 @@ def _generation_lines(generation: Generation) -> Iterator[str]:
         yield f"    {_made_by(training)}"
         if training.withdrawn:
             yield f"    of these, {', '.join(training.withdrawn)} withdrawn since"
-    for run_id in generation.missing:
+    if card.declared:
+        yield f"  {declared_text(card)}"
+    for run_id in () if card.declared else generation.missing:
         yield f"  run {run_id}: not in this store; {UNKNOWN}"
+    if {*generation.withdrawn} - {study for training in generation.trainings for study in training.withdrawn}:
+        yield f"  {withdrawn_text(card, generation.withdrawn)}"
     if generation.tensors:
         counts = ", ".join(f"{count} {origin}" for origin, count in sorted(generation.tensors.items()))
         yield f"  tensors by origin: {counts}"
-    started = f"fine-tuned from {card.parent.name}@{card.parent.version}" if card.parent else "trained de novo"
-    yield f"  {started}"
+    if not card.declared:
+        yield f"  fine-tuned from {card.started_from}" if card.parent else "  trained de novo"
     for decision in generation.decisions:
         yield f"  {decided(decision)}"
         if decision.gate:

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from jobs.shared.console import console, show_table
 from lesionlab.experiments.champions import decisions
-from lesionlab.experiments.lineage import withdrawn_studies
 from lesionlab.experiments.registry import champion, models
+from lesionlab.experiments.withdrawn_models import withdrawn_from, withdrawn_volumes
 from lesionlab.store.objects import Store
 
 COLUMNS = (
     *("model", "version", "champion", "task", "spacing_mm", "depth", "cohort", "training_studies"),
-    *("networks", "parent", "parent_version", "decision", "decided_at", "withdrawn"),
+    *("networks", "parent", "parent_version", "decision", "decided_at", "withdrawn", "imported", "started_from"),
 )
 
 
@@ -27,7 +27,7 @@ def model_lines(store: Store) -> list[dict[str, Any]]:
     earlier version of lesionlab put it into use. `withdrawn`: the studies that it, or a model it started from, was
     trained on and that were withdrawn since.
     """
-    lines = []
+    lines, gone = [], withdrawn_volumes(store)
     in_use, decided = cache(lambda name: champion(store, name)), cache(lambda name: tuple(decisions(store, name)))
     for card in models(store):
         parent = (card.parent.name, card.parent.version) if card.parent else (None, None)
@@ -35,8 +35,8 @@ def model_lines(store: Store) -> list[dict[str, Any]]:
         values = (card.name, card.version, in_use(card.name) == card.version, card.task.name, card.spacing_mm)
         trained = (card.architecture.depth, card.cohort, card.training_studies, card.networks)
         told = (last.number, last.at) if last else (None, None)
-        withdrawn = " ".join(withdrawn_studies(store, card))
-        lines.append(dict(zip(COLUMNS, (*values, *trained, *parent, *told, withdrawn), strict=True)))
+        origin = (" ".join(withdrawn_from(store, card, gone)), card.declared is not None, card.started_from)
+        lines.append(dict(zip(COLUMNS, (*values, *trained, *parent, *told, *origin), strict=True)))
     return lines
 
 
@@ -56,10 +56,11 @@ def show_models(lines: Sequence[dict[str, Any]], uri: str) -> None:
             line["task"],
             f"{line['spacing_mm']:g}",
             str(line["depth"]),
-            f"{line['training_studies']} studies of {line['cohort']}"
+            f"{line['training_studies'] or '?'} studies of {line['cohort']}"
+            + (", as declared (imported)" if line["imported"] else "")
             + (f" ({line['networks']} networks)" if line["networks"] > 1 else "")
             + (f"; withdrawn since: {line['withdrawn']}" if line["withdrawn"] else ""),
-            f"{line['parent']}@{line['parent_version']}" if line["parent"] else "de novo",
+            line["started_from"],
         )
     show_table(table)
 

@@ -10,6 +10,7 @@ from jobs.shared.console import console, notes, show_table
 from lesionlab.analysis.statistics.rule_power import ENOUGH, Chance
 from storage_schemas.rules import (
     ConditionOutcome,
+    Detects,
     GateOutcome,
     LeastPatients,
     NonInferior,
@@ -28,6 +29,11 @@ def condition_text(condition: RuleCondition) -> str:
         return f"{condition.metric} at no site worse by {condition.margin:g}"
     if isinstance(condition, Superior):
         return f"{condition.metric} better"
+    if isinstance(condition, Detects):
+        return (
+            f"detects {condition.least:.0%} of inserted lesions from {condition.diameter_mm:g} mm and contrast "
+            f"{condition.contrast:g} SD"
+        )
     return f"at least {condition.patients} patients"
 
 
@@ -48,7 +54,7 @@ def show_chance(rule: Rule, chance: Chance) -> None:
     for column in ("condition", "patients", "SD of the champion", "chance"):
         table.add_column(column, justify="left" if column == "condition" else "right")
     for condition, alone in zip(rule.conditions, chance.each, strict=True):
-        metric = None if isinstance(condition, LeastPatients) else condition.metric
+        metric = None if isinstance(condition, LeastPatients | Detects) else condition.metric
         patients = chance.patients[metric] if metric else min(chance.patients.values())
         sd = f"{chance.sd[metric]:.3f}" if metric and metric in chance.sd else ""
         table.add_row(condition_text(condition), str(patients), sd, f"{alone:.2f}")

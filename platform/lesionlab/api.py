@@ -86,14 +86,17 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.experiments import ExperimentSpec as ExperimentSpec
     from storage_schemas.experiments import Plan as Plan
     from storage_schemas.facts import StudyFacts as StudyFacts
+    from storage_schemas.grading import InsertedLesion as InsertedLesion
     from storage_schemas.identity import identity as identity
     from storage_schemas.identity import identity_digest as identity_digest
     from storage_schemas.identity import identity_json as identity_json
+    from storage_schemas.imports import ImportCard as ImportCard
     from storage_schemas.leases import Failure as Failure
     from storage_schemas.leases import Lease as Lease
     from storage_schemas.manifests import Manifest as Manifest
     from storage_schemas.manifests import ManifestEntry as ManifestEntry
     from storage_schemas.models import Architecture as Architecture
+    from storage_schemas.models import Declared as Declared
     from storage_schemas.models import InferenceConfig as InferenceConfig
     from storage_schemas.models import ModelCard as ModelCard
     from storage_schemas.models import TensorTransfer as TensorTransfer
@@ -184,10 +187,12 @@ _HOMES = {
     "storage_schemas.definitions": ("MetricDefinition", "definition_named"),
     "storage_schemas.experiments": ("ExperimentSpec", "Plan"),
     "storage_schemas.facts": ("StudyFacts",),
+    "storage_schemas.grading": ("InsertedLesion",),
     "storage_schemas.identity": ("identity", "identity_digest", "identity_json"),
     "storage_schemas.leases": ("Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
-    "storage_schemas.models": ("Architecture", "InferenceConfig", "ModelCard", "TensorTransfer"),
+    "storage_schemas.imports": ("ImportCard",),
+    "storage_schemas.models": ("Architecture", "Declared", "InferenceConfig", "ModelCard", "TensorTransfer"),
     "storage_schemas.parts": ("DeclaredCohort", "Part", "Receipt", "SaltCheck", "Withdrawal"),
     "storage_schemas.policies": ("SitePolicy",),
     "storage_schemas.results": ("EffectRow", "EpochRow", "LedgerEntry", "LesionRow", "OperatingRow", "StudyRow"),

@@ -64,7 +64,7 @@ def test_modules_and_names_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_and_targets_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    commands = re.findall(r"(?:`|^ *)lesionlab ([a-z]+)", text, flags=re.MULTILINE)
+    commands = re.findall(r"(?:`|^ *)lesionlab ([a-z]+(?:-[a-z]+)*)", text, flags=re.MULTILINE)
     assert set(commands) <= set(PANEL_OF)
     targets = re.findall(r"`make ([a-z-]+)", text)
     assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from lesionlab.errors import InputError, SpecError
-from lesionlab.experiments.benchmarks import find_benchmark, freeze, refuse_benchmark_studies, refuse_looks
+from lesionlab.errors import InputError, MissingObject, SpecError
+from lesionlab.experiments.benchmarks import (
+    find_benchmark,
+    freeze,
+    refuse_benchmark_studies,
+    refuse_looks,
+    seal,
+    volume_place,
+)
 from lesionlab.experiments.registry import register
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.experiments.upkeep.contents import Contents
+from lesionlab.store.arrays import copy_group, group_exists, read_array, write_group
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
@@ -55,6 +65,35 @@ def test_the_same_call_gives_the_same_benchmark_and_a_grown_cohort_another(store
     assert (len(first.manifest.studies), len(second.manifest.studies)) == (1, 2)
     with pytest.raises(InputError, match=f"found 2; there are: .*{first.benchmark.id}"):
         find_benchmark(store, "bench")
+
+
+def test_sealed_volumes_lie_where_the_gate_alone_may_read_and_nothing_is_missing(store: Store) -> None:
+    contribute(store, held_out())
+    frozen = freeze(store, "bench", "held-out", BY)
+    (sealed_entry,) = frozen.manifest.studies
+    with pytest.raises(MissingObject, match="no such group"):
+        seal(store, frozen)
+    write_group(store, sealed_entry.volume_key, {"label": np.ones((4, 4, 4), np.uint8)}, {"x": 1})
+    assert volume_place(store, sealed_entry) == sealed_entry.volume_key
+    assert (seal(store, frozen), seal(store, frozen)) == (1, 0)
+    place = volume_place(store, sealed_entry)
+    assert place.startswith("benchmarks/volumes/a/sub-0100/")
+    assert read_array(store, place, "label").all()
+    assert not [key for key in store.list("sites/") if ".zarr" in key]
+    expected = set(Contents(store, frozenset(store.list(""))).expected())
+    assert place in expected
+    assert sealed_entry.volume_key not in expected
+
+
+def test_a_sealing_that_was_killed_between_copy_and_removal_is_finished(store: Store) -> None:
+    contribute(store, held_out())
+    frozen = freeze(store, "bench", "held-out", BY)
+    (sealed_entry,) = frozen.manifest.studies
+    write_group(store, sealed_entry.volume_key, {"label": np.ones((4, 4, 4), np.uint8)}, {"x": 1})
+    copy_group(store, sealed_entry.volume_key, volume_place(store, sealed_entry).replace("sites/a/", "elsewhere/a/"))
+    copy_group(store, sealed_entry.volume_key, f"benchmarks/volumes/a/sub-0100/{sealed_entry.volume}.zarr")
+    assert seal(store, frozen) == 0
+    assert not group_exists(store, sealed_entry.volume_key)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import PANEL_OF, summary
+from jobs.cli import PANEL_OF, module_of, summary
 from tests.jobs.conftest import Lesionlab
 
 COMMANDS = [
@@ -28,6 +28,7 @@ COMMANDS = [
     "run",
     "demo",
     "cohort",
+    "import",
     "models",
     "benchmark",
     "rule",
@@ -36,6 +37,7 @@ COMMANDS = [
     "retrain",
     "lineage",
     "evaluate",
+    "self-grade",
     "predict",
 ]
 
@@ -56,7 +58,7 @@ def test_each_command_has_an_example(lesionlab: Lesionlab, command: str) -> None
 def test_the_help_shows_the_first_sentence_of_each_command(lesionlab: Lesionlab) -> None:
     shown = " ".join(lesionlab("--help").output.split())
     for command in PANEL_OF:
-        function = getattr(import_module(f"jobs.{command}"), command)
+        function = getattr(import_module(f"jobs.{module_of(command)}"), module_of(command))
         assert summary(command) == inspect.getdoc(function).partition("\n\n")[0]
         assert summary(command) in shown
 

@@ -75,6 +75,8 @@ def test_csv_and_json_have_every_column(lesionlab: Lesionlab, registered: str, t
         "decision": None,
         "decided_at": None,
         "withdrawn": "",
+        "imported": False,
+        "started_from": f"parent@{PARENT}",
     }
     with (tmp_path / "models.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesionlab.errors import DamagedObject, InputError, MissingObject
+from lesionlab.analysis import model_evidence
+from lesionlab.analysis.model_evidence import models_of
+from lesionlab.analysis.pages.model_pages import model_pages
+from lesionlab.errors import AccessDenied, DamagedObject, InputError, MissingObject
 from lesionlab.experiments.benchmarks import Frozen, freeze
 from lesionlab.experiments.champions import Person, decision_in_force, promote
 from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
+from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import tickets
 from lesionlab.orchestration.gate import look, verify
 from lesionlab.store.documents import write_document
@@ -22,6 +27,7 @@ from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.grading import InsertedLesion
 from storage_schemas.models import ModelCard
 from storage_schemas.results import StudyRow
 from storage_schemas.rules import Rule
@@ -203,6 +209,98 @@ def test_a_candidate_that_saw_the_benchmark_or_may_have_is_not_looked_at(
     with pytest.raises(InputError, match=r"was trained on studies of benchmark leaked@.*sub-0002"):
         look(store, leaked, versions[2], ANN, tmp_path)
     assert tickets(store, rule.benchmark) == tickets(store, other.benchmark.id) == []
+
+
+def test_a_board_reads_decision_rule_looks_power_and_lineage_on_one_page_and_no_score_of_who_failed(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    failed, passed = (look(store, rule, versions[place], ANN, tmp_path) for place in (2, 1))
+    promote(store, versions[1].full_name, "better PPV", ANN, passed)
+    plan = current_plan(store, "alone")
+    (page,) = model_pages(plan.spec.title, models_of(store, plan))
+    html = page.files["models/ms.html"].decode()
+    text = " ".join(re.sub("<[^>]+>", "", html).split())
+    assert "is in use since 2026-01-02, because it passed every condition of the rule" in text
+    assert "for this reason: better PPV" in text
+    assert "no conformity with any law or standard is claimed" in text
+    assert "20 studies of 20 patients that no training may use" in text
+    assert "all 2 looks together let one pass with a chance of at most 5%" in text
+    assert "passes with a chance of" in text
+    assert "was trained on 4 studies of 4 patients of cohort ms" in text
+    for found in passed.conditions:
+        assert found.limit is not None
+        assert f"{found.limit:+.3f}" in html
+    assert "not shown: sensitivity: averaged over patients" in text
+    for found in failed.conditions:
+        assert found.limit is not None
+        assert f"{found.limit:+.3f}" not in html
+    assert model_pages(plan.spec.title, models_of(store, plan))[0].files == page.files
+
+
+def test_who_may_not_see_the_looks_is_told_so_on_the_page(
+    store: Store, versions: list[ModelCard], rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AccessDenied("benchmarks/")
+
+    monkeypatch.setattr(model_evidence, "tickets", refused)
+    plan = current_plan(store, "alone")
+    (page,) = model_pages(plan.spec.title, models_of(store, plan))
+    html = page.files["models/ms.html"].decode()
+    assert "the gate and the steward can show them" in html
+    assert "by a person" in html
+
+
+def test_a_self_grading_is_on_the_page_with_its_figure(store: Store, versions: list[ModelCard]) -> None:
+    rows = [
+        InsertedLesion(
+            model="ms",
+            version=versions[0].version,
+            cohort="own",
+            manifest="d" * 16,
+            study=f"sub-{patient:04d}",
+            patient=f"p{patient}",
+            site="a",
+            channel="flair",
+            definition="paper@0",
+            diameter_mm=diameter,
+            contrast=1.0,
+            height="middle",
+            region="central",
+            x_mm=0.0,
+            y_mm=0.0,
+            z_mm=0.0,
+            detected=diameter > 3,
+            marked_before=False,
+        )
+        for patient in range(6)
+        for diameter in (3.0, 12.0)
+    ]
+    key = keys.SELF_GRADE.build(name="ms", version=versions[0].version, manifest="d" * 16)
+    write_rows(store, key, rows, InsertedLesion)
+    plan = current_plan(store, "alone")
+    (page,) = model_pages(plan.spec.title, models_of(store, plan))
+    html = page.files["models/ms.html"].decode()
+    assert "Fraction of inserted lesions detected by" in html
+    assert "0.00 to 0.46" in html
+    assert "0.54 to 1.00" in html
+    assert "these fractions are no sensitivities" in html
+    assert [name for name in page.files if name.endswith(".png")] == [
+        f"figures/detection-ms-{versions[0].version}-own.png"
+    ]
+
+
+def test_a_rule_about_inserted_lesions_grades_the_candidate_after_its_ticket(
+    store: Store, versions: list[ModelCard], frozen: Frozen, rows: list[str], tmp_path: Path
+) -> None:
+    small = {"kind": "detects", "diameter_mm": 3.0, "contrast": 1.0, "least": 0.5}
+    own = Rule.named(
+        model="ms", benchmark=frozen.benchmark.id, conditions=[{"kind": "superior", "metric": "ppv"}, small]
+    )
+    declare(store, own)
+    with pytest.raises(MissingObject):  # the benchmark's volumes were never stored: grading fails after the ticket
+        look(store, own, versions[1], ANN, tmp_path)
+    assert [ticket.rule for ticket in tickets(store, own.benchmark)] == [own.id]
 
 
 def test_without_a_champion_there_is_nothing_to_compare(

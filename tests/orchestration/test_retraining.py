@@ -20,7 +20,8 @@ from lesionlab.experiments.rules import declare
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.experiments.tickets import take_ticket, tickets
-from lesionlab.orchestration import retraining
+from lesionlab.orchestration import cell, retraining
+from lesionlab.orchestration.execution import execute as execute_runs
 from lesionlab.orchestration.retraining import decide, retrain
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import document_bytes
@@ -267,3 +268,67 @@ def test_killed_at_any_step_and_called_again_it_ends_as_if_undisturbed(
     assert (outcome.promoted, outcome.ticket, champion(site.store, "ms")) == (True, 1, run.run_id)
     assert [made.number for made in decisions(site.store, "ms")] == [2, 1]
     assert len(tickets(site.store, site.rule.benchmark)) == 1
+
+
+RECEIPTS = ("retrain/", "models/ms/history/", "models/ms/champion.json", "benchmarks/results/")
+
+
+@pytest.fixture(scope="module")
+def trainable(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rule]:
+    """A store in which everything can really be trained and tested: a champion, a benchmark with volumes, a rule."""
+    folder = tmp_path_factory.mktemp("trainable")
+    store, cache = open_store(folder.as_uri()), tmp_path_factory.mktemp("cache")
+    old = [study(store, number) for number in range(4)]
+    put(store, "ms", old)
+    short = {"patch_voxels": 16, "batch_size": 2, "patches_per_study": 2, "augmentations": 1, "epochs": 1}
+    target = {"cohort": "ms", "subsets": 2, "subset_size": 2}
+    spec = SPEC | {"spacing_mm": 2.0, "training": short, "target": target, "training_sizes": [2]}
+    plan = plan_experiment(ExperimentSpec.model_validate(spec), store)
+    store_plan(store, plan)
+    first = plan.runs[0].changed(cell=None, train=tuple(old), test=(), seed=7)
+    execute_runs([first], store, cache, plain=True)
+    promote(store, register(store, first.run_id, "ms").full_name, "first", ANN)
+    put(store, "held-out", [study(store, 500 + number) for number in range(4)])
+    frozen = freeze(store, "bench", "held-out", MetricDefinition())
+    rule = Rule.named(
+        model="ms",
+        benchmark=frozen.benchmark.id,
+        conditions=[{"kind": "non-inferior", "metric": "dice", "margin": 0.9}],
+        looks=1,
+        retraining={"experiment": "alone", "cohort": "ms", "least_new_patients": 3, "gpu_hours": 1000.0},
+    )
+    declare(store, rule)
+    put(store, "ms", [*old, *(study(store, number) for number in range(4, 8))])
+    return folder, rule
+
+
+@pytest.mark.slow
+def test_with_trained_networks_a_kill_at_any_step_leaves_the_same_receipts_byte_for_byte(
+    trainable: tuple[Path, Rule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rule = trainable
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    def receipts(step: str) -> dict[str, bytes]:
+        shutil.copytree(folder, tmp_path / step)
+        store, cache = open_store((tmp_path / step).as_uri()), tmp_path / "cache" / step
+
+        def call() -> RetrainOutcome | None:
+            return retrain(store, rule, TODAY, ANN, cache, lambda runs: execute_runs(runs, store, cache, plain=True))[1]
+
+        if step != "undisturbed":
+            with monkeypatch.context() as patched:
+                patched.setattr(cell if hasattr(cell, step) else retraining, step, die)
+                with pytest.raises(Killed):
+                    call()
+        outcome = call()
+        assert outcome is not None
+        assert outcome.ticket == 1
+        return {key: store.get(key) for start in RECEIPTS for key in store.list(start)}
+
+    undisturbed = receipts("undisturbed")
+    assert any(key.startswith("retrain/ms/outcomes/") for key in undisturbed)
+    for step in ("store_model", "close_run", "register", "look", "promote", "create_document"):
+        assert receipts(step) == undisturbed, step

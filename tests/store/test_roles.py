@@ -5,27 +5,41 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from jobs.shared.options import connect_to_read
-from lesionlab.errors import AccessDenied
+from lesionlab.errors import AccessDenied, MissingObject
 from lesionlab.experiments.audit import chain
+from lesionlab.experiments.benchmarks import freeze, seal
+from lesionlab.experiments.champions import Person, promote
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import move_part
+from lesionlab.experiments.registry import champion, register
+from lesionlab.experiments.rules import declare
+from lesionlab.experiments.tickets import tickets
+from lesionlab.orchestration.gate import look
 from lesionlab.store.conformance import conformance
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.policies import identities, seaweed_config
 from storage_schemas import keys
+from storage_schemas.definitions import MetricDefinition
+from storage_schemas.manifests import Manifest
 from storage_schemas.parts import DeclaredCohort
 from storage_schemas.roles import ROLES
+from storage_schemas.rules import Rule
 from storage_schemas.sites import Consortium, Site
 from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import append_entry, entry, manifest
+from tests.experiments.finished import finish_experiment
+from tests.orchestration.test_retraining import study
 from tests.parts import parts_of
 from tests.s3_server import BUCKET, S3Server, weed_program
 
+ANN = Person("ann@north", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 CONTACT = {"name": "Data office", "email": "data@example.org"}
 POOL = Consortium(
     consortium="pool",
@@ -86,6 +100,9 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("trainer", "benchmarks/b/labels/sub-1.json"): set(),
     ("analyst", "benchmarks/b/labels/sub-1.json"): set(),
     ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
+    ("gate", "rules/m/d.json"): {"read", "list"},
+    ("gate", "sites/north/policy.yaml"): {"read"},
+    ("analyst", "models/m/champion.json"): {"read", "list"},
     ("auditor", "ledger/r.json"): {"read", "list"},
     ("auditor", "audit/trainer/1.json"): {"read", "list"},
     ("reader", "audit/trainer/1.json"): set(),
@@ -162,6 +179,53 @@ def test_two_hospitals_that_contribute_at_once_lose_nothing_and_the_trainer_plan
             "south/sub-0004",
         ]
     assert len(digests) == 1
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_the_gate_alone_reads_a_sealed_benchmark_looks_and_promotes_with_its_own_rights(
+    as_: As, tmp_path: Path
+) -> None:
+    steward = as_("steward")
+    steward.delete_prefix("sites/")
+    cards = [
+        register(steward, run.run_id, "gated")
+        for run in finish_experiment(steward).runs
+        if run.cell and run.cell.training_size == 4
+    ]
+    held = [study(steward, 500 + number, site="north") for number in range(3)]
+    for part in parts_of(
+        Manifest.named(cohort="sealed", task=TASKS["flair-single"], spacing_mm=3.0, studies=tuple(held))
+    ):
+        move_part(steward, part, None)
+    frozen = freeze(steward, "bench", "sealed", MetricDefinition())
+    assert seal(steward, frozen) == 3
+    promote(steward, cards[0].full_name, "first", ANN)
+    rule = Rule.named(
+        model="gated",
+        benchmark=frozen.benchmark.id,
+        conditions=[
+            {"kind": "non-inferior", "metric": "dice", "margin": 0.99},
+            {"kind": "least-patients", "patients": 3},
+        ],
+        looks=1,
+    )
+    declare(steward, rule)
+    label = f"{keys.sealed_key('north', held[0].study, held[0].volume)}/zarr.json"
+    for name in ("trainer", "analyst", "reader", "contributor-north"):
+        with pytest.raises(AccessDenied):
+            as_(name).get(label)
+    with pytest.raises((AccessDenied, MissingObject)):
+        look(as_("trainer"), rule, cards[1], ANN, tmp_path / "trainer")
+    gate = as_("gate")
+    outcome = look(gate, rule, cards[1], ANN, tmp_path / "gate")
+    assert [ticket.candidate for ticket in tickets(gate, frozen.benchmark.id)] == [cards[1].version]
+    # Untrained networks need not pass; what is asked is whether the gate may write what follows from a pass.
+    passed = outcome.model_copy(
+        update={"conditions": tuple(c.model_copy(update={"passed": True}) for c in outcome.conditions)}
+    )
+    promote(gate, cards[1].full_name, "by rule", ANN, passed)
+    assert champion(gate, "gated") == cards[1].version
 
 
 @pytest.mark.s3

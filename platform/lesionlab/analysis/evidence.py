@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from lesionlab.analysis.statistics.chosen_rates import as_planned
 from lesionlab.analysis.statistics.conditions import Condition, condition_of, conditions
-from lesionlab.errors import MissingObject
+from lesionlab.errors import InputError, MissingObject
 from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.lineage import imported_ancestors
 from lesionlab.experiments.manifests import manifest_facts, manifest_verdicts
 from lesionlab.experiments.publishing import operating_rows
+from lesionlab.experiments.registry import find_model
 from lesionlab.experiments.run_history import finished_histories
 from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
@@ -47,6 +50,8 @@ class Evidence:
     """Counts at every threshold; none of runs of versions that stored masks only."""
     histories: Mapping[Digest, Sequence[EpochRow]] = field(default_factory=dict)
     """By run, for every run that trained a network; none of runs of versions that kept no history."""
+    imported: tuple[ModelCard, ...] = ()
+    """Models that were imported and that a network of the plan started from, however far back."""
 
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
@@ -70,6 +75,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
         weights={run_id: sha for run_id, sha in at_once(partial(_weights, store), cards.items()) if sha},
         operating=tuple(as_planned(operating_rows(store, plan), plan)),
         histories=finished_histories(store, entries),
+        imported=_imported(store, plan),
     )
 
 
@@ -98,6 +104,15 @@ def _weights(store: Store, of_run: tuple[Digest, str]) -> tuple[Digest, Sha256 |
         return run_id, read_document(store, card, ModelCard).weights_sha256
     except MissingObject:
         return run_id, None
+
+
+def _imported(store: Store, plan: Plan) -> tuple[ModelCard, ...]:
+    found: dict[Digest, ModelCard] = {}
+    for parent in sorted({(run.parent.model.name, run.parent.model.version) for run in plan.runs if run.parent}):
+        with suppress(InputError):  # its card is gone
+            card = find_model(store, "@".join(parent))
+            found |= {one.version: one for one in imported_ancestors(store, card)}
+    return tuple(found.values())
 
 
 def _exclusions(manifest: Manifest) -> tuple[VerdictRow, ...]:

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from lesionlab.analysis.evidence import Evidence, lesions_by_model, read_evidence
 from lesionlab.analysis.experiment_analysis import Analysis, analyse, choose
+from lesionlab.analysis.model_evidence import models_of
 from lesionlab.analysis.pages.contents import (
     Shown,
     report_content,
@@ -24,6 +25,7 @@ from lesionlab.analysis.pages.contents import (
 )
 from lesionlab.analysis.pages.hashes import file_hashes, study_digest, study_hashes, table_digest
 from lesionlab.analysis.pages.illustrations import illustrate, illustrate_numbers
+from lesionlab.analysis.pages.model_pages import model_pages
 from lesionlab.analysis.pages.page import page
 from lesionlab.analysis.pages.study_pages import models_on_pages, study_pages
 from lesionlab.analysis.sheets.lesion_records import MOST_FALSE_POSITIVES, lesion_file
@@ -63,6 +65,7 @@ _KEYS = {
     "tables": (keys.REPORT_TABLE, "table"),
     "figures": (keys.REPORT_FIGURE, "figure"),
     "studies": (keys.REPORT_STUDY, "page"),
+    "models": (keys.REPORT_MODEL, "page"),
 }
 
 
@@ -98,6 +101,7 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
     pages = list(study_pages(store, plan, analysis.rows, evidence.lesions, models_on_pages(plan, analysis.rows)))
     html = {one.file: page("study.html.j2", study_content(plan, one, shown.digest)).encode() for one in pages}
 
+    models = model_pages(plan.spec.title, models_of(store, plan))
     listed = lesion_file(evidence.lesions)
     numbers = operating_csvs(points) if points else {}
     files = {
@@ -105,9 +109,11 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
         "tables/lesions.csv": listed.data,
         **{f"tables/{name}": text.encode() for name, text in numbers.items()},
         **{f"studies/{name}": text for name, text in html.items()},
+        **{path: data for one in models for path, data in one.files.items()},
     }
     hashes = (*study_hashes(plan, evidence), *file_hashes(files))
     content = report_content(plan, analysis, evidence, shown, pages, hashes)
+    content["models_in_use"] = models
     content["lesions_listed"] = lesions_listed(listed.lesions, listed.left_out, MOST_FALSE_POSITIVES)
     files[PAGE] = page("report.html.j2", content).encode()
     name = report_name(shown.digest, files)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from lesionlab.errors import InputError, SpecError
 from lesionlab.experiments.manifests import frozen_manifest
-from lesionlab.experiments.registry import find_model, source_model
-from lesionlab.experiments.seen import overlaps
+from lesionlab.experiments.registry import SourceModel, find_model, source_model
+from lesionlab.experiments.seen import declared_overlaps, overlaps
+from lesionlab.store.arrays import copy_group, delete_group, group_exists
 from lesionlab.store.documents import create_named, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -44,17 +45,18 @@ class Frozen:
 
         `cohorts` say which patient register a cohort uses.
         """
-        same_people = self._same_people(cohort, cohorts)
+        same_people = self.shares_patients(cohort, cohorts)
         return _first(overlaps(self.manifest.studies, tuple(entries), same_people=same_people))
 
     def found_in(
         self, entries: Iterable[ManifestEntry], cohort: Slug, cohorts: Mapping[Slug, Cohort] | None = None
     ) -> dict[StudyId, str]:
         """The other way round: each of these entries that the benchmark holds, and how that shows."""
-        same_people = self._same_people(cohort, cohorts)
+        same_people = self.shares_patients(cohort, cohorts)
         return _first(overlaps(tuple(entries), self.manifest.studies, same_people=same_people))
 
-    def _same_people(self, cohort: Slug, cohorts: Mapping[Slug, Cohort] | None) -> bool:
+    def shares_patients(self, cohort: Slug, cohorts: Mapping[Slug, Cohort] | None = None) -> bool:
+        """Whether patient labels of a cohort mean the same people as the benchmark's own."""
         own = self.benchmark
         register = cohorts[cohort].patient_register if cohorts and cohort in cohorts else None
         one_register = register is not None and register == own.patient_register
@@ -112,6 +114,29 @@ def find_benchmark(store: Store, benchmark: str) -> Frozen:
     return found[0]
 
 
+def seal(store: Store, frozen: Frozen) -> int:
+    """Move the volumes of a benchmark below the folder that the gate's role alone may read; the number that was moved.
+
+    Needs every right. Can be stopped and called again: a volume is removed from its site once its copy is whole.
+    Raises MissingObject if a volume is at neither place, DamagedObject if one is not what was written.
+    """
+    moved = 0
+    for entry in frozen.manifest.studies:
+        sealed = keys.sealed_key(entry.site, entry.study, entry.volume)
+        if not group_exists(store, sealed):
+            copy_group(store, entry.volume_key, sealed)
+            moved += 1
+        if group_exists(store, entry.volume_key):
+            delete_group(store, entry.volume_key)
+    return moved
+
+
+def volume_place(store: Store, entry: ManifestEntry) -> str:
+    """Where the gate finds a study's volume: sealed, or at its site."""
+    sealed = keys.sealed_key(entry.site, entry.study, entry.volume)
+    return sealed if group_exists(store, sealed) else entry.volume_key
+
+
 def _whole(store: Store, benchmark: Benchmark) -> Frozen:
     key = keys.MANIFEST.build(cohort=benchmark.cohort, digest=benchmark.manifest)
     return Frozen(benchmark, read_document(store, key, Manifest))
@@ -138,6 +163,13 @@ def refuse_benchmark_studies(
         for cohort, entries in used.items()
         if (held := one.held(entries.values(), cohort, cohorts))
     ]
+    faults += [
+        f"model {card.full_name} was trained on patients of benchmark {one.name}, as declared ({_listed(held)}); start "
+        "from another model"
+        for one in frozen
+        for card in {card.version: card for model in _parents(store, runs) for card in model.imported}.values()
+        if one.shares_patients(card.cohort, cohorts) and (held := dict(declared_overlaps(one.manifest.studies, card)))
+    ]
     if faults:
         raise SpecError(*faults)
 
@@ -156,9 +188,14 @@ def refuse_looks(store: Store, manifest: Manifest) -> None:
 
 def _ancestors(store: Store, runs: Iterable[RunSpec]) -> Iterable[RunSpec]:
     """The runs that trained the models which these runs start from, as far as the store has them."""
+    for model in _parents(store, runs):
+        yield from model.made_by
+
+
+def _parents(store: Store, runs: Iterable[RunSpec]) -> Iterable[SourceModel]:
     parents: set[ModelName] = {run.parent.model for run in runs if run.parent}
     for parent in parents:
-        yield from source_model(store, find_model(store, f"{parent.name}@{parent.version}")).made_by
+        yield source_model(store, find_model(store, f"{parent.name}@{parent.version}"))
 
 
 def _listed(held: Mapping[StudyId, str]) -> str:

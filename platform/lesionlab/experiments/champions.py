@@ -14,6 +14,7 @@ from datetime import datetime
 from lesionlab.errors import Conflict, InputError, MissingObject, ObjectExists
 from lesionlab.experiments.registry import champion, find_model
 from lesionlab.experiments.rules import rules_of
+from lesionlab.experiments.withdrawn_models import withdrawn_from, withdrawn_text
 from lesionlab.store.documents import create_named, document_bytes, parse_document, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -37,18 +38,26 @@ def promote(store: Store, model: str, reason: str, person: Person, gate: GateOut
     """Put a registered version (`name@version`) into use.
 
     Once a name has a champion and a rule, only a look that passed (`gate`) promotes. Raises InputError without one, or
-    if the version is not registered or in use already; Conflict if somebody else decided at the same time.
+    if the version is not registered, in use already or trained on a study that was withdrawn since; Conflict if
+    somebody else decided at the same time.
     """
     name, _, version = model.partition("@")
     if not version:
         raise InputError(f"model {model!r}: wanted NAME@VERSION, found no version; lesionlab models lists them")
     card = find_model(store, f"{name}@{version}")
+    refuse_withdrawn(store, card)
     if gate is None:
         _refuse_by_hand(store, name)
     elif not gate.passed or gate.candidate != version:
         found = "did not pass" if gate.candidate == version else f"is about {gate.candidate}"
         raise InputError(f"model {model}: wanted a look at it that passed, but look {gate.ticket} {found}")
     return _decide(store, card, "promotion", reason, person, gate=gate)
+
+
+def refuse_withdrawn(store: Store, card: ModelCard) -> None:
+    """Raise InputError if the model, or one that it was fine-tuned from, was trained on a study withdrawn since."""
+    if told := withdrawn_text(card, withdrawn_from(store, card)):
+        raise InputError(f"{told}; train a version without them, and promote that one")
 
 
 def rollback(store: Store, name: Slug, reason: str, person: Person) -> Decision:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from lesionlab.errors import InputError
 from lesionlab.experiments.champions import decisions
 from lesionlab.experiments.ledger import ledger_entries, ledger_entry
-from lesionlab.experiments.registry import find_model
+from lesionlab.experiments.registry import find_model, source_model
+from lesionlab.experiments.withdrawn_models import withdrawn_from
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows
@@ -57,6 +58,8 @@ class Generation:
     """Number of tensors by their origin in the weight-transfer report: source, adapted, random; empty: no report."""
     decisions: tuple[Decision, ...]
     """Those that put it into use, oldest first."""
+    withdrawn: tuple[StudyId, ...] = ()
+    """Studies that it, or a model before it, was trained on and that were withdrawn since."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,23 @@ class Lineage:
     def whole(self) -> bool:
         """Whether it is known what every generation was trained on."""
         return not self.unknown and not any(generation.missing for generation in self.generations)
+
+
+def declared_text(card: ModelCard) -> str:
+    """What is declared about an imported model, in one sentence; empty if a run of the platform trained it."""
+    if card.declared is None:
+        return ""
+    patients = f" of {len(card.declared.patients)} named patients" if card.declared.patients else ""
+    return (
+        f"{card.full_name} was imported ({card.declared.origin}): trained on "
+        f"{card.training_studies or 'an unknown number of'} studies{patients} of {card.cohort}, started from "
+        f"{card.started_from}. Nobody here can check this, so leakage cannot be excluded."
+    )
+
+
+def imported_ancestors(store: Store, card: ModelCard) -> tuple[ModelCard, ...]:
+    """The imported models that a registered model came from, itself included."""
+    return source_model(store, card).imported
 
 
 def lineage(store: Store, card: ModelCard) -> Lineage:
@@ -115,6 +135,7 @@ def _generation(store: Store, card: ModelCard) -> Generation:
         tuple(run_id for run_id in trained_by if run_id not in runs),
         _tensors(store, card),
         tuple(found for found in decisions(store, card.name) if found.champion == card.version)[::-1],
+        withdrawn_from(store, card),
     )
 
 

@@ -11,7 +11,7 @@ from lesionlab.errors import SpecError
 from lesionlab.experiments.cells import cells
 from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
-from lesionlab.experiments.seen import trained_on
+from lesionlab.experiments.seen import declared_overlaps, trained_on
 from lesionlab.experiments.splits import Fold, Subset, fold_of, subsets_of
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import Stripping
@@ -243,7 +243,14 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
     a sub-01.
     """
     for source in spec.sources:
-        runs = {run.run_id: run for depth in spec.network_depths for run in parents[source.model, depth].made_by}
+        models = [parents[source.model, depth] for depth in spec.network_depths]
+        for card in {card.version: card for model in models for card in model.imported}.values():
+            if _one_register(spec, card.cohort) and (found := dict(declared_overlaps(manifest.studies, card))):
+                yield (
+                    f"source {source.model}: target {manifest.cohort}: {', '.join(found)}: "
+                    f"{', '.join(sorted(set(found.values())))}; never test a model on its training data"
+                )
+        runs = {run.run_id: run for model in models for run in model.made_by}
         for run in runs.values():
             shared = [entry.study for entry in manifest.studies if _was_trained_on(entry, run, spec)]
             if shared:
@@ -262,12 +269,15 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
 
 
 def _was_trained_on(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) -> bool:
+    return trained_on(entry, run.train, same_people=_one_register(spec, run.cohort)) is not None
+
+
+def _one_register(spec: ExperimentSpec, cohort: Slug) -> bool:
+    """Whether patient labels of a cohort mean the same people as those of the target."""
     register, other = (
-        spec.cohorts[name].patient_register if name in spec.cohorts else None
-        for name in (spec.target.cohort, run.cohort)
+        spec.cohorts[name].patient_register if name in spec.cohorts else None for name in (spec.target.cohort, cohort)
     )
-    same_people = run.cohort == spec.target.cohort or (register is not None and register == other)
-    return trained_on(entry, run.train, same_people=same_people) is not None
+    return cohort == spec.target.cohort or (register is not None and register == other)
 
 
 def _sizes_out_of_reach(spec: ExperimentSpec, subsets: Sequence[Subset]) -> Iterable[str]:

@@ -39,6 +39,8 @@ class SourceModel:
     made_by: tuple[RunSpec, ...]
     missing: tuple[Digest, ...] = ()
     """Versions whose training runs the store lacks."""
+    imported: tuple[ModelCard, ...] = ()
+    """Of these, the cards of models that were imported: the model itself, or one that it was fine-tuned from."""
 
 
 def card_of_run(run: RunSpec, weights_sha256: Sha256) -> ModelCard:
@@ -110,6 +112,16 @@ def register_ensemble(store: Store, run_ids: Sequence[Digest], name: Slug) -> Mo
     return _register(store, card, lambda: joined, lambda: transfer)
 
 
+def register_imported(store: Store, card: ModelCard, weights: bytes, transfer: Sequence[TensorTransfer]) -> ModelCard:
+    """Register a model that was trained elsewhere as a candidate; its version follows from card and weights.
+
+    Raises ObjectExists if other weights are registered under this name and version.
+    """
+    form = card.model_dump(mode="json", exclude={"version": True, "declared": {"largest_difference"}})
+    named = card.model_copy(update={"version": digest_of({"imported": form})})
+    return _register(store, named, lambda: weights, lambda: transfer)
+
+
 _OWN_OF_EACH = {"version": "", "weights_sha256": "", "training_studies": 1, "trained_on": ()}
 """What the cards of an ensemble's members need not share."""
 
@@ -172,20 +184,29 @@ def _is_whole(store: Store, key: str, whole: Callable[[bytes], bool]) -> bool:
 
 
 def source_model(store: Store, card: ModelCard) -> SourceModel:
-    """A registered model with its training history, as far as the store has it; an imported model may have none."""
+    """A registered model with its training history, as far as the store has it; an imported model has none."""
     made_by: dict[Digest, RunSpec] = {}
     missing: list[Digest] = []
-    left = [*(card.members or (card.version,))]
+    imported: list[ModelCard] = []
+    left = [(card.name, version) for version in card.members or (card.version,)]
     while left:
-        version = left.pop(0)
+        name, version = left.pop(0)
         if version in made_by or version in missing:
             continue
         if not store.exists(key := keys.RUN_SPEC.build(run_id=version)):
             missing.append(version)
+            own = card if (name, version) == (card.name, card.version) else _stored_card(store, name, version)
+            imported += [own] if own and own.declared else []
             continue
         run = made_by[version] = read_document(store, key, RunSpec)
-        left += [run.parent.model.version] if run.parent else []
-    return SourceModel(card, tuple(made_by.values()), tuple(missing))
+        left += [(run.parent.model.name, run.parent.model.version)] if run.parent else []
+    return SourceModel(card, tuple(made_by.values()), tuple(missing), tuple(imported))
+
+
+def _stored_card(store: Store, name: Slug, version: Digest) -> ModelCard | None:
+    with suppress(MissingObject):
+        return read_document(store, keys.MODEL_CARD.build(name=name, version=version), ModelCard)
+    return None
 
 
 def find_model(store: Store, model: str) -> ModelCard:

@@ -9,6 +9,7 @@ from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.base import Slug, StudyId
 from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.models import ModelCard
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ def seen_in_training(manifest: Manifest, model: SourceModel, *, same_people: boo
         if not one_register:
             labels = {entry.patient for entry in manifest.studies} & {seen.patient for seen in run.train}
             namesakes |= {run.cohort: tuple(sorted(labels))} if labels else {}
+    for card in model.imported:
+        one_register = same_people or card.cohort == manifest.cohort
+        for study, reason in declared_overlaps(manifest.studies, card) if one_register else ():
+            reasons.setdefault(study, reason)
     whole = bool(model.made_by) and model.made_by[-1].parent is None and not model.missing
     return Seen(reasons, namesakes, whole)
 
@@ -66,6 +71,14 @@ def overlaps(
             yield entry.study, reason
     for entry, seen, of in likely_copies(tuple(studies), tuple(others)):
         yield entry.study, f"{of} likely copied from {seen.study}"
+
+
+def declared_overlaps(studies: Iterable[ManifestEntry], card: ModelCard) -> Iterable[tuple[StudyId, str]]:
+    """Each study of a patient on whom an imported model was trained, as declared; labels must mean the same people."""
+    patients = {*card.declared.patients} if card.declared else set()
+    for entry in studies:
+        if {entry.patient, entry.patient.rpartition("/")[2]} & patients:
+            yield entry.study, f"same patient as declared for the imported {card.full_name} in cohort {card.cohort}"
 
 
 def _share_a_patient(studies: Iterable[ManifestEntry], seen: Iterable[ManifestEntry]) -> bool:

@@ -21,6 +21,7 @@ from storage_schemas import keys
 from storage_schemas.base import Digest, Document, Slug, StudyId, StudyLabel
 from storage_schemas.benchmarks import Benchmark
 from storage_schemas.facts import StudyFacts
+from storage_schemas.grading import InsertedLesion
 from storage_schemas.keys import KeyPattern
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.models import ModelCard
@@ -114,6 +115,16 @@ def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
     places = [f"{keys.SITE.build(site=site)}/{folder}/" for site in sites for folder in ("volumes", "cohorts")]
     places += [f"runs/{run_id}/" for run_id in touched]
     experiments: set[Slug] = set()
+    labels = {label for one in withdrawn for label in (one.study, f"{one.site}/{one.study}")}
+    for key in names:
+        if keys.SELF_GRADE.parse(key) or keys.GATE_GRADES.parse(key):
+            _rewrite(store, key, InsertedLesion, labels)
+            places.append(key)
+    for one in withdrawn:  # of a sealed benchmark, see `benchmarks.seal`
+        folder = f"benchmarks/volumes/{one.site}/{one.study}/"
+        if any(name.startswith(folder) for name in names):
+            store.delete_prefix(folder)
+            places.append(folder)
     for key in names:
         kind, values = _kind(key)
         if kind is not None and values["run_id"] in touched:

@@ -14,8 +14,8 @@ from lesionlab.analysis.statistics.gate import judge
 from lesionlab.errors import DamagedObject, InputError, MissingObject, ObjectExists
 from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.evaluation.study import evaluate_study
-from lesionlab.experiments.benchmarks import Frozen, find_benchmark
-from lesionlab.experiments.caches.volumes import open_cached
+from lesionlab.experiments.benchmarks import Frozen, find_benchmark, volume_place
+from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.champions import Person
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import champion, find_model, source_model
@@ -24,15 +24,18 @@ from lesionlab.experiments.seen import seen_in_training
 from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.experiments.tickets import take_ticket, tickets
 from lesionlab.model.devices import best_device
+from lesionlab.orchestration.self_grading import benchmark_grades
 from lesionlab.store.documents import create_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest, Sha256
 from storage_schemas.benchmarks import Ticket
+from storage_schemas.grading import InsertedLesion
+from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard
 from storage_schemas.results import StudyRow
-from storage_schemas.rules import GateOutcome, Rule
+from storage_schemas.rules import Detects, GateOutcome, Rule
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
     before = benchmark_rows(store, frozen, find_model(store, f"{rule.model}@{current}"), cache)
     ticket = take_ticket(store, rule, candidate, current, person)
     now = benchmark_rows(store, frozen, candidate, cache)
-    outcome = _outcome(rule, ticket, before, now)
+    if needs_grades(rule):
+        benchmark_grades(store, frozen, candidate, cache)
+    outcome = _outcome(store, rule, ticket, before, now)
     key = _outcome_key(ticket)
     try:
         create_document(store, key, outcome)
@@ -79,7 +84,7 @@ def verify(store: Store, outcome: GateOutcome, rule_of: str) -> None:
     if ticket is None or ticket.rule != rule.id:
         raise MissingObject(f"{store.uri}: ticket {outcome.ticket} of benchmark {rule.benchmark} by rule {rule.id}")
     before, now = (stored_rows(store, rule.benchmark, version) for version in (ticket.champion, ticket.candidate))
-    again = _outcome(rule, ticket, before, now)
+    again = _outcome(store, rule, ticket, before, now)
     if again != outcome:
         raise _altered(store, ticket)
 
@@ -118,12 +123,16 @@ def benchmark_rows(store: Store, frozen: Frozen, card: ModelCard, cache: Path) -
         run = testing_run(card, frozen.manifest).changed(metric=frozen.benchmark.metric)
         refuse_forbidden(store, (run,), f"benchmark {frozen.name} cannot be looked at; freeze another one")
         rows = [
-            evaluate_study(run, network, open_cached(store, entry, cache), entry, place, best_device()).row
+            evaluate_study(run, network, _opened(store, entry, cache), entry, place, best_device()).row
             for place, entry in enumerate(run.test, start=1)
         ]
         # Without wall times, so that testing again on the same kind of device gives the same bytes.
         write_rows(store, key, [row.model_copy(update={"inference_s": 0.0}) for row in rows], StudyRow)
     return stored_rows(store, frozen.benchmark.id, card.version)
+
+
+def _opened(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume:
+    return open_cached(store, entry, cache, volume_place(store, entry))
 
 
 def stored_rows(store: Store, benchmark: Digest, version: Digest) -> GateRows:
@@ -132,16 +141,23 @@ def stored_rows(store: Store, benchmark: Digest, version: Digest) -> GateRows:
     return GateRows(tuple(read_rows(store, [key], StudyRow)), sha256(store.get(key)).hexdigest())
 
 
-def _outcome(rule: Rule, ticket: Ticket, before: GateRows, now: GateRows) -> GateOutcome:
+def needs_grades(rule: Rule) -> bool:
+    """Whether a condition of the rule is about inserted lesions."""
+    return any(isinstance(condition, Detects) for condition in rule.conditions)
+
+
+def _outcome(store: Store, rule: Rule, ticket: Ticket, before: GateRows, now: GateRows) -> GateOutcome:
+    graded = keys.GATE_GRADES.build(benchmark=rule.benchmark, version=ticket.candidate) if needs_grades(rule) else None
     outcome = GateOutcome(
         rule=rule.id,
         ticket=ticket.number,
         candidate=ticket.candidate,
         champion=ticket.champion,
         level=rule.level,
-        conditions=judge(rule, before.rows, now.rows),
+        conditions=judge(rule, before.rows, now.rows, read_rows(store, [graded], InsertedLesion) if graded else ()),
         champion_rows=before.sha256,
         candidate_rows=now.sha256,
+        candidate_grades=sha256(store.get(graded)).hexdigest() if graded else None,
     )
     # As it is read back: every field counts as written, so the same outcome is the same document.
     return GateOutcome.model_validate(outcome.model_dump(mode="json"))

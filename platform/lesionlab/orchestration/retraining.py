@@ -14,7 +14,7 @@ from pathlib import Path
 from lesionlab.analysis.statistics.retraining import Described, expected_gain, shifts
 from lesionlab.errors import InputError
 from lesionlab.experiments.caches.volumes import open_cached
-from lesionlab.experiments.champions import Person, decision_in_force, promote
+from lesionlab.experiments.champions import Person, decision_in_force, promote, refuse_withdrawn
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.manifests import frozen_manifest, manifest_facts
 from lesionlab.experiments.publishing import study_rows
@@ -233,6 +233,7 @@ def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person,
         note = "no champion to compare it with; put a first version into use by hand: lesionlab promote"
         return RetrainOutcome(**outcome, promoted=False, ticket=None, note=note)
     try:
+        refuse_withdrawn(store, card)
         found = look(store, rule, find_model(store, card.full_name), person, cache)
     except InputError as error:
         return RetrainOutcome(**outcome, promoted=False, ticket=None, note=str(error))

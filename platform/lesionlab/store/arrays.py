@@ -65,6 +65,19 @@ def group_exists(store: Store, key: str) -> bool:
     return store.exists(f"{key}/{_ROOT}")
 
 
+def copy_group(store: Store, key: str, to: str) -> None:
+    """Copy a whole group; the copy exists once all of it is there.
+
+    Raises MissingObject if there is no group, DamagedObject if it is not what was written.
+    """
+    if not group_exists(store, key):
+        raise MissingObject(f"{store.uri}: {key}: no such group; preprocess the study again")
+    if damage := damage_of(store, key):
+        raise DamagedObject(f"{store.uri}: {key}", "; ".join(damage))
+    for name in sorted(_names(store, key), key=lambda name: name == _ROOT):
+        store.put(f"{to}/{name}", store.get(f"{key}/{name}"))
+
+
 def delete_group(store: Store, key: str) -> None:
     """Remove a group, its own metadata first: at no time it looks complete without being so."""
     store.delete(f"{key}/{_ROOT}")

@@ -28,7 +28,7 @@ def aws_policy(pool: Consortium, role: Role, site: str | None = None) -> dict[st
         return _policy(
             {"Sid": "Everything", "Effect": "Allow", "Action": ["s3:*"], "Resource": [bucket, f"{bucket}/{folder}*"]}
         )
-    reads, writes = role.readable(site), role.writable(site)
+    reads, writes = role.readable(site, pool.sites), role.writable(site)
     statements: list[dict[str, Any]] = [
         {"Sid": "Find", "Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [bucket]},
         {
@@ -82,7 +82,7 @@ def seaweed_actions(pool: Consortium, role: Role, site: str | None = None) -> li
     if role.all:
         return [f"{action}:{pool.bucket}" for action in ("Admin", "Read", "List", "Write", "Tagging")]
     place = f"{pool.bucket}/{pool.folder}"
-    return [f"{action}:{place}{name}*" for name in role.readable(site) for action in ("Read", "List")] + [
+    return [f"{action}:{place}{name}*" for name in role.readable(site, pool.sites) for action in ("Read", "List")] + [
         f"Write:{place}{name}*" for name in (*role.writable(site), *role.appendable(site))
     ]
 

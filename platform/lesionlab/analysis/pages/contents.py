@@ -45,6 +45,7 @@ from lesionlab.analysis.words.answer import answer_text
 from lesionlab.analysis.words.cross_site import sentences as cross_site_sentences
 from lesionlab.analysis.words.further import rater_sentences
 from lesionlab.analysis.words.models import model_title, table_file
+from lesionlab.experiments.lineage import declared_text
 from storage_schemas.base import Digest
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import Plan
@@ -140,6 +141,7 @@ def report_content(
         "planned": len(analysis.planned),
         "missing": analysis.missing,
         "left_out": [one.text() for one in plan.left_out],
+        "imported": tuple(map(declared_text, evidence.imported)),
         "pages": pages,
         "pages_models": models_on_pages(plan, analysis.rows),
         "design": describe(plan, evidence.manifest, evidence.split),

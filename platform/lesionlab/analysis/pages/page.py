@@ -17,7 +17,7 @@ from lesionlab.analysis.words import pages as words
 from lesionlab.analysis.words.models import model_title
 from lesionlab.analysis.words.numbers import fixed
 
-Template = Literal["report.html.j2", "study.html.j2", "table.html.j2", "shared.html.j2"]
+Template = Literal["report.html.j2", "study.html.j2", "table.html.j2", "shared.html.j2", "model.html.j2"]
 
 
 @dataclass(frozen=True)

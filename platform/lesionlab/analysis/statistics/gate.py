@@ -13,22 +13,50 @@ from collections.abc import Mapping, Sequence
 from lesionlab.analysis.methods.equivalence import lower_limit, p_above, paired_difference
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Origin
 from lesionlab.analysis.statistics.conditions import value_of
+from lesionlab.analysis.statistics.detection import detection
 from lesionlab.analysis.statistics.rows import Row
 from lesionlab.errors import InputError
+from storage_schemas.grading import InsertedLesion
 from storage_schemas.metrics import FractionMetric
-from storage_schemas.rules import ConditionOutcome, LeastPatients, NoSiteWorse, Rule, RuleCondition, Superior
+from storage_schemas.rules import ConditionOutcome, Detects, LeastPatients, NonInferior, NoSiteWorse, Rule, Superior
 
 Patient = tuple[str, str]
 """Site and label: two hospitals may both have a sub-01."""
 
 
-def judge(rule: Rule, champion: Sequence[Row], candidate: Sequence[Row]) -> tuple[ConditionOutcome, ...]:
-    """What each condition of the rule finds, in its order.
+def judge(
+    rule: Rule, champion: Sequence[Row], candidate: Sequence[Row], grades: Sequence[InsertedLesion] = ()
+) -> tuple[ConditionOutcome, ...]:
+    """What each condition of the rule finds, in its order; `grades` is the candidate's self-grading.
 
     Raises InputError unless both models were tested on the same studies, each once.
     """
     differences = {metric: paired(champion, candidate, metric, rule) for metric in rule.metrics}
-    return tuple(_outcome(condition, differences, rule.level) for condition in rule.conditions)
+    return tuple(
+        detects_outcome(condition, grades, rule.level)
+        if isinstance(condition, Detects)
+        else _outcome(condition, differences, rule.level)
+        for condition in rule.conditions
+    )
+
+
+def detects_outcome(condition: Detects, grades: Sequence[InsertedLesion], level: float) -> ConditionOutcome:
+    """What a condition about inserted lesions finds; fewer than three patients cannot show it."""
+    found = detection(
+        grades, lambda row: row.diameter_mm >= condition.diameter_mm and row.contrast >= condition.contrast
+    )
+    if found is None:
+        patients = len({(row.site, row.patient) for row in grades})
+        return ConditionOutcome(condition=condition, passed=False, patients=patients, untested="few patients")
+    p = found.p_below(condition.least)
+    return ConditionOutcome(
+        condition=condition,
+        passed=p <= level,
+        patients=found.patients,
+        estimate=found.share,
+        limit=found.lower(level),
+        p=p,
+    )
 
 
 def paired(
@@ -62,7 +90,9 @@ def _by_study(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
 Differences = Mapping[FractionMetric, Mapping[Patient, Sequence[float]]]
 
 
-def _outcome(condition: RuleCondition, differences: Differences, level: float) -> ConditionOutcome:
+def _outcome(
+    condition: NonInferior | Superior | NoSiteWorse | LeastPatients, differences: Differences, level: float
+) -> ConditionOutcome:
     if isinstance(condition, LeastPatients):
         patients = min(map(len, differences.values()))
         return ConditionOutcome(condition=condition, passed=patients >= condition.patients, patients=patients)
@@ -81,7 +111,7 @@ def _nearness(outcome: ConditionOutcome) -> tuple[bool, float]:
 
 
 def _tested(
-    condition: RuleCondition,
+    condition: NonInferior | Superior | NoSiteWorse,
     differences: Mapping[Patient, Sequence[float]],
     bound: float,
     level: float,

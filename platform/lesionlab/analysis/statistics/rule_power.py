@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import numpy as np
 from lesionlab.analysis.methods.gate_power import OneSided, chances
 from lesionlab.analysis.methods.intervals import Array
 from lesionlab.analysis.statistics.conditions import value_of
-from lesionlab.analysis.statistics.gate import Patient
+from lesionlab.analysis.statistics.gate import Patient, detects_outcome
 from lesionlab.analysis.statistics.rows import Row
+from storage_schemas.grading import InsertedLesion
 from storage_schemas.metrics import FractionMetric
-from storage_schemas.rules import LeastPatients, NonInferior, NoSiteWorse, Rule, RuleCondition
+from storage_schemas.rules import Detects, LeastPatients, NonInferior, NoSiteWorse, Rule, RuleCondition
 
 ENOUGH = 0.8
 """A rule that an equal candidate passes less often wastes looks."""
@@ -22,6 +24,10 @@ ENOUGH = 0.8
 SAME_PATIENTS = 0.5
 """Correlation over patients of two models' results, by default: differences then vary as much as the champion's results
 do. Two networks that fail on the same patients have more, and the chance is higher."""
+
+
+RESAMPLED = 400
+"""Bootstrap samples for a condition about inserted lesions: its chance is known within 5 %."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,19 @@ class Chance:
     """Of the champion's results over patients."""
 
 
-def chance_when_equal(rule: Rule, champion: Iterable[Row], correlation: float = SAME_PATIENTS, seed: int = 0) -> Chance:
-    """The chance to pass one look, from the champion's results on the benchmark.
+def chance_when_equal(
+    rule: Rule,
+    champion: Iterable[Row],
+    correlation: float = SAME_PATIENTS,
+    seed: int = 0,
+    grades: Sequence[InsertedLesion] = (),
+) -> Chance:
+    """The chance to pass one look, from the champion's results on the benchmark and, for conditions about inserted
+    lesions, its self-grading there.
 
     Differences between two equal models are drawn from normal distributions with 2(1 − correlation) times the variance
-    of the champion's results over patients, and their covariance between metrics.
+    of the champion's results over patients, and their covariance between metrics. For inserted lesions, patients are
+    drawn with replacement from the champion's; these chances are multiplied, as if they were independent of the rest.
     """
     rows = tuple(champion)
     values = {metric: patients_of(rows, metric, rule) for metric in rule.metrics}
@@ -51,7 +65,7 @@ def chance_when_equal(rule: Rule, champion: Iterable[Row], correlation: float = 
     tests: list[OneSided] = []
     parts: list[Sequence[int]] = []
     for condition in rule.conditions:
-        new = [] if isinstance(condition, LeastPatients) else list(_tests(condition, rule, own, everybody))
+        new = [] if isinstance(condition, LeastPatients | Detects) else list(_tests(condition, rule, own, everybody))
         parts.append(range(len(tests), len(tests) + len(new)))
         tests += new
     covariance_MM = 2 * (1 - correlation) * _covariance(list(values.values()))
@@ -63,12 +77,35 @@ def chance_when_equal(rule: Rule, champion: Iterable[Row], correlation: float = 
         if isinstance(condition, LeastPatients)
     )
     together, each = chances(covariance_MM, len(everybody), tests, parts, rule.level, rng)
-    alone = (
-        float(min(counted.values()) >= condition.patients) if isinstance(condition, LeastPatients) else drawn
+    alone = tuple(
+        float(min(counted.values()) >= condition.patients)
+        if isinstance(condition, LeastPatients)
+        else _detects(condition, grades, rule.level, rng)
+        if isinstance(condition, Detects)
+        else drawn
         for condition, drawn in zip(rule.conditions, each, strict=True)
     )
+    inserted = math.prod(chance for c, chance in zip(rule.conditions, alone, strict=True) if isinstance(c, Detects))
     sd = {metric: float(np.std(list(found.values()), ddof=1)) for metric, found in values.items() if len(found) > 1}
-    return Chance(together if enough else 0.0, tuple(alone), counted, sd)
+    return Chance(together * inserted if enough else 0.0, alone, counted, sd)
+
+
+def _detects(condition: Detects, grades: Sequence[InsertedLesion], level: float, rng: np.random.Generator) -> float:
+    """Share of bootstrap samples of the champion's patients in which the condition holds."""
+    of: dict[Patient, list[InsertedLesion]] = defaultdict(list)
+    for row in grades:
+        of[row.site, row.patient].append(row)
+    people = sorted(of)
+    passed = 0
+    for _ in range(RESAMPLED if people else 0):
+        drawn = rng.integers(len(people), size=len(people))
+        rows = [
+            row.model_copy(update={"patient": str(number)})
+            for number, place in enumerate(drawn)
+            for row in of[people[place]]
+        ]
+        passed += detects_outcome(condition, rows, level).passed
+    return passed / RESAMPLED
 
 
 def patients_of(rows: Iterable[Row], metric: FractionMetric, rule: Rule) -> dict[Patient, float]:
@@ -84,7 +121,7 @@ def _tests(
     condition: RuleCondition, rule: Rule, own: Mapping[FractionMetric, Sequence[int]], everybody: Sequence[Patient]
 ) -> Iterable[OneSided]:
     """The tests of one condition: one, or one for each site."""
-    assert not isinstance(condition, LeastPatients)
+    assert not isinstance(condition, LeastPatients | Detects)
     metric, patients = rule.metrics.index(condition.metric), np.array(own[condition.metric], dtype=np.intp)
     bound = -condition.margin if isinstance(condition, NonInferior | NoSiteWorse) else 0.0
     if not isinstance(condition, NoSiteWorse):

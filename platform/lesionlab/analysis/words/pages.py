@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, str] = {
     "supplementary": "Supplementary analyses",
     "training": "Training",
     "operating": "Operating points and calibration",
+    "models": "Models in use",
     "cohort": "Patients and scanners",
     "design": "Design",
     "made-from": "Source of the data",

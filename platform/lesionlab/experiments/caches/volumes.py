@@ -36,15 +36,16 @@ class CachedVolume:
     """The second rater's mask, if there is one."""
 
 
-def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume:
+def open_cached(store: Store, entry: ManifestEntry, cache: Path, key: str = "") -> CachedVolume:
     """The study volume of a manifest entry; copied from the store to `cache` if it is missing or incomplete there.
 
-    Several processes may open it at once: one copies, the others wait. Raises MissingObject if the store lacks the
-    volume, StoreError if the volume belongs to another study or the cache cannot be written.
+    `key` is where the volume lies, if not at its site. Several processes may open it at once: one copies, the others
+    wait. Raises MissingObject if the store lacks the volume, StoreError if the volume belongs to another study or the
+    cache cannot be written.
     """
     folder = cache / "volumes" / entry.volume
     try:
-        volume = open_or_fill(folder, _mapped, partial(_copy, store, entry))
+        volume = open_or_fill(folder, _mapped, partial(_copy, store, entry, key or entry.volume_key))
     except OSError as error:
         raise StoreError(
             f"{entry.study}: cannot be copied to the cache {folder.parent} ({error.strerror or error}); "
@@ -67,8 +68,7 @@ def open_cached(store: Store, entry: ManifestEntry, cache: Path) -> CachedVolume
     return replace(volume, card=card)
 
 
-def _copy(store: Store, entry: ManifestEntry, folder: Path) -> None:
-    key = entry.volume_key
+def _copy(store: Store, entry: ManifestEntry, key: str, folder: Path) -> None:
     card = read_card(store, key, ATTRIBUTE, StudyVolumeCard)
     (folder / "card.json").write_text(card.canonical_json(), encoding="utf-8")
     names = ("image", "label", "native_label", *(("second_label",) if card.second_rater else ()))

@@ -16,7 +16,7 @@ from storage_schemas.base import Digest, Document, Pointer
 from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import Plan
 from storage_schemas.keys import KeyPattern
-from storage_schemas.manifests import Manifest
+from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.parts import Part, Withdrawal
 from storage_schemas.results import LedgerEntry
 from storage_schemas.runs import RunSpec
@@ -110,7 +110,7 @@ class Contents:
         yield from self._targets()
         yield from self.decisions
         for owner in self.listings:
-            yield from (entry.volume_key for entry in owner.studies if entry.volume not in self.withdrawn)
+            yield from (self._volume_of(entry) for entry in owner.studies if entry.volume not in self.withdrawn)
         for key in self.names:
             if values := keys.MODEL_CARD.parse(key):
                 yield keys.MODEL_WEIGHTS.build(**values)
@@ -119,6 +119,11 @@ class Contents:
         for run_id in self.ledger:
             if run := self.runs.get(run_id):
                 yield from self._outputs(run)
+
+    def _volume_of(self, entry: ManifestEntry) -> str:
+        """Where a study's volume lies: at its site, or sealed with a benchmark."""
+        sealed = keys.sealed_key(entry.site, entry.study, entry.volume)
+        return sealed if f"{sealed}/zarr.json" in self.names else entry.volume_key
 
     def _outputs(self, run: RunSpec) -> Iterator[str]:
         if run.train:

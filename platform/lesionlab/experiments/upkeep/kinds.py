@@ -20,6 +20,7 @@ from storage_schemas.benchmarks import Benchmark, Ticket
 from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
+from storage_schemas.grading import InsertedLesion
 from storage_schemas.keys import KeyPattern
 from storage_schemas.leases import Failure, Lease
 from storage_schemas.manifests import Manifest
@@ -69,12 +70,13 @@ TABLES: dict[KeyPattern, type[Document]] = {
     **dict.fromkeys((keys.MODEL_TRANSFER, keys.RUN_TRANSFER), TensorTransfer),
     keys.RUN_HISTORY: EpochRow,
     keys.GATE_ROWS: StudyRow,
+    **dict.fromkeys((keys.SELF_GRADE, keys.GATE_GRADES), InsertedLesion),
     **dict.fromkeys((keys.RUN_STUDY_ROWS, keys.STUDY_ROWS, keys.RESCORED_STUDY_ROWS), StudyRow),
     **dict.fromkeys((keys.RUN_LESION_ROWS, keys.LESION_ROWS, keys.RESCORED_LESION_ROWS), LesionRow),
     **dict.fromkeys((keys.RUN_OPERATING_ROWS, keys.OPERATING_ROWS), OperatingRow),
 }
 WEIGHTS = (keys.MODEL_WEIGHTS, keys.RUN_WEIGHTS)
-GROUPS = (keys.STUDY_VOLUME, keys.PREDICTION, keys.SITE_PREDICTION)
+GROUPS = (keys.STUDY_VOLUME, keys.SEALED_VOLUME, keys.PREDICTION, keys.SITE_PREDICTION)
 OTHERS = (keys.RUN_CHECKPOINT, keys.STUDY_PICTURE, keys.POLICY)
 KINDS: tuple[KeyPattern, ...] = (*DOCUMENTS, *TABLES, *WEIGHTS, *GROUPS, *OTHERS)
 """Every kind that is checked, in an order in which the first that fits a key is right."""

@@ -107,14 +107,23 @@ class Remedies:
             return Remedy(
                 f"lesionlab rescore {values['experiment']} makes it again", lambda: self._unscore(values), "removed"
             )
-        if kind in (keys.MODEL_WEIGHTS, keys.MODEL_CARD, keys.MODEL_TRANSFER):
+        if kind == keys.SEALED_VOLUME:
+            return Remedy("restore it from a backup: it was moved from its site when its benchmark was sealed")
+        if kind == keys.SELF_GRADE:
+            return Remedy("lesionlab self-grade makes it again", self._delete(place), "removed")
+        models = (keys.MODEL_WEIGHTS, keys.MODEL_CARD, keys.MODEL_TRANSFER)
+        if kind in models and values["version"] not in self._contents.runs:
+            return Remedy(
+                "lesionlab register (an ensemble) or lesionlab import (weights from elsewhere) writes it again"
+            )
+        if kind in models:
             return self._rerun(values["version"], lambda: self._register(values), "copied from the run's own model")
         if kind == keys.CHAMPION:
             return Remedy(
                 "restore it from a backup", lambda: self._point_again(values["name"]), "pointed to the newest decision"
             )
         if kind in (keys.DECISION, keys.BENCHMARK, keys.RULE, keys.TICKET, keys.GATE_OUTCOME, keys.GATE_ROWS) or (
-            kind in (keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME)
+            kind in (keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME, keys.GATE_GRADES)
         ):
             return Remedy("restore it from a backup: it is evidence for a decision")
         if kind == keys.AUDIT:

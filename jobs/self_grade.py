@@ -1,0 +1,61 @@
+"""Grade a registered model with lesions that are inserted into a site's own scans."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from jobs.shared.console import console, notes
+from jobs.shared.decisions_output import note_origin, why_in_use
+from jobs.shared.entry_points import run_as_module
+from jobs.shared.grading_output import COLUMNS, grading_lines, show_grading
+from jobs.shared.options import CacheOption, CsvOption, JsonOption, ModelArgument, StoreOption, connect, plain_name
+from jobs.shared.output_file import save_csv
+from lesionlab.analysis.statistics.detection import self_grading
+from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.registry import find_model
+from lesionlab.orchestration.self_grading import grade
+
+
+def self_grade(
+    model: ModelArgument,
+    store: StoreOption,
+    cache: CacheOption,
+    cohort: Annotated[
+        str,
+        typer.Option(metavar="COHORT", callback=plain_name, help="Preprocessed cohort into whose scans lesions go."),
+    ],
+    csv_file: CsvOption = None,
+    for_programs: JsonOption = False,
+) -> None:
+    """Which lesions does a model detect? Insert lesions of known size and contrast, and count.
+
+    They go where a reader drew no lesion, into homogeneous tissue, one of each size
+    and contrast a study, at the same places for every model. Nobody has to draw
+    anything. Studies that the model was trained on are refused, and benchmarks.
+    The rows are stored, and the report of an experiment shows them.
+
+    Example: lesionlab self-grade demo-glioma --cohort demo-ms
+    """
+    place = connect(store, "self-grades/")
+    card, manifest = find_model(place, model), frozen_manifest(place, cohort)
+    if why := why_in_use(place, model, card):
+        notes.print(why)
+    note_origin(place, card)
+    graded = grade(place, card, manifest, cache)
+    for study, why in sorted(graded.refused.items()):
+        notes.print(f"{study}: left out, {why}", style="yellow")
+    found = self_grading(graded.rows)
+    lines = grading_lines(found)
+    if csv_file:
+        save_csv(csv_file, COLUMNS, lines)
+    if for_programs:
+        console.print(json.dumps(lines, indent=2))
+    else:
+        show_grading(found)
+
+
+if __name__ == "__main__":
+    run_as_module(self_grade)
