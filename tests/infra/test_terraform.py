@@ -129,7 +129,8 @@ def test_a_role_that_was_made_cannot_reach_another_sites_folder(work: Path, aws:
     sts = boto3.client("sts", aws_access_key_id="tests", aws_secret_access_key="tests", **own)
     keys = sts.assume_role(RoleArn=roles["contributor-north"], RoleSessionName="north")["Credentials"]
     # From here on the emulator refuses what no policy allows.
-    urllib.request.urlopen(urllib.request.Request(f"{aws}/moto-api/reset-auth", data=b"0", method="POST")).close()
+    enforce = urllib.request.Request(f"{aws}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+    urllib.request.urlopen(enforce).close()
     north = boto3.client(
         "s3",
         aws_access_key_id=keys["AccessKeyId"],
