@@ -10,7 +10,7 @@ WORKERS ?= 2
 CLUSTERED := tests/orchestration tests/jobs tests/drill tests/clusters tests/infra
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow drill bench check image-check format docs clean
+.PHONY: help demo test test-slow test-simulations test-clusters drill bench check image-check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,8 +30,12 @@ demo: $(READY) ## the whole study in small, on simulated patients (about 8 minut
 test: $(READY) ## the default suite: everything that is not marked slow
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-slow: $(READY) ## the long tests: simulated experiments, then killed processes and a whole study under Ray on S3
+test-slow: test-simulations test-clusters ## the long tests, both kinds: before a release
+
+test-simulations: $(READY) ## simulated experiments (coverage, type I error, power), real scans
 	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(CLUSTERED:%=--ignore=%) $(ARGS)
+
+test-clusters: $(READY) ## killed processes, several submitters, a whole study under Ray on S3; one after another
 	@$(BIN)/python -m pytest -m slow $(CLUSTERED) $(ARGS)
 
 drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")

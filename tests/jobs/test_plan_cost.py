@@ -27,6 +27,7 @@ def experiment(file_store_uri: str, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_without_finished_runs_this_machine_is_measured(
     lesionlab: Lesionlab, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

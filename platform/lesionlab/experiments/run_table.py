@@ -15,7 +15,17 @@ from storage_schemas.experiments import Plan
 
 COLUMNS = (
     *("run_id", "cell", "state", "tested", "epochs", "steps", "final_loss", "workers", "device", "training_s"),
-    *("evaluation_s", "attempts", "attempt", "executed_for", "lesionlab", "code", "libraries", "withdrawn"),
+    *(
+        "finished_at",
+        "evaluation_s",
+        "attempts",
+        "attempt",
+        "executed_for",
+        "lesionlab",
+        "code",
+        "libraries",
+        "withdrawn",
+    ),
 )
 
 

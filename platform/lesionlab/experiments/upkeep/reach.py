@@ -157,7 +157,8 @@ def _emptied(store: Store) -> frozenset[str]:
 
 
 def _stage(key: str) -> int:
-    for number, kind in enumerate(LAST, start=2):
-        if kind.parse(key):
-            return number
+    # From the end: `current.json` has the form of a plan or a part too, and must come after what it names.
+    for number in reversed(range(len(LAST))):
+        if LAST[number].parse(key):
+            return number + 2
     return int(key.endswith(".zarr/zarr.json"))  # a group counts once its own metadata is there
