@@ -5,7 +5,7 @@ The site alone writes it, below its own folder. A site without a policy allows w
 
 from __future__ import annotations
 
-from datetime import date
+import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -32,7 +32,7 @@ class Purpose(Document):
     task: Slug
     tested: bool
     """Whether results on these studies are reported; otherwise a model is trained on them and no more."""
-    on: date
+    on: datetime.date
 
 
 class SitePolicy(Document):
@@ -46,7 +46,7 @@ class SitePolicy(Document):
     leaves: Leaves
     smallest_count: Annotated[int, Field(ge=1)] | None = None
     """Fewest patients that an aggregate may describe; None: the consortium's. The larger one holds."""
-    expires: date | None = None
+    expires: datetime.date | None = None
     """Last day on which its studies may be used; None: until the site changes the policy."""
 
     def forbids(self, purpose: Purpose) -> str:
