@@ -90,12 +90,16 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(dashboard: str,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )  # fmt: skip
     assert following.stdout is not None
-    begun = next((line for line in following.stdout if "pretraining" in line or "sweep" in line), None)
+    told: list[str] = []
+    for line in following.stdout:
+        told.append(line)
+        if "pretraining" in line or "sweep" in line:
+            break
     (name,) = submission_ids(laptop.store)
-    assert begun is not None, laptop("logs", name).output
+    assert following.poll() is None, "".join(told) + laptop("logs", name).output
     following.send_signal(signal.SIGINT)
     rest, _ = following.communicate(timeout=60)
-    assert following.returncode == 130, rest
+    assert following.returncode == 130, "".join(told) + rest
     assert f"the job goes on; to come back: lesionlab status {name} --watch" in rest
     now = standing(laptop.store, name)
     assert now is not None
@@ -168,3 +172,36 @@ def test_an_address_where_nothing_answers_is_named() -> None:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ClusterError, match=f"{address}: no Ray dashboard answers"):
         RayCluster(address)
+
+
+class Starting:
+    """What a job client answers of a cluster whose agents join after a few requests."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals, self.started = refusals, list[str]()
+
+    def get_job_info(self, name: str) -> None:
+        raise RuntimeError("Request failed with status code 404: Job does not exist.")
+
+    def submit_job(self, *, submission_id: str, **_: object) -> None:
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise RuntimeError(
+                "Request failed with status code 500: No available agent to submit job, please try again."
+            )
+        self.started.append(submission_id)
+
+
+@pytest.mark.parametrize(("refusals", "started"), [(3, ["job"]), (10_000, [])])
+def test_a_cluster_that_has_only_just_started_is_asked_again_and_not_for_ever(
+    refusals: int, started: list[str]
+) -> None:
+    cluster, slept = RayCluster.__new__(RayCluster), list[float]()
+    cluster._address, cluster._client = "http://head:8265", Starting(refusals)
+    if started:
+        assert cluster.start("job", "true", {}, slept.append)
+    else:
+        with pytest.raises(ClusterError, match="No available agent"):
+            cluster.start("job", "true", {}, slept.append)
+    assert cluster._client.started == started
+    assert sum(slept) <= 60

@@ -22,6 +22,11 @@ _STATES: Mapping[str, State] = {
 }
 
 
+NOT_READY = "No available agent"
+"""Of Ray's answer while the dashboard answers already and no node's agent has joined it: nothing was started."""
+
+READY_WITHIN_S = 60
+
 STOPS_WITHIN_S = 120
 """As long as the pods of a Kubernetes job: a worker writes its checkpoint meanwhile. Ray's own limit is 3 s."""
 
@@ -36,10 +41,27 @@ class RayCluster:
 
         self._client: Any = self._asked(lambda: JobSubmissionClient(self._address))
 
-    def start(self, name: str, entrypoint: str, environment: Mapping[str, str]) -> bool:
-        """Start a job; False if one of this name was started before."""
+    def start(
+        self, name: str, entrypoint: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep
+    ) -> bool:
+        """Start a job; False if one of this name was started before.
+
+        A cluster that has only just started is asked again for READY_WITHIN_S.
+        """
         if self.state(name)[0] != "absent":
             return False
+        for _ in range(READY_WITHIN_S):
+            try:
+                self._submit(name, entrypoint, environment)
+                return True
+            except ClusterError as error:
+                if NOT_READY not in str(error):
+                    raise
+                sleep(1)
+        self._submit(name, entrypoint, environment)
+        return True
+
+    def _submit(self, name: str, entrypoint: str, environment: Mapping[str, str]) -> None:
         self._asked(
             lambda: self._client.submit_job(
                 entrypoint=entrypoint,
@@ -48,7 +70,6 @@ class RayCluster:
                 entrypoint_num_cpus=0,
             )
         )
-        return True
 
     def state(self, name: str) -> tuple[State, str]:
         """Where a job stands, and Ray's own words about it."""
