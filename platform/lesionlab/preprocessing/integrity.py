@@ -125,14 +125,13 @@ def _examined(path: Path, place: str, findings: list[Finding]) -> tuple[Examined
     """Read and check one image; the head in it, None if there is no image or no head."""
     one = examine_image(path, place)
     findings += one.findings
-    if one.volume is None:
-        return one, None
-    try:
-        head = head_mask(one.volume.voxels)
-        z_score(one.volume.voxels, head)
-    except ImageError as error:
-        findings.append(Finding(code=error.code, place=place, what=str(error)))
-        return one, None
+    head = None
+    if one.volume is not None:
+        try:
+            head = head_mask(one.volume.voxels)
+            z_score(one.volume.voxels, head)
+        except ImageError as error:
+            findings.append(Finding(code=error.code, place=place, what=str(error)))
     return one, head
 
 
