@@ -21,16 +21,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
 from lesionlab.store.objects import open_store
-from lesionlab.training.loop import SoloWorker, Worker, train
+from lesionlab.training.loop import SoloWorker, Worker, WorkerAround, train
 from storage_schemas.base import digest_of
 from storage_schemas.models import Architecture
 from tests.benchmarks.gpu_step import PAPER, TINY, Sizes
@@ -49,34 +47,13 @@ HEAD = (
 
 
 @dataclass
-class Timed:
+class Timed(WorkerAround):
     """A worker that keeps when it reported; the first rank writes it down."""
 
     worker: Worker
     out: Path
     seen: list[tuple[float, float, float]] = field(default_factory=list)
     """Steps, the clock in seconds and the loss."""
-
-    @property
-    def rank(self) -> int:
-        return self.worker.rank
-
-    @property
-    def world_size(self) -> int:
-        return self.worker.world_size
-
-    @property
-    def device(self) -> torch.device:
-        return self.worker.device
-
-    def parallel(self, network: nn.Module) -> nn.Module:
-        return self.worker.parallel(network)
-
-    def gather(self, value: Any) -> list[Any]:
-        return self.worker.gather(value)
-
-    def leaving(self) -> bool:
-        return self.worker.leaving()
 
     def report(self, metrics: dict[str, float]) -> None:
         self.seen.append((metrics["step"], time.perf_counter(), metrics["loss"]))

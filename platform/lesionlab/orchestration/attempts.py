@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
-
-import torch
-from torch import nn
 
 from lesionlab.errors import RunHeld, RunYielded, StoreError
 from lesionlab.experiments.leases import Claim, claim_run, record_failure
 from lesionlab.experiments.ledger import is_complete
 from lesionlab.orchestration.failures import error_text, failure_kind
 from lesionlab.store.objects import Store
-from lesionlab.training.loop import Worker
+from lesionlab.training.loop import Worker, WorkerAround
 from storage_schemas.base import Digest, Slug
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,29 +61,11 @@ def claimed(
 
 
 @dataclass(frozen=True)
-class _ClaimedWorker:
+class _ClaimedWorker(WorkerAround):
     """A worker whose reports are also written into the claim."""
 
     worker: Worker
     claim: Claim
-
-    @property
-    def rank(self) -> int:
-        return self.worker.rank
-
-    @property
-    def world_size(self) -> int:
-        return self.worker.world_size
-
-    @property
-    def device(self) -> torch.device:
-        return self.worker.device
-
-    def parallel(self, network: nn.Module) -> nn.Module:
-        return self.worker.parallel(network)
-
-    def gather(self, value: T) -> list[T]:
-        return self.worker.gather(value)
 
     def report(self, metrics: dict[str, float]) -> None:
         self.claim.progress(metrics)

@@ -6,21 +6,19 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import nn
 
 from lesionlab.experiments import measures
 from lesionlab.experiments.measures import Measure
 from lesionlab.orchestration.progress import SweepProgress
 from lesionlab.store import patience
 from lesionlab.training.history import History
-from lesionlab.training.loop import Worker
+from lesionlab.training.loop import Worker, WorkerAround
 from storage_schemas.results import EpochRow
 from storage_schemas.runs import RunSpec
 
-T = TypeVar("T")
 
 _LOCK = threading.Lock()
 
@@ -87,33 +85,12 @@ class MeasuredHistory:
 
 
 @dataclass
-class MeasuredWorker:
+class MeasuredWorker(WorkerAround):
     """A worker whose reports are emitted too: the loss, and the device time since the last one of all workers."""
 
     worker: Worker
     run: RunSpec
     _told_s: float = field(default=0.0, init=False)
-
-    @property
-    def rank(self) -> int:
-        return self.worker.rank
-
-    @property
-    def world_size(self) -> int:
-        return self.worker.world_size
-
-    @property
-    def device(self) -> torch.device:
-        return self.worker.device
-
-    def parallel(self, network: nn.Module) -> nn.Module:
-        return self.worker.parallel(network)
-
-    def gather(self, value: T) -> list[T]:
-        return self.worker.gather(value)
-
-    def leaving(self) -> bool:
-        return self.worker.leaving()
 
     def report(self, metrics: dict[str, float]) -> None:
         self.worker.report(metrics)

@@ -93,6 +93,36 @@ class SoloWorker:
         return False
 
 
+class WorkerAround:
+    """A worker that hands everything on to another one; what it does besides, its subclass says."""
+
+    worker: Worker
+
+    @property
+    def rank(self) -> int:
+        return self.worker.rank
+
+    @property
+    def world_size(self) -> int:
+        return self.worker.world_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.worker.device
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        return self.worker.parallel(network)
+
+    def gather(self, value: T) -> list[T]:
+        return self.worker.gather(value)
+
+    def report(self, metrics: dict[str, float]) -> None:
+        self.worker.report(metrics)
+
+    def leaving(self) -> bool:
+        return self.worker.leaving()
+
+
 @dataclass(frozen=True)
 class TrainingOutcome:
     """What a training did; `seconds` is the time of this process, without the processes that it resumed from."""
