@@ -19,7 +19,6 @@ from lesionlab.training.loop import Worker, WorkerAround
 from storage_schemas.results import EpochRow
 from storage_schemas.runs import RunSpec
 
-
 _LOCK = threading.Lock()
 
 
