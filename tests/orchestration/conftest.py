@@ -1,4 +1,4 @@
-"""Fixtures of all orchestration tests: torch settings restored, one Ray session."""
+"""Fixtures of all orchestration tests: torch settings restored, a Ray session."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from tests.training.conftest import _restore_torch_settings as _restore_torch_settings
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def ray_of_two_cpus():
-    """One Ray session for all tests of this folder; functions of the tests are pickled by value.
+    """One Ray session for all tests of a file; functions of the tests are pickled by value.
 
-    It ends with the folder: a session takes the environment it was started in, so what later tests set would not reach
+    It ends with the file: a session takes the environment it was started in, so what later tests set would not reach
     its workers.
     """
     from ray import cloudpickle
