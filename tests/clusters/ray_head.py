@@ -11,16 +11,21 @@ from lesionlab import orchestration  # before Ray: it sets Ray's environment
 
 assert not orchestration.TOO_LATE
 
-import ray  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
 
-context = ray.init(
-    address="local",
-    num_cpus=int(sys.argv[2]),
-    resources={"driver": 10},
-    object_store_memory=100 * 2**20,
-    include_dashboard=True,
-    _temp_dir=sys.argv[1],
-    log_to_driver=False,
+# Free ports: by default a node's agent wants 52365, and takes no jobs where another Ray of this machine has it.
+head = Cluster(
+    initialize_head=True,
+    head_node_args={
+        "num_cpus": int(sys.argv[2]),
+        "resources": {"driver": 10},
+        "object_store_memory": 100 * 2**20,
+        "include_dashboard": True,
+        "dashboard_port": None,
+        "dashboard_agent_listen_port": None,
+        "temp_dir": sys.argv[1],
+    },
 )
-print(f"http://{context.dashboard_url}", flush=True)
+print(f"http://{head.webui_url}", flush=True)
 sys.stdin.read()
+head.shutdown()

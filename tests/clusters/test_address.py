@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from jobs.cli import app
 from lesionlab.errors import ClusterError, InputError
 from lesionlab.experiments.submissions import standing, submission_ids
-from lesionlab.orchestration.ray_jobs import RayCluster
+from lesionlab.orchestration.ray_jobs import READY_WITHIN_S, RayCluster
 from lesionlab.store.objects import open_store
 from tests.drill.experiment import spec, store_cohorts
 
@@ -175,10 +175,17 @@ def test_an_address_where_nothing_answers_is_named() -> None:
 
 
 class Starting:
-    """What a job client answers of a cluster whose agents join after a few requests."""
+    """What a job client answers of a cluster whose agents join after a few requests, each after 10 s, as Ray does."""
 
     def __init__(self, refusals: int) -> None:
         self.refusals, self.started = refusals, list[str]()
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
 
     def get_job_info(self, name: str) -> None:
         raise RuntimeError("Request failed with status code 404: Job does not exist.")
@@ -186,6 +193,7 @@ class Starting:
     def submit_job(self, *, submission_id: str, **_: object) -> None:
         if self.refusals > 0:
             self.refusals -= 1
+            self.sleep(10)
             raise RuntimeError(
                 "Request failed with status code 500: No available agent to submit job, please try again."
             )
@@ -196,12 +204,12 @@ class Starting:
 def test_a_cluster_that_has_only_just_started_is_asked_again_and_not_for_ever(
     refusals: int, started: list[str]
 ) -> None:
-    cluster, slept = RayCluster.__new__(RayCluster), list[float]()
-    cluster._address, cluster._client = "http://head:8265", Starting(refusals)
+    cluster, client = RayCluster.__new__(RayCluster), Starting(refusals)
+    cluster._address, cluster._client = "http://head:8265", client
     if started:
-        assert cluster.start("job", "true", {}, slept.append)
+        assert cluster.start("job", "true", {}, client.sleep, client.clock)
     else:
-        with pytest.raises(ClusterError, match="No available agent"):
-            cluster.start("job", "true", {}, slept.append)
-    assert cluster._client.started == started
-    assert sum(slept) <= 60
+        with pytest.raises(ClusterError, match="http://head:8265: no agent of its nodes takes jobs"):
+            cluster.start("job", "true", {}, client.sleep, client.clock)
+    assert client.started == started
+    assert client.now <= READY_WITHIN_S + 11

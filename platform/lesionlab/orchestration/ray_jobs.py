@@ -42,24 +42,34 @@ class RayCluster:
         self._client: Any = self._asked(lambda: JobSubmissionClient(self._address))
 
     def start(
-        self, name: str, entrypoint: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep
+        self,
+        name: str,
+        entrypoint: str,
+        environment: Mapping[str, str],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> bool:
         """Start a job; False if one of this name was started before.
 
-        A cluster that has only just started is asked again for READY_WITHIN_S.
+        A cluster that has only just started is asked again for READY_WITHIN_S. Each answer may take Ray 10 s.
         """
         if self.state(name)[0] != "absent":
             return False
-        for _ in range(READY_WITHIN_S):
+        deadline = clock() + READY_WITHIN_S
+        while True:
             try:
                 self._submit(name, entrypoint, environment)
                 return True
             except ClusterError as error:
                 if NOT_READY not in str(error):
                     raise
-                sleep(1)
-        self._submit(name, entrypoint, environment)
-        return True
+                if clock() > deadline:
+                    raise ClusterError(
+                        f"Ray cluster {self._address}: no agent of its nodes takes jobs since {READY_WITHIN_S} s; if "
+                        "another Ray runs on the same machine, start this one with `ray start "
+                        "--dashboard-agent-listen-port 0` (both want port 52365); else see its dashboard_agent.log"
+                    ) from error
+            sleep(1)
 
     def _submit(self, name: str, entrypoint: str, environment: Mapping[str, str]) -> None:
         self._asked(
