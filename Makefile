@@ -28,7 +28,7 @@ demo: $(READY) ## the whole study in small, on simulated patients (about 8 minut
 	@$(BIN)/lesionlab demo $(if $(STORE),--store $(STORE))
 
 test: $(READY) ## the default suite: everything that is not marked slow
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --durations 20 $(ARGS)
 
 test-slow: test-simulations test-clusters ## the long tests, both kinds: before a release
 
@@ -36,7 +36,7 @@ test-simulations: $(READY) ## simulated experiments (coverage, type I error, pow
 	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(CLUSTERED:%=--ignore=%) $(ARGS)
 
 test-clusters: $(READY) ## killed processes, several submitters, a whole study under Ray on S3; one after another
-	@$(BIN)/python -m pytest -m slow $(CLUSTERED) $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(CLUSTERED) --durations 20 $(ARGS)
 
 drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")
 	@$(BIN)/python -m tests.drill $(ARGS)

@@ -16,6 +16,7 @@ from tests.s3_server import S3Server, weed_program
 
 pytest.register_assert_rewrite("tests.store.contract")
 
+os.environ |= {"RAY_worker_niceness": "0"}  # at 15, its default, Ray's workers wait for the tests of another process
 os.environ.pop("COLUMNS", None)  # the width of a worker process of pytest-xdist; a test that wants one sets it
 
 # A busy machine fails no property, and the same code meets the same examples.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
+from tests.once import made_once
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -21,14 +23,18 @@ Lesionlab = Callable[..., Result]
 @pytest.fixture(scope="session")
 def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny experiment has run, in one plain process; tests only add to its store."""
-    folder = tmp_path_factory.mktemp("tiny")
+    own = tmp_path_factory.mktemp("tiny") / "own"
+    shutil.copytree(made_once(tmp_path_factory, "tiny", _run_tiny), own)
+    return own
+
+
+def _run_tiny(folder: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "jobs.run", str(TINY), "--plain", "--save-predictions", str(folder / "masks")],
         cwd=folder,
         check=True,
         env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
     )
-    return folder
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,50 +19,49 @@ from storage_schemas.runs import RunSpec
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
-def call(folder: Path, *arguments: str, later: bool) -> str:
-    """Standard output of a command, run by this release or by a later one."""
-    module = "tests.jobs.with_added_fields" if later else "jobs.cli"
+def call(folder: Path, *arguments: str) -> str:
+    """Standard output of a command of a later release."""
     root = Path(__file__).parents[2]
     environment = os.environ | {
         "XDG_CACHE_HOME": str(folder / "cache"),
-        "LESIONLAB_STORE": (folder / "store").as_uri(),
+        "LESIONLAB_STORE": (folder / ".lesionlab" / "store").as_uri(),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "200",
         "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", "tests.jobs.with_added_fields", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(finished_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which this release has run the tiny experiment and written its report."""
-    folder = tmp_path_factory.mktemp("kept")
-    call(folder, "run", str(TINY), "--plain", "--work", str(folder), later=False)
+    folder = tmp_path_factory.mktemp("kept") / "tiny"
+    shutil.copytree(finished_tiny, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def store(folder: Path) -> Store:
-    return open_store((folder / "store").as_uri())
+    return open_store((folder / ".lesionlab" / "store").as_uri())
 
 
 @pytest.mark.slow
 def test_a_later_release_writes_the_same_report_byte_for_byte(folder: Path, store: Store) -> None:
     before = {key: store.get(key) for key in store.list("reports/")}
-    call(folder, "analyse", "tiny", later=True)
+    call(folder, "analyse", "tiny")
     after = {key: store.get(key) for key in store.list("reports/")}
     assert sorted(after) == sorted(before)
     assert after == before
 
 
 def test_a_later_release_sees_every_run_as_done(folder: Path, store: Store) -> None:
-    lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
+    lines = json.loads(call(folder, "runs", "tiny", "--json"))
     assert {line["state"] for line in lines} == {"done"}
     assert [line["run_id"] for line in lines] == [run.run_id for run in current_plan(store, "tiny").runs]
-    listed = call(folder, "sweep", str(TINY), "--dry-run", later=True)
+    listed = call(folder, "sweep", str(TINY), "--dry-run")
     assert f"{len(lines)} of {len(lines)} cells done" in listed
 
 
@@ -78,9 +78,9 @@ def test_a_later_release_repeats_an_unfinished_run_with_the_same_result(folder: 
     weights = store.get(weights_key(store, run))
     store.delete(keys.LEDGER.build(run_id=run.run_id))
     store.delete_prefix(f"runs/{run.run_id}/")
-    call(folder, "sweep", str(TINY), "--plain", later=True)
+    call(folder, "sweep", str(TINY), "--plain")
     assert store.get(weights_key(store, run)) == weights
     assert len(store.get(keys.LESION_ROWS.build(**place))) > 0
-    lines = json.loads(call(folder, "runs", "tiny", "--json", later=True))
+    lines = json.loads(call(folder, "runs", "tiny", "--json"))
     assert {line["state"] for line in lines} == {"done"}
     assert lesions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage_schemas import keys
@@ -14,6 +14,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]|\.[A-Za-z0-9_-]){0,20}", fullm
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS.keys())
+@settings(max_examples=10)  # one rule for all families
 @given(data=st.data())
 def test_a_key_is_parsed_back_into_the_values_that_built_it(pattern: KeyPattern, data: st.DataObject) -> None:
     values = {field: data.draw(NAMES, label=field) for field in pattern.fields}

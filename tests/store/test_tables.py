@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
@@ -68,6 +68,7 @@ def rows_of(row_type: type[Document]) -> st.SearchStrategy[list[Document]]:
 
 
 @pytest.mark.parametrize("row_type", ROW_TYPES, ids=lambda row_type: row_type.__name__)
+@settings(max_examples=20)  # writing many columns takes fastparquet long
 @given(data=st.data())
 def test_rows_are_read_back_equal_also_by_other_readers(row_type: type[Document], data: st.DataObject) -> None:
     rows = data.draw(rows_of(row_type))
