@@ -59,7 +59,7 @@ def test_the_gradient_is_the_slope_of_the_deviance_even_where_a_variance_is_zero
 def test_folds_are_solved_apart_and_what_ties_them_stands_in_the_border():
     drawn = rotation(np.random.default_rng(3), SDS | TIED, folds=6, per_fold=10, turns=(1, 3, 5))
     design = design_of(drawn.fixed, list(drawn.effects.values()))
-    assert [len(block.level_B) for block in design.blocks] == [10 + 20 + 3 + 6] * 6
+    assert [blocks.level_PB.shape for blocks in design.blocks] == [(6, 10 + 20 + 3 + 6)]
     assert len(design.level_E) == 3 + 12
 
 

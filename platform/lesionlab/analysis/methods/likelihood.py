@@ -7,7 +7,8 @@ train on) are left for a border, as in a sparse Cholesky factorisation.
 """
 
 # N values, F fixed effects, Q levels of all random effects, K random effects
-# B levels of one block, E levels of the border, A the border: E, then F; Y the border and the values
+# P blocks of one size, B levels of a block, E levels of the border, A the border: E, then F; Y the border and the
+# values; W a block's levels, then Y
 
 from __future__ import annotations
 
@@ -26,13 +27,14 @@ _BLOCK_COST = 20_000
 
 
 @dataclass(frozen=True)
-class Block:
-    """Levels that no value of another block belongs to."""
+class Blocks:
+    """Blocks with as many levels each; no value belongs to levels of two of them. Folds are alike, so few such groups
+    hold all levels, and one call of numpy serves a whole group."""
 
-    level_B: Places
-    crossed_BB: Array
-    """Z'Z of its levels."""
-    border_BA: Array
+    level_PB: Places
+    crossed_PBB: Array
+    """Z'Z of their levels."""
+    border_PBA: Array
     """Z'[Z of the border, X]."""
 
 
@@ -45,7 +47,7 @@ class Design:
     effect_Q: Places
     """Which random effect a level belongs to, from 0."""
     effects: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[Blocks, ...]
     level_E: Places
     border_NA: Array
     crossed_AA: Array
@@ -61,8 +63,8 @@ class Design:
 class Values:
     """Sums of the values that a design needs."""
 
-    by_block: tuple[Array, ...]
-    """Z'y of each block."""
+    crossed_PBW: tuple[Array, ...]
+    """Z'[Z of the block, Z of the border, X, y] of each group of blocks."""
     border_A: Array
     square: float
 
@@ -92,8 +94,12 @@ def design_of(fixed_NF: Array, indicators_NQ: Sequence[Array]) -> Design:
     crossed_QQ = levels_NQ.T @ levels_NQ
     level_E, inner = _border(crossed_QQ, effect_Q, fixed_NF.shape[1])
     border_NA = np.hstack([levels_NQ[:, level_E], fixed_NF])
+    border_QA = levels_NQ.T @ border_NA
+    sizes = sorted({len(level_B) for level_B in inner})
+    alike = [np.array([level_B for level_B in inner if len(level_B) == size]) for size in sizes]
     blocks = tuple(
-        Block(level_B, crossed_QQ[np.ix_(level_B, level_B)], levels_NQ[:, level_B].T @ border_NA) for level_B in inner
+        Blocks(level_PB, crossed_QQ[level_PB[:, :, None], level_PB[:, None, :]], border_QA[level_PB])
+        for level_PB in alike
     )
     crossed_AA = border_NA.T @ border_NA
     return Design(fixed_NF, levels_NQ, effect_Q, len(indicators_NQ), blocks, level_E, border_NA, crossed_AA)
@@ -102,8 +108,11 @@ def design_of(fixed_NF: Array, indicators_NQ: Sequence[Array]) -> Design:
 def summed(design: Design, values_N: Array) -> Values:
     """The sums of the values over levels and fixed effects."""
     by_level_Q = values_N @ design.levels_NQ
-    by_block = tuple(by_level_Q[block.level_B] for block in design.blocks)
-    return Values(by_block, values_N @ design.border_NA, float(values_N @ values_N))
+    crossed_PBW = tuple(
+        np.concatenate([blocks.crossed_PBB, blocks.border_PBA, by_level_Q[blocks.level_PB, None]], axis=2)
+        for blocks in design.blocks
+    )
+    return Values(crossed_PBW, values_N @ design.border_NA, float(values_N @ values_N))
 
 
 def evaluate(design: Design, values: Values, ratio_K: Array) -> Point:
@@ -166,31 +175,36 @@ def _without_blocks(design: Design, values: Values, scale_Q: Array) -> _Left:
     products_YY[border, border] = values.square
     log_volume = 0.0
     traces, rows = [], []
-    for block, sums_B in zip(design.blocks, values.by_block, strict=True):
-        size, scale_B = len(sums_B), scale_Q[block.level_B]
-        inner_BB = scale_B[:, None] * block.crossed_BB * scale_B
-        inner_BB.flat[:: size + 1] += 1
-        lower_BB = linalg.cholesky(inner_BB, lower=True, check_finite=False)
-        whole = np.concatenate([block.crossed_BB, block.border_BA, sums_B[:, None]], axis=1)
-        half = _solved(lower_BB, scale_B[:, None] * whole)
-        half_BB, half_BY = half[:, :size], half[:, size:]
-        products_YY -= half_BY.T @ half_BY
-        log_volume += 2 * float(np.log(np.diagonal(lower_BB)).sum())
-        traces.append(np.diagonal(block.crossed_BB) - np.einsum("ij,ij->j", half_BB, half_BB))
-        rows.append(whole[:, size:] - half_BB.T @ half_BY)
+    for blocks, crossed_PBW in zip(design.blocks, values.crossed_PBW, strict=True):
+        size, scale_PB = blocks.level_PB.shape[1], scale_Q[blocks.level_PB]
+        scaled_PBW = scale_PB[:, :, None] * crossed_PBW
+        inner_PBB = scaled_PBW[:, :, :size] * scale_PB[:, None, :]
+        inner_PBB.reshape(len(inner_PBB), -1)[:, :: size + 1] += 1
+        lower_PBB = np.linalg.cholesky(inner_PBB)
+        half_PBW = np.stack(
+            [_solved(lower_BB, scaled_BW) for lower_BB, scaled_BW in zip(lower_PBB, scaled_PBW, strict=True)]
+        )
+        half_PBB, half_PBY = half_PBW[:, :, :size], half_PBW[:, :, size:]
+        flat = half_PBY.reshape(-1, border + 1)
+        products_YY -= flat.T @ flat
+        log_volume += 2 * float(np.log(np.diagonal(lower_PBB, axis1=1, axis2=2)).sum())
+        squares_PB = np.einsum("pij,pij->pj", half_PBB, half_PBB)
+        traces.append((np.diagonal(blocks.crossed_PBB, axis1=1, axis2=2) - squares_PB).ravel())
+        rows_PBY = crossed_PBW[:, :, size:] - half_PBB.transpose(0, 2, 1) @ half_PBY
+        rows.append(rows_PBY.reshape(-1, border + 1))
     edge = len(design.level_E)
     return _Left(
         log_volume,
         products_YY,
-        np.concatenate([*(block.level_B for block in design.blocks), design.level_E]),
+        np.concatenate([*(blocks.level_PB.ravel() for blocks in design.blocks), design.level_E]),
         np.concatenate([*traces, np.diagonal(products_YY)[:edge]]),
         np.concatenate([*rows, products_YY[:edge]]),
     )
 
 
 def _solved(lower: Array, right: Array) -> Array:
-    """L⁻¹ × right."""
-    solved: Array = linalg.blas.dtrsm(1.0, lower, right, lower=1)
+    """L⁻¹ × right; asked for as its transpose, which BLAS takes without copies."""
+    solved: Array = linalg.blas.dtrsm(1.0, lower.T, right.T, side=1).T
     return solved
 
 
