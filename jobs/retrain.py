@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,8 +25,10 @@ from jobs.shared.options import (
 from jobs.shared.people import this_person
 from jobs.shared.retrain_output import show_decision
 from lesionlab.experiments.rules import find_rule
+from lesionlab.orchestration.retraining import conclude
 from lesionlab.orchestration.retraining import retrain as retrain_model
 from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
+from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 
 
 def _day(value: str | None) -> str | None:
@@ -52,6 +54,14 @@ def retrain(
             "--date", metavar="DATE", callback=_day, help="Decide as of this date.", show_default="today, UTC"
         ),
     ] = None,
+    part: Annotated[
+        Literal["train", "look"] | None,
+        typer.Option(
+            help="train: decide, train and register, with a trainer's rights. look: look at the candidate that waits, "
+            "and promote it if it passes, with the gate's. Without: both.",
+            show_default=False,
+        ),
+    ] = None,
     plain: PlainOption = False,
     device: DeviceOption = None,
     slots: SlotsOption = None,
@@ -68,27 +78,37 @@ def retrain(
     promotion. The decision is stored as retrain/MODEL/DATE.json.
 
     Safe to re-run: a training that was decided and not finished is finished first;
-    one process at a time works on a rule.
+    one process at a time works on a rule. Where a sealed benchmark is the gate's
+    alone, call it twice, with --part train and --part look, by two identities.
 
     Example: lesionlab retrain ms-flair
     """
     place = connect(store)
-    room = declared_room(device, gpus_per_worker, slots, wait)
-    decision, outcome = retrain_model(
-        place,
-        find_rule(place, rule),
-        date.fromisoformat(day) if day else datetime.now(UTC).date(),
-        this_person(),
-        cache,
-        lambda runs: execute_with_progress(runs, place, cache, plain=plain, what="candidate", room=room),
-        (accept_drift or "").strip(),
-    )
+    found_rule, person = find_rule(place, rule), this_person()
+    decision: RetrainDecision | None
+    outcome: RetrainOutcome | None
+    if part == "look":
+        decision, outcome = conclude(place, found_rule, person, cache) or (None, None)
+    else:
+        room = declared_room(device, gpus_per_worker, slots, wait)
+        decision, outcome = retrain_model(
+            place,
+            found_rule,
+            date.fromisoformat(day) if day else datetime.now(UTC).date(),
+            person,
+            cache,
+            lambda runs: execute_with_progress(runs, place, cache, plain=plain, what="candidate", room=room),
+            (accept_drift or "").strip(),
+            to_the_end=part is None,
+        )
     if for_programs:
         found = {"decision": decision, "outcome": outcome}
         told = {name: one.model_dump(mode="json") if one else None for name, one in found.items()}
         console.print(json.dumps(told, indent=2))
-    else:
+    elif decision:
         show_decision(decision, outcome)
+    else:
+        console.print(f"{found_rule.model}: no trained candidate waits for a look")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
+from jobs.shared.audited import TRAINING, audited, studies_of
 from jobs.shared.console import console, notes
 from jobs.shared.decisions_output import note_origin, why_in_use
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.grading_output import COLUMNS, grading_lines, show_grading
+from jobs.shared.left_out import note_left_out
 from jobs.shared.options import CacheOption, CsvOption, JsonOption, ModelArgument, StoreOption, connect, plain_name
 from jobs.shared.output_file import save_csv
 from lesionlab.analysis.statistics.detection import self_grading
-from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.manifests import forbidden_parts, frozen_manifest
+from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
+from lesionlab.experiments.site_policies import purpose_of
 from lesionlab.orchestration.self_grading import grade
 
 
@@ -34,17 +38,23 @@ def self_grade(
 
     They go where a reader drew no lesion, into homogeneous tissue, one of each size
     and contrast a study, at the same places for every model. Nobody has to draw
-    anything. Studies that the model was trained on are refused, and benchmarks.
+    anything. Studies that the model was trained on are refused, and benchmarks, and
+    what a site's policy forbids.
     The rows are stored, and the report of an experiment shows them.
 
     Example: lesionlab self-grade demo-glioma --cohort demo-ms
     """
     place = connect(store, "self-grades/")
-    card, manifest = find_model(place, model), frozen_manifest(place, cohort)
+    card = find_model(place, model)
+    purpose = purpose_of(f"evaluate-{card.name}", card.task.name, tested=True)
+    manifest = frozen_manifest(place, cohort, purpose)
+    note_left_out(forbidden_parts(place, cohort, purpose))
+    run = testing_run(card, manifest)
     if why := why_in_use(place, model, card):
         notes.print(why)
     note_origin(place, card)
-    graded = grade(place, card, manifest, cache)
+    with audited(place, TRAINING, run.experiment, studies_of(place, (run,))):
+        graded = grade(place, card, manifest, cache)
     for study, why in sorted(graded.refused.items()):
         notes.print(f"{study}: left out, {why}", style="yellow")
     found = self_grading(graded.rows)

@@ -97,7 +97,8 @@ class RetrainDecision(Document):
     spent_gpu_hours: NonNegative
     expected_gpu_hours: NonNegative | None
     """Null: no run of the experiment says what one costs."""
-    looks_left: int
+    looks_left: int | None
+    """Null: who decided may not read the looks."""
     accepted: str = ""
     """Why somebody accepted the drift."""
     verdict: Verdict

@@ -86,6 +86,7 @@ ROLES: dict[RoleName, Role] = {
         reads=("benchmarks/", "manifests/", "rules/", "runs/", "ledger/"),
         reads_at_sites=("policy.yaml",),
         writes=("benchmarks/results/", "models/"),
+        appends=("retrain/",),
     ),
     "steward": Role(title="sets the store up and executes withdrawals", all=True),
 }

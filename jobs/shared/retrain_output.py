@@ -16,10 +16,11 @@ def show_decision(decision: RetrainDecision, outcome: RetrainOutcome | None) -> 
         f"{decision.new_patients} of them new; {decision.set_aside} studies set aside for benchmarks"
     )
     expected = "unknown" if decision.expected_gpu_hours is None else f"{decision.expected_gpu_hours:.2f}"
-    console.print(
-        f"  GPU hours: {decision.spent_gpu_hours:.2f} spent, {expected} expected; looks left: {decision.looks_left}"
-    )
+    left = "the gate knows" if decision.looks_left is None else decision.looks_left
+    console.print(f"  GPU hours: {decision.spent_gpu_hours:.2f} spent, {expected} expected; looks left: {left}")
     console.print(f"  next date: {decision.next_date}")
+    if decision.run and not outcome:
+        console.print(f"candidate {decision.model}@{decision.run} waits for a look: lesionlab retrain --part look")
     if outcome:
         state = "promoted" if outcome.promoted else "not promoted"
         console.print(f"candidate {decision.model}@{outcome.candidate}: {state}: {outcome.note}")

@@ -6,7 +6,7 @@ from lesionlab.experiments.registry import card_of_run
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.model.transfer import random_start
-from lesionlab.model.unet import build_unet
+from lesionlab.model.unet import UNet, build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store
@@ -44,9 +44,9 @@ def finish_experiment(store: Store, **changes: object) -> Plan:
     return plan
 
 
-def finish(store: Store, run: RunSpec) -> None:
-    """Store the run's network, drawn from the run's id, and its ledger entry."""
-    network = build_unet(run.architecture, channels=1, seed=int(run.run_id, 16) % 2**32)
+def finish(store: Store, run: RunSpec, network: UNet | None = None) -> None:
+    """Store the run's network and its ledger entry; without a network, one that is drawn from the run's id."""
+    network = network or build_unet(run.architecture, channels=1, seed=int(run.run_id, 16) % 2**32)
     weights = weights_bytes(network)
     card = card_of_run(run, sha256_of(weights))
     entry = ledger_entry(run.run_id, experiment=run.experiment, tested=len(run.test), lesionlab="0")

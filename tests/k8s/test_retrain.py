@@ -43,6 +43,21 @@ def test_its_command_and_options_exist(cronjob: dict[str, Any]) -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+def test_one_identity_trains_and_another_looks(render: Callable[[Path], list[dict[str, Any]]]) -> None:
+    found = {}
+    for folder in ("retrain", "gate"):
+        (job,) = [document for document in render(K8S / "jobs" / folder) if document["kind"] == "CronJob"]
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == "lesionlab", "the account that has the registry's pull secret"
+        (container,) = pod["containers"]
+        part = container["command"][container["command"].index("--part") + 1]
+        found[job["metadata"]["name"]] = part, container["envFrom"][1]["secretRef"]["name"]
+    assert found == {
+        "lesionlab-retrain": ("train", "lesionlab-s3-credentials"),
+        "lesionlab-gate": ("look", "lesionlab-gate-credentials"),
+    }
+
+
 def test_the_store_is_that_of_the_rendered_folder(render: Callable[[Path], list[dict[str, Any]]]) -> None:
     documents = render(K8S / "jobs" / "retrain")
     (settings,) = [document for document in documents if document["kind"] == "ConfigMap"]

@@ -58,6 +58,19 @@ def test_mapped_names_are_loaded_and_reported_with_their_source() -> None:
     assert report[0].how == "copied from module.first.conv1.weight"
 
 
+def test_a_network_of_another_layout_is_refused_as_that_and_wrong_names_as_wrong_names() -> None:
+    monai = {
+        "model.0.conv.unit0.conv.weight": torch.zeros(4, 1, 3, 3, 3),
+        "model.0.conv.unit0.adn.A.weight": torch.zeros(1),
+        "model.2.0.conv.weight": torch.zeros(8, 2, 3, 3, 3),
+    }
+    with pytest.raises(TransferError, match="a network of another layout, such as MONAI's UNet or nnU-Net's"):
+        load_foreign(network(), monai, {})
+    renamed = {f"module.{name}": tensor for name, tensor in tensors().items()}
+    with pytest.raises(TransferError, match=r"the shapes are this network's: correct tensors in the card"):
+        load_foreign(network(), renamed, {})
+
+
 @pytest.mark.parametrize(
     ("change", "names", "wanted"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,24 +12,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesionlab.errors import RunHeld
+from lesionlab.analysis.model_evidence import models_of
+from lesionlab.analysis.pages.model_pages import model_pages
+from lesionlab.analysis.words.numbers import NONE
+from lesionlab.errors import AccessDenied, RunHeld
 from lesionlab.experiments.benchmarks import find_benchmark, freeze
 from lesionlab.experiments.champions import Person, decisions, promote
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
 from lesionlab.experiments.store_planning import plan_experiment
-from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.experiments.stored_plans import current_plan, store_plan
 from lesionlab.experiments.tickets import take_ticket, tickets
 from lesionlab.orchestration import cell, retraining
 from lesionlab.orchestration.execution import execute as execute_runs
-from lesionlab.orchestration.retraining import decide, retrain
+from lesionlab.orchestration.retraining import conclude, decide, retrain
 from lesionlab.store.arrays import write_group
 from lesionlab.store.documents import document_bytes
 from lesionlab.store.objects import Store, open_store
+from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
+from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 from storage_schemas.rules import Rule
@@ -96,7 +102,11 @@ def put(store: Store, cohort: str, entries: Sequence[ManifestEntry]) -> Manifest
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rule, list[ManifestEntry]]:
     folder = tmp_path_factory.mktemp("prepared")
-    store = open_store(folder.as_uri())
+    return folder, *prepare(open_store(folder.as_uri()))
+
+
+def prepare(store: Store) -> tuple[Rule, list[ManifestEntry]]:
+    """A champion that was trained on twelve patients, a benchmark, and the rule; and the studies of the cohort."""
     entries = [study(store, number) for number in range(OLD)]
     put(store, "ms", entries)
     spec = ExperimentSpec.model_validate(SPEC | {"spacing_mm": 2.0})
@@ -118,7 +128,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rule, list
     )
     declare(store, rule)
     rows_stored(store, frozen, first.run_id, *[np.linspace(0.4, 0.8, BENCH).tolist()] * 2)
-    return folder, rule, entries
+    return rule, entries
 
 
 @pytest.fixture
@@ -183,6 +193,65 @@ def test_a_decision_is_made_once_a_day_and_is_the_same_bytes_if_made_again(site:
     assert len(site.executed) == 1
 
 
+def test_a_new_scanner_and_another_age_are_named_from_the_facts_of_the_cohort(site: Site) -> None:
+    site.grow(NEW)
+    manifest = put(site.store, "ms", site.entries)
+    (digest,) = manifest.parts.values()
+    facts = [
+        StudyFacts(
+            study=entry.study,
+            patient=entry.patient,
+            site=entry.site,
+            age_years=30.0 + place + (40 if place >= OLD else 0),
+            manufacturer="Acme",
+            model="Two" if place == len(site.entries) - 1 else "One",
+        )
+        for place, entry in enumerate(site.entries)
+    ]
+    key = keys.FACTS.build(site="drawn", cohort="ms", digest=digest)
+    write_rows(site.store, key, facts, StudyFacts)
+    decision, _ = decide(site.store, site.rule, TODAY, site.cache)
+    assert decision.verdict == "hold"
+    assert decision.reasons[0] == "scanner: new are Acme Two"
+    assert [reason.partition(":")[0] for reason in decision.reasons] == ["scanner", "age_years"]
+
+
+def test_a_trainer_leaves_the_look_to_the_gate(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise AccessDenied("benchmarks/results/")
+
+    site.grow(NEW)
+    run = expect_rows(site, 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(retraining, "looks_left", refused)
+        patched.setattr(retraining, "look", refused)
+        for _ in range(2):
+            decision, outcome = retrain(site.store, site.rule, TODAY, ANN, site.cache, site.execute, to_the_end=False)
+            assert (decision.verdict, decision.looks_left, outcome) == ("train", None, None)
+    assert champion(site.store, "ms") != run.run_id
+    concluded = conclude(site.store, site.rule, ANN, site.cache)
+    assert concluded is not None
+    assert (concluded[0], concluded[1].promoted, champion(site.store, "ms")) == (decision, True, run.run_id)
+    assert conclude(site.store, site.rule, ANN, site.cache) is None, "nothing waits any more"
+
+
+def test_two_gates_at_once_take_one_look_and_leave_one_outcome(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.grow(NEW)
+    expect_rows(site, 0.05)
+    retrain(site.store, site.rule, TODAY, ANN, site.cache, site.execute, to_the_end=False)
+    concluded: list[object] = []
+
+    def late(*arguments: object) -> object:
+        monkeypatch.undo()
+        concluded.append(conclude(site.store, site.rule, ANN, site.cache))
+        return retraining.look(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(retraining, "look", late)
+    concluded.append(conclude(site.store, site.rule, ANN, site.cache))
+    assert concluded[0] == concluded[1] is not None
+    assert len(tickets(site.store, site.rule.benchmark)) == 1
+
+
 def test_one_process_at_a_time_works_on_a_rule(site: Site) -> None:
     site.grow(NEW)
     with claim_run(site.store, site.rule.id, new_submission(), "bob@south"), pytest.raises(RunHeld, match="bob@south"):
@@ -205,6 +274,24 @@ def test_what_differs_is_held_until_somebody_accepts_it(site: Site, changes: dic
     assert (accepted.verdict, accepted.accepted) == ("train", "a new scanner, looked at it")
     assert accepted.shifts == decision.shifts
     assert outcome is not None
+
+
+def test_the_decision_page_shows_every_property_and_which_of_them_drifted(site: Site) -> None:
+    site.grow(NEW, noise=2.0)
+    decision, _ = site.call()
+    plan = current_plan(site.store, "alone")
+    (page,) = model_pages(plan.spec.title, models_of(site.store, plan))
+    html = page.files["models/ms.html"].decode()
+    assert "decided: hold and look at the studies first (brightness of flair: median" in html
+    lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL) for line in html.split("</tr>")]
+    shown = {line[0]: line[1:] for line in lines if line}
+    assert {shift.name for shift in decision.shifts} <= shown.keys()
+    for shift in decision.shifts:
+        numbers = [
+            NONE if value is None else f"{value:.3g}" for value in (shift.median_before, shift.median_now, shift.p)
+        ]
+        drifted = "yes" if shift.name in ("brightness of flair", "noise of flair") else "no"
+        assert shown[shift.name] == [str(OLD), str(NEW), *numbers, "", drifted]
 
 
 def test_like_patients_are_no_drift(site: Site) -> None:

@@ -21,7 +21,7 @@ from moto.core import enable_iam_authentication
 from lesionlab.store.policies import aws_policy, identities
 from storage_schemas.roles import ROLES
 from tests.s3_server import BUCKET
-from tests.store.test_roles import ALLOWED, POOL
+from tests.store.test_roles import ALLOWED, OWN_CHAINS, POOL
 
 POLICIES = {name: aws_policy(POOL, ROLES[role], site) for name, role, site in identities(POOL)}
 OWN = {
@@ -125,7 +125,7 @@ def test_each_role_lists_what_it_may_read_and_nothing_else(name: str, key: str) 
         assert not granted(name, "s3:ListBucketVersions", prefix=folder)
 
 
-@pytest.mark.parametrize("name", [name for name, role, _ in identities(POOL) if ROLES[role].appends])
+@pytest.mark.parametrize("name", OWN_CHAINS)
 def test_a_role_appends_to_its_own_chain_of_the_audit_and_changes_nothing_there(name: str) -> None:
     own, other = f"audit/{name}/00000002.json", "audit/somebody/00000002.json"
     assert granted(name, "s3:PutObject", own, if_none_match="*")

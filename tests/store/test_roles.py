@@ -21,6 +21,7 @@ from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
 from lesionlab.experiments.tickets import tickets
 from lesionlab.orchestration.gate import look
+from lesionlab.orchestration.retraining import conclude, retrain
 from lesionlab.store.conformance import conformance
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
@@ -34,8 +35,9 @@ from storage_schemas.rules import Rule
 from storage_schemas.sites import Consortium, Site
 from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import append_entry, entry, manifest
-from tests.experiments.finished import finish_experiment
-from tests.orchestration.test_retraining import study
+from tests.experiments.finished import finish, finish_experiment
+from tests.orchestration.test_retraining import NEW, TODAY, expect_rows, prepare, study
+from tests.orchestration.test_retraining import Site as Hospital
 from tests.parts import parts_of
 from tests.s3_server import BUCKET, S3Server, weed_program
 
@@ -229,6 +231,28 @@ def test_the_gate_alone_reads_a_sealed_benchmark_looks_and_promotes_with_its_own
 
 
 @pytest.mark.s3
+@pytest.mark.slow
+def test_a_trainer_decides_and_trains_and_the_gate_alone_looks_and_promotes(as_: As, tmp_path: Path) -> None:
+    steward = as_("steward")
+    steward.delete_prefix("")
+    rule, entries = prepare(steward)
+    site = Hospital(steward, tmp_path / "site", rule, entries)
+    site.grow(NEW)
+    run = expect_rows(site, 0.05)
+    trainer = as_("trainer")
+    decision, outcome = retrain(
+        trainer, rule, TODAY, ANN, tmp_path, lambda runs: finish(trainer, runs[0]), to_the_end=False
+    )
+    assert (decision.verdict, decision.looks_left, outcome) == ("train", None, None)
+    with pytest.raises(AccessDenied):
+        conclude(trainer, rule, ANN, tmp_path)
+    gate = as_("gate")
+    concluded = conclude(gate, rule, ANN, tmp_path)
+    assert concluded is not None
+    assert (concluded[1].promoted, champion(gate, "ms")) == (True, run.run_id)
+
+
+@pytest.mark.s3
 def test_a_trainer_writes_runs_and_models(as_: As) -> None:
     store = as_("trainer")
     for key in ("runs/r/run.json", "models/m/v/card.json", "ledger/r.json", "results/e/studies/part-r.parquet"):
@@ -236,7 +260,9 @@ def test_a_trainer_writes_runs_and_models(as_: As) -> None:
         assert store.get(key) == b"1"
 
 
-OWN_CHAINS = {name: f"audit/{name}/" for name in KEYS if ROLES[ROLE_OF[name]].appends}
+OWN_CHAINS = {
+    name: f"audit/{name}/" for name in KEYS if any(f.startswith("audit/") for f in ROLES[ROLE_OF[name]].appends)
+}
 
 
 @pytest.mark.s3

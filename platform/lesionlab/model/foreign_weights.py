@@ -6,6 +6,7 @@ Shapes: B batch, C channel, I J K voxel axes.
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,8 @@ def load_foreign(network: UNet, tensors: Mapping[str, Tensor], names: Mapping[st
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise TransferError(
-            f"{len(faults)} faults, nothing was imported: {'; '.join(faults[:_SHOWN])}{more}; correct architecture or "
-            "tensors in the card"
+            f"{len(faults)} faults, nothing was imported: {'; '.join(faults[:_SHOWN])}{more}; "
+            f"{_advice(tensors, wanted)}"
         )
     network.load_state_dict(fitted)
     return tuple(
@@ -130,6 +131,16 @@ def load_foreign(network: UNet, tensors: Mapping[str, Tensor], names: Mapping[st
             how="copied" if source_of[own] == own else f"copied from {source_of[own]}",
         )
         for own, tensor in fitted.items()
+    )
+
+
+def _advice(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    found, own = (Counter(map(shape_text, each.values())) for each in (tensors, wanted))
+    if found == own:
+        return "the shapes are this network's: correct tensors in the card"
+    return (
+        "the shapes are not this network's: correct architecture in the card; a network of another layout, such as "
+        "MONAI's UNet or nnU-Net's, cannot be imported"
     )
 
 

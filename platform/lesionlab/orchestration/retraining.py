@@ -2,7 +2,8 @@
 
 The decision is written before anything is computed, and each step finds what an earlier process left: a command that
 was killed and is called again, on whatever day, finishes the training that was decided. One process at a time works on
-a rule; it holds a lease.
+a rule; it holds a lease. The last two steps can be left to another identity, the gate: `retrain(…, to_the_end=False)`
+registers the candidate, `conclude` looks at it and promotes it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from lesionlab.analysis.statistics.retraining import Described, expected_gain, shifts
-from lesionlab.errors import InputError
+from lesionlab.errors import AccessDenied, InputError
 from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.experiments.champions import Person, decision_in_force, promote, refuse_withdrawn
 from lesionlab.experiments.leases import claim_run, new_submission
+from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import frozen_manifest, manifest_facts
 from lesionlab.experiments.publishing import study_rows
 from lesionlab.experiments.registry import champion, find_model, register
@@ -51,10 +53,19 @@ Execute = Callable[[Sequence[RunSpec]], None]
 
 
 def retrain(
-    store: Store, rule: Rule, today: date, person: Person, cache: Path, execute: Execute, accepted: str = ""
+    store: Store,
+    rule: Rule,
+    today: date,
+    person: Person,
+    cache: Path,
+    execute: Execute,
+    accepted: str = "",
+    *,
+    to_the_end: bool = True,
 ) -> tuple[RetrainDecision, RetrainOutcome | None]:
     """The decision of this date, and what became of its training; an unfinished training of an earlier date first.
 
+    Not `to_the_end`, it stops when the candidate is registered; the outcome is None until `conclude` was called.
     Raises RunHeld if another process works on the rule at present.
     """
     with claim_run(store, rule.id, new_submission(), person.name):
@@ -64,9 +75,28 @@ def retrain(
         outcome = outcome_of(store, decision)
         if outcome is None:
             execute([read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)])
-            outcome = _judged(store, rule, decision, person, cache)
-            create_document(store, outcome_key(decision), outcome)
+            if to_the_end:
+                outcome = _concluded(store, rule, decision, person, cache)
+            else:
+                register(store, decision.run, rule.model)
         return decision, outcome
+
+
+def conclude(store: Store, rule: Rule, person: Person, cache: Path) -> tuple[RetrainDecision, RetrainOutcome] | None:
+    """Look at the candidate of an unfinished decision, and promote it if it passes; None if none is trained.
+
+    Needs the rights of the role gate alone. Of two at once one promotes, and both leave the same outcome.
+    """
+    decision = _unfinished(store, rule)
+    if decision is None or decision.run is None or not is_complete(store, decision.run):
+        return None
+    return decision, _concluded(store, rule, decision, person, cache)
+
+
+def _concluded(store: Store, rule: Rule, decision: RetrainDecision, person: Person, cache: Path) -> RetrainOutcome:
+    outcome = _judged(store, rule, decision, person, cache)
+    create_document(store, outcome_key(decision), outcome)
+    return outcome
 
 
 def _unfinished(store: Store, rule: Rule) -> RetrainDecision | None:
@@ -106,13 +136,13 @@ def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "
     ready = date.fromisoformat(last) + timedelta(retraining.cool_down_days) if last else today
     gain = _gain(store, retraining, len(before), len(found.studies)) if enough else None
     drift = _shifts(store, retraining, found, before, new, cache) if enough and before else ()
-    left = looks_left(store, rule)
+    left = _looks_left(store, rule)
     waits = [
         *([] if enough else [f"{new_patients} new patients, wanted {retraining.least_new_patients}"]),
         *([] if ready <= today else [f"the last training was on {last}; cool-down until {ready}"]),
         *_no_gain(gain),
         *_no_means(retraining, spent, expected),
-        *([] if left or champion(store, rule.model) is None else ["no look at the benchmark is left"]),
+        *(["no look at the benchmark is left"] if left == 0 and champion(store, rule.model) else []),
     ]
     holds = _holds(retraining, found, drift)
     verdict: Verdict = "wait" if waits else "hold" if holds and not accepted else "train"
@@ -142,6 +172,14 @@ def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "
     )
     # As it is read back: every field counts as written, so the same decision is the same document.
     return RetrainDecision.model_validate(decision.model_dump(mode="json")), run
+
+
+def _looks_left(store: Store, rule: Rule) -> int | None:
+    """None: who trains may not read the looks."""
+    try:
+        return looks_left(store, rule)
+    except AccessDenied:
+        return None
 
 
 def _next(retraining: Retraining, today: date, ready: date, verdict: Verdict) -> date:
@@ -226,17 +264,23 @@ def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person,
     assert decision.run is not None
     card = register(store, decision.run, rule.model)
     outcome = {"rule": rule.id, "date": decision.date, "candidate": card.version}
-    in_force = decision_in_force(store, rule.model)
-    if in_force and in_force.champion == card.version and in_force.gate:
+
+    def promoted() -> RetrainOutcome | None:
+        in_force = decision_in_force(store, rule.model)
+        if in_force is None or in_force.champion != card.version or in_force.gate is None:
+            return None
         return RetrainOutcome(**outcome, promoted=True, ticket=in_force.gate.ticket, note="it passed the rule")
+
+    if found_before := promoted():
+        return found_before
     if champion(store, rule.model) is None:
         note = "no champion to compare it with; put a first version into use by hand: lesionlab promote"
         return RetrainOutcome(**outcome, promoted=False, ticket=None, note=note)
     try:
         refuse_withdrawn(store, card)
         found = look(store, rule, find_model(store, card.full_name), person, cache)
-    except InputError as error:
-        return RetrainOutcome(**outcome, promoted=False, ticket=None, note=str(error))
+    except InputError as error:  # perhaps because another process has promoted it meanwhile
+        return promoted() or RetrainOutcome(**outcome, promoted=False, ticket=None, note=str(error))
     if not found.passed:
         return RetrainOutcome(**outcome, promoted=False, ticket=found.ticket, note="it did not pass every condition")
     reason = f"retrained on {decision.patients_now} patients, decided on {decision.date}"

@@ -116,3 +116,10 @@ def test_too_few_patients_never_pass() -> None:
     said = chance_when_equal(rule(NOT_WORSE, least), rows(standardised(np.random.default_rng(6))))
     assert (said.passes, said.each[1]) == (0.0, 0.0)
     assert said.each[0] > 0.5
+
+
+@pytest.mark.parametrize("condition", [NOT_WORSE, BETTER], ids=["non-inferior", "superior"])
+def test_a_champion_without_spread_promises_no_chance_because_the_gate_tests_none(condition: dict[str, object]) -> None:
+    by, same = rule(condition, looks=1), rows(np.zeros(PATIENTS))
+    assert judge(by, same, same)[0].untested == "no spread"
+    assert chance_when_equal(by, same).passes == 0.0

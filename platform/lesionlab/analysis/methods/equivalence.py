@@ -25,7 +25,8 @@ from lesionlab.analysis.methods.intervals import (
 from lesionlab.analysis.methods.mixed import FixedEffect, MixedModel
 from lesionlab.analysis.methods.student import ALPHA
 
-_NO_SPREAD = 1e-12
+NO_SPREAD = 1e-12
+"""A standard error below this tests nothing: every patient differs by the same amount."""
 
 
 class Shown(Enum):
@@ -96,7 +97,7 @@ def paired_difference(differences: ByOrigin) -> Difference | None:
     unit = unit_of(given)
     mean = clustered_mean(given, unit)
     error = float(np.linalg.norm(list(mean.moves.values())))
-    if len(mean.moves) < LEAST_CLUSTERS or error < _NO_SPREAD:
+    if len(mean.moves) < LEAST_CLUSTERS or error < NO_SPREAD:
         return None
     covers = Covers.INDEPENDENT_NETWORKS if unit == "fold" else Covers.THESE_NETWORKS
     return Difference(mean.mean, error, mean.degrees, covers, unit)

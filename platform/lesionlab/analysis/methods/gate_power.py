@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from lesionlab.analysis.methods.equivalence import NO_SPREAD
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array
 
 DRAWS = 10_000
@@ -31,7 +32,8 @@ class OneSided:
 
 
 def rejections(differences_DNM: Array, tests: Sequence[OneSided], level: float) -> NDArray[np.bool_]:
-    """Whether each test rejects in each draw (D × tests); with fewer than LEAST_CLUSTERS patients none does."""
+    """Whether each test rejects in each draw (D × tests); with fewer than LEAST_CLUSTERS patients, or without any
+    spread over them, none does, as in the gate."""
     draws = len(differences_DNM)
     found = np.zeros((draws, len(tests)), dtype=bool)
     for place, test in enumerate(tests):
@@ -40,7 +42,8 @@ def rejections(differences_DNM: Array, tests: Sequence[OneSided], level: float) 
             continue
         own_DN = differences_DNM[:, test.patients, test.metric]
         error_D = own_DN.std(axis=1, ddof=1) / np.sqrt(n)
-        found[:, place] = own_DN.mean(axis=1) - test.bound >= stats.t.isf(level, n - 1) * error_D
+        above_D = own_DN.mean(axis=1) - test.bound >= stats.t.isf(level, n - 1) * error_D
+        found[:, place] = above_D & (error_D >= NO_SPREAD)
     return found
 
 
