@@ -54,6 +54,9 @@ class Estimate:
     missing: int
 
     def show(self, price: float | None) -> None:
+        if not self.missing:
+            console.print("cost: none, no run is missing")
+            return
         console.print(f"cost of the {self.missing} runs that are missing:")
         show_cost(self.costs, price)
         show_footprint(self.footprint)
@@ -77,7 +80,7 @@ def estimated(
     device: Device = "cuda" if gpus is not None else "cpu"
     nodes = Nodes(gpus or cpus, share if gpus is not None else 1.0, slots)
     costs = known_costs(rehearsal.missing, finished, device, nodes)
-    if not any(cost.gpu_hours for cost in costs):
+    if rehearsal.missing and not any(cost.gpu_hours for cost in costs):
         costs = (*costs, *_calibrated(rehearsal.missing, device, nodes))
     return Estimate(costs, footprint(store, rehearsal.missing, finished), len(rehearsal.missing))
 

@@ -64,7 +64,10 @@ def steps(what: str) -> Iterator[Callable[[int, int, str], None]]:
         )
         named = f" {name}" if name else ""
         with one_at_a_time:
-            line.say(f"{what}: {done}/{total}{named} [{minutes(elapsed)}{left}]", event=(done, name))
+            twentieth = 20 * done // max(total, 1)  # in a log, thousands of objects are no lines
+            line.say(
+                f"{what}: {done}/{total}{named} [{minutes(elapsed)}{left}]", event=(done if name else twentieth, name)
+            )
 
     def step(done: int, total: int, name: str) -> None:
         nonlocal at, began

@@ -77,3 +77,9 @@ def test_an_experiment_ten_times_as_long_costs_what_was_estimated_from_the_short
     estimated_s = cost["gpu_hours"]["value"] * 3600
     print(f"estimated {estimated_s:.1f} s, took {true_s:.1f} s")
     assert true_s / 2 < estimated_s < 2 * true_s
+
+
+def test_what_is_complete_costs_nothing(lesionlab: Lesionlab, finished_tiny: Path) -> None:
+    store = (finished_tiny / ".lesionlab" / "store").as_uri()
+    result = lesionlab("plan", TINY, "--cpus", 2, "--store", store)
+    assert (result.exit_code, "cost: none, no run is missing" in result.output) == (0, True), result.output

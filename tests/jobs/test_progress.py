@@ -40,3 +40,14 @@ def test_start_up_is_not_work(clock: list[float], capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert left(said) == ["0:30", "0:20"]
     assert "[1:20" in said, "the time that has passed has the start-up in it"
+
+
+def test_a_log_has_a_line_for_each_twentieth_of_many_objects(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with steps("checking") as step:
+        for number in range(2001):
+            step(number, 2000, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 21
+    assert lines[-1].startswith("checking: 2000/2000")

@@ -1,0 +1,99 @@
+"""The values of the operators' charts fit what they operate: our queues, our tainted nodes, our monitors.
+
+The charts themselves are rendered where helm is and LESIONLAB_CHARTS names a folder with them, unpacked, each with its
+dependencies and under its own name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.k8s.conftest import K8S, ROOT
+
+OPERATORS = K8S / "operators"
+CHARTS = {
+    chart["name"]: chart for chart in yaml.safe_load((OPERATORS / "kustomization.yaml").read_text())["helmCharts"]
+}
+QUEUE = "kueue.x-k8s.io/queue-name"
+FRAMEWORK_OF = {"RayJob": "ray.io/rayjob", "Job": "batch/job", "CronJob": "batch/job"}
+
+Render = Callable[[Path], list[dict[str, Any]]]
+
+
+def values(chart: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((OPERATORS / CHARTS[chart]["valuesFile"]).read_text())
+    return found
+
+
+def test_kueue_manages_every_kind_that_is_put_into_a_queue(render: Render) -> None:
+    """It ignores the queue of a kind that is not in its list: such a job would take GPUs outside every quota."""
+    own = yaml.safe_load(values("kueue")["managerConfig"]["controllerManagerConfigYaml"])
+    queued = {
+        document["kind"]
+        for folder in ("jobs/retrain", "jobs/gate", "overlays/production")
+        for document in render(K8S / folder)
+        if f"{QUEUE}:" in yaml.safe_dump(document) and document["kind"] in FRAMEWORK_OF
+    }
+    assert "CronJob" in queued
+    assert {FRAMEWORK_OF[kind] for kind in queued} <= set(own["integrations"]["frameworks"])
+    assert own["manageJobsWithoutQueueName"] is False
+
+
+def test_what_needs_a_gpu_or_finds_one_tolerates_every_taint_of_the_gpu_nodes(render: Render) -> None:
+    """Without the plugin on a node it has no GPU, and a job that wants one waits for ever."""
+    cluster = (ROOT / "infra" / "terraform" / "modules" / "cluster" / "main.tf").read_text()
+    taints = set(re.findall(r'taint \{\s*key\s*= "([^"]+)"', cluster))
+    assert {"nvidia.com/gpu", "lesionlab.org/spot"} <= taints
+    plugin = values("nvidia-device-plugin")
+    tolerated = {"plugin": plugin["tolerations"], "feature discovery": plugin["nfd"]["worker"]["tolerations"]}
+    for folder in ("jobs/retrain", "jobs/gate"):
+        (job,) = [document for document in render(K8S / folder) if document["kind"] == "CronJob"]
+        tolerated[folder] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["tolerations"]
+    for who, tolerations in tolerated.items():
+        keys = {one["key"] for one in tolerations if one["operator"] == "Exists" and one["effect"] == "NoSchedule"}
+        assert taints <= keys, who
+
+
+def unknown(own: dict[str, Any], known: dict[str, Any], at: str = "") -> Iterator[str]:
+    """Keys of ours that the chart's values lack; an empty value of the chart may take any."""
+    for key, value in own.items():
+        if key not in known:
+            yield f"{at}{key}"
+        elif isinstance(value, dict) and known[key]:
+            yield from unknown(value, known[key], f"{at}{key}.")
+
+
+@pytest.fixture(params=CHARTS)
+def chart(request: pytest.FixtureRequest) -> tuple[str, Path, str]:
+    """A chart's name, its folder, and helm."""
+    helm = os.environ.get("LESIONLAB_HELM") or shutil.which("helm")
+    folder = Path(os.environ.get("LESIONLAB_CHARTS", "/nowhere")) / request.param
+    if helm is None or not folder.is_dir():
+        pytest.skip("helm is not installed, or LESIONLAB_CHARTS names no folder with this chart")
+    return request.param, folder, helm
+
+
+def test_a_chart_renders_with_our_values_and_knows_each_of_them(chart: tuple[str, Path, str]) -> None:
+    name, folder, helm = chart
+    pinned = CHARTS[name]
+    own = yaml.safe_load((folder / "Chart.yaml").read_text())
+    assert (own["name"], str(own["version"])) == (name, pinned["version"])
+    faults = list(unknown(values(name), yaml.safe_load((folder / "values.yaml").read_text())))
+    assert [fault for fault in faults if not fault.startswith("resources.")] == [], "helm ignores what it does not know"
+    command = [helm, "template", pinned["releaseName"], folder, "--namespace", pinned["namespace"]]
+    done = subprocess.run(
+        [*command, "--values", OPERATORS / pinned["valuesFile"]], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kinds = set(re.findall(r"^kind: (\w+)$", done.stdout, re.MULTILINE))
+    wanted = {"kube-prometheus-stack": "Prometheus", "nvidia-device-plugin": "DaemonSet"}.get(name, "Deployment")
+    assert wanted in kinds
