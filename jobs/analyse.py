@@ -13,7 +13,7 @@ from jobs.shared.declarations import TrainedOnOption, declarations
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.report_folder import make_folder, save_report
-from jobs.shared.sharing import ShareOption, SmallestOption, chosen_share, save_shared
+from jobs.shared.sharing import ShareOption, SmallestOption, agreed_share, chosen_share, save_shared
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of, valid_margin
 from lesionlab.analysis.report import write_report
 from lesionlab.analysis.shared_report import shared_experiment
@@ -22,11 +22,15 @@ from lesionlab.analysis.statistics.sharing import Share
 from lesionlab.analysis.statistics.supplementary import NULL_REPETITIONS, Options
 from lesionlab.experiments.publishing import publish_missing
 from lesionlab.experiments.stored_plans import current_plan
-from storage_schemas.sites import SMALLEST_COUNT
 
 
 def analyse_experiment(
-    experiment: str, uri: str, out: Path | None, null_repetitions: int, shared: Share | None = None
+    experiment: str,
+    uri: str,
+    out: Path | None,
+    null_repetitions: int,
+    shared: Share | None = None,
+    smallest: int | None = None,
 ) -> None:
     """Analyse an experiment that was swept and write its report to the store; a shared one to the folder alone."""
     place = connect_to_read(uri)
@@ -34,6 +38,7 @@ def analyse_experiment(
     publish_missing(place, plan.runs)
     with audited(place, ANALYSING, experiment, studies_of(place, plan.runs)):
         if shared is not None and out is not None:
+            shared = agreed_share(shared, place, plan.runs, smallest)
             save_shared(shared_experiment(place, plan, shared, null_repetitions), out)
             return
         result = write_report(place, plan, null_repetitions)
@@ -83,7 +88,7 @@ def analyse(
         typer.Option(min=0, help="Simulated experiments without an effect, to estimate false-positive rates."),
     ] = NULL_REPETITIONS,
     share: ShareOption = "site",
-    smallest_count: SmallestOption = SMALLEST_COUNT,
+    smallest_count: SmallestOption = None,
 ) -> None:
     """Compare the arms of an experiment and write the report; or analyse a table of results from elsewhere.
 
@@ -135,7 +140,7 @@ def analyse(
             )
         if trained_on:
             raise typer.BadParameter("--trained-on goes with --rows; for masks of other models: lesionlab compare")
-        analyse_experiment(experiment, store, out, null_repetitions, shared)
+        analyse_experiment(experiment, store, out, null_repetitions, shared, smallest_count)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,16 @@ from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.predicted_masks import model_folders
 from jobs.shared.report_folder import make_folder, save_files
+from jobs.shared.sharing import ShareOption, SmallestOption, chosen_share, least_patients, save_shared
 from lesionlab.analysis.report import PAGE, table_report
+from lesionlab.analysis.shared_report import shared_table
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import InputError
+from lesionlab.experiments.site_policies import smallest_count_of
 from storage_schemas.definitions import DEFINITIONS
+from storage_schemas.policies import Leaves
 
 
 def compare(
@@ -71,11 +75,13 @@ def compare(
         bool, typer.Option("--dry-run", help="Only list which mask belongs to which study, and which are missing.")
     ] = False,
     for_programs: Annotated[bool, typer.Option("--json", help="Print rows and comparisons as JSON.")] = False,
+    share: ShareOption = "site",
+    smallest_count: SmallestOption = None,
 ) -> None:
     """Compare models from elsewhere (nnU-Net, LST-AI, a second reader) by their masks, all by the same definition.
 
     A mask belongs to a study if its path has the study's BIDS entities, or its file name the patient's
-    label. It must lie on the grid of the scan.
+    label. It must lie on the grid of the scan. --share narrows the report as that of analyse.
 
     Example: lesionlab compare --experiment demo --masks nnU-Net=./nnunet --masks LST-AI=./lst --out ./report
 
@@ -85,11 +91,17 @@ def compare(
         raise typer.BadParameter("wanted either --cohort NAME or --experiment NAME")
     if experiment is not None and definition is not None:
         raise typer.BadParameter("--definition goes with --cohort; with --experiment its own definition is used")
+    shared = chosen_share(share, smallest_count, out)
+    if shared is not None and for_programs:
+        raise InputError(f"--json prints rows of studies, --share {share} lets none out; read the tables in --out DIR")
     models = model_folders(masks)
     declared = declarations(trained_on or ())
     refuse_unknown(declared, {model.name for model in models})
     place = connect_to_read(store)
-    setting = of_experiment(place, experiment) if experiment else of_cohort(place, cohort or "", definition)
+    shows: Leaves = "rows" if shared is None else "aggregates"
+    setting = (
+        of_experiment(place, experiment, shows) if experiment else of_cohort(place, cohort or "", definition, shows)
+    )
     found = found_masks(models, setting.studies)
     if dry_run:
         console.print(dry_run_json(found)) if for_programs else show_dry_run(found, setting.studies)
@@ -102,6 +114,11 @@ def compare(
     with audited(place, ANALYSING, experiment or setting.cohort, setting.audited):
         table = compared_table(place, setting, found)
     options = replace(setting.options, declared=declared)
+    if shared is not None and out is not None:
+        sites = {one.site for one in setting.audited}
+        shared = replace(shared, smallest=least_patients(smallest_count_of(place, sites, smallest_count)))
+        save_shared(shared_table(table, setting.unit, options, shared), out)
+        return
     result = statistics(table.rows, setting.planned(table.rows), setting.unit, options, setting.simulated)
     if out is not None:
         save_files(table_report(table, result), out)

@@ -32,10 +32,13 @@ def fetch(
     """
     place = connect_to_read(store)
     wanted, now = stored_submission(place, submission), standing(place, submission)
-    if now is None or now.outcome is None or now.outcome.report is None:
+    outcome = now.outcome if now is not None else None
+    if outcome is not None and outcome.ending == "done" and outcome.report is None:
+        raise InputError(f"submission {submission}: done without the report of the hospitals", *outcome.faults)
+    if outcome is None or outcome.report is None:
         raise InputError(f"submission {submission}: no report yet; how far it is: lesionlab status {submission}")
     make_folder(out)
-    root = now.outcome.report.removesuffix(PAGE_NAME)
+    root = outcome.report.removesuffix(PAGE_NAME)
     save_files({key.removeprefix(root): place.get(key) for key in place.list(root)}, out)
     export_plan(current_plan(place, wanted.spec.name), place, masks)
     console.print(f"report: {out / PAGE_NAME}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
@@ -19,15 +19,29 @@ from lesionlab.experiments.upkeep.garbage import SAFE_AGE, Garbage, delete_garba
 from lesionlab.experiments.upkeep.node_cache import delete_unneeded, find_unneeded
 from lesionlab.store.objects import Store
 from lesionlab.training.augmented import copies_of
+from storage_schemas.runs import RunSpec
 
 
-def needed_copies(store: Store) -> set[str]:
-    """Names of the cache folders that unfinished runs of any plan read."""
-    runs = [run for plan in Contents(store, frozenset(store.list("plans/"))).plans for run in plan.runs]
+def needed_copies(runs: Iterable[RunSpec]) -> set[str]:
+    """Names of the cache folders that these runs read."""
+    runs = tuple(runs)
+    volumes = {entry.volume for run in runs for entry in (*run.train, *run.test)}
+    return volumes.union(*(copies_of(run) for run in runs))
+
+
+def copies(store: Store) -> tuple[set[str], set[str]]:
+    """Names of the cache folders that unfinished runs of any plan read, and of those of withdrawn studies."""
+    contents = Contents(store, frozenset(store.list("")))
+    runs, gone = [run for plan in contents.plans for run in plan.runs], contents.withdrawn
     done = finished(store, runs)
-    left = [run for run in runs if run.run_id not in done]
-    volumes = {entry.volume for run in left for entry in (*run.train, *run.test)}
-    return volumes.union(*(copies_of(run) for run in left))
+    withdrawn, left = set(gone), []
+    for run in runs:
+        own = {name: tuple(e for e in getattr(run, name) if e.volume in gone) for name in ("train", "test")}
+        if any(own.values()):
+            withdrawn |= needed_copies([run.model_copy(update=own)])  # it is refused, wherever it runs
+        elif run.run_id not in done:
+            left.append(run)
+    return needed_copies(left) - withdrawn, withdrawn
 
 
 def show(garbage: Sequence[Garbage], *, deleted: bool) -> None:
@@ -52,7 +66,8 @@ def gc(
 
     Attempts that do not count, checkpoints of complete runs, volumes that no
     manifest, plan or run refers to, leftovers of ended processes, and copies in
-    this machine's cache that no unfinished run needs. Never what a ledger entry,
+    this machine's cache that no unfinished run needs, or of withdrawn studies,
+    whatever their age. Never what a ledger entry,
     a champion, a manifest, a plan or a claim refers to. Do not preprocess into
     the store meanwhile.
 
@@ -60,14 +75,15 @@ def gc(
     """
     place, age = connect(store) if delete else connect_to_read(store), timedelta(days=older_than)
     garbage = find_garbage(place, age)
-    copies = find_unneeded(cache, needed_copies(place), age)
+    needed, withdrawn = copies(place)
+    found = find_unneeded(cache, needed, age, withdrawn)
     if delete:
         garbage = delete_garbage(place, garbage, age)
-        delete_unneeded(copies)
+        delete_unneeded(found)
     if for_programs:
-        console.print(json.dumps([asdict(found) for found in (*garbage, *copies)], indent=2))
+        console.print(json.dumps([asdict(one) for one in (*garbage, *found)], indent=2))
     else:
-        show([*garbage, *copies], deleted=delete)
+        show([*garbage, *found], deleted=delete)
 
 
 if __name__ == "__main__":

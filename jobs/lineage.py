@@ -35,8 +35,13 @@ def lineage(
     found = lineage_of(place, find_model(place, model))
     for decision in (decision for generation in found.generations for decision in generation.decisions):
         if verified and decision.gate:
-            verify(place, decision.gate, decision.model)
-            notes.print(f"decision {decision.number} about {decision.model}: rule, ticket and rows are unaltered")
+            gone = verify(place, decision.gate, decision.model)
+            about = f"decision {decision.number} about {decision.model}"
+            if gone:
+                told = f"{about}: cannot be computed again: {', '.join(gone)} withdrawn since, their rows are gone"
+                notes.print(f"{told}; rule and ticket are unaltered", style="yellow")
+            else:
+                notes.print(f"{about}: rule, ticket and rows are unaltered")
     console.print(json.dumps(lineage_form(found), indent=2) if for_programs else lineage_text(found))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,26 +13,14 @@ from jobs.shared.costing import PriceOption, estimated
 from jobs.shared.design_output import save_rotation, show_design
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.left_out import note_left_out
-from jobs.shared.options import GpusPerWorkerOption, SlotsOption, SpecArgument, StoreOption, connect_to_read
+from jobs.shared.left_out import note_policies_now
+from jobs.shared.options import GpusPerWorkerOption, SlotsOption, SpecArgument, StoreOption
 from jobs.shared.power_options import DifferenceOption, SdOption, VariancesOption, check_difference, chosen_sds
 from jobs.shared.power_output import power_json, show_power
 from lesionlab.analysis.methods.power import Rotation
 from lesionlab.analysis.statistics.power import power_of, rotation_of
-from lesionlab.errors import InputError, StoreError
+from lesionlab.errors import InputError
 from lesionlab.experiments.cells import trainings
-from lesionlab.experiments.manifests import forbidden_parts
-from lesionlab.experiments.rehearsal import purposes
-from storage_schemas.experiments import ExperimentSpec
-from storage_schemas.policies import LeftOut
-
-
-def forbidden_now(spec: ExperimentSpec, uri: str) -> tuple[LeftOut, ...]:
-    """The sites whose policies forbid their studies' use in this experiment; none where the store cannot be read."""
-    with suppress(StoreError):
-        place = connect_to_read(uri)
-        return tuple(one for cohort, purpose in purposes(spec) for one in forbidden_parts(place, cohort, purpose))
-    return ()
 
 
 def plan(
@@ -62,7 +49,7 @@ def plan(
     With the SDs of an earlier experiment, or given ones, also print its power: the smallest difference between
     fine-tuned and de novo that it shows with 80 % power, by folds and seeds. Needs no scans or GPU, and no store but
     for `--variances EXPERIMENT` and for its cost. Where the store has the cohorts, also print which
-    sites' studies are left out because their policies forbid it.
+    sites' studies are left out because their policies forbid it, and whether they let the report be written.
 
     With --gpus or --cpus, also print what the runs that are missing cost: from finished runs like them in the store, or
     from a calibration of 60 s where this machine has such a device.
@@ -88,7 +75,7 @@ def plan(
         console.print(json.dumps(answer, indent=2))
         return
     show_design(experiment)
-    note_left_out(forbidden_now(experiment, store))
+    note_policies_now(experiment, store)
     if sds is not None or isinstance(rotation_of(experiment), Rotation):
         show_power(power)
     if estimate is not None:

@@ -28,6 +28,7 @@ from lesionlab.analysis.sheets.sheet import as_markdown
 from lesionlab.analysis.statistics.chosen_rates import as_planned, at_chosen_rates, choose_rates
 from lesionlab.errors import InputError
 from lesionlab.evaluation.rescoring import Scoring
+from lesionlab.experiments.site_policies import refuse_showing, shared_instead
 from lesionlab.experiments.stored_plans import current_plan
 from storage_schemas.definitions import DEFINITIONS
 from storage_schemas.probabilities import level_at
@@ -81,6 +82,8 @@ def rescore(
     definitions = [load_definition(name) for name in dict.fromkeys(definition or ())]
     place = connect_to_read(store)
     plan = current_plan(place, experiment)
+    if definitions or thresholds:
+        refuse_showing(place, plan.runs, "rows", shared_instead(experiment))
     runs = finished_runs(place, plan)
     read = studies_of(place, runs)
     if fill:

@@ -11,7 +11,7 @@ from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.generated_files import write_or_compare
 from lesionlab.errors import InputError, StoreError
-from lesionlab.experiments.sites_file import read_sites
+from lesionlab.experiments.sites_file import counts_fault, read_sites, store_counts
 from lesionlab.store.conformance import conformance
 from lesionlab.store.objects import open_store
 from lesionlab.store.policies import policy_files
@@ -37,7 +37,8 @@ def storage(
     """Set up a consortium's bucket, check that a store does what the platform relies on, or write access policies.
 
     `init` is idempotent: versioning, lifecycle of what is temporary, encryption,
-    no public access. `check` needs write access and leaves nothing behind.
+    no public access, and the smallest counts, by which `analyse --share` goes.
+    `check` needs write access and leaves nothing behind.
 
     Example: lesionlab storage policies sites.yaml --out ./policies
     """
@@ -51,13 +52,17 @@ def storage(
     if what == "init":
         for done in set_up(pool):
             console.print(done)
+        store_counts(open_store(pool.store), pool)
+        console.print("smallest counts: done")
         return
-    failed = 0
-    for found in conformance(open_store(pool.store)):
+    failed, place = 0, open_store(pool.store)
+    for found in conformance(place):
         console.print(f"{'pass' if found.holds else 'FAIL'} {found.what}{f': {found.why}' if found.why else ''}")
         failed += not found.holds
     if failed:
         raise StoreError(f"{pool.store}: {failed} things that the platform relies on do not hold; use another store")
+    if why := counts_fault(place, pool):
+        raise StoreError(f"{pool.store}: smallest counts: {why}; the steward sets it: lesionlab storage init {sites}")
 
 
 if __name__ == "__main__":

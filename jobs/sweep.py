@@ -9,7 +9,7 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.left_out import note_left_out
+from jobs.shared.left_out import note_policies
 from jobs.shared.options import (
     CacheOption,
     DeviceOption,
@@ -35,7 +35,7 @@ from storage_schemas.experiments import ExperimentSpec
 def show_cells(experiment: ExperimentSpec, store: Store, *, replan: bool) -> None:
     """Print which cells are done."""
     plan = plan_experiment(experiment, store, replan=replan)
-    note_left_out(plan.left_out)
+    note_policies(plan, store)
     done = finished(store, plan.runs)
     for run in plan.runs:
         state = "done" if run.run_id in done else "to do"
@@ -70,7 +70,8 @@ def sweep(
         show_cells(experiment, place, replan=replan)
         return
     room = declared_room(device, gpus_per_worker, slots, wait)
-    plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan, room=room)
+    masks = save_predictions is not None
+    plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan, room=room, masks=masks)
     export_plan(plan, place, save_predictions)
     console.print(f"{len(plan.runs)} cells done; next: lesionlab analyse {experiment.name}")
 

@@ -30,7 +30,7 @@ from storage_schemas.results import EffectRow, EpochRow, LedgerEntry, LesionRow,
 from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 from storage_schemas.rules import GateOutcome, Rule
 from storage_schemas.runs import RunSpec
-from storage_schemas.sites import Consortium
+from storage_schemas.sites import Consortium, SmallestCounts
 from storage_schemas.splits import Split
 from storage_schemas.submissions import Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
@@ -40,7 +40,8 @@ FOLDER = Path(__file__).parent / "json"
 
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium, ImportCard, InsertedLesion),
+    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium, SmallestCounts),
+    *(ImportCard, InsertedLesion),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
     *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy, AuditEntry),
     *(Champion, Decision),

@@ -77,6 +77,8 @@ SALT_CHECK = KeyPattern("sites/{site}/salt-check.json")
 WITHDRAWAL = KeyPattern("sites/{site}/withdrawn/{study}.json")
 POLICY = KeyPattern("sites/{site}/policy.yaml")
 
+SMALLEST_COUNTS = KeyPattern("consortium/smallest-counts.json")
+
 COHORT = KeyPattern("cohorts/{cohort}.json")
 MANIFEST = KeyPattern("manifests/{cohort}/{digest}.json")
 

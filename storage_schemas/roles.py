@@ -58,19 +58,19 @@ _TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "s
 ROLES: dict[RoleName, Role] = {
     "contributor": Role(
         title="a hospital: writes its own folder, reads what is declared",
-        reads=("cohorts/",),
+        reads=("cohorts/", "consortium/"),
         writes=("sites/{site}/",),
         appends=("audit/contributor-{site}/",),
     ),
     "trainer": Role(
         title="plans, trains and tests: reads every site, writes runs, models, results and their reports",
-        reads=("sites/",),
+        reads=("sites/", "consortium/"),
         writes=(*_PLANNED, *_TRAINED, "reports/"),
         appends=("audit/trainer/",),
     ),
     "analyst": Role(
         title="reads results and what they were made from, writes reports",
-        reads=("sites/", *_PLANNED, *_TRAINED),
+        reads=("sites/", "consortium/", *_PLANNED, *_TRAINED),
         writes=("reports/", "rescored/"),
         appends=("audit/analyst/",),
     ),
@@ -84,7 +84,7 @@ ROLES: dict[RoleName, Role] = {
     "gate": Role(
         title="tests models on a sealed benchmark, whose volumes nobody else reads, and promotes by its rule",
         reads=("benchmarks/", "manifests/", "rules/", "runs/", "ledger/"),
-        reads_at_sites=("policy.yaml",),
+        reads_at_sites=("policy.yaml", "withdrawn/"),
         writes=("benchmarks/results/", "models/"),
         appends=("retrain/",),
     ),

@@ -6,7 +6,7 @@ the store and, with a prefix, its Kubernetes namespace, so the name is a DNS lab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
@@ -54,6 +54,20 @@ class Site(Document):
         return self.gpus if self.lends is None else self.lends
 
 
+class SmallestCounts(Document):
+    """The smallest counts of `sites.yaml` as the store has them, for whoever makes a report there."""
+
+    consortium: SiteName
+    smallest_count: Annotated[int, Field(ge=1)]
+    """Fewest patients that a number in a shared report may describe."""
+    sites: dict[SiteName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """The sites that ask for more."""
+
+    def of(self, sites: Iterable[str]) -> int:
+        """The one for a report on studies of these sites: the largest."""
+        return max([self.smallest_count, *(self.sites.get(site, 0) for site in sites)])
+
+
 class Consortium(Document):
     """All sites of a consortium. Raises ValueError that lists every contradiction."""
 
@@ -76,6 +90,12 @@ class Consortium(Document):
     def smallest_count_of(self, name: str) -> int:
         """Fewest patients of a site that a shared table cell may describe: never fewer than the consortium's."""
         return max(self.sites[self._known(name)].smallest_count or 0, self.smallest_count)
+
+    def smallest_counts(self) -> SmallestCounts:
+        """What its store says about shared reports."""
+        asked = {name: self.smallest_count_of(name) for name in self.sites}
+        more = {name: count for name, count in asked.items() if count > self.smallest_count}
+        return SmallestCounts(consortium=self.consortium, smallest_count=self.smallest_count, sites=more)
 
     @property
     def bucket(self) -> str:

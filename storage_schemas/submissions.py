@@ -61,9 +61,9 @@ class SubmissionOutcome(Document):
     number: Annotated[int, Field(ge=1)]
     ending: Ending
     faults: tuple[str, ...] = ()
-    """What was refused, or failed, one sentence each."""
+    """What was refused, or failed, one sentence each; of a done one, why it has no report."""
     report: str | None = None
-    """Key of the report's page."""
+    """Key of the report's page; None too if a site's policy lets it not be written."""
     at: str
 
 

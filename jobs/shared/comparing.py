@@ -37,6 +37,7 @@ from storage_schemas.base import as_columns
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.metrics import METRICS
+from storage_schemas.policies import Leaves
 from storage_schemas.results import StudyRow
 from storage_schemas.runs import Cell
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
@@ -71,18 +72,20 @@ class Setting:
         return [*self.cells, *(row for row in rows if row.arm == "other")]
 
 
-def of_cohort(store: Store, cohort: str, definition: str | None) -> Setting:
-    """All studies of a cohort. Raises InputError if there is no such cohort, SpecError for a faulty definition."""
+def of_cohort(store: Store, cohort: str, definition: str | None, shows: Leaves = "rows") -> Setting:
+    """All studies of a cohort. Raises InputError if there is no such cohort, or if a site's policy does not let leave
+    what is shown; SpecError for a faulty definition."""
     by = load_definition(definition or "paper")
     manifest = current_manifest(store, cohort)
-    refuse_leaving(store, "compare", manifest.task.name, manifest.studies, "rows")
+    refuse_leaving(store, "compare", manifest.task.name, manifest.studies, shows, _advice(shows))
     return Setting(cohort, manifest.studies, by, "per-study", Options(null_repetitions=0))
 
 
-def of_experiment(store: Store, name: str) -> Setting:
-    """The test studies of an experiment. Raises InputError if it has no results yet."""
+def of_experiment(store: Store, name: str, shows: Leaves = "rows") -> Setting:
+    """The test studies of an experiment. Raises InputError if it has no results yet, or if a site's policy does not let
+    leave what is shown."""
     plan = current_plan(store, name)
-    refuse_showing(store, plan.runs, "rows")
+    refuse_showing(store, plan.runs, shows, _advice(shows))
     rows = study_rows(store, plan)
     if not rows:
         raise InputError(f"experiment {name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")
@@ -101,6 +104,10 @@ def of_experiment(store: Store, name: str) -> Setting:
         cells=tuple(run.cell for run in plan.runs if run.cell),
         simulated=is_simulated(plan),
     )
+
+
+def _advice(shows: Leaves) -> str:
+    return "--share consortium --out DIR shows aggregates alone" if shows == "rows" else ""
 
 
 def found_masks(models: Sequence[ModelFolder], studies: Sequence[ManifestEntry]) -> dict[ModelFolder, FoundMasks]:

@@ -75,7 +75,10 @@ def show_submission_state(store: Store, submission: Digest, place: Place | None)
 def show_end(submission: Digest, outcome: SubmissionOutcome | None, line: str = "") -> None:
     """How an attempt ended, and what to do. Raises typer.Exit(1) unless it is done."""
     if outcome is not None and outcome.ending == "done":
-        console.print(f"{submission}: done; the report: lesionlab fetch {submission} --out ./report")
+        report = f"the report: lesionlab fetch {submission} --out ./report"
+        console.print(f"{submission}: done; {report if outcome.report else 'no report of the hospitals'}")
+        for fault in outcome.faults:
+            console.print(fault)
         return
     for fault in outcome.faults if outcome else ():
         notes.print(f"error: {fault}", style="bold red")

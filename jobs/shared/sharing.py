@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,29 +15,47 @@ from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.shared_report import SharedReport
 from lesionlab.analysis.statistics.sharing import Level, Share
 from lesionlab.errors import InputError
+from lesionlab.experiments.site_policies import smallest_count
+from lesionlab.store.objects import Store
+from storage_schemas.runs import RunSpec
+from storage_schemas.sites import SMALLEST_COUNT
 
 ShareOption = Annotated[
     Level,
     typer.Option(help="Who the report is for: the hospitals (all of it), the consortium, or the public."),
 ]
 SmallestOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=LEAST_PATIENTS,
         metavar="PATIENTS",
-        help="With --share consortium or public: fewest patients that a number may describe.",
+        help="With --share consortium or public: fewest patients that a number may describe. The consortium or a site "
+        "may ask for more.",
+        show_default=f"what the consortium agreed on, else {SMALLEST_COUNT}",
     ),
 ]
 
 
-def chosen_share(level: Level, smallest: int, out: Path | None) -> Share | None:
-    """What a shared report may say; None: the report of the hospitals. Raises InputError without a folder to write
-    it to: the store is read by others than those it is for."""
+def chosen_share(level: Level, smallest: int | None, out: Path | None) -> Share | None:
+    """What a shared report may say, before the store's own counts; None: the report of the hospitals.
+
+    Raises InputError without a folder to write it to: the store is read by others than those it is for.
+    """
     if level == "site":
         return None
     if out is None:
         raise InputError(f"--share {level}: wanted a folder to write the report to, --out DIR")
-    return Share(level, smallest)
+    return Share(level, smallest or SMALLEST_COUNT)
+
+
+def agreed_share(share: Share, store: Store, runs: Iterable[RunSpec], smallest: int | None) -> Share:
+    """With the smallest count that holds for a report on these runs: given, agreed on, or a site's own."""
+    return replace(share, smallest=least_patients(smallest_count(store, runs, smallest)))
+
+
+def least_patients(agreed: int) -> int:
+    """What holds if so many are agreed on: with fewer than LEAST_PATIENTS nothing can be told at all."""
+    return max(LEAST_PATIENTS, agreed)
 
 
 def save_shared(report: SharedReport, out: Path) -> None:

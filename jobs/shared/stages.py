@@ -11,16 +11,19 @@ from jobs.shared.cohorts import dataset_of, preprocess_for, second_of
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening
 from jobs.shared.execution import execute_with_progress
-from jobs.shared.left_out import note_left_out
+from jobs.shared.left_out import note_left_out, note_policies
 from jobs.shared.progress import stage
 from jobs.shared.report_folder import save_report
 from lesionlab.analysis.report import write_report
-from lesionlab.evaluation.exports import export_predictions
+from lesionlab.errors import InputError
+from lesionlab.evaluation.exports import export_predictions, refuse_export
 from lesionlab.experiments.benchmarks import refuse_benchmark_studies
 from lesionlab.experiments.manifests import forbidden_parts, frozen_manifest
 from lesionlab.experiments.parts import Second
 from lesionlab.experiments.planning import pretraining
 from lesionlab.experiments.registry import register
+from lesionlab.experiments.rehearsal import report_withheld
+from lesionlab.experiments.site_policies import shared_instead
 from lesionlab.experiments.source_models import finished_run, source_purpose
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
@@ -66,10 +69,17 @@ def sweep_experiment(
     plain: bool,
     replan: bool = False,
     room: Room | None = None,
+    masks: bool = False,
 ) -> Plan:
-    """Execute every run of an experiment that is not complete. Raises TrainingError that names the failed cells."""
+    """Execute every run of an experiment that is not complete.
+
+    Raises TrainingError that names the failed cells, and InputError before anything is trained if masks are wanted and
+    a site's policy lets none leave.
+    """
     plan = plan_experiment(spec, store, replan=replan)
-    note_left_out(plan.left_out)
+    if masks:
+        refuse_export(store, plan.runs)
+    note_policies(plan, store)
     store_plan(store, plan)
     execute_with_progress(plan.runs, store, cache, plain=plain, what="cells", room=room)
     return plan
@@ -117,6 +127,9 @@ def run_experiment(
                 screening=own,
                 second=second_of(origins[name], second),
             )
+    if faults := report_withheld(spec, store):
+        advice = "run ends with the report; lesionlab sweep trains and tests without one, then"
+        raise InputError(*faults, f"{advice} {shared_instead(spec.name)}")
     with stage("3/5 pretraining: default models of other pathologies"):
         pretrain_sources(spec, store, cache, plain=plain, room=room)
     with stage("4/5 sweep: arms × training sizes × folds"):

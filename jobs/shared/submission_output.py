@@ -8,6 +8,7 @@ from typing import Any
 from jobs.shared.console import console
 from jobs.shared.submitting import Place
 from lesionlab.experiments.rehearsal import Rehearsal
+from lesionlab.experiments.site_policies import without_report
 from lesionlab.experiments.submissions import standing, stored_submission, submission_ids
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import ExperimentSpec
@@ -23,6 +24,8 @@ def show_submission(submission: Submission, number: int, rehearsal: Rehearsal, t
     )
     for one in rehearsal.left_out:
         console.print(one.text())
+    if told := without_report(store, rehearsal.plan.runs):
+        console.print("it ends without the report of the hospitals:", *told, sep="\n")
     for line in target.forecast():
         console.print(line)
     for line in differences(submission, store):

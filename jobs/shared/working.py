@@ -19,6 +19,7 @@ from lesionlab.errors import ClusterError, InputError, LesionlabError, LimitReac
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.rehearsal import rehearse
+from lesionlab.experiments.site_policies import without_report
 from lesionlab.experiments.status import run_states
 from lesionlab.experiments.stored_plans import find_sound_plan, store_plan
 from lesionlab.experiments.submissions import Standing, end_attempt, number_text, standing, stored_submission
@@ -28,7 +29,7 @@ from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.runs import RunSpec
-from storage_schemas.submissions import Ending, Stage, Submission, SubmissionProgress
+from storage_schemas.submissions import Ending, Stage, Submission, SubmissionOutcome, SubmissionProgress
 from storage_schemas.versions import CURRENT, version_difference
 
 WAIT_S = 3600.0
@@ -53,7 +54,7 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
         raise InputError(f"submission {submission.id}: no attempt was opened; start it with lesionlab submit")
     if now.outcome is not None and now.over:
         if now.outcome.ending == "done":
-            return f"submission {submission.id}: done before; report {now.outcome.report}"
+            return f"submission {submission.id}: done before; {_end_text(now.outcome)}"
         raise InputError(
             *now.outcome.faults,
             f"submission {submission.id}: attempt {now.attempt.number} ended as {now.outcome.ending}; mend "
@@ -61,7 +62,9 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
         )
     with submitted_by(now.attempt.by), _told(store, now, submission) as tell:
         try:
-            report = _stages(store, submission, cache, tell, plain=plain)
+            plan = _stages(store, submission, cache, tell, plain=plain)
+            told = without_report(store, plan.runs)
+            report = None if told else _report(store, plan, tell)
         except LesionlabError as error:
             ending = _ending(error, store, submission)
             end_attempt(store, now.attempt, ending, [str(fault) for fault in error.args])
@@ -69,14 +72,14 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
         except Exception as error:
             end_attempt(store, now.attempt, "failed", [f"{type(error).__name__}: {error}"])
             raise
-        end_attempt(store, now.attempt, "done", report=report)
-    return f"submission {submission.id}: done; report {report}"
+        outcome = end_attempt(store, now.attempt, "done", told, report)
+    return f"submission {submission.id}: done; {_end_text(outcome)}"
 
 
 def _stages(
     store: Store, submission: Submission, cache: Path, tell: Callable[[Stage, str], None], *, plain: bool
-) -> str:
-    """Key of the report's page."""
+) -> Plan:
+    """Train and test; the plan, all of whose runs are complete."""
     spec = submission.spec
     if submission.versions != CURRENT:
         raise InputError(f"submission {submission.id}: {version_difference(submission.versions)}")
@@ -94,10 +97,18 @@ def _stages(
     if submission.max_gpu_hours is not None:
         _sweep_within(submission.max_gpu_hours, rehearse(spec, store).plan, store, cache, room, plain=plain)
     # As it was rehearsed when it was submitted, whatever was planned before.
-    plan = sweep_experiment(spec, store, cache, plain=plain, replan=True, room=room)
+    return sweep_experiment(spec, store, cache, plain=plain, replan=True, room=room)
+
+
+def _report(store: Store, plan: Plan, tell: Callable[[Stage, str], None]) -> str:
+    """Key of the report's page."""
     tell("report", "statistics and report")
-    with audited(store, ANALYSING, spec.name, studies_of(store, plan.runs)):
+    with audited(store, ANALYSING, plan.spec.name, studies_of(store, plan.runs)):
         return write_report(store, plan).key
+
+
+def _end_text(outcome: SubmissionOutcome) -> str:
+    return f"report {outcome.report}" if outcome.report else "; ".join(("no report of the hospitals", *outcome.faults))
 
 
 def _sweep_within(hours: float, plan: Plan, store: Store, cache: Path, room: Room, *, plain: bool) -> None:

@@ -120,6 +120,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.runs import RunSpec as RunSpec
     from storage_schemas.runs import TrainingConfig as TrainingConfig
     from storage_schemas.sites import Consortium as Consortium
+    from storage_schemas.sites import SmallestCounts as SmallestCounts
     from storage_schemas.splits import Split as Split
     from storage_schemas.submissions import Submission as Submission
     from storage_schemas.submissions import SubmissionAttempt as SubmissionAttempt
@@ -199,7 +200,7 @@ _HOMES = {
     "storage_schemas.retraining": ("RetrainDecision", "RetrainOutcome"),
     "storage_schemas.rules": ("GateOutcome", "Rule"),
     "storage_schemas.runs": ("Cell", "RunSpec", "TrainingConfig"),
-    "storage_schemas.sites": ("Consortium",),
+    "storage_schemas.sites": ("Consortium", "SmallestCounts"),
     "storage_schemas.splits": ("Split",),
     "storage_schemas.submissions": (
         "Submission",

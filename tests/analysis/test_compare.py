@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lesionlab.analysis.statistics.external import read_table
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
 from lesionlab.store.objects import Store
+from storage_schemas import keys
 from storage_schemas.experiments import Plan
 from storage_schemas.manifests import Manifest
 from tests.analysis.conftest import NATIVE, NATIVE_SHAPE
@@ -52,6 +54,33 @@ def perfect(manifest: Manifest, tmp_path: Path) -> Path:
     for entry in manifest.studies:
         save(folder / f"case_{entry.patient}.nii.gz", drawn())
     return folder
+
+
+def test_what_is_shared_has_no_study_and_no_number_of_few_and_is_all_that_a_policy_may_allow(
+    compare: Compare, perfect: Path, manifest: Manifest, finished: Store, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(perfect, half)
+    save(half / "case_001.nii.gz", np.zeros(NATIVE_SHAPE, np.uint8))
+    own = ("--cohort", manifest.cohort, "--masks", f"nnU-Net={perfect}", "--masks", f"LST-AI={half}")
+    shared = (*own, "--share", "public", "--out", tmp_path / "out")
+    assert "at least 13 patients, found 12 at most" in compare(*shared, "--smallest-count", 13).output
+    finished.put(keys.POLICY.build(site="north"), b"site: north\nleaves: aggregates\nsmallest_count: 12\n")
+    try:
+        refused = compare(*own)
+        assert refused.exit_code == 1
+        assert "its policy lets aggregates leave, and this shows rows of single studies" in refused.output
+        assert "--share consortium --out DIR" in refused.output
+        done = compare(*shared, "--smallest-count", 6)
+        assert done.exit_code == 0, done.output
+        assert "no number describes fewer than 12 patients" in (tmp_path / "out" / "report.html").read_text()
+        files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+        told = b"".join([*files.values(), done.stdout.encode()])  # progress on stderr names the study it is at
+        assert not [entry.study for entry in manifest.studies if entry.study.encode() in told]
+        assert b"north" not in told
+        assert "prints rows of studies" in compare(*shared, "--json").output
+    finally:
+        finished.delete(keys.POLICY.build(site="north"))
 
 
 def drawn() -> np.ndarray:

@@ -20,6 +20,9 @@ from lesionlab.analysis.statistics.external import Table
 from lesionlab.analysis.statistics.sharing import Share, narrow
 from lesionlab.analysis.statistics.supplementary import Options
 from lesionlab.errors import InputError
+from lesionlab.store.documents import write_document
+from storage_schemas import keys
+from storage_schemas.sites import SmallestCounts
 from tests.analysis import drawn_sites
 from tests.analysis.drawn_rows import drawn_rows
 
@@ -158,6 +161,14 @@ def test_a_table_or_a_column_that_nobody_listed_stays_inside():
     assert let_out({"further": {"ours-new": sheet}}, share, ()) == {"further": {}}
     (out,) = let_out({"sites": {"sites": sheet}}, share, ())["sites"].values()
     assert (out.columns, out.rows) == (columns("Model"), (("de novo",),))
+
+
+def test_what_the_consortium_agreed_on_holds_whatever_is_asked_for(draw_store, plan):
+    store = draw_store()
+    counts = SmallestCounts(consortium="pool", smallest_count=5, sites={"north": 13, "west": 20})
+    write_document(store, keys.SMALLEST_COUNTS.build(), counts)
+    with pytest.raises(InputError, match="wanted a model with values of at least 13 patients, found 12 at most"):
+        shared_experiment(store, plan, Share("public", 5), 0)
 
 
 def test_a_report_of_too_few_patients_is_refused():

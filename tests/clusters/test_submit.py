@@ -20,18 +20,36 @@ from jobs.shared.working import work_on
 from lesionlab.clusters.api import Cluster, connected
 from lesionlab.errors import ClusterError, InputError, LesionlabError, NotAllowed
 from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.submissions import open_attempt, standing, stored_submission, submission_ids
+from lesionlab.store.arrays import write_group
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
+from storage_schemas.volumes import ATTRIBUTE
 from tests.clusters.conftest import NORTH, SOUTH
 from tests.clusters.controllers import Kueue
 from tests.clusters.emulator import Api, kubeconfig, serving
 from tests.drill.experiment import spec, store_cohorts
 from tests.parts import contribute
+from tests.training.drawn import draw_study
 
 GLIOMA = keys.CURRENT_PART.build(site="drawn", cohort="drawn-glioma")
 
 pytestmark = pytest.mark.s3
+
+
+def enrol(site: Site, name: str) -> None:
+    """Add four studies of another site to the target cohort."""
+    before, own = current_manifest(site.store, "drawn-ms"), []
+    for study in map(draw_study, range(11, 15)):
+        own.append(study.entry.model_copy(update={"site": name, "image_sha256": study.entry.volume * 4}))
+        arrays = {"image": study.image_CIJK, "label": study.label_IJK, "native_label": study.label_IJK}
+        write_group(site.store, own[-1].volume_key, arrays, {ATTRIBUTE: study.card.stored_form()})
+    contribute(site.store, before.changed(studies=(*before.studies, *own)))
+
+
+def allow(site: Site, name: str, *lines: str) -> None:
+    site.store.put(keys.POLICY.build(site=name), "\n".join((f"site: {name}", *lines, "")).encode())
 
 
 class Site:
@@ -209,6 +227,73 @@ def test_a_cohort_that_changed_since_is_another_submission(site: Site, tmp_path:
         work_on(site.store, first, tmp_path, plain=True)
     site.submit()
     assert len(submission_ids(site.store)) == 2
+
+
+def test_what_a_site_forbids_is_told_before_anything_is_sent(site: Site) -> None:
+    enrol(site, "south")
+    allow(site, "south", "leaves: nothing")
+    told = site.submit("--dry-run")
+    assert told.exit_code == 0, told.output
+    assert "cohort drawn-ms: 4 studies of south left out: its policy lets nothing leave" in told.output
+    allow(site, "drawn", "leaves: images", "tasks: [enhancing]")
+    site.api.requests.clear()
+    refused = site.submit()
+    assert refused.exit_code == 1
+    assert "of drawn left out: its policy allows the tasks enhancing, not flair-single" in refused.output
+    assert "no study is left" in refused.output
+    assert (site.api.requests, submission_ids(site.store)) == ([], [])
+
+
+@pytest.mark.parametrize("policy", ["leaves: nothing", "leaves: images\nexpires: 2026-01-01"])
+def test_a_site_that_forbids_it_after_it_was_submitted_stops_the_job_before_anything_is_trained(
+    site: Site, tmp_path: Path, policy: str
+) -> None:
+    enrol(site, "south")
+    site.submit()
+    (name,) = submission_ids(site.store)
+    allow(site, "south", policy)
+    with pytest.raises(InputError, match="cohort drawn-ms: it changed since the experiment was submitted"):
+        work_on(site.store, name, tmp_path, plain=True)
+    now = standing(site.store, name)
+    assert now is not None
+    assert now.outcome is not None
+    assert now.outcome.ending == "refused"
+    assert site.store.list("runs/") == []
+    assert "4 studies of south left out" in site.submit().output
+    assert len(submission_ids(site.store)) == 2
+
+
+def test_where_aggregates_alone_may_leave_the_job_trains_and_says_before_that_it_writes_no_report(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(site, "drawn", "leaves: aggregates")
+    why = "site drawn: 4 studies in drill, but its policy lets aggregates leave, and this shows images of single"
+    advice = "lesionlab analyse drill --share consortium --out DIR"
+    told = site.submit().output
+    assert "it ends without the report of the hospitals:" in told
+    assert why in told
+    assert advice in told
+    (name,) = submission_ids(site.store)
+    trained = []
+    monkeypatch.setattr("jobs.shared.working.pretrain_sources", lambda *_, **__: ())
+    monkeypatch.setattr(
+        "jobs.shared.working.sweep_experiment",
+        lambda spec, store, *_, **__: trained.append(spec.name) or rehearse(spec, store).plan,
+    )
+    for _ in range(2):
+        ended = work_on(site.store, name, tmp_path, plain=True)
+        assert "no report of the hospitals" in ended
+        assert why in ended
+    assert trained == ["drill"]
+    now = standing(site.store, name)
+    assert now is not None
+    assert now.outcome is not None
+    assert (now.outcome.ending, now.outcome.report) == ("done", None)
+    fetched = site("fetch", name, "--out", tmp_path / "report")
+    assert fetched.exit_code == 1
+    assert why in fetched.output
+    assert advice in fetched.output
+    assert why in site("status", name).output
 
 
 def test_cancelling_waits_and_says_what_is_kept(site: Site) -> None:

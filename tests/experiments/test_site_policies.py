@@ -17,6 +17,7 @@ from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.parts import DeclaredCohort
+from storage_schemas.sites import SmallestCounts
 from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import entry, manifest
 from tests.experiments.finished import SPEC
@@ -133,6 +134,29 @@ def test_the_largest_of_the_smallest_counts_holds(store: Store) -> None:
     allow(store, "leaves: rows", "smallest_count: 5", site="south")
     assert smallest_count(store, plan.runs, 10) == 12
     assert smallest_count(store, plan.runs, 20) == 20
+
+
+@pytest.mark.parametrize(
+    ("agreed", "sites", "given", "found"),
+    [
+        (None, {}, None, 10),
+        (6, {}, None, 6),
+        (6, {}, 8, 8),
+        (15, {}, None, 15),
+        (15, {}, 8, 15),
+        (6, {"north": 9}, None, 9),
+        (6, {"west": 9}, None, 6),
+    ],
+    ids=["nothing", "agreed", "given more", "agreed more", "given less", "site of the runs", "another site"],
+)
+def test_what_the_consortium_agreed_on_holds_without_being_told(
+    store: Store, agreed: int | None, sites: dict[str, int], given: int | None, found: int
+) -> None:
+    plan = plan_experiment(spec(), store)
+    if agreed:
+        counts = SmallestCounts(consortium="pool", smallest_count=agreed, sites=sites)
+        write_document(store, keys.SMALLEST_COUNTS.build(), counts)
+    assert smallest_count(store, plan.runs, given) == found
 
 
 FAULTY = {

@@ -8,7 +8,10 @@ from textwrap import dedent
 import pytest
 
 from lesionlab.errors import SpecError
-from lesionlab.experiments.sites_file import read_sites
+from lesionlab.experiments.sites_file import counts_fault, read_sites, store_counts, stored_counts
+from lesionlab.experiments.upkeep.fsck import check_store
+from lesionlab.store.objects import open_store
+from storage_schemas import keys
 
 GOOD = """
     consortium: ms-pool
@@ -43,6 +46,25 @@ def test_a_good_file_says_prefix_counts_and_gpus_of_each_site(tmp_path: Path) ->
     assert [pool.prefix_of(name) for name in pool.sites] == ["sites/north/", "sites/south-west/"]
     assert [pool.smallest_count_of(name) for name in pool.sites] == [15, 10]
     assert [(site.gpus, site.lent, site.borrows) for site in pool.sites.values()] == [(8, 4, 0), (2, 2, 4)]
+
+
+def test_the_store_has_the_smallest_counts_of_the_file_until_it_changes(tmp_path: Path) -> None:
+    path, store = tmp_path / "sites.yaml", open_store("memory://")
+    path.write_text(dedent(GOOD))
+    assert counts_fault(store, read_sites(path)) == "sites.yaml says 10, 15 for north, the store nothing"
+    store_counts(store, read_sites(path))
+    assert counts_fault(store, read_sites(path)) == ""
+    counts = stored_counts(store)
+    assert counts is not None
+    assert [counts.of(sites) for sites in ([], ["north", "south-west"], ["south-west"])] == [10, 15, 10]
+    path.write_text(dedent(GOOD).replace("s3://ms-pool/lesionlab", "s3://ms-pool/lesionlab\nsmallest_count: 12"))
+    assert counts_fault(store, read_sites(path)) == "sites.yaml says 12, 15 for north, the store 10, 15 for north"
+    store_counts(store, read_sites(path))
+    assert counts_fault(store, read_sites(path)) == ""
+    key = keys.SMALLEST_COUNTS.build()
+    store.put(key, store.get(key).replace(b"12", b"2", 1))
+    (damage,) = check_store(store, lambda data: True).damage
+    assert (damage.key, damage.remedy) == (key, "lesionlab storage init sites.yaml writes it again")
 
 
 def test_a_store_without_prefix_is_the_whole_bucket(tmp_path: Path) -> None:

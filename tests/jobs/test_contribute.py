@@ -151,8 +151,21 @@ def test_a_withdrawn_study_is_gone_from_the_next_plan_and_from_the_store(
     assert len(current_manifest(store, "ms").studies) == 3
     left = [key for key in store.list("sites/north/") if study in key]
     assert left == [keys.WITHDRAWAL.build(site="north", study=study)]
+    (receipt,) = [
+        one
+        for key in store.list("sites/north/receipts/")
+        if (one := read_document(store, key, Receipt)).what != "contributed"
+    ]
+    assert (receipt.studies, receipt.part) == ((study,), current_part(store, "north", "ms").id)
     steward = lesionlab("withdraw", "--steward")
     assert "1 withdrawn studies" in steward.output
+    told = {
+        writer: [(one.command, one.outcome, [(own.site, own.studies) for own in one.studies]) for one in entries]
+        for writer in ("contributor-north", "steward")
+        if (entries := chain(store, writer).entries[-2:])
+    }
+    both = [("withdraw", outcome, [("north", 1)]) for outcome in ("begun", "done")]
+    assert told == {"contributor-north": both, "steward": both}
     assert check_store(store, lambda data: True).damage == ()
     assert lesionlab("withdraw", "sub-nobody", "--site", "north").exit_code == 1
     again = hospital("north")

@@ -10,8 +10,22 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
+from lesionlab.analysis.shared_report import SharedReport
+from lesionlab.analysis.statistics.sharing import Share
+from lesionlab.errors import InputError
+from lesionlab.experiments.sites_file import store_counts
+from lesionlab.store.objects import Store, open_store
+from storage_schemas.experiments import Plan
+from storage_schemas.sites import Consortium
 from tests.analysis.drawn_rows import drawn_rows
+from tests.experiments.finished import finish_experiment
 
+SITES = {
+    "consortium": "pool",
+    "store": "s3://pool/lesionlab",
+    "smallest_count": 7,
+    "sites": {"north": {"title": "North", "contacts": [{"name": "Data office", "email": "data@example.org"}]}},
+}
 COLUMNS = ("study", "patient", "site", "arm", "training_size", "fold", "position", "sensitivity", "ppv")
 
 
@@ -47,6 +61,26 @@ def test_too_few_patients_are_refused_and_no_file_is_written(analyse, tmp_path):
     assert code != 0
     assert "wanted a model with values of at least 70 patients, found 60 at most" in told
     assert not any((tmp_path / "out").rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "found"), [((), 7), (("--smallest-count", "9"), 9), (("--smallest-count", "6"), 7)]
+)
+def test_what_the_consortium_agreed_on_is_used_without_being_told(
+    file_store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], found: int
+) -> None:
+    store = open_store(file_store_uri)
+    finish_experiment(store)
+    store_counts(store, Consortium.model_validate(SITES))
+
+    def told(store: Store, plan: Plan, share: Share, null_repetitions: int) -> SharedReport:
+        raise InputError(f"of {share.smallest} patients")
+
+    monkeypatch.setattr("jobs.analyse.publish_missing", lambda store, runs: None)
+    monkeypatch.setattr("jobs.analyse.shared_experiment", told)
+    command = ["analyse", "alone", "--share", "public", "--out", str(tmp_path / "out"), *options]
+    done = CliRunner().invoke(app, command, env={"LESIONLAB_STORE": file_store_uri})
+    assert f"of {found} patients" in done.output
 
 
 def test_what_is_written_and_printed_has_no_study_in_it(analyse, tmp_path):

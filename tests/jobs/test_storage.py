@@ -53,7 +53,9 @@ def test_a_storage_without_conditional_writes_is_refused_and_nothing_is_left_beh
 
 
 @pytest.mark.s3
-def test_setting_a_bucket_up_again_changes_nothing(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_a_bucket_up_again_changes_nothing(
+    s3_server: S3Server, lesionlab: Lesionlab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in s3_server.environment().items():
         monkeypatch.setenv(name, value)
     pool = Consortium(
@@ -77,4 +79,15 @@ def test_setting_a_bucket_up_again_changes_nothing(s3_server: S3Server, monkeypa
     assert list(set_up(pool)) == first
     assert found() == before
     assert client.get_object(Bucket="set-up", Key="lesionlab/ledger/a.json")["Body"].read() == b"1"
-    assert [one.what for one in conformance(open_store(pool.store)) if not one.holds] == []
+    file = tmp_path / "sites.yaml"
+    file.write_text(SITES.format(store=pool.store))
+    unset = lesionlab("storage", "check", file)
+    assert "smallest counts: sites.yaml says 10, the store nothing; the steward sets it" in unset.output
+    assert "smallest counts: done" in lesionlab("storage", "init", file).output
+    conforms = lesionlab("storage", "check", file)
+    assert conforms.exit_code == 0, conforms.output
+    assert "FAIL" not in conforms.output
+    file.write_text(f"{file.read_text()}smallest_count: 12\n")
+    drifted = lesionlab("storage", "check", file)
+    assert drifted.exit_code == 1
+    assert "sites.yaml says 12, the store 10" in drifted.output

@@ -23,6 +23,7 @@ from lesionlab.experiments.withdrawal import execute
 from lesionlab.store.conformance import conformance
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import open_store
+from lesionlab.training.augmented import copies_of
 from storage_schemas import keys
 from storage_schemas.parts import Withdrawal
 from tests.experiments.finished import finish_experiment
@@ -71,6 +72,34 @@ def test_models_trained_on_a_withdrawn_study_say_so_and_the_steward_can_be_stopp
     assert "withdrawn since" in lesionlab("models").output
     used = lesionlab("predict", "none.nii.gz", "--model", model.full_name, "--out", "mask.nii.gz")
     assert used.exit_code == 1  # there is no such scan; what the command says of the model is shown on S3 below
+
+
+def test_gc_removes_a_nodes_copies_of_withdrawn_studies_at_once_whatever_was_planned(
+    file_store_uri: str, lesionlab: Lesionlab, tmp_path: Path
+) -> None:
+    store = open_store(file_store_uri)
+    run, *_ = finish_experiment(store).runs
+    store.delete(keys.LEDGER.build(run_id=run.run_id))  # it is not complete, so it needs its copies
+    gone, kept = run.train[:2]
+    write_document(
+        store,
+        keys.WITHDRAWAL.build(site=gone.site, study=gone.study),
+        Withdrawal(site=gone.site, study=gone.study, volumes=(gone.volume,), at="2026-11-28"),
+    )
+    deformed = {entry: copies_of(run.model_copy(update={"train": (entry,)})) for entry in (gone, kept)}
+    folders = {
+        entry: [tmp_path / "cache" / "volumes" / entry.volume]
+        + [tmp_path / "cache" / "augmented" / name for name in deformed[entry]]
+        for entry in (gone, kept)
+    }
+    for folder in (*folders[gone], *folders[kept]):
+        folder.mkdir(parents=True)
+    listed = lesionlab("gc").output
+    assert listed.count("copy of a withdrawn study") == len(folders[gone])
+    assert all(folder.exists() for folder in folders[gone])
+    lesionlab("gc", "--delete")
+    assert not [folder for folder in folders[gone] if folder.exists()]
+    assert all(folder.exists() for folder in folders[kept])
 
 
 @pytest.fixture

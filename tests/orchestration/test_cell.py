@@ -21,6 +21,7 @@ from lesionlab.experiments.publishing import publish, publish_missing
 from lesionlab.experiments.registry import card_of_run
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import stored_history
+from lesionlab.experiments.withdrawal import withdraw
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import sha256_of, weights_bytes
 from lesionlab.orchestration import cell
@@ -145,6 +146,25 @@ def test_a_complete_run_is_not_trained_again(store: Store, tmp_path: Path) -> No
 
     run_cell(Refuses(torch.device("cpu")), worker_task(run, store.uri, tmp_path / "cache"))
     assert {key: store.get(key) for key in store.list("")} == before
+
+
+@pytest.mark.parametrize("by", ["policy", "withdrawal"])
+def test_a_run_that_a_site_forbids_after_the_plan_is_refused_though_its_volumes_are_on_the_node(
+    store: Store, tmp_path: Path, by: str
+) -> None:
+    run = run_with_one_test(store)
+    for entry in (*run.train, *run.test):
+        open_cached(store, entry, tmp_path / "cache")
+    if by == "policy":
+        store.put(keys.POLICY.build(site="drawn"), b"site: drawn\nleaves: nothing\n")
+        why = "site drawn: 2 studies planned, but its policy lets nothing leave"
+    else:
+        (gone,) = run.train
+        withdraw(store, "drawn", [gone.study], "2026-11-28")
+        why = f"{gone.study}: withdrawn by its site"
+    with pytest.raises(InputError, match=why):
+        do(run, store, tmp_path)
+    assert not completed(store, [run.run_id])
 
 
 def test_a_run_that_another_submission_executes_is_left_to_it(store: Store, tmp_path: Path) -> None:

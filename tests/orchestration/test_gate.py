@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from lesionlab.analysis import model_evidence
 from lesionlab.analysis.model_evidence import models_of
 from lesionlab.analysis.pages.model_pages import model_pages
@@ -20,6 +22,7 @@ from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import tickets
+from lesionlab.experiments.withdrawal import execute, withdraw, withdrawals
 from lesionlab.orchestration.gate import look, verify
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
@@ -175,6 +178,19 @@ def test_the_ticket_is_taken_before_the_candidate_is_tested(
     assert [ticket.candidate for ticket in tickets(store, rule.benchmark)] == [versions[1].version]
 
 
+def test_a_site_that_forbids_it_by_now_is_named_before_a_look_is_spent(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    """Also where both models were tested before that."""
+    for policy in (b"leaves: nothing", b"leaves: aggregates\ntasks: [enhancing]", b"leaves: rows\nexpires: 2026-01-01"):
+        store.put(keys.POLICY.build(site="a"), b"site: a\n" + policy)
+        with pytest.raises(InputError, match=r"site a: 10 studies planned, but.*\n?.*freeze another one"):
+            look(store, rule, versions[1], ANN, tmp_path)
+    assert tickets(store, rule.benchmark) == []
+    store.put(keys.POLICY.build(site="a"), b"site: a\nleaves: aggregates\nexperiments: [evaluate-ms]\n")
+    assert look(store, rule, versions[1], ANN, tmp_path).passed
+
+
 @pytest.mark.parametrize("altered", ["champion rows", "candidate rows", "rule"])
 def test_what_was_altered_since_the_look_is_refused(
     store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path, altered: str
@@ -193,6 +209,30 @@ def test_what_was_altered_since_the_look_is_refused(
         verify(store, outcome, "ms")
     with pytest.raises(DamagedObject, match="look 1 at benchmark"):
         look(store, rule, versions[1], ANN, tmp_path)
+
+
+def test_rows_that_a_withdrawal_took_are_told_from_rows_that_somebody_altered(
+    store: Store, versions: list[ModelCard], frozen: Frozen, rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    outcome = look(store, rule, versions[1], ANN, tmp_path)
+    promote(store, versions[1].full_name, "by rule", ANN, outcome)
+    assert verify(store, outcome, "ms") == ()
+    gone = frozen.manifest.studies[0]
+    withdraw(store, gone.site, [gone.study], "2026-11-28")
+    execute(store, withdrawals(store))
+    assert gone.study not in {row.study for row in read_rows(store, rows[:2], StudyRow)}
+    assert verify(store, outcome, "ms") == (gone.study,)
+    told = CliRunner().invoke(app, ["lineage", versions[1].full_name, "--verify", "--store", store.uri])
+    assert told.exit_code == 0, told.output
+    assert f"cannot be computed again: {gone.study} withdrawn since" in " ".join(told.output.split())
+    with pytest.raises(InputError, match=rf"{gone.study}: withdrawn by its site"):
+        look(store, rule, versions[2], ANN, tmp_path)
+    assert len(tickets(store, rule.benchmark)) == 1
+    other = frozen.manifest.studies[1].study  # nobody withdrew this one
+    fewer = [row for row in read_rows(store, [rows[0]], StudyRow) if row.study != other]
+    write_rows(store, rows[0], fewer, StudyRow)
+    with pytest.raises(DamagedObject, match="are not those that the decision rests on"):
+        verify(store, outcome, "ms")
 
 
 def test_a_candidate_that_saw_the_benchmark_or_may_have_is_not_looked_at(

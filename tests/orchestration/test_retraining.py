@@ -24,11 +24,12 @@ from lesionlab.experiments.rules import declare
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import current_plan, store_plan
 from lesionlab.experiments.tickets import take_ticket, tickets
+from lesionlab.experiments.withdrawal import withdraw
 from lesionlab.orchestration import cell, retraining
 from lesionlab.orchestration.execution import execute as execute_runs
 from lesionlab.orchestration.retraining import conclude, decide, retrain
 from lesionlab.store.arrays import write_group
-from lesionlab.store.documents import document_bytes
+from lesionlab.store.documents import document_bytes, read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
@@ -321,6 +322,51 @@ def test_patients_of_a_benchmark_are_left_out_with_all_their_studies(site: Site)
     decision, run = decide(site.store, site.rule, TODAY, site.cache)
     assert (decision.set_aside, decision.patients_now) == (2, OLD + NEW - 1)
     assert not {site.entries[-1].study, second.study} & {entry.study for entry in run.train}
+
+
+@pytest.mark.parametrize("policy", ["leaves: images\ntasks: [enhancing]", "leaves: rows\nexpires: 2026-02-28"])
+def test_new_patients_of_a_site_that_forbids_it_do_not_count(site: Site, policy: str) -> None:
+    site.grow(NEW, site="west")
+    assert decide(site.store, site.rule, TODAY, site.cache)[0].new_patients == NEW
+    site.store.put(keys.POLICY.build(site="west"), f"site: west\n{policy}\n".encode())
+    decision, run = decide(site.store, site.rule, TODAY, site.cache)
+    assert (decision.verdict, decision.new_patients) == ("wait", 0)
+    assert {entry.site for entry in run.train} == {"drawn"}
+
+
+@pytest.mark.parametrize("by", ["policy", "withdrawal"])
+def test_a_training_that_a_site_forbids_after_it_was_decided_is_given_up_and_the_next_date_decides_without(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    site.grow(NEW)
+    site.grow(1, site="west")
+
+    def die(runs: Sequence[RunSpec]) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site, "execute", die)
+        with pytest.raises(Killed):
+            site.call(accepted="another site")
+    forbidden = site.entries[-1]
+    if by == "policy":
+        site.store.put(keys.POLICY.build(site="west"), b"site: west\nleaves: nothing\ntasks: [enhancing]\n")
+        why = "site west: 1 study planned, but its policy allows the tasks enhancing"
+    else:
+        withdraw(site.store, "west", [forbidden.study], "2026-03-02")
+        why = f"{forbidden.study} withdrawn since it was decided"
+    decision, outcome = site.call(LATER)
+    assert outcome is not None
+    assert (outcome.promoted, outcome.ticket, site.executed) == (False, None, [])
+    assert outcome.note.startswith(f"not trained: {why}")
+    assert decision.date == "2026-03-01"
+    expect_rows(site, 0.05)
+    again, outcome = site.call(LATER)
+    assert (again.verdict, again.new_patients, again.last_training) == ("train", NEW, None)
+    assert outcome is not None
+    (trained,) = site.executed
+    run = read_document(site.store, keys.RUN_SPEC.build(run_id=trained), RunSpec)
+    assert forbidden.study not in {entry.study for entry in run.train}
 
 
 STEPS = ["execute", "register", "look", "promote", "create_document"]

@@ -49,7 +49,7 @@ from lesionlab.analysis.words.answer import answer_text
 from lesionlab.analysis.words.further import lesions_listed
 from lesionlab.analysis.words.operating import survival
 from lesionlab.errors import ObjectExists
-from lesionlab.experiments.site_policies import refuse_showing
+from lesionlab.experiments.site_policies import refuse_report
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest, digest_of
@@ -87,8 +87,7 @@ def write_report(store: Store, plan: Plan, null_repetitions: int = NULL_REPETITI
 
     Raises StoreError if it cannot be read, InputError if a site's policy does not let leave what the report shows.
     """
-    advice = f"lesionlab analyse {plan.spec.name} --share consortium --out DIR shows aggregates alone"
-    refuse_showing(store, plan.runs, "images", advice)
+    refuse_report(store, plan.runs)
     plan, rates = choose(store, plan)
     analysis, evidence = analyse(store, plan, null_repetitions), read_evidence(store, plan)
     points = _operating_points(plan, analysis, evidence)

@@ -83,8 +83,8 @@ class SharedReport:
 def shared_experiment(store: Store, plan: Plan, share: Share, null_repetitions: int) -> SharedReport:
     """Analyse what the store holds of this plan, narrowed.
 
-    A site's policy may ask for more patients than `share` does. Raises StoreError if the store cannot be read, and
-    InputError if a policy lets no aggregate leave, or nothing is of enough patients.
+    The consortium, or a site's policy, may ask for more patients than `share` does. Raises StoreError if the store
+    cannot be read, and InputError if a policy lets no aggregate leave, or nothing is of enough patients.
     """
     refuse_showing(store, plan.runs, "aggregates")
     share = replace(share, smallest=smallest_count(store, plan.runs, share.smallest))

@@ -11,7 +11,7 @@ from lesionlab.evaluation.levels import lowest_probability
 from lesionlab.evaluation.study import read_prediction
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.ledger import attempt_of
-from lesionlab.experiments.site_policies import refuse_showing
+from lesionlab.experiments.site_policies import REPORT_SHOWS, refuse_showing
 from lesionlab.store.objects import Store
 from storage_schemas.axes import text_of
 from storage_schemas.base import bids_stem
@@ -27,7 +27,7 @@ def export_predictions(store: Store, runs: Sequence[RunSpec], folder: Path) -> i
     testing = [run for run in runs if run.cell]
     if not testing:
         return 0
-    refuse_showing(store, testing, "images")
+    refuse_export(store, testing)
     dataset = PredictionDataset(folder, f"Predicted lesions of experiment {testing[0].experiment}")
     makers = makers_of(testing)
     for run, maker in zip(testing, makers, strict=True):
@@ -47,6 +47,11 @@ def export_predictions(store: Store, runs: Sequence[RunSpec], folder: Path) -> i
             dataset.write(maker, prediction)
     dataset.write_tables(makers)
     return sum(len(run.test) for run in testing)
+
+
+def refuse_export(store: Store, runs: Sequence[RunSpec]) -> None:
+    """Raises InputError if a site's policy lets no images leave; for whoever wants masks, before training."""
+    refuse_showing(store, runs, REPORT_SHOWS, "without masks (--save-predictions, --masks) it can go on")
 
 
 def makers_of(runs: Sequence[RunSpec]) -> list[Maker]:

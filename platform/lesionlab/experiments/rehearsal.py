@@ -15,6 +15,7 @@ from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel, card_of_run, source_model
+from lesionlab.experiments.site_policies import REPORT_SHOWS, withheld
 from lesionlab.experiments.source_models import source_card, source_purpose
 from lesionlab.experiments.store_planning import target_purpose
 from lesionlab.experiments.stored_plans import find_sound_plan, first_endpoint
@@ -92,6 +93,17 @@ def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
         plan = stored  # its run ids are kept, even if documents have gained fields since
     done = finished(store, plan.runs) | {run.run_id for run in trained if store.exists(_ledger(run))}
     return Rehearsal(plan, trained, frozenset(done), tuple(left_out))
+
+
+def report_withheld(spec: ExperimentSpec, store: Store) -> tuple[str, ...]:
+    """Why the report of the hospitals would be refused once everything is trained; empty: it would not.
+
+    From the target cohort alone, so before any default model is trained. Raises what planning with it would raise.
+    """
+    manifest = current_manifest(store, spec.target.cohort, target_purpose(spec))
+    used = {study for subset in _split(store, manifest, spec.target).subsets for study in subset}
+    drawn = [entry for entry in manifest.studies if entry.study in used]
+    return withheld(store, spec.name, spec.task.name, drawn, REPORT_SHOWS)
 
 
 def purposes(spec: ExperimentSpec) -> tuple[tuple[Slug, Purpose], ...]:

@@ -8,7 +8,7 @@ from datetime import date
 
 from lesionlab.errors import InputError, MissingObject
 from lesionlab.experiments.benchmarks import frozen_benchmarks
-from lesionlab.experiments.ledger import ledger_entries
+from lesionlab.experiments.ledger import is_complete, ledger_entries
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import check_fits
 from lesionlab.experiments.registry import champion, find_model, source_model
@@ -86,7 +86,7 @@ def eligible(store: Store, rule: Rule, on: date) -> Eligible:
 
 def trained_before(store: Store, rule: Rule) -> tuple[ManifestEntry, ...]:
     """The studies of the last training by a rule, or of the champion's; empty if there is neither."""
-    runs = [decision.run for decision in decisions_by(store, rule) if decision.run]
+    runs = [decision.run for decision in trained_by(store, rule) if decision.run]
     if runs:
         return read_document(store, keys.RUN_SPEC.build(run_id=runs[-1]), RunSpec).train
     version = champion(store, rule.model)
@@ -139,6 +139,11 @@ def decisions_by(store: Store, rule: Rule) -> list[RetrainDecision]:
     ]
     found = [read_document(store, key, RetrainDecision) for key in stored]
     return sorted((own for own in found if own.rule == rule.id), key=lambda own: (own.date, own.accepted))
+
+
+def trained_by(store: Store, rule: Rule) -> list[RetrainDecision]:
+    """Those that were followed by a training, oldest first; of some, nothing came because a site forbade it."""
+    return [own for own in decisions_by(store, rule) if own.run and is_complete(store, own.run)]
 
 
 def outcome_of(store: Store, decision: RetrainDecision) -> RetrainOutcome | None:

@@ -6,12 +6,13 @@ This binds the platform. Whoever holds a trainer's keys can read every site's fo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 
 import yaml
 
 from lesionlab.errors import InputError, MissingObject, SpecError
+from lesionlab.experiments.sites_file import stored_counts
 from lesionlab.experiments.spec_files import validated
 from lesionlab.experiments.strict_yaml import Refused, plain_values
 from lesionlab.store.objects import Store
@@ -21,8 +22,12 @@ from storage_schemas.manifests import ManifestEntry
 from storage_schemas.parts import Part
 from storage_schemas.policies import Leaves, LeftOut, Purpose, SitePolicy
 from storage_schemas.runs import RunSpec
+from storage_schemas.sites import SMALLEST_COUNT
 
 MOST_BYTES = 64 * 1024
+
+REPORT_SHOWS: Leaves = "images"
+"""What the report of the hospitals shows, and exported masks: slices of single studies."""
 
 SHOWN: Mapping[Leaves, str] = {
     "nothing": "nothing",
@@ -115,6 +120,14 @@ def refuse_leaving(
     store: Store, experiment: Slug, task: Slug, entries: Iterable[ManifestEntry], what: Leaves, advice: str = ""
 ) -> None:
     """Raises InputError that names each site of these studies whose policy lets less leave, or forbids their use."""
+    if faults := withheld(store, experiment, task, entries, what):
+        raise InputError(*faults, *([advice] if advice else []))
+
+
+def withheld(
+    store: Store, experiment: Slug, task: Slug, entries: Iterable[ManifestEntry], what: Leaves
+) -> tuple[str, ...]:
+    """One sentence for each site of these studies whose policy lets less leave, or forbids their use."""
     counts = Counter({entry.study: entry.site for entry in entries}.values())
     purpose = purpose_of(experiment, task, tested=True)
     faults = []
@@ -127,8 +140,28 @@ def refuse_leaving(
             why = f"its policy lets {SHOWN[policy.leaves]} leave, and this shows {SHOWN[what]}"
         if why:
             faults.append(f"site {site}: {_count(range(count))} in {experiment}, but {why}")
-    if faults:
-        raise InputError(*faults, *([advice] if advice else []))
+    return tuple(faults)
+
+
+def without_report(store: Store, runs: Iterable[RunSpec]) -> tuple[str, ...]:
+    """Why the report of the hospitals on these runs of one experiment would be refused, and what to do; empty: it
+    would not."""
+    try:
+        refuse_report(store, runs)
+    except InputError as error:
+        return tuple(map(str, error.args))
+    return ()
+
+
+def refuse_report(store: Store, runs: Iterable[RunSpec]) -> None:
+    """Raises InputError if a site's policy does not let leave what the report of the hospitals shows."""
+    runs = list(runs)
+    refuse_showing(store, runs, REPORT_SHOWS, shared_instead(runs[0].experiment) if runs else "")
+
+
+def shared_instead(experiment: Slug) -> str:
+    """What to do where the report of the hospitals is refused."""
+    return f"lesionlab analyse {experiment} --share consortium --out DIR shows aggregates alone"
 
 
 def refuse_showing(store: Store, runs: Iterable[RunSpec], what: Leaves, advice: str = "") -> None:
@@ -139,11 +172,18 @@ def refuse_showing(store: Store, runs: Iterable[RunSpec], what: Leaves, advice: 
         refuse_leaving(store, runs[0].experiment, runs[0].task.name, entries, what, advice)
 
 
-def smallest_count(store: Store, runs: Iterable[RunSpec], given: int) -> int:
-    """Fewest patients that an aggregate over these runs may describe: the largest of this number and the sites'."""
-    sites = {entry.site for run in runs for entry in (*run.train, *run.test)}
+def smallest_count(store: Store, runs: Iterable[RunSpec], given: int | None = None) -> int:
+    """Fewest patients that an aggregate over these runs may describe: the largest of what is given, what the consortium
+    agreed on and what the sites' policies ask for; SMALLEST_COUNT if nothing is given or agreed on."""
+    return smallest_count_of(store, {entry.site for run in runs for entry in (*run.train, *run.test)}, given)
+
+
+def smallest_count_of(store: Store, sites: Collection[Slug], given: int | None = None) -> int:
+    """The same over studies of these sites."""
+    agreed = stored_counts(store)
+    own = [agreed.of(sites) if agreed else SMALLEST_COUNT if given is None else given, given or 0]
     policies = (site_policy(store, site) for site in sorted(sites))
-    return max([given, *(policy.smallest_count for policy in policies if policy and policy.smallest_count)])
+    return max([*own, *(policy.smallest_count for policy in policies if policy and policy.smallest_count)])
 
 
 def _count(studies: Iterable[object]) -> str:

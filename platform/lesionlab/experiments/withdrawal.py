@@ -56,10 +56,14 @@ def withdraw(store: Store, site: Slug, studies: Collection[StudyLabel], at: str)
     does not have.
     """
     folder = f"{keys.SITE.build(site=site)}/"
-    there = {study: _volumes(store, site, study) for study in studies}
     cohorts = [found.rstrip("/").rpartition("/")[2] for found in store.folders(f"{folder}cohorts/")]
     parts = [part for cohort in cohorts if (part := current_part(store, site, cohort)) is not None]
-    listed = {entry.study for part in parts for entry in part.studies}
+    listed = {study for part in parts for study in _listed(part)}
+    sealed = {(entry.study, entry.volume) for part in parts for entry in part.studies}  # may lie with a benchmark
+    there = {
+        study: _volumes(store, site, study) | {volume for label, volume in sealed if label == study}
+        for study in studies
+    }
     unknown = [
         study
         for study in studies
@@ -67,12 +71,13 @@ def withdraw(store: Store, site: Slug, studies: Collection[StudyLabel], at: str)
     ]
     if unknown:
         raise InputError(*(f"site {site}: no study {study}; nothing was withdrawn" for study in unknown))
-    changed = tuple(part for cohort in cohorts if (part := _without(store, site, cohort, studies)) is not None)
+    # First, because a call that was stopped learns from it alone which volumes a study had that was sealed.
     for study in studies:
         key = keys.WITHDRAWAL.build(site=site, study=study)
         before = read_document(store, key, Withdrawal).volumes if store.exists(key) else ()
         volumes = tuple(sorted({*before, *there[study]}))
         write_document(store, key, Withdrawal(site=site, study=study, volumes=volumes, at=at))
+    changed = tuple(part for cohort in cohorts if (part := _without(store, site, cohort, studies)) is not None)
     for kind, model in ((keys.VERDICTS, VerdictRow), (keys.FACTS, StudyFacts)):
         for key in store.list(f"{folder}cohorts/"):
             if kind.parse(key):
@@ -96,8 +101,8 @@ def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
     Needs every right. Can be stopped and called again. Raises StoreError if a document cannot be read that may say
     which runs read a withdrawn study.
     """
-    gone = {volume for one in withdrawn for volume in one.volumes}
     names = store.list("")
+    gone = {volume for one in withdrawn for volume in _with_sealed(store, one, names).volumes}
     contents = Contents(store, frozenset(names))
     if unreadable := contents.unreadable(frozenset(key for key in names if keys.LEDGER.parse(key))):
         raise StoreError(
@@ -115,16 +120,12 @@ def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
     places = [f"{keys.SITE.build(site=site)}/{folder}/" for site in sites for folder in ("volumes", "cohorts")]
     places += [f"runs/{run_id}/" for run_id in touched]
     experiments: set[Slug] = set()
-    labels = {label for one in withdrawn for label in (one.study, f"{one.site}/{one.study}")}
     for key in names:
         if keys.SELF_GRADE.parse(key) or keys.GATE_GRADES.parse(key):
-            _rewrite(store, key, InsertedLesion, labels)
+            for site in sites:
+                own = {label for one in withdrawn if one.site == site for label in (one.study, f"{site}/{one.study}")}
+                _rewrite(store, key, InsertedLesion, own, site)
             places.append(key)
-    for one in withdrawn:  # of a sealed benchmark, see `benchmarks.seal`
-        folder = f"benchmarks/volumes/{one.site}/{one.study}/"
-        if any(name.startswith(folder) for name in names):
-            store.delete_prefix(folder)
-            places.append(folder)
     for key in names:
         kind, values = _kind(key)
         if kind is not None and values["run_id"] in touched:
@@ -136,6 +137,9 @@ def execute(store: Store, withdrawn: Sequence[Withdrawal]) -> Removed:
         store.delete_prefix(folder)
         places.append(folder)
     places += _rewrite_looks(store, names, gone)
+    for one in withdrawn:
+        store.delete_prefix(_sealed_folder(one))
+        places.append(_sealed_folder(one))
     for run_id, studies in touched.items():
         _mark(store, run_id, studies)
     cards = (read_document(store, key, ModelCard) for key in names if keys.MODEL_CARD.parse(key))
@@ -166,13 +170,21 @@ def _volumes(store: Store, site: Slug, study: StudyLabel) -> set[Digest]:
     return {value["digest"] for value in values if value}
 
 
+def _listed(part: Part) -> set[str]:
+    """Labels of the studies of a part, and of those that failed quality control."""
+    return {entry.study for entry in part.studies} | {one.study for one in part.excluded}
+
+
 def _without(store: Store, site: Slug, cohort: Slug, studies: Collection[StudyLabel]) -> Part | None:
     """The site's part of a cohort without these studies, made current; None if it had none of them."""
     for _ in range(ATTEMPTS):
         before = current_part(store, site, cohort)
-        if before is None or not {entry.study for entry in before.studies} & {*studies}:
+        if before is None or not _listed(before) & {*studies}:
             return None
-        part = before.changed(studies=tuple(entry for entry in before.studies if entry.study not in studies))
+        part = before.changed(
+            studies=tuple(entry for entry in before.studies if entry.study not in studies),
+            excluded=tuple(one for one in before.excluded if one.study not in studies),
+        )
         for kind in (keys.VERDICTS, keys.FACTS):
             old = kind.build(site=site, cohort=cohort, digest=before.id)
             if store.exists(old):
@@ -185,14 +197,28 @@ def _without(store: Store, site: Slug, cohort: Slug, studies: Collection[StudyLa
     raise contended(site)
 
 
-def _rewrite(store: Store, key: str, model: type[Document], studies: Collection[str]) -> bool:
-    """Write a table again without the rows of these studies; whether it had some."""
+def _rewrite(store: Store, key: str, model: type[Document], studies: Collection[str], site: Slug | None = None) -> None:
+    """Write a table again without the rows of these studies, of this site if one is given."""
     rows = read_rows(store, [key], model)
-    kept = [row for row in rows if getattr(row, "study") not in studies]  # noqa: B009 - every kind of row has it
-    if len(kept) == len(rows):
-        return False
-    write_rows(store, key, kept, model)
-    return True
+    kept = [row for row in rows if row.study not in studies or site not in (None, row.site)]  # type: ignore[attr-defined]
+    if len(kept) < len(rows):
+        write_rows(store, key, kept, model)
+
+
+def _sealed_folder(one: Withdrawal) -> str:
+    """Where the volumes of a study lie that a sealed benchmark holds, see `benchmarks.seal`."""
+    return keys.SEALED_VOLUME.prefix(site=one.site, study=one.study)
+
+
+def _with_sealed(store: Store, one: Withdrawal, names: Iterable[str]) -> Withdrawal:
+    """The receipt, stored again with volumes that sealed benchmarks hold and that its site could not see."""
+    groups = (name.removesuffix("/zarr.json") for name in names if name.startswith(_sealed_folder(one)))
+    sealed = {values["digest"] for group in groups if (values := keys.SEALED_VOLUME.parse(group))}
+    if sealed <= {*one.volumes}:
+        return one
+    whole = one.model_copy(update={"volumes": tuple(sorted(sealed | {*one.volumes}))})
+    write_document(store, keys.WITHDRAWAL.build(site=one.site, study=one.study), whole)
+    return whole
 
 
 def _remove_predictions(store: Store, run_id: Digest, entries: Iterable[ManifestEntry], names: Iterable[str]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
-from lesionlab.errors import AccessDenied
+from lesionlab.errors import AccessDenied, InputError
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.registry import source_model
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import Digest, StudyId
+from storage_schemas.base import Digest, StudyId, label_of
+from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard
 from storage_schemas.parts import Withdrawal
 
@@ -24,6 +26,28 @@ def withdrawn_volumes(store: Store) -> frozenset[Digest]:
                 if keys.WITHDRAWAL.parse(key):
                     found |= {*read_document(store, key, Withdrawal).volumes}
     return frozenset(found)
+
+
+def withdrawn_among(store: Store, entries: Iterable[ManifestEntry]) -> tuple[StudyId, ...]:
+    """Which of these studies their sites have withdrawn, sorted; none of sites whose withdrawals the caller may not
+    read."""
+    found: set[StudyId] = set()
+    entries = tuple(entries)
+    for site in sorted({entry.site for entry in entries}):
+        with suppress(AccessDenied):
+            gone = {
+                values["study"]
+                for key in store.list(keys.WITHDRAWAL.prefix(site=site))
+                if (values := keys.WITHDRAWAL.parse(key))
+            }
+            found |= {e.study for e in entries if e.site == site and label_of(e.study) in gone}
+    return tuple(sorted(found))
+
+
+def refuse_withdrawn_studies(store: Store, entries: Iterable[ManifestEntry], advice: str) -> None:
+    """Raises InputError that names the studies that were withdrawn; copies of them may still lie on nodes."""
+    if found := withdrawn_among(store, entries):
+        raise InputError(f"{', '.join(found)}: withdrawn by {'its site' if len(found) == 1 else 'their sites'}", advice)
 
 
 def withdrawn_from(store: Store, card: ModelCard, volumes: frozenset[Digest] | None = None) -> tuple[StudyId, ...]:

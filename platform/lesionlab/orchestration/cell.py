@@ -26,6 +26,7 @@ from lesionlab.experiments.registry import card_of_run, find_model, model_weight
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.experiments.run_history import RunHistory
 from lesionlab.experiments.site_policies import refuse_forbidden
+from lesionlab.experiments.withdrawn_models import refuse_withdrawn_studies
 from lesionlab.model.devices import device_name
 from lesionlab.model.ensemble import Ensemble, network_of
 from lesionlab.model.transfer import load_pretrained, random_start, unchanged
@@ -70,15 +71,17 @@ def worker_task(run: RunSpec, store_uri: str, cache: Path, submission: Digest | 
 def run_cell(worker: Worker, task: dict[str, str]) -> None:
     """Train (unless the arm is a default model or a rater), test, and write the ledger entry.
 
-    A run that is complete is left alone. Raises RunHeld if another submission executes it at present, InputError if a
-    site's policy forbids the run by now.
+    A run that is complete is left alone. Raises RunHeld if another submission executes it at present, InputError if by
+    now a site's policy forbids the run, or a study of it was withdrawn.
     """
     run = RunSpec.model_validate_json(task["run"])
     store, cache = open_store(task["store"]), Path(task["cache"])
     require_versions(run)
     with claimed(worker, run.run_id, store, submission=task["submission"], holder=task["holder"]) as attempt:
         if attempt is not None:
-            refuse_forbidden(store, (run,), f"run {run.run_id} was planned before that; plan again with --replan")
+            advice = f"run {run.run_id} was planned before that; plan again with --replan"
+            refuse_forbidden(store, (run,), advice)
+            refuse_withdrawn_studies(store, (*run.train, *run.test), advice)
             count_store_errors()
             execute_run(MeasuredWorker(attempt.watched(worker), run), run, store, cache, attempt)
 

@@ -6,6 +6,7 @@ read who decide.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,13 +24,14 @@ from lesionlab.experiments.rules import find_rule
 from lesionlab.experiments.seen import seen_in_training
 from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.experiments.tickets import take_ticket, tickets
+from lesionlab.experiments.withdrawn_models import refuse_withdrawn_studies, withdrawn_among
 from lesionlab.model.devices import best_device
 from lesionlab.orchestration.self_grading import benchmark_grades
 from lesionlab.store.documents import create_document
 from lesionlab.store.objects import Store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
-from storage_schemas.base import Digest, Sha256
+from storage_schemas.base import Digest, Sha256, StudyId
 from storage_schemas.benchmarks import Ticket
 from storage_schemas.grading import InsertedLesion
 from storage_schemas.manifests import ManifestEntry
@@ -50,7 +52,8 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
     """What the rule finds about a candidate. The same candidate again reads its ticket and spends nothing.
 
     Raises InputError if there is no champion to compare with, if the candidate was trained on the benchmark or nobody
-    can tell, or if no look is left; DamagedObject if what an earlier look left was altered.
+    can tell, if a site's policy forbids it, or if no look is left; DamagedObject if what an earlier look left was
+    altered.
     """
     frozen = find_benchmark(store, rule.benchmark)
     current = champion(store, rule.model)
@@ -60,6 +63,7 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
         found = "none" if current is None else "the candidate itself"
         raise InputError(f"model {rule.model}: wanted a champion to compare {candidate.version} with, found {found}")
     refuse_if_seen(store, frozen, candidate)
+    refuse_if_forbidden(store, frozen, candidate)
     before = benchmark_rows(store, frozen, find_model(store, f"{rule.model}@{current}"), cache)
     ticket = take_ticket(store, rule, candidate, current, person)
     now = benchmark_rows(store, frozen, candidate, cache)
@@ -74,9 +78,11 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
     return outcome
 
 
-def verify(store: Store, outcome: GateOutcome, rule_of: str) -> None:
+def verify(store: Store, outcome: GateOutcome, rule_of: str) -> tuple[StudyId, ...]:
     """Check that a look's rule, ticket and rows are what the outcome was computed from, and that they give it again.
 
+    Returns the studies of the benchmark that were withdrawn since and are gone from the rows: with them the outcome
+    cannot be computed again, and nobody can tell whether the other rows are those of the look. Empty: all is as it was.
     Raises DamagedObject or MissingObject that names what differs.
     """
     rule = find_rule(store, f"{rule_of}@{outcome.rule}")
@@ -84,9 +90,17 @@ def verify(store: Store, outcome: GateOutcome, rule_of: str) -> None:
     if ticket is None or ticket.rule != rule.id:
         raise MissingObject(f"{store.uri}: ticket {outcome.ticket} of benchmark {rule.benchmark} by rule {rule.id}")
     before, now = (stored_rows(store, rule.benchmark, version) for version in (ticket.champion, ticket.candidate))
-    again = _outcome(store, rule, ticket, before, now)
-    if again != outcome:
-        raise _altered(store, ticket)
+    with suppress(InputError):  # the two tables do not have the same studies
+        if _outcome(store, rule, ticket, before, now) == outcome:
+            return ()
+    if (ticket.candidate, ticket.champion, rule.level) == (outcome.candidate, outcome.champion, outcome.level):
+        tested = {row.study for row in before.rows} & {row.study for row in now.rows}
+        held = find_benchmark(store, rule.benchmark).manifest.studies
+        lacking = [entry for entry in held if entry.study not in tested]
+        gone = withdrawn_among(store, lacking)
+        if lacking and len(gone) == len(lacking):
+            return gone
+    raise _altered(store, ticket)
 
 
 def _altered(store: Store, ticket: Ticket) -> DamagedObject:
@@ -115,13 +129,21 @@ def refuse_if_seen(store: Store, frozen: Frozen, card: ModelCard) -> None:
         )
 
 
+def refuse_if_forbidden(store: Store, frozen: Frozen, card: ModelCard) -> None:
+    """Raise InputError that names each site whose policy forbids, by now, testing the model on its studies, or each
+    study of the benchmark that was withdrawn."""
+    advice = f"benchmark {frozen.name} cannot be looked at; freeze another one"
+    refuse_forbidden(store, (testing_run(card, frozen.manifest),), advice)
+    refuse_withdrawn_studies(store, frozen.manifest.studies, advice)
+
+
 def benchmark_rows(store: Store, frozen: Frozen, card: ModelCard, cache: Path) -> GateRows:
     """A model's rows on a benchmark: the stored ones, or those of testing it now. No prediction is stored."""
     key = keys.GATE_ROWS.build(benchmark=frozen.benchmark.id, version=card.version)
     if not store.exists(key):
+        refuse_if_forbidden(store, frozen, card)
         network, _ = registered_network(store, card.full_name)
         run = testing_run(card, frozen.manifest).changed(metric=frozen.benchmark.metric)
-        refuse_forbidden(store, (run,), f"benchmark {frozen.name} cannot be looked at; freeze another one")
         rows = [
             evaluate_study(run, network, _opened(store, entry, cache), entry, place, best_device()).row
             for place, entry in enumerate(run.test, start=1)

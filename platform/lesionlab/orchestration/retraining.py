@@ -34,9 +34,12 @@ from lesionlab.experiments.retraining import (
     retraining_of,
     retraining_purpose,
     trained_before,
+    trained_by,
 )
+from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import looks_left
+from lesionlab.experiments.withdrawn_models import withdrawn_volumes
 from lesionlab.imaging.texture import bright_level, noise_sd
 from lesionlab.orchestration.gate import look
 from lesionlab.store.documents import create_document, create_named, read_document
@@ -74,7 +77,12 @@ def retrain(
             return decision, None
         outcome = outcome_of(store, decision)
         if outcome is None:
-            execute([read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)])
+            run = read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)
+            outcome = _given_up(store, decision, run)
+            if outcome is not None:
+                create_document(store, outcome_key(decision), outcome)
+                return decision, outcome
+            execute([run])
             if to_the_end:
                 outcome = _concluded(store, rule, decision, person, cache)
             else:
@@ -132,7 +140,7 @@ def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "
     enough = new_patients >= retraining.least_new_patients
     run = candidate_run(store, rule, found)
     spent, expected = costs(store, rule, run)
-    last = next((decision.date for decision in decisions_by(store, rule)[::-1] if decision.run), None)
+    last = next((decision.date for decision in trained_by(store, rule)[::-1]), None)
     ready = date.fromisoformat(last) + timedelta(retraining.cool_down_days) if last else today
     gain = _gain(store, retraining, len(before), len(found.studies)) if enough else None
     drift = _shifts(store, retraining, found, before, new, cache) if enough and before else ()
@@ -257,6 +265,31 @@ def _shifts(
         return Described({name: value for name, value in numbers.items() if value is not None}, words)
 
     return shifts([described(entry) for entry in before], [described(entry) for entry in new], retraining.drift_level)
+
+
+def _given_up(store: Store, decision: RetrainDecision, run: RunSpec) -> RetrainOutcome | None:
+    """What became of a training that a site forbids by now, by its policy or by withdrawing a study: nothing, so that
+    the next date decides without it. None: it may go on."""
+    if is_complete(store, run.run_id):
+        return None
+    try:
+        refuse_forbidden(store, (run,), "the next date decides without them")
+    except InputError as error:
+        told = "; ".join(map(str, error.args))
+    else:
+        gone = withdrawn_volumes(store)
+        studies = sorted(entry.study for entry in run.train if entry.volume in gone)
+        if not studies:
+            return None
+        told = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"
+    return RetrainOutcome(
+        rule=decision.rule,
+        date=decision.date,
+        candidate=run.run_id,
+        promoted=False,
+        ticket=None,
+        note=f"not trained: {told}",
+    )
 
 
 def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person, cache: Path) -> RetrainOutcome:

@@ -30,6 +30,7 @@ from storage_schemas.results import EpochRow, LedgerEntry, LesionRow, OperatingR
 from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 from storage_schemas.rules import GateOutcome, Rule
 from storage_schemas.runs import RunSpec
+from storage_schemas.sites import SmallestCounts
 from storage_schemas.splits import Split
 from storage_schemas.submissions import Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress
 from storage_schemas.verdicts import StudyVerdict, VerdictRow
@@ -41,6 +42,7 @@ DOCUMENTS: dict[KeyPattern, type[Document]] = {
     keys.WITHDRAWAL: Withdrawal,
     keys.SALT_CHECK: SaltCheck,
     keys.COHORT: DeclaredCohort,
+    keys.SMALLEST_COUNTS: SmallestCounts,
     keys.AUDIT: AuditEntry,
     keys.CHAMPION: Champion,
     keys.DECISION: Decision,
@@ -89,7 +91,7 @@ def kind_of(place: str) -> tuple[KeyPattern, dict[str, str]] | None:
     """The kind of an object, or of a Zarr group, and the values in its key; `attempt` is one, if it lies in one."""
     attempt = None
     for kind in KINDS:
-        if values := kind.parse(place):
+        if (values := kind.parse(place)) is not None:
             return kind, values
     head, found, rest = place.partition("/attempts/")
     if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,17 +14,25 @@ from lesionlab.experiments.upkeep.garbage import Garbage
 FOLDERS = ("volumes", "augmented")
 
 
-def find_unneeded(cache: Path, needed: Iterable[str], age: timedelta) -> list[Garbage]:
-    """Folders of study volumes and deformed copies with other names than the needed ones, filled longer ago than this.
+WITHDRAWN = "copy of a withdrawn study"
 
-    Each is made again when a run needs it.
+
+def find_unneeded(
+    cache: Path, needed: Iterable[str], age: timedelta, withdrawn: AbstractSet[str] = frozenset()
+) -> list[Garbage]:
+    """Folders of study volumes and deformed copies with other names than the needed ones, filled longer ago than this;
+    those of withdrawn studies at once.
+
+    Each other one is made again when a run needs it.
     """
     names, before = set(needed), time.time() - age.total_seconds()
     found = []
     for folder in sorted(path for name in FOLDERS for path in (cache / name).glob("*") if path.is_dir()):
-        if folder.name not in names and folder.stat().st_mtime < before:
+        unused = folder.name not in names and folder.stat().st_mtime < before
+        if unused or folder.name in withdrawn:
             sizes = [path.stat().st_size for path in folder.iterdir()]
-            found.append(Garbage(str(folder), "copy that no unfinished run needs", len(sizes), sum(sizes)))
+            why = WITHDRAWN if folder.name in withdrawn else "copy that no unfinished run needs"
+            found.append(Garbage(str(folder), why, len(sizes), sum(sizes)))
     return found
 
 

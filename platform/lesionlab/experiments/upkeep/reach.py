@@ -127,9 +127,10 @@ def _registered(walk: _Walk) -> Iterator[ModelCard]:
 
 
 def _cohort(walk: _Walk, cohort: Slug) -> None:
-    """Its declaration, manifests and splits; of each site the parts with their tables, policy and withdrawals."""
+    """Its declaration, manifests and splits, the smallest counts; of each site the parts with their tables, policy and
+    withdrawals."""
     walk.take(f"manifests/{cohort}/", f"splits/{cohort}/")
-    walk.found |= {keys.COHORT.build(cohort=cohort)} & walk.contents.names
+    walk.found |= {keys.COHORT.build(cohort=cohort), keys.SMALLEST_COUNTS.build()} & walk.contents.names
     used: dict[Slug, set[Digest]] = {}
     for owner in walk.contents.listings:
         if owner.cohort == cohort:

@@ -82,6 +82,8 @@ class Remedies:
             )
         if kind in (keys.RECEIPT, keys.WITHDRAWAL, keys.COHORT, keys.SALT_CHECK):
             return Remedy("restore it from a backup")
+        if kind == keys.SMALLEST_COUNTS:
+            return Remedy("lesionlab storage init sites.yaml writes it again")
         if kind == keys.POLICY:
             return Remedy(f"its site sets it again: lesionlab policy POLICY.yaml --site {values['site']}")
         if kind == keys.STUDY_VOLUME:
