@@ -8,7 +8,7 @@ import typer
 
 from jobs.shared.cluster_options import AddressOption, ContextOption, NamespaceOption
 from jobs.shared.console import console
-from jobs.shared.costing import PriceOption, cache_gi, known_costs, room_of, show_cost, show_footprint
+from jobs.shared.costing import NO_COST, PriceOption, cache_gi, known_costs, room_of, show_cost, show_footprint
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
 from jobs.shared.following import follow
@@ -84,8 +84,11 @@ def submit(
     )
     number = attempt_to_join(place, submission, lambda number: target.seen(submission.id, number))
     show_submission(submission, number, rehearsal, target, place)
-    show_cost(known_costs(rehearsal.missing, finished, submission.device, room_of(submission, target)), price)
-    show_footprint(bytes_)
+    if rehearsal.missing:
+        show_cost(known_costs(rehearsal.missing, finished, submission.device, room_of(submission, target)), price)
+        show_footprint(bytes_)
+    else:
+        console.print(NO_COST)
     if dry_run:
         return
     target.refuse_if_forbidden()

@@ -45,6 +45,9 @@ class Nodes:
     slots: int | None
 
 
+NO_COST = "cost: none, no run is missing"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What the missing runs of an experiment cost."""
@@ -55,7 +58,7 @@ class Estimate:
 
     def show(self, price: float | None) -> None:
         if not self.missing:
-            console.print("cost: none, no run is missing")
+            console.print(NO_COST)
             return
         console.print(f"cost of the {self.missing} runs that are missing:")
         show_cost(self.costs, price)

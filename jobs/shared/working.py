@@ -171,8 +171,8 @@ def _told(store: Store, now: Standing, submission: Submission) -> Iterator[Calla
 
     def tell(name: Stage, text: str) -> None:
         stage[0] = name, text
-        log.newest = ""
         notes.print(f"{name}: {text}")
+        log.newest = ""  # which that line has become
         write()
 
     def repeat() -> None:
