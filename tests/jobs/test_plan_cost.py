@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,30 +49,22 @@ def test_gpus_and_cpus_exclude_each_other(lesionlab: Lesionlab, experiment: Path
     assert "wanted one of them, found both" in result.output
 
 
-@pytest.mark.slow
-def test_an_experiment_ten_times_as_long_costs_what_was_estimated_from_the_short_one(
-    lesionlab: Lesionlab, finished_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_ten_times_the_epochs_cost_up_to_ten_times_the_finished_trainings_and_the_same_tests(
+    lesionlab: Lesionlab, finished_tiny: Path, tmp_path: Path
 ) -> None:
-    """Half as much or twice as much on a machine that does other things meanwhile; within 25 % on a quiet one."""
-    folder = tmp_path / ".lesionlab"
-    shutil.copytree(finished_tiny / ".lesionlab", folder)
-    store = open_store((folder / "store").as_uri())
+    store = open_store((finished_tiny / ".lesionlab" / "store").as_uri())
     longer = tmp_path / "longer.yaml"
     longer.write_text(TINY.read_text().replace("epochs: 2", "epochs: 20").replace("name: tiny\n", "name: longer\n"))
-    monkeypatch.setenv("LESIONLAB_STORE", store.uri)
-    before = {found.run.run_id for found in finished_runs(store)}
-    told = json.loads(lesionlab("plan", longer, "--cpus", 1, "--json").output)
+    told = json.loads(lesionlab("plan", longer, "--cpus", 1, "--json", "--store", store.uri).output)
     (cost,) = told["cost"]["by_device"]
-    environment = os.environ | {"XDG_CACHE_HOME": str(finished_tiny / "cache"), "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, "-m", "jobs.run", str(longer), "--plain"], cwd=tmp_path, check=True, env=environment
-    )
-    new = {found.run.run_id: found for found in finished_runs(store)}.keys() - before
-    runs = [found for found in finished_runs(store) if found.run.run_id in new]
-    true_s = sum((one.entry.training_s + one.entry.evaluation_s) * one.run.training.workers for one in runs)
     estimated_s = cost["gpu_hours"]["value"] * 3600
-    print(f"estimated {estimated_s:.1f} s, took {true_s:.1f} s")
-    assert true_s / 2 < estimated_s < 2 * true_s
+
+    def seconds(times: int) -> float:
+        """Of workers, for as many trainings as are finished, each so many times as long, and their tests."""
+        took = [(one.run, one.entry) for one in finished_runs(store)]
+        return sum((times * own.training_s + own.evaluation_s) * run.training.workers for run, own in took)
+
+    assert seconds(1) < estimated_s < 1.3 * seconds(10)  # a part of a training's time is fixed; rates are means
 
 
 def test_what_is_complete_costs_nothing(lesionlab: Lesionlab, finished_tiny: Path) -> None:

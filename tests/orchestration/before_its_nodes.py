@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import ray
 from ray import cloudpickle
@@ -22,16 +23,23 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def work(worker, task):
-    """Take a while."""
+    """Take a while, and the first two until they run at once: a busy machine starts a node late."""
     worker.report({"epoch": 1, "step": 1, "steps": 1, "loss": 0.5, "seconds": 8.0})
-    time.sleep(8)
+    began = Path(task["began"])
+    (began / task["name"]).touch()
+    deadline = time.monotonic() + 120
+    while len(list(began.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(6)
 
 
 if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "resources": {"driver": 10}})
     ray.init(address=cluster.address, log_to_driver=False)
     os.environ["RAY_ADDRESS"] = cluster.address  # a cluster may grow, a session on this machine does not
-    cells = [SweepCell(f"{number:016x}", {}) for number in range(6)]
+    began = Path(sys.argv[1])
+    names = [f"{number:016x}" for number in range(6)]
+    cells = [SweepCell(name, {"began": str(began), "name": name}) for name in names]
     seen: list[SweepProgress] = []
     gave_up = ""
     try:

@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_a_sweep_waits_for_nodes_says_so_and_uses_those_that_come_later(tmp_path: Path) -> None:
-    script = [sys.executable, Path(__file__).with_name("before_its_nodes.py")]
+    script = [sys.executable, Path(__file__).with_name("before_its_nodes.py"), tmp_path]
     told = subprocess.run(script, check=True, timeout=300, env=ENVIRONMENT, capture_output=True, text=True).stdout
     result = json.loads(told.splitlines()[-1])
     assert result["errors"] == [None] * 6
