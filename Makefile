@@ -6,7 +6,7 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 WORKERS ?= 2
-# Their slow tests start clusters of several processes, so they run one after another.
+# Their slow tests start clusters of several processes.
 CLUSTERED := tests/orchestration tests/jobs tests/drill tests/clusters tests/infra
 
 .DEFAULT_GOAL := help
@@ -35,8 +35,8 @@ test-slow: test-simulations test-clusters ## the long tests, both kinds: before 
 test-simulations: $(READY) ## simulated experiments (coverage, type I error, power), real scans
 	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(CLUSTERED:%=--ignore=%) $(ARGS)
 
-test-clusters: $(READY) ## killed processes, several submitters, a whole study under Ray on S3; one after another
-	@$(BIN)/python -m pytest -m slow $(CLUSTERED) --durations 20 $(ARGS)
+test-clusters: $(READY) ## killed processes, several submitters, a whole study under Ray on S3
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(CLUSTERED) --durations 20 $(ARGS)
 
 drill: $(READY) ## kill workers, nodes and servers, damage objects: what happens to a sweep (ARGS="--seed 2 --out docs/drill.md")
 	@$(BIN)/python -m tests.drill $(ARGS)
