@@ -22,6 +22,7 @@ from jobs.shared.options import (
     StoreOption,
     WaitOption,
     connect,
+    connect_to_read,
 )
 from jobs.shared.stages import export_plan, sweep_experiment
 from lesionlab.experiments.cells import trainings
@@ -29,6 +30,7 @@ from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
 from lesionlab.store.objects import Store
+from lesionlab.store.rehearsal import Rehearsal
 from storage_schemas.experiments import ExperimentSpec
 
 
@@ -65,10 +67,11 @@ def sweep(
     Example: lesionlab sweep demo
     Example: RAY_ADDRESS=head:6379 lesionlab sweep demo --device cuda --slots 8
     """
-    experiment, place = load_spec(spec), connect(store)
+    experiment = load_spec(spec)
     if dry_run:
-        show_cells(experiment, place, replan=replan)
+        show_cells(experiment, Rehearsal(connect_to_read(store)), replan=replan)
         return
+    place = connect(store)
     room = declared_room(device, gpus_per_worker, slots, wait)
     masks = save_predictions is not None
     plan = sweep_experiment(experiment, place, cache, plain=plain, replan=replan, room=room, masks=masks)

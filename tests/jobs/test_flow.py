@@ -162,6 +162,21 @@ def test_a_second_run_computes_nothing_and_changes_nothing(finished: Path, store
     assert {key: store.get(key) for key in store.list("")} == before
 
 
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run"), ("sweep", "--dry-run")], ids=" ".join)
+def test_a_dry_run_plans_and_writes_nothing(
+    lesionlab: Lesionlab, finished: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    shutil.copytree(finished / ".lesionlab" / "store", tmp_path / "unplanned")
+    unplanned = open_store((tmp_path / "unplanned").as_uri())
+    for planned in (keys.MANIFEST.prefix(cohort="tiny-ms"), keys.SPLIT.prefix(cohort="tiny-ms"), "plans/"):
+        unplanned.delete_prefix(planned)
+    before = {key: unplanned.get(key) for key in unplanned.list("")}
+    name, *options = command
+    result = lesionlab(name, TINY, *options, "--store", unplanned.uri)
+    assert result.exit_code == 0, result.output
+    assert {key: unplanned.get(key) for key in unplanned.list("")} == before
+
+
 def test_a_registered_model_segments_an_image_outside_any_experiment(
     lesionlab: Lesionlab, finished: Path, store: Store, tmp_path: Path
 ) -> None:
