@@ -83,7 +83,7 @@ def contribute(
         record.studies = (sent.model_copy(update={"part": receipt.part, "studies": len(receipt.studies)}),)
     console.print(
         f"cohort {cohort}: {len(receipt.studies)} studies of {site}, {receipt.objects} objects of "
-        f"{receipt.size / 1e6:.1f} MB, in {store}",
+        f"{receipt.size / 1e6:.1f} MB in volumes, in {store}",
         f"receipt {receipt.id}",
         sep="\n",
     )

@@ -155,8 +155,12 @@ def show_what_would_leave(own: ReadySite, dataset: Contribution, *, exclude_faul
         for fact in read_rows(draft, [key], StudyFacts):
             known = fact.model_dump(exclude_none=True)
             console.print(", ".join(f"{name} {value}" for name, value in known.items()))
+        volumes = [found.size for found in sent if _is_of(part, found.key)]
         size = sum(found.size for found in sent)
-        console.print(f"{len(sent)} objects of {size / 1e6:.1f} MB would leave; nothing was sent")
+        console.print(
+            f"{len(sent)} objects of {size / 1e6:.1f} MB would leave, {len(volumes)} of them, {sum(volumes) / 1e6:.1f} "
+            "MB, in volumes, which the receipt counts; nothing was sent"
+        )
 
 
 def _copy_part(store: Store, draft: Store, part: Part) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,7 +87,10 @@ def test_a_dry_run_shows_every_object_and_fact_and_sends_nothing(hospital: Contr
     shown = hospital("north", "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert whole(store) == before
-    assert hospital("north").exit_code == 0
+    told = hospital("north")
+    assert told.exit_code == 0
+    (volumes,) = re.findall(r"(\d+) of them, [0-9.]+ MB, in volumes", shown.output)
+    assert f"{volumes} objects of" in told.output
     sent = {key for key in store.list("sites/north/") if "/receipts/" not in key and "salt-check" not in key}
     assert {line.partition(":")[0] for line in shown.output.splitlines() if line.startswith("sites/")} == sent
     assert shown.output.count("sex F") == 2
