@@ -8,7 +8,7 @@ import pytest
 
 from lesionlab.errors import InputError, SpecError
 from lesionlab.experiments.rehearsal import rehearse
-from lesionlab.experiments.site_policies import refuse_showing, site_policy, smallest_count, today
+from lesionlab.experiments.site_policies import refuse_showing, site_policy, smallest_count, today, without_report
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import find_plan, store_plan
 from lesionlab.experiments.upkeep.fsck import check_store
@@ -123,6 +123,17 @@ def test_a_report_shows_no_more_than_every_site_lets_leave(store: Store) -> None
     with pytest.raises(InputError, match=r"site north: 3 studies in alone, but .* rows of single studies leave, and"):
         refuse_showing(store, plan.runs, "images")
     allow(store, "leaves: images", f"expires: {YESTERDAY}")
+    with pytest.raises(InputError, match="expired"):
+        refuse_showing(store, plan.runs, "aggregates")
+
+
+def test_aggregates_are_offered_instead_only_where_they_may_leave(store: Store) -> None:
+    plan = plan_experiment(spec(), store)
+    allow(store, "leaves: aggregates")
+    assert "--share consortium" in without_report(store, plan.runs)[-1]
+    allow(store, "leaves: aggregates", f"expires: {YESTERDAY}", site="south")
+    told = without_report(store, plan.runs)
+    assert [fault.partition(":")[0] for fault in told] == ["site north", "site south"]
     with pytest.raises(InputError, match="expired"):
         refuse_showing(store, plan.runs, "aggregates")
 

@@ -119,9 +119,14 @@ def refuse_forbidden(store: Store, runs: Iterable[RunSpec], advice: str) -> None
 def refuse_leaving(
     store: Store, experiment: Slug, task: Slug, entries: Iterable[ManifestEntry], what: Leaves, advice: str = ""
 ) -> None:
-    """Raises InputError that names each site of these studies whose policy lets less leave, or forbids their use."""
+    """Raises InputError that names each site of these studies whose policy lets less leave, or forbids their use.
+
+    `advice` says what to do instead, and is given only where aggregates may leave.
+    """
+    entries = tuple(entries)
     if faults := withheld(store, experiment, task, entries, what):
-        raise InputError(*faults, *([advice] if advice else []))
+        other_way = advice and not withheld(store, experiment, task, entries, "aggregates")
+        raise InputError(*faults, *([advice] if other_way else []))
 
 
 def withheld(
@@ -144,8 +149,8 @@ def withheld(
 
 
 def without_report(store: Store, runs: Iterable[RunSpec]) -> tuple[str, ...]:
-    """Why the report of the hospitals on these runs of one experiment would be refused, and what to do; empty: it
-    would not."""
+    """Why the report of the hospitals on these runs of one experiment would be refused, and what can be had instead;
+    empty: it would not."""
     try:
         refuse_report(store, runs)
     except InputError as error:
