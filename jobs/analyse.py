@@ -36,9 +36,10 @@ def analyse_experiment(
     place = connect_to_read(uri)
     plan = current_plan(place, experiment)
     publish_missing(place, plan.runs)
-    with audited(place, ANALYSING, experiment, studies_of(place, plan.runs)):
+    read = studies_of(place, plan.runs)
+    with audited(place, ANALYSING, experiment, read):
         if shared is not None and out is not None:
-            shared = agreed_share(shared, place, plan.runs, smallest)
+            shared = agreed_share(shared, place, {one.site for one in read}, smallest)
             save_shared(shared_experiment(place, plan, shared, null_repetitions), out)
             return
         result = write_report(place, plan, null_repetitions)

@@ -24,14 +24,13 @@ from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.predicted_masks import model_folders
 from jobs.shared.report_folder import make_folder, save_files
-from jobs.shared.sharing import ShareOption, SmallestOption, chosen_share, least_patients, save_shared
+from jobs.shared.sharing import ShareOption, SmallestOption, agreed_share, chosen_share, save_shared
 from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.shared_report import shared_table
 from lesionlab.analysis.sheets.screen import as_text
 from lesionlab.analysis.statistics.compute import statistics
 from lesionlab.analysis.words.answer import answer_text
 from lesionlab.errors import InputError
-from lesionlab.experiments.site_policies import smallest_count_of
 from storage_schemas.definitions import DEFINITIONS
 from storage_schemas.policies import Leaves
 
@@ -115,9 +114,8 @@ def compare(
         table = compared_table(place, setting, found)
     options = replace(setting.options, declared=declared)
     if shared is not None and out is not None:
-        sites = {one.site for one in setting.audited}
-        shared = replace(shared, smallest=least_patients(smallest_count_of(place, sites, smallest_count)))
-        save_shared(shared_table(table, setting.unit, options, shared), out)
+        shared = agreed_share(shared, place, setting.sites, smallest_count)
+        save_shared(shared_table(table, setting.unit, options, shared, simulated=setting.simulated), out)
         return
     result = statistics(table.rows, setting.planned(table.rows), setting.unit, options, setting.simulated)
     if out is not None:

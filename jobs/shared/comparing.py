@@ -33,7 +33,7 @@ from lesionlab.store.arrays import read_array
 from lesionlab.store.documents import read_card
 from lesionlab.store.objects import Store
 from storage_schemas.audit import AuditedStudies
-from storage_schemas.base import as_columns
+from storage_schemas.base import Slug, as_columns
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.metrics import METRICS
@@ -43,6 +43,8 @@ from storage_schemas.runs import Cell
 from storage_schemas.volumes import ATTRIBUTE, StudyVolumeCard
 
 Missing = Literal["refuse", "empty"]
+
+INSTEAD = "--share consortium --out DIR shows aggregates alone"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,13 @@ class Setting:
     cells: tuple[Cell, ...] = ()
     """Its planned cells."""
     simulated: bool = False
+    trained_at: frozenset[Slug] = frozenset()
+    """The sites whose studies the experiment's arms were trained on."""
+
+    @property
+    def sites(self) -> frozenset[Slug]:
+        """The sites whose studies a number describes, or whose studies the networks that it describes learned from."""
+        return self.trained_at | {entry.site for entry in self.studies}
 
     @property
     def audited(self) -> tuple[AuditedStudies, ...]:
@@ -77,7 +86,7 @@ def of_cohort(store: Store, cohort: str, definition: str | None, shows: Leaves =
     what is shown; SpecError for a faulty definition."""
     by = load_definition(definition or "paper")
     manifest = current_manifest(store, cohort)
-    refuse_leaving(store, "compare", manifest.task.name, manifest.studies, shows, _advice(shows))
+    refuse_leaving(store, "compare", manifest.task.name, manifest.studies, shows, INSTEAD)
     return Setting(cohort, manifest.studies, by, "per-study", Options(null_repetitions=0))
 
 
@@ -85,7 +94,7 @@ def of_experiment(store: Store, name: str, shows: Leaves = "rows") -> Setting:
     """The test studies of an experiment. Raises InputError if it has no results yet, or if a site's policy does not let
     leave what is shown."""
     plan = current_plan(store, name)
-    refuse_showing(store, plan.runs, shows, _advice(shows))
+    refuse_showing(store, plan.runs, shows, INSTEAD)
     rows = study_rows(store, plan)
     if not rows:
         raise InputError(f"experiment {name}: no cell is finished; start with: lesionlab sweep EXPERIMENT")
@@ -103,11 +112,8 @@ def of_experiment(store: Store, name: str, shows: Leaves = "rows") -> Setting:
         rows=tuple(rows),
         cells=tuple(run.cell for run in plan.runs if run.cell),
         simulated=is_simulated(plan),
+        trained_at=frozenset(entry.site for run in plan.runs for entry in run.train),
     )
-
-
-def _advice(shows: Leaves) -> str:
-    return "--share consortium --out DIR shows aggregates alone" if shows == "rows" else ""
 
 
 def found_masks(models: Sequence[ModelFolder], studies: Sequence[ManifestEntry]) -> dict[ModelFolder, FoundMasks]:

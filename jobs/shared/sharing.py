@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,9 @@ from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.shared_report import SharedReport
 from lesionlab.analysis.statistics.sharing import Level, Share
 from lesionlab.errors import InputError
-from lesionlab.experiments.site_policies import smallest_count
+from lesionlab.experiments.site_policies import smallest_count_of
 from lesionlab.store.objects import Store
-from storage_schemas.runs import RunSpec
+from storage_schemas.base import Slug
 from storage_schemas.sites import SMALLEST_COUNT
 
 ShareOption = Annotated[
@@ -48,14 +48,10 @@ def chosen_share(level: Level, smallest: int | None, out: Path | None) -> Share 
     return Share(level, smallest or SMALLEST_COUNT)
 
 
-def agreed_share(share: Share, store: Store, runs: Iterable[RunSpec], smallest: int | None) -> Share:
-    """With the smallest count that holds for a report on these runs: given, agreed on, or a site's own."""
-    return replace(share, smallest=least_patients(smallest_count(store, runs, smallest)))
-
-
-def least_patients(agreed: int) -> int:
-    """What holds if so many are agreed on: with fewer than LEAST_PATIENTS nothing can be told at all."""
-    return max(LEAST_PATIENTS, agreed)
+def agreed_share(share: Share, store: Store, sites: Collection[Slug], smallest: int | None) -> Share:
+    """With the smallest count that holds for a report on studies of these sites: given, agreed on, or a site's own;
+    with fewer than LEAST_PATIENTS nothing can be told at all."""
+    return replace(share, smallest=max(LEAST_PATIENTS, smallest_count_of(store, sites, smallest)))
 
 
 def save_shared(report: SharedReport, out: Path) -> None:

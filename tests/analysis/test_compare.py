@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from jobs.cli import app
 from lesionlab.analysis.statistics.external import read_table
+from lesionlab.analysis.words import pages as words
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.imaging.volume import Volume, matrix_of, write_volume
 from lesionlab.store.objects import Store
@@ -81,6 +82,28 @@ def test_what_is_shared_has_no_study_and_no_number_of_few_and_is_all_that_a_poli
         assert "prints rows of studies" in compare(*shared, "--json").output
     finally:
         finished.delete(keys.POLICY.build(site="north"))
+
+
+def test_a_site_that_was_trained_on_has_its_say_in_what_is_shared_and_simulated_studies_are_called_so(
+    compare: Compare, perfect: Path, plan: Plan, finished: Store, tmp_path: Path
+) -> None:
+    elsewhere = plan.runs[-1].changed(
+        train=tuple(entry.model_copy(update={"site": "west"}) for entry in plan.runs[-1].train)
+    )
+    store_plan(finished, plan.changed(runs=(*plan.runs[:-1], elsewhere)))
+    own = ("--experiment", plan.spec.name, "--masks", f"nnU-Net={perfect}", "--share", "consortium")
+    shared = (*own, "--smallest-count", 6, "--out", tmp_path / "out")
+    try:
+        done = compare(*shared)
+        assert done.exit_code == 0, done.output
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert words.SIMULATED in page
+        assert words.HIT in page
+        finished.put(keys.POLICY.build(site="west"), b"site: west\nleaves: aggregates\nsmallest_count: 13\n")
+        assert "at least 13 patients, found 12 at most" in compare(*shared).output
+    finally:
+        finished.delete(keys.POLICY.build(site="west"))
+        store_plan(finished, plan)
 
 
 def drawn() -> np.ndarray:

@@ -112,22 +112,22 @@ def shared_experiment(store: Store, plan: Plan, share: Share, null_repetitions: 
     return _written(found, narrowed, share, sheets, facts, design, partial(main_hashes, plan), about)
 
 
-def shared_table(table: Table, unit: Unit, options: Options, share: Share) -> SharedReport:
-    """Analyse a table of results from elsewhere, narrowed. Raises InputError if nothing may be shared."""
+def shared_table(table: Table, unit: Unit, options: Options, share: Share, *, simulated: bool = False) -> SharedReport:
+    """Analyse a table of results from elsewhere, or of scored masks, narrowed. Raises InputError if nothing may be
+    shared."""
     narrowed = _narrowed(table.rows, options.undefined, share)
-    found = _computed(narrowed, narrowed.rows, unit, _renamed_options(options, narrowed), share, simulated=False)
+    found = _computed(narrowed, narrowed.rows, unit, _renamed_options(options, narrowed), share, simulated=simulated)
     sheets = table_sheets(replace(table, rows=tuple(_rows_by_site(narrowed))), found)
-    about = {"title": page_words.table_report_title(table.name), "simulated": False, "missing": 0, "planned": 0}
-    return _written(
-        found,
-        narrowed,
-        share,
-        sheets,
-        (),
-        (),
-        partial(table_hashes, table),
-        about | {"meanings": _meanings(found, options.undefined)},
-    )
+    scored = table.scored
+    masks = mask_meanings(scored.definition, scored.definition.label()) if scored else ()
+    about = {
+        "title": page_words.table_report_title(table.name),
+        "simulated": simulated,
+        "missing": 0,
+        "planned": 0,
+        "meanings": (*masks, *_meanings(found, options.undefined)),
+    }
+    return _written(found, narrowed, share, sheets, (), (), partial(table_hashes, table), about)
 
 
 def _narrowed(rows: Sequence[Row], undefined: Undefined, share: Share, sites: Iterable[str] = ()) -> Narrowed:
