@@ -18,7 +18,7 @@ from lesionlab.experiments.registry import register
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.experiments.upkeep.contents import Contents
-from lesionlab.store.arrays import copy_group, group_exists, read_array, write_group
+from lesionlab.store.arrays import copy_group, read_array, write_group
 from lesionlab.store.objects import Store, open_store
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
@@ -85,15 +85,18 @@ def test_sealed_volumes_lie_where_the_gate_alone_may_read_and_nothing_is_missing
     assert sealed_entry.volume_key not in expected
 
 
-def test_a_sealing_that_was_killed_between_copy_and_removal_is_finished(store: Store) -> None:
+@pytest.mark.parametrize("halfway", [False, True], ids=["before the removal", "during it"])
+def test_a_sealing_that_was_killed_after_the_copy_is_finished(store: Store, halfway: bool) -> None:
     contribute(store, held_out())
     frozen = freeze(store, "bench", "held-out", BY)
     (sealed_entry,) = frozen.manifest.studies
     write_group(store, sealed_entry.volume_key, {"label": np.ones((4, 4, 4), np.uint8)}, {"x": 1})
     copy_group(store, sealed_entry.volume_key, volume_place(store, sealed_entry).replace("sites/a/", "elsewhere/a/"))
     copy_group(store, sealed_entry.volume_key, f"benchmarks/volumes/a/sub-0100/{sealed_entry.volume}.zarr")
+    if halfway:
+        store.delete(f"{sealed_entry.volume_key}/zarr.json")
     assert seal(store, frozen) == 0
-    assert not group_exists(store, sealed_entry.volume_key)
+    assert not [key for key in store.list("sites/") if ".zarr" in key]
 
 
 @pytest.mark.parametrize(

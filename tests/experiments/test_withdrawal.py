@@ -202,6 +202,17 @@ def test_a_steward_who_is_stopped_finds_the_same_places_again(
     assert objects(store) == left
 
 
+def test_a_prediction_that_lost_its_own_metadata_goes_too(filled: Store, undisturbed: tuple[Removed, Objects]) -> None:
+    """As a call leaves it that was stopped while it deleted one, or a worker that was stopped while it wrote one."""
+    roots = [key for key in filled.list("runs/") if key.endswith(f"/predictions/{GONE}.zarr/zarr.json")]
+    assert len(roots) == len(ATTEMPTS)
+    for root in roots:
+        filled.delete(root)
+    withdraw(filled, "a", [GONE], AT)
+    execute(filled, withdrawals(filled))
+    assert objects(filled) == undisturbed[1]
+
+
 @pytest.mark.parametrize("newer", [False, True], ids=["as it was sealed", "contributed again since"])
 def test_a_study_of_a_sealed_benchmark_is_withdrawn_with_its_volume_and_its_rows(store: Store, newer: bool) -> None:
     write_document(

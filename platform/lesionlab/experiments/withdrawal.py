@@ -59,9 +59,9 @@ def withdraw(store: Store, site: Slug, studies: Collection[StudyLabel], at: str)
     cohorts = [found.rstrip("/").rpartition("/")[2] for found in store.folders(f"{folder}cohorts/")]
     parts = [part for cohort in cohorts if (part := current_part(store, site, cohort)) is not None]
     listed = {study for part in parts for study in _listed(part)}
-    sealed = {(entry.study, entry.volume) for part in parts for entry in part.studies}  # may lie with a benchmark
+    entries = [entry for part in parts for entry in part.studies]  # a benchmark may have sealed their volumes
     there = {
-        study: _volumes(store, site, study) | {volume for label, volume in sealed if label == study}
+        study: _volumes(store, site, study) | {entry.volume for entry in entries if entry.study == study}
         for study in studies
     }
     unknown = [
@@ -222,13 +222,12 @@ def _with_sealed(store: Store, one: Withdrawal, names: Iterable[str]) -> Withdra
 
 
 def _remove_predictions(store: Store, run_id: Digest, entries: Iterable[ManifestEntry], names: Iterable[str]) -> None:
-    """Of all attempts of the run."""
-    ends = tuple(
-        f"/{keys.prediction_key(run_id, entry.study).partition(f'{run_id}/')[2]}/zarr.json" for entry in entries
-    )
-    for name in names:
-        if ends and name.startswith(f"runs/{run_id}/") and name.endswith(ends):
-            delete_group(store, name.removesuffix("/zarr.json"))
+    """Of all attempts of the run, also what a stopped writer, or a stopped call, left of one."""
+    own = [name for name in names if name.startswith(f"runs/{run_id}/")]
+    for entry in entries:
+        group = keys.prediction_key(run_id, entry.study).removeprefix(f"runs/{run_id}")
+        for attempt in {name.partition(f"{group}/")[0] for name in own if f"{group}/" in name}:
+            delete_group(store, f"{attempt}{group}")
 
 
 def _kind(key: str) -> tuple[KeyPattern | None, dict[str, str]]:
