@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
@@ -19,6 +19,7 @@ from lesionlab.experiments.upkeep.garbage import SAFE_AGE, Garbage, delete_garba
 from lesionlab.experiments.upkeep.node_cache import delete_unneeded, find_unneeded
 from lesionlab.store.objects import Store
 from lesionlab.training.augmented import copies_of
+from storage_schemas.base import Digest
 from storage_schemas.runs import RunSpec
 
 
@@ -29,19 +30,24 @@ def needed_copies(runs: Iterable[RunSpec]) -> set[str]:
     return volumes.union(*(copies_of(run) for run in runs))
 
 
-def copies(store: Store) -> tuple[set[str], set[str]]:
+def copies(store: Store) -> tuple[set[str], frozenset[str]]:
     """Names of the cache folders that unfinished runs of any plan read, and of those of withdrawn studies."""
     contents = Contents(store, frozenset(store.list("")))
-    runs, gone = [run for plan in contents.plans for run in plan.runs], contents.withdrawn
-    done = finished(store, runs)
-    withdrawn, left = set(gone), []
-    for run in runs:
-        own = {name: tuple(e for e in getattr(run, name) if e.volume in gone) for name in ("train", "test")}
-        if any(own.values()):
-            withdrawn |= needed_copies([run.model_copy(update=own)])  # it is refused, wherever it runs
-        elif run.run_id not in done:
-            left.append(run)
+    planned, gone = [run for plan in contents.plans for run in plan.runs], contents.withdrawn
+    withdrawn = gone.union(*(copies_of(trained_on(run, gone)) for run in contents.runs.values()))
+    done = finished(store, planned)
+    left = [run for run in planned if run.run_id not in done and not reads(run, gone)]  # else it is refused
     return needed_copies(left) - withdrawn, withdrawn
+
+
+def reads(run: RunSpec, volumes: Collection[Digest]) -> bool:
+    """Whether a run trains on, or tests, one of these volumes."""
+    return any(entry.volume in volumes for entry in (*run.train, *run.test))
+
+
+def trained_on(run: RunSpec, volumes: Collection[Digest]) -> RunSpec:
+    """The run with these of its training studies alone."""
+    return run.model_copy(update={"train": tuple(entry for entry in run.train if entry.volume in volumes)})
 
 
 def show(garbage: Sequence[Garbage], *, deleted: bool) -> None:

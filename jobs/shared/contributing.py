@@ -13,6 +13,7 @@ from jobs.shared.dataset_screening import open_screened, study_map
 from jobs.shared.progress import steps
 from lesionlab.errors import InputError, ObjectExists
 from lesionlab.experiments.parts import Second, current_part
+from lesionlab.experiments.withdrawn_models import withdrawn_labels
 from lesionlab.preprocessing.cohort import Each, Ingested, preprocess_cohort
 from lesionlab.preprocessing.contribution import Contribution, prepare, salt_check
 from lesionlab.preprocessing.costs import study_cost
@@ -129,11 +130,7 @@ def check_salt(own: ReadySite) -> None:
 
 def refuse_withdrawn(own: ReadySite, dataset: Dataset) -> None:
     """Raises InputError with every study of the dataset that the site has withdrawn."""
-    gone = {
-        values["study"]
-        for key in own.store.list(keys.WITHDRAWAL.prefix(site=own.site))
-        if (values := keys.WITHDRAWAL.parse(key))
-    }
+    gone = withdrawn_labels(own.store, own.site)
     if again := sorted(files.study for files in dataset.studies if files.study in gone):
         raise InputError(*(f"{study}: was withdrawn; leave it out of the dataset" for study in again))
 

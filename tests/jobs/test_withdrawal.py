@@ -86,7 +86,11 @@ def test_gc_removes_a_nodes_copies_of_withdrawn_studies_at_once_whatever_was_pla
         keys.WITHDRAWAL.build(site=gone.site, study=gone.study),
         Withdrawal(site=gone.site, study=gone.study, volumes=(gone.volume,), at="2026-11-28"),
     )
-    deformed = {entry: copies_of(run.model_copy(update={"train": (entry,)})) for entry in (gone, kept)}
+    alone = run.changed(seed=run.seed + 1)  # in no plan, as a retraining
+    write_document(store, keys.RUN_SPEC.build(run_id=alone.run_id), alone)
+    deformed = {kept: copies_of(run.model_copy(update={"train": (kept,)}))}
+    deformed[gone] = set().union(*(copies_of(one.model_copy(update={"train": (gone,)})) for one in (run, alone)))
+    assert len(deformed[gone]) == 2 * len(deformed[kept])
     folders = {
         entry: [tmp_path / "cache" / "volumes" / entry.volume]
         + [tmp_path / "cache" / "augmented" / name for name in deformed[entry]]

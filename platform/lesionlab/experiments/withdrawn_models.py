@@ -11,7 +11,7 @@ from lesionlab.experiments.registry import source_model
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import Digest, StudyId, label_of
+from storage_schemas.base import Digest, Slug, StudyId, StudyLabel, label_of
 from storage_schemas.manifests import ManifestEntry
 from storage_schemas.models import ModelCard
 from storage_schemas.parts import Withdrawal
@@ -28,6 +28,12 @@ def withdrawn_volumes(store: Store) -> frozenset[Digest]:
     return frozenset(found)
 
 
+def withdrawn_labels(store: Store, site: Slug) -> frozenset[StudyLabel]:
+    """Labels at their site of the studies that a site has withdrawn."""
+    found = map(keys.WITHDRAWAL.parse, store.list(keys.WITHDRAWAL.prefix(site=site)))
+    return frozenset(values["study"] for values in found if values)
+
+
 def withdrawn_among(store: Store, entries: Iterable[ManifestEntry]) -> tuple[StudyId, ...]:
     """Which of these studies their sites have withdrawn, sorted; none of sites whose withdrawals the caller may not
     read."""
@@ -35,11 +41,7 @@ def withdrawn_among(store: Store, entries: Iterable[ManifestEntry]) -> tuple[Stu
     entries = tuple(entries)
     for site in sorted({entry.site for entry in entries}):
         with suppress(AccessDenied):
-            gone = {
-                values["study"]
-                for key in store.list(keys.WITHDRAWAL.prefix(site=site))
-                if (values := keys.WITHDRAWAL.parse(key))
-            }
+            gone = withdrawn_labels(store, site)
             found |= {e.study for e in entries if e.site == site and label_of(e.study) in gone}
     return tuple(sorted(found))
 

@@ -39,7 +39,7 @@ from lesionlab.experiments.retraining import (
 from lesionlab.experiments.site_policies import refuse_forbidden
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import looks_left
-from lesionlab.experiments.withdrawn_models import withdrawn_volumes
+from lesionlab.experiments.withdrawn_models import withdrawn_among
 from lesionlab.imaging.texture import bright_level, noise_sd
 from lesionlab.orchestration.gate import look
 from lesionlab.store.documents import create_document, create_named, read_document
@@ -277,8 +277,7 @@ def _given_up(store: Store, decision: RetrainDecision, run: RunSpec) -> RetrainO
     except InputError as error:
         told = "; ".join(map(str, error.args))
     else:
-        gone = withdrawn_volumes(store)
-        studies = sorted(entry.study for entry in run.train if entry.volume in gone)
+        studies = withdrawn_among(store, (*run.train, *run.test))  # those for which a run is refused
         if not studies:
             return None
         told = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"

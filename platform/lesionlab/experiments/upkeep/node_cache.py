@@ -12,8 +12,6 @@ from pathlib import Path
 from lesionlab.experiments.upkeep.garbage import Garbage
 
 FOLDERS = ("volumes", "augmented")
-
-
 WITHDRAWN = "copy of a withdrawn study"
 
 
