@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lesionlab.errors import InputError
+from lesionlab.errors import AccessDenied, InputError
 from lesionlab.experiments.champions import Person, promote, rollback
 from lesionlab.experiments.lineage import lineage
 from lesionlab.experiments.registry import champion, register
@@ -58,6 +58,21 @@ def test_a_receipt_marks_the_models_that_were_trained_on_the_study_and_no_others
         f"{cards[0].full_name} was trained on 1 study withdrawn since: {study}"
     )
     assert lineage(store, cards[0]).generations[0].withdrawn == (study,)
+
+
+def test_who_may_read_the_receipts_and_not_list_the_sites_sees_them(
+    store: Store, runs: list[RunSpec], cards: list[ModelCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the gate, which promotes: its rights name each site's folder withdrawn/, not the folder of the sites."""
+    study = withdraw(store, runs[0])
+
+    def refused(self: Store, prefix: str) -> list[str]:
+        raise AccessDenied(prefix)
+
+    monkeypatch.setattr(Store, "folders", refused)
+    assert study in withdrawn_from(store, cards[0])
+    with pytest.raises(InputError, match=f"withdrawn since: {study}"):
+        promote(store, cards[0].full_name, "better", ANN)
 
 
 def test_the_stewards_mark_stays_when_the_receipt_cannot_be_read(

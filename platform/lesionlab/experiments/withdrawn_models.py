@@ -58,13 +58,16 @@ def withdrawn_from(store: Store, card: ModelCard, volumes: frozenset[Digest] | N
     Ledger entries carry a steward's mark, receipts of the sites count from the moment of withdrawal. `volumes` are
     those of `withdrawn_volumes`, if they were read already.
     """
-    gone = withdrawn_volumes(store) if volumes is None else volumes
     runs = source_model(store, card).made_by
     entries = ledger_entries(store, [run.run_id for run in runs])
-    found: set[StudyId] = set()
+    trained = tuple(entry for run in runs for entry in run.train)
+    if volumes is None:  # site by site: the gate may read what each has withdrawn, and not list the sites
+        found = {*withdrawn_among(store, trained)}
+    else:
+        found = {entry.study for entry in trained if entry.volume in volumes}
     for run in runs:
         marked = {*entries[run.run_id].withdrawn} if run.run_id in entries else set()
-        found |= {entry.study for entry in run.train if entry.volume in gone or entry.study in marked}
+        found |= {entry.study for entry in run.train if entry.study in marked}
     return tuple(sorted(found))
 
 
