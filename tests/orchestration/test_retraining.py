@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from lesionlab.analysis.model_evidence import models_of
 from lesionlab.analysis.pages.model_pages import model_pages
 from lesionlab.analysis.words.numbers import NONE
-from lesionlab.errors import AccessDenied, RunHeld
+from lesionlab.errors import AccessDenied, InputError, RunHeld
 from lesionlab.experiments.benchmarks import find_benchmark, freeze
-from lesionlab.experiments.champions import Person, decisions, promote
+from lesionlab.experiments.champions import Person, decisions, promote, rollback
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
@@ -55,6 +56,10 @@ OLD, NEW, BENCH = 12, 8, 10
 
 class Killed(BaseException):
     """Stands for the end of a process."""
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
 
 
 @dataclass
@@ -236,21 +241,103 @@ def test_a_trainer_leaves_the_look_to_the_gate(site: Site, monkeypatch: pytest.M
     assert conclude(site.store, site.rule, ANN, site.cache) is None, "nothing waits any more"
 
 
-def test_two_gates_at_once_take_one_look_and_leave_one_outcome(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def registered(site: Site, gain: float = 0.05) -> RunSpec:
+    """A candidate that waits for the gate."""
     site.grow(NEW)
-    expect_rows(site, 0.05)
+    run = expect_rows(site, gain)
     retrain(site.store, site.rule, TODAY, ANN, site.cache, site.execute, to_the_end=False)
+    return run
+
+
+@pytest.mark.parametrize("step", ["look", "promote"])
+def test_two_gates_at_once_take_one_look_and_leave_one_outcome(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    registered(site)
     concluded: list[object] = []
 
     def late(*arguments: object) -> object:
         monkeypatch.undo()
         concluded.append(conclude(site.store, site.rule, ANN, site.cache))
-        return retraining.look(*arguments)  # type: ignore[arg-type]
+        return getattr(retraining, step)(*arguments)
 
-    monkeypatch.setattr(retraining, "look", late)
+    monkeypatch.setattr(retraining, step, late)
     concluded.append(conclude(site.store, site.rule, ANN, site.cache))
     assert concluded[0] == concluded[1] is not None
     assert len(tickets(site.store, site.rule.benchmark)) == 1
+
+
+def test_a_gate_killed_after_it_promoted_does_not_undo_the_rollback_that_followed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = registered(site)
+    with monkeypatch.context() as patched:
+        patched.setattr(retraining, "create_document", killed)
+        with pytest.raises(Killed):
+            conclude(site.store, site.rule, ANN, site.cache)
+    assert champion(site.store, "ms") == run.run_id
+    rollback(site.store, "ms", "it misses brainstem lesions", ANN)
+    concluded = conclude(site.store, site.rule, ANN, site.cache)
+    assert concluded is not None
+    assert (concluded[1].promoted, concluded[1].ticket) == (True, 1)
+    assert champion(site.store, "ms") != run.run_id
+    assert [made.number for made in decisions(site.store, "ms")] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"experiment": "alone"}, "experiment alone, not ms"), ({"manifest": "0" * 16}, "manifest 0000000000000000, not")],
+    ids=["another experiment", "another cohort"],
+)
+def test_a_decision_that_names_another_training_costs_no_look_and_promotes_nothing(
+    site: Site, changes: dict[str, object], named: str
+) -> None:
+    run = registered(site)
+    other = run.changed(**changes)
+    finish(site.store, other)
+    key = keys.RETRAIN_DECISION.build(name="ms", date="2026-03-01")
+    decision = read_document(site.store, key, RetrainDecision)
+    site.store.put(key, document_bytes(decision.model_copy(update={"run": other.run_id})))
+    before = champion(site.store, "ms")
+    concluded = conclude(site.store, site.rule, ANN, site.cache)
+    assert concluded is not None
+    assert (concluded[1].promoted, concluded[1].ticket) == (False, None)
+    assert f"run {other.run_id} is not the training that was decided: {named}" in concluded[1].note
+    assert champion(site.store, "ms") == before
+    assert tickets(site.store, site.rule.benchmark) == []
+
+
+def test_a_rule_that_retrains_nothing_has_no_candidate_to_look_at(site: Site) -> None:
+    with pytest.raises(InputError, match="declares no retraining"):
+        conclude(site.store, site.rule.model_copy(update={"retraining": None}), ANN, site.cache)
+
+
+@pytest.mark.parametrize("by", ["policy", "withdrawal"])
+def test_what_a_site_forbids_by_now_is_not_read_for_drift_and_what_is_read_is_told_before(site: Site, by: str) -> None:
+    site.grow(NEW)
+    gone = site.entries[0]
+    if by == "withdrawal":
+        withdraw(site.store, "drawn", [gone.study], "2026-03-01")
+    else:
+        site.grow(NEW, site="west")
+        site.store.put(keys.POLICY.build(site="drawn"), b"site: drawn\nleaves: nothing\ntasks: [enhancing]\n")
+    told: list[RunSpec] = []
+
+    @contextmanager
+    def reading(run: RunSpec) -> Iterator[None]:
+        assert not site.cache.exists(), "nothing is read yet"
+        told.append(run)
+        yield
+
+    decision, _ = decide(site.store, site.rule, TODAY, site.cache, reading=reading)
+    if by == "policy":
+        assert (told, decision.shifts) == ([], ())
+        return
+    (run,) = told
+    read = {entry.volume for entry in run.train}
+    assert gone.volume not in read
+    assert {path.name for path in (site.cache / "volumes").iterdir() if path.is_dir()} == read
+    assert {shift.before for shift in decision.shifts} == {OLD - 1}
 
 
 def test_one_process_at_a_time_works_on_a_rule(site: Site) -> None:

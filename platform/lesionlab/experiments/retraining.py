@@ -12,7 +12,9 @@ from lesionlab.experiments.ledger import is_complete, ledger_entries
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.planning import check_fits
 from lesionlab.experiments.registry import champion, find_model, source_model
+from lesionlab.experiments.site_policies import site_policy
 from lesionlab.experiments.stored_plans import current_plan
+from lesionlab.experiments.withdrawn_models import withdrawn_volumes
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -95,6 +97,18 @@ def trained_before(store: Store, rule: Rule) -> tuple[ManifestEntry, ...]:
     card = find_model(store, f"{rule.model}@{version}")
     own = {*(card.members or (card.version,))}
     return tuple(entry for run in source_model(store, card).made_by if run.run_id in own for entry in run.train)
+
+
+def readable(
+    store: Store, rule: Rule, task: Task, on: date, studies: Iterable[ManifestEntry]
+) -> tuple[ManifestEntry, ...]:
+    """Those of an earlier training that their sites still allow to be read on this date, and have not withdrawn."""
+    studies, purpose = tuple(studies), retraining_purpose(rule, task, on)
+    sites = sorted({entry.site for entry in studies})
+    policies = {site: site_policy(store, site) for site in sites}
+    forbidden = {site for site, policy in policies.items() if policy is not None and policy.forbids(purpose)}
+    gone = withdrawn_volumes(store, sites)
+    return tuple(entry for entry in studies if entry.site not in forbidden and entry.volume not in gone)
 
 
 def candidate_run(store: Store, rule: Rule, found: Eligible) -> RunSpec:

@@ -9,13 +9,14 @@ registers the candidate, `conclude` looks at it and promotes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
 from lesionlab.analysis.statistics.retraining import Described, expected_gain, shifts
-from lesionlab.errors import AccessDenied, InputError
+from lesionlab.errors import AccessDenied, Conflict, InputError
 from lesionlab.experiments.caches.volumes import open_cached
-from lesionlab.experiments.champions import Person, decision_in_force, promote, refuse_withdrawn
+from lesionlab.experiments.champions import Person, decisions, promote, refuse_withdrawn
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import frozen_manifest, manifest_facts
@@ -31,6 +32,7 @@ from lesionlab.experiments.retraining import (
     outcome_key,
     outcome_of,
     patients_in,
+    readable,
     retraining_of,
     retraining_purpose,
     trained_before,
@@ -47,12 +49,16 @@ from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.axes import TrainedArm
 from storage_schemas.manifests import ManifestEntry
+from storage_schemas.models import ModelName
 from storage_schemas.retraining import Gain, RetrainDecision, Retraining, RetrainOutcome, Shift, Verdict
-from storage_schemas.rules import Rule
+from storage_schemas.rules import GateOutcome, Rule
 from storage_schemas.runs import RunSpec
 
 Execute = Callable[[Sequence[RunSpec]], None]
 """Execute runs that are not complete; raises TrainingError."""
+
+Reading = Callable[[RunSpec], AbstractContextManager[object]]
+"""Entered before the studies that this run would be trained on are read, left afterwards."""
 
 
 def retrain(
@@ -65,6 +71,7 @@ def retrain(
     accepted: str = "",
     *,
     to_the_end: bool = True,
+    reading: Reading = nullcontext,
 ) -> tuple[RetrainDecision, RetrainOutcome | None]:
     """The decision of this date, and what became of its training; an unfinished training of an earlier date first.
 
@@ -72,7 +79,7 @@ def retrain(
     Raises RunHeld if another process works on the rule at present.
     """
     with claim_run(store, rule.id, new_submission(), person.name):
-        decision = _unfinished(store, rule) or _decided(store, rule, today, cache, accepted)
+        decision = _unfinished(store, rule) or _decided(store, rule, today, cache, accepted, reading)
         if decision.run is None:
             return decision, None
         outcome = outcome_of(store, decision)
@@ -93,8 +100,10 @@ def retrain(
 def conclude(store: Store, rule: Rule, person: Person, cache: Path) -> tuple[RetrainDecision, RetrainOutcome] | None:
     """Look at the candidate of an unfinished decision, and promote it if it passes; None if none is trained.
 
-    Needs the rights of the role gate alone. Of two at once one promotes, and both leave the same outcome.
+    Needs the rights of the role gate alone. Of two at once one promotes, and both leave the same outcome. Raises
+    InputError if the rule declares no retraining.
     """
+    retraining_of(rule)
     decision = _unfinished(store, rule)
     if decision is None or decision.run is None or not is_complete(store, decision.run):
         return None
@@ -111,7 +120,7 @@ def _unfinished(store: Store, rule: Rule) -> RetrainDecision | None:
     return next((d for d in decisions_by(store, rule) if d.run and outcome_of(store, d) is None), None)
 
 
-def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str) -> RetrainDecision:
+def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str, reading: Reading) -> RetrainDecision:
     """The stored decision of this date, or a new one."""
     name = f"{today.isoformat()}-accepted" if accepted else today.isoformat()
     key = keys.RETRAIN_DECISION.build(name=rule.model, date=name)
@@ -120,7 +129,7 @@ def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str) 
         if stored.rule != rule.id:
             raise InputError(f"model {rule.model}: rule {stored.rule} decided on {name} already; retire it first")
         return stored
-    decision, run = decide(store, rule, today, cache, accepted)
+    decision, run = decide(store, rule, today, cache, accepted, reading=reading)
     if decision.run:
         frozen_manifest(store, run.cohort, retraining_purpose(rule, run.task, today))
         create_named(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
@@ -128,10 +137,13 @@ def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str) 
     return decision
 
 
-def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "") -> tuple[RetrainDecision, RunSpec]:
+def decide(
+    store: Store, rule: Rule, today: date, cache: Path, accepted: str = "", *, reading: Reading = nullcontext
+) -> tuple[RetrainDecision, RunSpec]:
     """What the store says on this date, and the training that would follow; writes nothing.
 
-    The same store and date give the same decision, byte for byte.
+    The same store and date give the same decision, byte for byte. Studies are read, within `reading`, only if enough
+    patients are new, and none that a site has withdrawn since or forbids.
     """
     retraining, found = retraining_of(rule), eligible(store, rule, today)
     before = trained_before(store, rule)
@@ -143,7 +155,10 @@ def decide(store: Store, rule: Rule, today: date, cache: Path, accepted: str = "
     last = next((decision.date for decision in trained_by(store, rule)[::-1]), None)
     ready = date.fromisoformat(last) + timedelta(retraining.cool_down_days) if last else today
     gain = _gain(store, retraining, len(before), len(found.studies)) if enough else None
-    drift = _shifts(store, retraining, found, before, new, cache) if enough and before else ()
+    drift: tuple[Shift, ...] = ()
+    if enough and (compared := readable(store, rule, run.task, today, before)):
+        with reading(run.changed(train=(*compared, *new))):
+            drift = _shifts(store, retraining, found, compared, new, cache)
     left = _looks_left(store, rule)
     waits = [
         *([] if enough else [f"{new_patients} new patients, wanted {retraining.least_new_patients}"]),
@@ -294,27 +309,56 @@ def _given_up(store: Store, decision: RetrainDecision, run: RunSpec) -> RetrainO
 def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person, cache: Path) -> RetrainOutcome:
     """Register the candidate and let the rule decide about it."""
     assert decision.run is not None
-    card = register(store, decision.run, rule.model)
-    outcome = {"rule": rule.id, "date": decision.date, "candidate": card.version}
+    outcome = {"rule": rule.id, "date": decision.date, "candidate": decision.run}
+
+    def not_promoted(note: str, ticket: int | None = None) -> RetrainOutcome:
+        return RetrainOutcome(**outcome, promoted=False, ticket=ticket, note=note)
 
     def promoted() -> RetrainOutcome | None:
-        in_force = decision_in_force(store, rule.model)
-        if in_force is None or in_force.champion != card.version or in_force.gate is None:
-            return None
-        return RetrainOutcome(**outcome, promoted=True, ticket=in_force.gate.ticket, note="it passed the rule")
+        """By an earlier process, or another one meanwhile, whatever was decided since: a rollback stays."""
+        for made in decisions(store, rule.model):
+            if made.gate is not None and (made.gate.rule, made.champion) == (rule.id, decision.run):
+                return RetrainOutcome(**outcome, promoted=True, ticket=made.gate.ticket, note="it passed the rule")
+        return None
 
+    run = read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)
+    if told := _of_another(rule, decision, run):
+        return not_promoted(told)
+    card = register(store, decision.run, rule.model)
     if found_before := promoted():
         return found_before
     if champion(store, rule.model) is None:
-        note = "no champion to compare it with; put a first version into use by hand: lesionlab promote"
-        return RetrainOutcome(**outcome, promoted=False, ticket=None, note=note)
+        return not_promoted("no champion to compare it with; put a first version into use by hand: lesionlab promote")
+    found: GateOutcome | None = None
     try:
         refuse_withdrawn(store, card)
         found = look(store, rule, find_model(store, card.full_name), person, cache)
-    except InputError as error:  # perhaps because another process has promoted it meanwhile
-        return promoted() or RetrainOutcome(**outcome, promoted=False, ticket=None, note=str(error))
-    if not found.passed:
-        return RetrainOutcome(**outcome, promoted=False, ticket=found.ticket, note="it did not pass every condition")
-    reason = f"retrained on {decision.patients_now} patients, decided on {decision.date}"
-    promote(store, card.full_name, reason, person, found)
+        if not found.passed:
+            return not_promoted("it did not pass every condition", found.ticket)
+        reason = f"retrained on {decision.patients_now} patients, decided on {decision.date}"
+        promote(store, card.full_name, reason, person, found)
+    except (Conflict, InputError) as error:  # perhaps because another process has promoted it meanwhile
+        if found_now := promoted():
+            return found_now
+        if isinstance(error, Conflict):  # another version was: the next call compares with that one
+            raise
+        return not_promoted(str(error), found.ticket if found else None)
     return RetrainOutcome(**outcome, promoted=True, ticket=found.ticket, note="it passed the rule")
+
+
+def _of_another(rule: Rule, decision: RetrainDecision, run: RunSpec) -> str:
+    """Why a run is not the training of this decision; empty: it is. Trainers write decisions, and the gate obeys them
+    without a person in between."""
+    retraining = retraining_of(rule)
+    compared = {
+        "experiment": (run.experiment, rule.model),
+        "cohort": (run.cohort, retraining.cohort),
+        "manifest": (run.manifest, decision.manifest),
+        "source": (_name(run.parent.model if run.parent else None), _name(retraining.source)),
+    }
+    faults = [f"{what} {found}, not {wanted}" for what, (found, wanted) in compared.items() if found != wanted]
+    return f"run {run.run_id} is not the training that was decided: {'; '.join(faults)}" if faults else ""
+
+
+def _name(model: ModelName | None) -> str:
+    return f"{model.name}@{model.version}" if model else "none"
