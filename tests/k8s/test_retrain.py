@@ -34,6 +34,19 @@ def test_no_two_run_at_once_and_a_lost_pod_is_started_again(cronjob: dict[str, A
     assert cronjob["spec"]["jobTemplate"]["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lesionlab"
 
 
+def test_a_refusal_is_not_tried_again_and_a_reclaimed_node_is_no_try(
+    render: Callable[[Path], list[dict[str, Any]]],
+) -> None:
+    """Exit code 1: it was refused, or an object store failed for longer than requests are repeated; 2: called wrongly."""
+    for folder in ("retrain", "gate"):
+        (job,) = [document for document in render(K8S / "jobs" / folder) if document["kind"] == "CronJob"]
+        spec = job["spec"]["jobTemplate"]["spec"]
+        reclaimed, refused = spec["podFailurePolicy"]["rules"]  # the first that fits decides
+        assert (reclaimed["action"], reclaimed["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+        assert (refused["action"], refused["onExitCodes"]) == ("FailJob", {"operator": "In", "values": [1, 2]})
+        assert spec["template"]["spec"]["restartPolicy"] == "Never", "the API server wants it for such a policy"
+
+
 def test_its_command_and_options_exist(cronjob: dict[str, Any]) -> None:
     (container,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     python, module, name, _, *options = container["command"]
