@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from jobs.shared.audited import TRAINING, audited, studies_of
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.execution import execute_with_progress
@@ -83,6 +84,8 @@ def retrain(
 
     Example: lesionlab retrain ms-flair
     """
+    if part == "look" and (day or accept_drift):
+        raise typer.BadParameter("--part look decides nothing; give --date and --accept-drift to --part train")
     place = connect(store)
     found_rule, person = find_rule(place, rule), this_person()
     decision: RetrainDecision | None
@@ -100,6 +103,7 @@ def retrain(
             lambda runs: execute_with_progress(runs, place, cache, plain=plain, what="candidate", room=room),
             (accept_drift or "").strip(),
             to_the_end=part is None,
+            reading=lambda run: audited(place, TRAINING, run.experiment, studies_of(place, (run,))),
         )
     if for_programs:
         found = {"decision": decision, "outcome": outcome}

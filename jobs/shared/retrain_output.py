@@ -20,7 +20,10 @@ def show_decision(decision: RetrainDecision, outcome: RetrainOutcome | None) -> 
     console.print(f"  GPU hours: {decision.spent_gpu_hours:.2f} spent, {expected} expected; looks left: {left}")
     console.print(f"  next date: {decision.next_date}")
     if decision.run and not outcome:
-        console.print(f"candidate {decision.model}@{decision.run} waits for a look: lesionlab retrain --part look")
+        console.print(
+            f"candidate {decision.model}@{decision.run} waits for a look: "
+            f"lesionlab retrain {decision.model}@{decision.rule} --part look"
+        )
     if outcome:
         state = "promoted" if outcome.promoted else "not promoted"
         console.print(f"candidate {decision.model}@{outcome.candidate}: {state}: {outcome.note}")

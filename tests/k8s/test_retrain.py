@@ -37,7 +37,7 @@ def test_no_two_run_at_once_and_a_lost_pod_is_started_again(cronjob: dict[str, A
 def test_a_refusal_is_not_tried_again_and_a_reclaimed_node_is_no_try(
     render: Callable[[Path], list[dict[str, Any]]],
 ) -> None:
-    """Exit code 1: it was refused, or an object store failed for longer than requests are repeated; 2: called wrongly."""
+    """Exit code 1: refused, or the store failed for longer than requests are repeated; 2: called wrongly."""
     for folder in ("retrain", "gate"):
         (job,) = [document for document in render(K8S / "jobs" / folder) if document["kind"] == "CronJob"]
         spec = job["spec"]["jobTemplate"]["spec"]

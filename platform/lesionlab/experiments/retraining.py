@@ -14,7 +14,7 @@ from lesionlab.experiments.planning import check_fits
 from lesionlab.experiments.registry import champion, find_model, source_model
 from lesionlab.experiments.site_policies import site_policy
 from lesionlab.experiments.stored_plans import current_plan
-from lesionlab.experiments.withdrawn_models import withdrawn_volumes
+from lesionlab.experiments.withdrawn_models import withdrawn_among
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -104,11 +104,10 @@ def readable(
 ) -> tuple[ManifestEntry, ...]:
     """Those of an earlier training that their sites still allow to be read on this date, and have not withdrawn."""
     studies, purpose = tuple(studies), retraining_purpose(rule, task, on)
-    sites = sorted({entry.site for entry in studies})
-    policies = {site: site_policy(store, site) for site in sites}
+    policies = {site: site_policy(store, site) for site in {entry.site for entry in studies}}
     forbidden = {site for site, policy in policies.items() if policy is not None and policy.forbids(purpose)}
-    gone = withdrawn_volumes(store, sites)
-    return tuple(entry for entry in studies if entry.site not in forbidden and entry.volume not in gone)
+    gone = {*withdrawn_among(store, studies)}
+    return tuple(entry for entry in studies if entry.site not in forbidden and entry.study not in gone)
 
 
 def candidate_run(store: Store, rule: Rule, found: Eligible) -> RunSpec:
