@@ -111,8 +111,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rule, list
     return folder, *prepare(open_store(folder.as_uri()))
 
 
-def prepare(store: Store) -> tuple[Rule, list[ManifestEntry]]:
-    """A champion that was trained on twelve patients, a benchmark, and the rule; and the studies of the cohort."""
+def prepare(store: Store, held_at: str = "drawn") -> tuple[Rule, list[ManifestEntry]]:
+    """A champion that was trained on twelve patients, a benchmark of patients of this site, and the rule; and the
+    studies of the cohort."""
     entries = [study(store, number) for number in range(OLD)]
     put(store, "ms", entries)
     spec = ExperimentSpec.model_validate(SPEC | {"spacing_mm": 2.0})
@@ -122,7 +123,8 @@ def prepare(store: Store) -> tuple[Rule, list[ManifestEntry]]:
     finish(store, first)
     promote(store, register(store, first.run_id, "ms").full_name, "first", ANN)
     held = [
-        draw_study(1000 + n, edge=8).entry.model_copy(update={"image_sha256": f"{5000 + n:064x}"}) for n in range(BENCH)
+        draw_study(1000 + n, edge=8).entry.model_copy(update={"image_sha256": f"{5000 + n:064x}", "site": held_at})
+        for n in range(BENCH)
     ]
     put(store, "held-out", held)
     frozen = freeze(store, "bench", "held-out", MetricDefinition())

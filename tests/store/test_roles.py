@@ -108,6 +108,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
     ("gate", "rules/m/d.json"): {"read", "list"},
     ("gate", "sites/north/policy.yaml"): {"read"},
+    ("gate", "sites/north/withdrawn/sub-1.json"): {"read", "list"},
     ("analyst", "models/m/champion.json"): {"read", "list"},
     ("auditor", "ledger/r.json"): {"read", "list"},
     ("auditor", "audit/trainer/1.json"): {"read", "list"},
@@ -239,7 +240,7 @@ def test_the_gate_alone_reads_a_sealed_benchmark_looks_and_promotes_with_its_own
 def test_a_trainer_decides_and_trains_and_the_gate_alone_looks_and_promotes(as_: As, tmp_path: Path) -> None:
     steward = as_("steward")
     steward.delete_prefix("")
-    rule, entries = prepare(steward)
+    rule, entries = prepare(steward, held_at="north")  # whose policy the gate may read
     site = Hospital(steward, tmp_path / "site", rule, entries)
     site.grow(NEW)
     run = expect_rows(site, 0.05)
