@@ -47,8 +47,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def folder(written, tmp_path_factory):
-    return save_report(*written, tmp_path_factory.mktemp("report")).parent
+def folder(browser, request, tmp_path_factory):
+    """Of a report, which is written only where there is a browser."""
+    return save_report(*request.getfixturevalue("written"), tmp_path_factory.mktemp("report")).parent
 
 
 def complaints(opened):

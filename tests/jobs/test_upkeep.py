@@ -40,7 +40,7 @@ NOT_IN_A_FINISHED_EXPERIMENT = {
     *(keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS),
     *(keys.CHAMPION, keys.DECISION),
     *(keys.BENCHMARK, keys.RULE, keys.TICKET, keys.GATE_OUTCOME, keys.GATE_ROWS, keys.GATE_GRADES),
-    *(keys.SELF_GRADE, keys.SEALED_VOLUME, keys.POLICY, keys.AUDIT),
+    *(keys.SELF_GRADE, keys.SEALED_VOLUME, keys.POLICY, keys.SMALLEST_COUNTS, keys.AUDIT),
     *(keys.RETRAIN_DECISION, keys.RETRAIN_OUTCOME),
 }
 """Kinds of which it has no object; the tests put one there, except of submissions, which only a cluster has, and of the

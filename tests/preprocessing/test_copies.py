@@ -167,7 +167,8 @@ def real_scan(folder: Path, dataset: str, study: str) -> Volume:
     return read_volume(folder / dataset / study.replace("_", "/") / "anat" / f"{study}_FLAIR.nii.gz")
 
 
-@pytest.mark.parametrize("study", ["sub-long01_ses-01", pytest.param("sub-cs07_ses-01", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["sub-long01_ses-01", "sub-cs07_ses-01"])
 def test_every_changed_copy_of_a_real_scan_is_found(real_data, study):
     dataset = next(name for name, studies in REAL.items() if study in studies)
     scan = real_scan(real_data, dataset, study)
