@@ -25,9 +25,13 @@ def test_ctrl_c_and_sigterm_end_a_command_in_the_same_way(
         finally:
             given_back.append("claim")
 
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(typer.Exit) as ended:
-        with_error_messages(command)()
+    try:
+        with pytest.raises(typer.Exit) as ended:
+            with_error_messages(command)()
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
     assert ended.value.exit_code == code
     assert given_back == ["claim"]
     assert "run the same command again" in capsys.readouterr().err
