@@ -29,8 +29,8 @@ from lesionlab.experiments.cells import trainings
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.orchestration.room import WAIT_MINUTES, declared_room
+from lesionlab.store.dry_run import DryRun
 from lesionlab.store.objects import Store
-from lesionlab.store.rehearsal import Rehearsal
 from storage_schemas.experiments import ExperimentSpec
 
 
@@ -69,7 +69,7 @@ def sweep(
     """
     experiment = load_spec(spec)
     if dry_run:
-        show_cells(experiment, Rehearsal(connect_to_read(store)), replan=replan)
+        show_cells(experiment, DryRun(connect_to_read(store)), replan=replan)
         return
     place = connect(store)
     room = declared_room(device, gpus_per_worker, slots, wait)

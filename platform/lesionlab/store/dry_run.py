@@ -10,8 +10,12 @@ from lesionlab.errors import Conflict, ObjectExists
 from lesionlab.store.base import Listed, Store, Tagged, plain
 
 
-class Rehearsal(Store):
-    """What a command would find and write, without writing it. It removes only what it wrote itself."""
+class DryRun(Store):
+    """What a command would find and write, without writing it. It removes only what it wrote itself.
+
+    For commands that plan as they would in earnest, refusals included; `experiments.rehearsal` plans before the default
+    models are trained.
+    """
 
     def __init__(self, real: Store) -> None:
         super().__init__(real.uri, real.objects)

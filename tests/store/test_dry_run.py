@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lesionlab.errors import Conflict, MissingObject, ObjectExists
+from lesionlab.store.dry_run import DryRun
 from lesionlab.store.objects import Store, open_store
-from lesionlab.store.rehearsal import Rehearsal
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def contents(store: Store) -> dict[str, bytes]:
 
 
 def test_what_is_written_is_read_and_listed_among_what_is_there_and_the_store_is_unchanged(real: Store) -> None:
-    before, dry = contents(real), Rehearsal(real)
+    before, dry = contents(real), DryRun(real)
     dry.put("a/1", b"other")
     dry.create("a/c/3", b"three")
     assert contents(dry) == {"a/1": b"other", "a/b/2": b"two", "a/c/3": b"three"}
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_and_listed_among_what_is_there_and_the_store_is
 
 
 def test_conditions_are_those_of_a_store(real: Store) -> None:
-    dry = Rehearsal(real)
+    dry = DryRun(real)
     with pytest.raises(ObjectExists):
         dry.create("a/1", b"again")
     old = dry.get_tagged("a/1").tag
@@ -51,7 +51,7 @@ def test_conditions_are_those_of_a_store(real: Store) -> None:
 
 
 def test_it_removes_only_what_it_wrote(real: Store) -> None:
-    dry = Rehearsal(real)
+    dry = DryRun(real)
     dry.put("a/9", b"nine")
     dry.delete("a/9")
     dry.delete("a/9")
