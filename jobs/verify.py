@@ -26,11 +26,12 @@ from jobs.shared.dataset_options import (
 from jobs.shared.dataset_screening import input_files, open_screened, study_map
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import PlainOption
-from jobs.shared.output_file import refuse_inputs
+from jobs.shared.output_file import output_file, refuse_inputs
 from jobs.shared.progress import steps
 from jobs.shared.stripping import chosen_stripping
 from jobs.shared.tasks import load_task
 from jobs.shared.verify_output import save_verdict_csv, save_verdict_json, show_verdicts
+from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.cohort import judge
 from lesionlab.preprocessing.costs import READING, study_cost
 from lesionlab.preprocessing.ingest import Recipe, check_study
@@ -52,9 +53,15 @@ def verify(
         typer.Option("--registration", help="Also register and resample the images: minutes per study."),
     ] = False,
     spacing: SpacingOption = 1.0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Save the verdicts as JSON.")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", callback=output_file, help="Save the verdicts as JSON."),
+    ] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Save the verdicts as CSV, one line per finding.")
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", callback=output_file, help="Save the verdicts as CSV, one line per finding."
+        ),
     ] = None,
     workers: WorkersOption = None,
     plain: PlainOption = False,
@@ -67,7 +74,7 @@ def verify(
     """
     stripping = chosen_stripping(strip=strip, stripped=stripped)
     recipe = Recipe(load_task(task), spacing, scrub, frozenset(accept or ()), registered, stripping)
-    dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths)
+    dataset = open_screened(path, recipe, site, hash_ids=hash_ids, absolute_paths=absolute_paths, every_fault=True)
     for option, file in (("--json", json_file), ("--csv", csv_file)):
         if file and file.exists():
             refuse_inputs(option, file, input_files(path))
@@ -83,6 +90,8 @@ def verify(
     show_verdicts(verdicts)
     if recipe.task.registrations and not registration:
         console.print("registration was not tried; to try it too: --registration (minutes per study)")
+    if dataset.faults:
+        raise DatasetError(*dataset.faults)
     if any(verdict.verdict == "quarantined" for verdict in verdicts):
         raise typer.Exit(1)
 

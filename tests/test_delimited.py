@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,25 @@ from lesionlab.errors import InputError
 
 
 @pytest.mark.parametrize(
-    "cell", ["", " ", "NA", "n/a", "NaN", "<NA>", "None", "null", ".", "-", "–", "#DIV/0!", "#N/A"]
+    "cell",
+    [
+        "",
+        " ",
+        "NA",
+        "n/a",
+        "NaN",
+        "<NA>",
+        "None",
+        "null",
+        ".",
+        "-",
+        "–",
+        "#DIV/0!",
+        "#N/A",
+        "n. a.",
+        "Unknown",
+        "#VALUE!",
+    ],
 )
 def test_what_programs_write_for_no_value_is_no_value(cell: str) -> None:
     assert is_missing(cell)
@@ -48,6 +67,9 @@ def test_the_divider_is_found_and_lines_keep_their_numbers(tmp_path: Path, conte
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; fetch its content (git lfs pull)"),
         (b"\n<!DOCTYPE html><html>", "a web page, so the download failed"),
         ("study\n".encode("utf-16-le"), "text in UTF-16; save it as UTF-8 with commas"),
+        ("study\n".encode("utf-16"), "text in UTF-16; save it as UTF-8 with commas"),
+        (gzip.compress(b"an image", mtime=0), "found binary data"),
+        (b"\x5c\x01\0\0 as NIfTI starts \xff", "found binary data"),
         ("Zürich\n".encode("latin-1"), "another encoding, such as Latin-1 or UTF-16; save it as UTF-8 with commas"),
     ],
 )

@@ -7,11 +7,16 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+if os.environ.get("COLUMNS", "").strip() and not os.environ["COLUMNS"].strip("0 "):
+    del os.environ["COLUMNS"]  # 0 means that the width is not known, but rich would print nothing at all, not even JSON
+
 console = Console(highlight=False, markup=False, soft_wrap=True)
 """Results. Text is printed literally, since a title may contain brackets."""
 notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Progress and errors."""
 
+LEAST_WIDTH = 80
+"""Columns of the narrowest table: in a narrower one whole columns would vanish; the terminal breaks its lines."""
 FULL_WIDTH = 10_000
 """Columns of a file or pipe, which has no edge; wider than any table here."""
 
@@ -23,7 +28,9 @@ def show_table(table: Table) -> None:
     """
     for column in table.columns:
         column.overflow = "fold"
-    if console.is_terminal or "COLUMNS" in os.environ:
+    edge = console.is_terminal or "COLUMNS" in os.environ
+    if edge and console.width >= LEAST_WIDTH:
         console.print(table)
     else:
-        Console(file=console.file, width=FULL_WIDTH, highlight=False, markup=False).print(table)
+        width = LEAST_WIDTH if edge else FULL_WIDTH
+        Console(file=console.file, width=width, highlight=False, markup=False).print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -50,29 +50,35 @@ def open_screened(
     *,
     hash_ids: bool,
     absolute_paths: bool = False,
+    every_fault: bool = False,
     renamed: Callable[[Dataset], Dataset] | None = None,
 ) -> Dataset:
     """Find the studies of a dataset; studies with identifying names are listed among the faulty ones.
 
-    Raises DatasetError if a study to accept is not there, or if the dataset's tables contain identifiers. With
+    Raises DatasetError if a study to accept is not there, or if the tables contain identifiers or do not match
+    the subjects; with `every_fault` the dataset holds these faults, and its studies can be checked too. With
     `recipe.scrub` identifiers are only reported and never stored. `renamed` replaces its names; with `hash_ids` that is
     by the salt in the environment.
     """
     findings = screen_dataset(path) if path.exists() else []
-    if not recipe.scrub and (faults := [finding.text() for finding in findings if not finding.repaired]):
+    faults = [finding.text() for finding in findings if not finding.repaired and not recipe.scrub]
+    if faults and not every_fault:
         raise DatasetError(*faults)
     for finding in scrubbed(findings):
         notes.print(finding.text(), style="yellow")
-    dataset = open_dataset(path, recipe.task, site, absolute_paths=absolute_paths)
+    dataset = open_dataset(path, recipe.task, site, absolute_paths=absolute_paths, every_fault=every_fault)
     if hash_ids:
         renamed = partial(pseudonymised, salt=id_salt(os.environ))
     named = refuse_identifying_names(renamed(dataset) if renamed else dataset, recipe.task)
     studies = [files.study for files in named.studies]
-    if unknown := sorted(recipe.accept - {*studies}):
-        raise DatasetError(*(f"--accept {study}: wanted a study of {path}, found none" for study in unknown))
+    unknown = [
+        f"--accept {study}: wanted a study of {path}, found none" for study in sorted(recipe.accept - {*studies})
+    ]
+    if unknown and not every_fault:
+        raise DatasetError(*unknown)
     for note in named.notes:
         notes.print(note, style="yellow")
-    return named
+    return replace(named, faults=(*faults, *dataset.faults, *unknown))
 
 
 def input_files(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import sys
@@ -19,6 +20,11 @@ from jobs.shared.console import notes
 from jobs.shared.streams import run_to_the_end
 from lesionlab.errors import InputError, LesionlabError
 
+OF_THE_PATH = {
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE),
+}
+"""Errors of the operating system that a user mends by another path, a permission or more space."""
 COMMAND: ContextVar[str] = ContextVar("command", default="python")
 """Name of the command that runs."""
 
@@ -30,8 +36,9 @@ class Terminated(KeyboardInterrupt):
 def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through.
 
-    Ctrl-C and SIGTERM end it in the same way: claims are given back, and the message says how to go on. A number among
-    the options that is not finite is such a fault, because an infinite one passes an open range.
+    A path that the system refuses (too long, no permission, disk full) is a fault too. Ctrl-C and SIGTERM end it in the
+    same way: claims are given back, and the message says how to go on. A number among the options that is not finite is
+    such a fault, because an infinite one passes an open range.
     """
 
     @wraps(function)
@@ -44,6 +51,11 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
         except LesionlabError as error:
             for fault in error.args:
                 notes.print(f"error: {fault}", style="bold red")
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in OF_THE_PATH or not isinstance(error.filename, str | Path):
+                raise
+            notes.print(f"error: {error.filename}: {error.strerror}; correct the path, or choose another place")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             notes.print("stopped; finished work is kept: run the same command again to continue")

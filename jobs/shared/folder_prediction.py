@@ -55,8 +55,8 @@ class PredictOptions:
 def predict_folder(root: Path, out: Path, network: nn.Module, card: ModelCard, options: PredictOptions) -> None:
     """Predict the scans that are not done; write the tables; raise InputError at the end that names every bad scan."""
     found = find_scans(root, card.task, outputs=out)
-    if found.left_out:
-        notes.print(f"{found.left_out} files of another contrast are left out", style="yellow")
+    for note in found.notes:
+        notes.print(note, style="yellow")
     dataset = PredictionDataset(out, f"Predicted lesions of {root.resolve().name}", os.path.relpath(root, out))
     maker = Maker(card.full_name, bids_label(card.name), {"model": card.name, "version": card.version})
     faults, done = dict(found.faults), 0

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from jobs.shared.console import notes
-from jobs.shared.output_file import is_same_file
+from jobs.shared.output_file import is_same_file, no_file
 from lesionlab.errors import ImageError, InputError
 from lesionlab.imaging.itk import read_affine
 from lesionlab.imaging.volume import Matrix, Volume, read_volume
@@ -32,7 +32,7 @@ def read_images(named: Sequence[tuple[str, Path]]) -> list[tuple[str, Volume]]:
     for role, path in named:
         try:
             if not path.is_file():
-                raise ImageError(f"{path}: no such file; check the path", code="missing-file")
+                raise ImageError(f"{path}: {no_file(path)}; check the path", code="missing-file")
             images.append((role, read_volume(path)))
         except ImageError as error:
             faults += map(str, error.args)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.shared.console import notes
+from jobs.shared.output_file import no_file
 from lesionlab.errors import ImageError, InputError
 from lesionlab.evaluation.levels import Levels, levels_of
 from lesionlab.imaging.forms import forms_of, gap_mm, on_other_form, same_grid
@@ -31,7 +32,7 @@ class MaskFile:
     def read(self) -> Volume:
         """The mask as uint8, 0 and 1. Raises ImageError with every fault."""
         if not self.path.is_file():
-            raise ImageError(f"{self.path}: no such file; check the path", code="missing-file")
+            raise ImageError(f"{self.path}: {no_file(self.path)}; check the path", code="missing-file")
         if self.threshold is not None:
             return self._thresholded(self.threshold)
         return self._mask() if self.label is None else self._labelled(self.label)

@@ -14,6 +14,7 @@ import typer
 from obstore.store import MemoryStore
 from pydantic import TypeAdapter, ValidationError
 
+from jobs.shared.output_file import output_file
 from lesionlab.errors import AccessDenied, StoreError
 from lesionlab.orchestration.room import Device
 from lesionlab.store.objects import Store, open_store
@@ -33,7 +34,7 @@ def plain_name(value: str | None) -> str | None:
 
 def store_uri(value: str) -> str:
     """Callback of `--store`: the URI of a folder; URIs are left as they are, for `open_store` to check."""
-    is_uri = not value or re.match(r"[A-Za-z0-9]+:", value)
+    is_uri = not value.strip() or re.match(r"\s*[A-Za-z0-9]+:", value)
     try:
         return value if is_uri else Path(value).expanduser().absolute().as_uri()
     except RuntimeError as error:
@@ -101,7 +102,8 @@ SavePredictionsOption = Annotated[
     ),
 ]
 CsvOption = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Save the table with all columns as CSV.")
+    Path | None,
+    typer.Option("--csv", metavar="FILE", callback=output_file, help="Save the table with all columns as CSV."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the table with all columns as JSON.")]
 ModelArgument = Annotated[

@@ -8,6 +8,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import typer
+
+from jobs.shared.console import notes
 from lesionlab.atomic import write_atomically
 from lesionlab.delimited import shown_as_text
 from lesionlab.errors import InputError
@@ -20,6 +23,25 @@ def refuse_inputs(option: str, path: Path, inputs: Iterable[Path]) -> None:
             raise InputError(
                 f"{option} {path}: this is the input {one}, which is never overwritten; choose another name"
             )
+
+
+def fault_of_output(path: Path) -> str | None:
+    """Why no file of this name can be written, as far as can be told before the work is done; None if it can."""
+    try:
+        if path.is_dir():
+            return "is a folder; name a file in it"
+        return None if path.parent.is_dir() else f"there is no folder {path.parent}; make it, or choose another place"
+    except OSError as error:
+        return f"cannot be written ({error.strerror}); choose another path"
+
+
+def output_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Callback of an option that names a file to write: ends the command before anything is computed for nothing."""
+    if path is not None and (fault := fault_of_output(path)):
+        # One line, which can be copied; the frame of a usage error would fold the path.
+        notes.print(f"error: {option.opts[0]} {path}: {fault}", style="bold red")
+        raise typer.Exit(1)
+    return path
 
 
 def refuse_existing(option: str, path: Path) -> None:
@@ -51,6 +73,11 @@ def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> s
             raise ValueError(f"columns that are not declared: {sorted(unknown)}")
         table.writerow(shown_as_text(line.get(column) for column in columns))
     return text.getvalue()
+
+
+def no_file(path: Path) -> str:
+    """What is there instead of a file."""
+    return "wanted a file, found a folder" if path.is_dir() else "no such file"
 
 
 def is_same_file(path: Path, other: Path) -> bool:

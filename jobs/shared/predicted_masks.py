@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import InputError
+from lesionlab.imaging.formats import is_nifti_name
 from storage_schemas.base import bids_stem, label_of
 from storage_schemas.manifests import ManifestEntry
 
-_NIFTI = (".nii", ".nii.gz")
 _NO_MASKS = {"probseg", "FLAIR", "T1w", "T2w", "PDw", "bold", "dwi"}
 """BIDS suffixes of files beside the masks."""
 _MASKS = {"mask", "dseg"}
@@ -59,7 +59,11 @@ def find_masks(model: ModelFolder, studies: Sequence[ManifestEntry]) -> FoundMas
     In a cohort of several sites the file lies in a folder of the site's name, or has the label of our own exports
     (`sub-northX012`). Raises InputError that lists every study with several files.
     """
-    files = sorted(path for path in model.folder.rglob("*") if path.name.endswith(_NIFTI) and path.is_file())
+    files = sorted(
+        path
+        for path in model.folder.rglob("*")
+        if is_nifti_name(path.name) and not path.name.startswith(".") and path.is_file()
+    )
     by_patient: dict[str, int] = {}
     for entry in studies:
         by_patient[entry.patient] = by_patient.get(entry.patient, 0) + 1
@@ -114,4 +118,4 @@ def _shared(model: ModelFolder, found: Mapping[str, Path]) -> Iterable[str]:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)

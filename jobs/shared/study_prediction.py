@@ -10,7 +10,7 @@ from torch import nn
 
 from jobs.shared.console import console, notes
 from jobs.shared.folder_prediction import PredictOptions
-from jobs.shared.output_file import refuse_existing, refuse_inputs, save_output
+from jobs.shared.output_file import fault_of_output, refuse_existing, refuse_inputs, save_output
 from lesionlab.errors import InputError, StudyRefused
 from lesionlab.evaluation.derivatives import lesions_of
 from lesionlab.imaging.lesions import voxel_volume_mm3
@@ -44,6 +44,8 @@ class Outputs:
         """Call before computing. Raises InputError if a file would replace an input or, without `force`, anything."""
         if not self.mask.name.endswith((".nii", ".nii.gz")):
             raise InputError(f"--out {self.mask}: wanted a file name that ends in .nii or .nii.gz")
+        if fault := fault_of_output(self.mask):
+            raise InputError(f"--out {self.mask}: {fault}")
         files = [self.mask, *([self.probability] if probability else [])]
         files += [self.lesions, self.registration("brain")] if self.picture else []
         files += [self.registration(role) for role, _ in inputs if role]

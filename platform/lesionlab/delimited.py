@@ -27,8 +27,17 @@ MISSING = frozenset(
         "none",
         "missing",
         "undefined",
+        "unknown",
+        "notavailable",
+        "notapplicable",
+        "n.a.",
         "#div/0!",
         "#num!",
+        "#value!",
+        "#ref!",
+        "#name?",
+        "#null!",
+        "(blank)",
         ".",
         "-",
         "--",
@@ -36,7 +45,8 @@ MISSING = frozenset(
         "—",
     }
 )
-"""Cells without a value, in lower case: as BIDS, R, spreadsheets (0/0 too), pandas, Python, SAS databases write it."""
+"""Cells without a value, in lower case and without blanks: as BIDS, R, spreadsheets (0/0 too), pandas, Python and SAS
+databases write it."""
 _NAMED_DIVIDER = re.compile(r"sep=([,;\t])(?=\r|\n)", re.IGNORECASE)
 _NO_TABLES = {
     b"pk\x03\x04": "a spreadsheet (.xlsx, .ods) or another ZIP archive; save it as CSV in UTF-8",
@@ -64,7 +74,7 @@ class Delimited:
 
 def is_missing(cell: str) -> bool:
     """Whether this cell says that there is no value: empty, `NA`, `n/a`, `nan`, `null`, `-`, `#DIV/0!`, …"""
-    return cell.strip().lower() in MISSING
+    return "".join(cell.lower().split()) in MISSING
 
 
 def read_delimited(path: Path) -> Delimited:
@@ -102,13 +112,12 @@ def _text(path: Path, wanted: str) -> str:
         data = read_whole(path)
         if found := next((kind for start, kind in _NO_TABLES.items() if data.lstrip().lower().startswith(start)), None):
             raise InputError(f"{path}: wanted a text table ({kind}), found {found}")
-        text = data.decode("utf-8-sig")
-        if "\0" in text:
+        if b"\0" in data:
             raise InputError(
                 f"{path}: not readable as {kind} in UTF-8: found binary data, or text in UTF-16; save it as UTF-8 with "
                 f"{_DIVIDERS[wanted]}"
             )
-        return text
+        return data.decode("utf-8-sig")
     except OSError as error:
         raise InputError(
             f"{path}: not readable as {kind} ({error.strerror}); correct the path or permission"

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
+from jobs.shared.predicted_masks import ModelFolder, find_masks
 from lesionlab.analysis.statistics.external import read_table
 from lesionlab.analysis.words import pages as words
 from lesionlab.experiments.stored_plans import store_plan
@@ -233,3 +234,14 @@ def test_a_dry_run_lists_the_files_and_scores_nothing(compare: Compare, perfect:
     assert result.exit_code == 0
     assert "nnU-Net: 11 of 12 studies have a mask" in result.output
     assert json.loads(compare(*masks, "--json").stdout)["nnU-Net"]["missing"] == ["sub-004"]
+
+
+def test_hidden_files_are_no_masks_and_endings_in_upper_case_are_read(perfect: Path, manifest: Manifest) -> None:
+    model, studies = ModelFolder("nnU-Net", perfect), manifest.studies
+    plain = find_masks(model, studies)
+    for path in sorted(perfect.iterdir()):
+        (perfect / f"._{path.name}").touch()  # as macOS leaves it beside each file of a foreign disk
+        path.rename(path.with_name(path.name.upper()))
+    found = find_masks(model, studies)
+    assert not found.missing
+    assert found.files.keys() == plain.files.keys()

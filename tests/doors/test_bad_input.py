@@ -356,6 +356,8 @@ TABLE: list[tuple[Door, Any, str]] = [
     (environment, (checked_address, {"RAY_ADDRESS": "head;rm -r /"}), "RAY_ADDRESS"),
     (environment, (checked_address, {"RAY_ADDRESS": "ray://head:10001"}), "RAY_ADDRESS"),
     (environment, (temp_folder, {"RAY_TMPDIR": "/" + "x" * 200}), "RAY_TMPDIR"),
+    (environment, (temp_folder, {"RAY_TMPDIR": "/dev/null"}), "RAY_TMPDIR: wanted a folder"),
+    (environment, (temp_folder, {"TMPDIR": "/dev/null/below"}), "TMPDIR: wanted a folder"),
 ]
 
 

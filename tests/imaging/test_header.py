@@ -133,7 +133,7 @@ FAULTS = {
     text: ("unreadable", "found a text file, such as the answer to a failed download"),
     zipped_text: ("unreadable", "found a text file, such as the answer to a failed download"),
     header_of_a_pair: ("unreadable", "found one of a pair of files"),
-    unknown_numbers: ("unreadable", "cannot be read as NIfTI"),
+    unknown_numbers: ("unreadable", "found the code 77"),
     truncated: ("truncated", r"damaged or truncated \(EOFError\)"),
     truncated_in_the_header: ("truncated", r"damaged or truncated \(EOFError\)"),
     one_byte_changed: ("truncated", "damaged or truncated"),
@@ -317,3 +317,16 @@ def test_no_header_claim_is_trusted_for_memory_before_it_is_checked(tmp_path, ma
         assert tracemalloc.get_traced_memory()[1] < 8 * BLOCK_BYTES
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"dim": [0, 4, 4, 4, 1, 1, 1, 1]}, "wanted 1 to 7 axes in the header, found 0"),
+        ({"dim": [2, 4, 4, 1, 1, 1, 1, 1]}, "found shape (4, 4); join the slices to one image"),
+        ({"datatype": 999}, "wanted a data type of the NIfTI standard, found the code 999"),
+    ],
+)
+def test_what_no_reader_understands_is_named(tmp_path, fields, reason):
+    path = set_fields(save(tmp_path / "a.nii", ramp(4, 4, 4)), **fields)
+    assert [finding.what for finding in read(path).findings if reason in finding.what]

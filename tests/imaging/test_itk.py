@@ -67,6 +67,7 @@ def test_the_matlab_file_of_ants_is_the_same_affine_as_its_text(tmp_path):
         ({"AffineTransform_double_3_3": np.zeros(6), "fixed": np.zeros(3)}, "found 6 and 3 numbers"),
         ({"AffineTransform_double_3_3": np.zeros(12)}, "found AffineTransform_double_3_3;"),
         (b"#Insight Transform File V1.0", "found no MATLAB file"),
+        (b"1 0 0 1\n0 1 0 2\n0 0 1 3\n0 0 0 1\n", "found a 4 × 4 matrix, as FSL"),
         ({"AffineTransform_double_3_3": np.zeros(12), "fixed": np.zeros(3)}, "scales volumes by 0"),
     ],
 )
@@ -112,7 +113,11 @@ def test_a_displacement_has_the_same_direction_as_in_itk():
     ("text", "fault"),
     [
         ("", "wanted an ITK transform file"),
-        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "wanted an ITK transform file"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "found a 4 × 4 matrix, as FSL writes it; convert it"),
+        ("# transform file\ntype      = 1\nnxforms   = 1\n", "lta_convert --outitk"),
+        ('(Transform "EulerTransform")\n', "found elastix's parameters"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (SOUND.format(kind="AffineTransform_double_3_3").replace("0.98", "-0.98"), "a mirror image"),
         (SOUND.format(kind="Euler3DTransform_double_3_3"), "found Euler3DTransform_double_3_3"),
         (SOUND.format(kind="AffineTransform_double_2_2"), "found AffineTransform_double_2_2"),
         (SOUND.format(kind="AffineTransform_double_3_3") * 2, "found AffineTransform_double_3_3, AffineTransform"),

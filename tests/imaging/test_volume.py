@@ -109,6 +109,15 @@ def test_a_mask_of_scaled_integers_is_a_mask(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "mask.nii.gz").voxels, ramp(3, 3, 3) > 12)
 
 
+@pytest.mark.parametrize("small", [0.25, 1 / 255, 1e-4])
+@pytest.mark.parametrize("empty_ijk", [np.zeros((3, 3, 3)), -np.zeros((3, 3, 3))], ids=["0", "-0"])
+def test_rounding_never_erases_the_lesions_of_a_mask(tmp_path, small, empty_ijk):
+    assert not read_mask(save(tmp_path / "mask.nii.gz", empty_ijk)).voxels.any()
+    drawn_ijk = np.where(ramp(3, 3, 3) > 12, small, empty_ijk)
+    with pytest.raises(ImageError, match=f"found the values -?0, {small:g}; save it as a binary mask"):
+        read_mask(save(tmp_path / "mask.nii.gz", drawn_ijk))
+
+
 @pytest.mark.parametrize(
     ("values", "found"),
     [([0, 3], "0, 3"), ([0, 1, 2], "0, 1, 2"), ([0, 0.5, 1], "0, 0.5, 1"), (range(9), "0, 1, 2, 3, 4, 5, …")],

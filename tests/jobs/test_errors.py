@@ -236,3 +236,15 @@ def test_a_number_that_is_not_finite_is_refused(
     result = lesionlab("sweep", Path(__file__).with_name("tiny.yaml"))
     assert result.exit_code in (1, 2)
     assert "--wait" in result.output
+
+
+def test_a_path_that_the_system_refuses_ends_in_one_line(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    name = f"{'x' * 300}.nii.gz"
+    for arguments in (("score", name, name), ("predict", name, "--model", "m", "--out", tmp_path / "m.nii")):
+        result = lesionlab(*arguments)
+        assert (result.exit_code, result.output.count("\n")) == (1, 1)
+        assert f"error: {name}: File name too long" in result.output
+
+
+def test_a_folder_in_place_of_a_file_is_called_a_folder(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    assert f"{tmp_path}: wanted a file, found a folder" in lesionlab("score", tmp_path, tmp_path).output

@@ -48,10 +48,11 @@ def test_a_pipe_gets_every_model_in_one_whole_line(
         assert text in line
 
 
+@pytest.mark.parametrize("columns", ["80", "20", "1"])
 def test_on_a_narrow_screen_a_long_name_is_folded_and_not_cut(
-    lesionlab: Lesionlab, registered: str, monkeypatch: pytest.MonkeyPatch
+    lesionlab: Lesionlab, registered: str, monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", columns)
     output = lesionlab("models").output
     _, *lines = output[output.index("┏") :].splitlines()
     assert max(map(len, lines)) <= 80

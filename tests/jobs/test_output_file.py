@@ -170,3 +170,21 @@ def test_file_permissions_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "lesions.csv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "file"),
+    [
+        ("verify nowhere", "--json", "no/verdicts.json"),
+        ("verify nowhere", "--csv", "."),
+        ("evaluate ms --model no-such", "--csv", "no/lesions.csv"),
+        ("predict {image} --model no-such", "--out", "no/mask.nii.gz"),
+    ],
+)
+def test_a_place_that_no_file_can_have_is_named_before_anything_is_done(
+    lesionlab: Lesionlab, tmp_path: Path, image: Path, command: str, option: str, file: str
+) -> None:
+    result = lesionlab(*command.format(image=image).split(), option, tmp_path / file)
+    assert result.exit_code == 1
+    assert f"error: {option} {tmp_path / file}: " in result.output
+    assert result.output.count("error:") == 1

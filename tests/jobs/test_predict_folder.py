@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +175,19 @@ def test_files_of_any_name_in_any_folder_are_predicted(
     for number, name in enumerate(("case_7.nii", "deep/er/case-7.nii.gz", "sub-3_ses-1_FLAIR.nii.gz")):
         save(folder / name, head(number))
     save(folder / "sub-3_ses-1_T1w.nii.gz", head(3))
-    for done in ("3 scans predicted", "3 done before"):
+    save(folder / "other.nii", head(4)).rename(folder / os.fsdecode(b"M\xfcller.NII"))  # Latin-1, as old disks have it
+    for done in ("4 scans predicted", "4 done before"):
         result = lesionlab("predict", folder, "--model", "untrained", "--out", folder / "out")
         assert result.exit_code == 0, result.output
         assert done in result.output
         assert "1 files of another contrast are left out" in result.output
     studies = [scan["study"] for scan in table(folder / "out" / "scans.csv")]
-    assert studies == ["sub-3_ses-1", "sub-case7", "sub-deepercase7"]
+    assert [study.rstrip("0123456789abcdef") for study in studies] == [
+        "sub-3_ses-",
+        "sub-Mller",
+        "sub-cas",
+        "sub-deepercas",
+    ]
     assert bids_errors(folder / "out") == []
 
 

@@ -62,3 +62,9 @@ def test_a_closed_pipe_ends_a_command_silently() -> None:
     result = run("plan", "demo", stdout=writing)
     os.close(writing)
     assert (result.returncode, result.stderr) == (1, b"")
+
+
+def test_a_terminal_of_unknown_width_gets_every_line() -> None:
+    code = "from jobs.shared.console import console, notes; console.print('[1]'); notes.print('error: no')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ | {"COLUMNS": "0"})
+    assert (result.stdout, result.stderr) == (b"[1]\n", b"error: no\n")

@@ -112,3 +112,21 @@ def test_a_mask_on_the_qform_grid_passes_once_its_study_is_accepted(lesionlab: L
     assert lesionlab(*stored, "--accept", "sub-01").exit_code == 0
     assert lesionlab(*stored).exit_code == 1
     assert "--accept sub-07: wanted a study" in lesionlab("verify", root, "--accept", "sub-07").output
+
+
+def test_faults_of_the_dataset_and_of_its_studies_are_told_at_once(lesionlab: Lesionlab, dataset: Path) -> None:
+    (dataset / "participants.tsv").write_text("participant_id\tdate_of_birth\nsub-1\t1984-05-12\n")
+    output = lesionlab("verify", dataset, "--accept", "sub-77").output
+    for words in ("no-contrast", "missing-file", "date_of_birth", "write sub-01 for sub-1", "--accept sub-77: wanted"):
+        assert words in output
+    assert "1984" not in output
+    assert lesionlab("verify", dataset, "--scrub").exit_code == 1
+
+
+def test_faults_of_the_dataset_alone_end_with_exit_code_1(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "participants.tsv").write_text("participant_id\nsub-1\n")
+    result = lesionlab("verify", root)
+    assert result.exit_code == 1
+    assert "1 passed, 0 repaired, 0 quarantined" in result.output
+    assert "error: " in result.output

@@ -86,13 +86,18 @@ def test_a_name_in_the_other_byte_order_is_found(tmp_path):
         "dicom2nifti",
         "created by ITK-SNAP",
         "nnUNet v2.5",
+        "MRtrix version: 3.0.4-28-g1234abcd",
+        "dcm2niix v1.0.20230411",
+        "?TR:2000.000 TE:98",
     ],
 )
 def test_texts_of_known_programs_pass(tmp_path, text):
     assert places(write(tmp_path / "image.nii.gz", descrip=text)) == []
 
 
-@pytest.mark.parametrize("text", ["1984-05-12", "482913", "FSL5.0 Kowalski", "Łukasz", "MRN 482", "Date=20210304"])
+@pytest.mark.parametrize(
+    "text", ["1984-05-12", "482913", "FSL5.0 Kowalski", "Łukasz", "MRN 482", "Date=20210304", "x-12-gKowalski"]
+)
 def test_free_texts_are_found(tmp_path, text):
     assert places(write(tmp_path / "image.nii.gz", descrip=text)) == ["header field descrip"]
 

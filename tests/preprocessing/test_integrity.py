@@ -101,6 +101,12 @@ def test_a_spacing_that_moves_no_corner_by_more_than_rounding_is_the_same(one, s
         assert "wanted voxels of 2 × 2 × 4 mm" in refused(one)[0].what
 
 
+def test_a_spacing_that_cannot_be_is_the_only_fault_and_nobody_is_told_to_resample(one):
+    set_fields(one.images["flair"], xyzt_units=1)
+    (finding,) = refused(one)
+    assert finding.code == "implausible-spacing"
+
+
 def test_a_different_shape_is_reported_with_both_shapes(one):
     save(one.reference.mask, lesions()[:, :, :-1])
     (finding,) = refused(one)

@@ -239,7 +239,9 @@ class PredictionDataset:
         return sources | reference | {"GeneratedBy": self._tool | {"Description": maker.text}}
 
     def _write_json(self, path: Path, content: Mapping[str, Any]) -> None:
-        write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        # A file name that is not UTF-8 has lone surrogates in Python: written as escapes, JSON reads them back.
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def _existing(root: Path, own: Mapping[str, Any]) -> dict[str, Any] | None:

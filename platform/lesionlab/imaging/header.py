@@ -23,6 +23,7 @@ from lesionlab.imaging.placement import Note, find_place, other_form
 from storage_schemas.verdicts import Code, Finding
 from storage_schemas.volumes import Shape3
 
+MOST_AXES = 7
 MOST_VOXELS_PER_AXIS = 1024
 MOST_VOXELS = 2**28
 """A head at 0.4 mm fits; as float32 this is 1 GiB."""
@@ -99,9 +100,12 @@ def _decode(path: Path, note: Note) -> Any:
             block = stream.read(max(_HEADERS))
         length = next(size for order in _BYTE_ORDERS if (size := int.from_bytes(block[:4], order)) in _HEADERS)
         fields: Any = _HEADERS[length](block[:length], check=False)
-        if fields["magic"].item() != fields.single_magic or not 1 <= int(fields["dim"][0]) <= 7:
+        if fields["magic"].item() != fields.single_magic:
             raise ValueError
-        fields.get_data_dtype()  # raises on an unknown type code
+        if strange := _strange(fields):
+            note("unreadable", f"{strange}; export the image again")
+            return None
+        fields.get_data_dtype()
     except _DAMAGE as error:
         note("truncated", f"damaged or truncated ({type(error).__name__}); copy or export it again")
         return None
@@ -116,6 +120,15 @@ def _decode(path: Path, note: Note) -> Any:
     return fields
 
 
+def _strange(fields: Any) -> str | None:
+    """What no reader of NIfTI understands in these fields, or None."""
+    axes, code = int(fields["dim"][0]), int(fields["datatype"])
+    if not 1 <= axes <= MOST_AXES:
+        return f"wanted 1 to {MOST_AXES} axes in the header, found {axes}"
+    known = code in nib.nifti1.data_type_codes.code
+    return None if known else f"wanted a data type of the NIfTI standard, found the code {code}"
+
+
 def _claimed_shape(fields: Any) -> tuple[int, ...]:
     """Shape as in the header; a length of 0 behind the third axis counts as 1, as in the standard's own library."""
     sizes = tuple(int(size) for size in fields.get_data_shape())
@@ -124,7 +137,9 @@ def _claimed_shape(fields: Any) -> tuple[int, ...]:
 
 def _three_axes(claimed: tuple[int, ...], note: Note) -> Shape3 | None:
     """Shape of the first three axes; note the reason and return None if it is implausible for a head."""
-    if len(claimed) < 3 or math.prod(claimed[3:]) != 1:
+    if len(claimed) < 3:
+        note("not-3d", f"wanted one 3-D image, found shape {claimed}; join the slices to one image")
+    elif math.prod(claimed[3:]) != 1:
         note("not-3d", f"wanted one 3-D image, found shape {claimed}; split it into 3-D images")
     elif len(claimed) > 3:
         note("not-3d", f"found shape {claimed}; trailing axes of length 1 were dropped", repaired=True)

@@ -7,6 +7,7 @@ image's world to the moving image's world: it tells where to sample the moving i
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,20 @@ _MOST_BYTES = 65_536
 """Maximum size of a transform file; an affine as text has a few hundred bytes."""
 _AFFINES = ("AffineTransform", "MatrixOffsetTransformBase")
 """Transform types that ITK writes as a 3×3 matrix (row by row), a translation and a centre."""
+_NUMBER = rb"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
+_OTHER_FORMATS = {
+    rb"\s*$": "an empty file; save the transform again",
+    rb"version https://git-lfs": "a Git LFS pointer; fetch its content (git lfs pull)",
+    rb"\s*<": "a web page, so the download failed; download the transform again",
+    rb"\x89HDF": "ITK's HDF5 format; save the affine alone as text or .mat (CompositeTransformUtil --disassemble)",
+    rb"\x1f\x8b": "a compressed file; give the affine, not a deformation, and unpack it",
+    rb"MNI Transform File": "MINC's format; convert it to an affine of ITK",
+    rb"\(|//": "elastix's parameters; save the affine as an ITK transform",
+    rb"(#[^\n]*\n)*\s*type\s*=": "FreeSurfer's LTA; convert it with lta_convert --outitk",
+    rb"(\s*" + _NUMBER + rb"){12}(\s+0\S*){3}\s+1\S*\s*$": "a 4 × 4 matrix, as FSL writes it; convert it "
+    "(c3d_affine_tool -ref FIXED -src MOVING MATRIX -fsl2ras -oitk AFFINE.txt)",
+}
+"""By how a file starts, what it is and what to do."""
 _FLAT = 0.1
 """Bound of the determinant: a transform between two scans of one head scales volumes by between this and 1 / this."""
 
@@ -65,7 +80,12 @@ def read_affine(path: Path) -> Matrix:
     """
     numbers = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_numbers(path)
     matrix = world_matrix(numbers["Parameters"], numbers["FixedParameters"])
-    scale = abs(np.linalg.det(matrix[:3, :3])) if np.isfinite(matrix).all() else np.nan
+    scale = np.linalg.det(matrix[:3, :3]) if np.isfinite(matrix).all() else np.nan
+    if scale < 0:
+        raise ImageError(
+            f"{path}: wanted an affine between two scans of one head, found a mirror image (determinant {scale:.3g}), "
+            "which would exchange left and right; give the correct transform"
+        )
     if not _FLAT < scale < 1 / _FLAT:
         raise ImageError(
             f"{path}: wanted an affine between two scans of one head, found one that scales volumes by "
@@ -84,7 +104,8 @@ def _read_matlab(path: Path) -> dict[str, list[float]]:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); correct the path", code="missing-file") from error
     except Exception as error:  # scipy lets any exception of its decoder through
-        raise ImageError(f"{path}: {wanted}, found no MATLAB file; save the transform again") from error
+        found_instead = _other_format(path.read_bytes()[:_MOST_BYTES]) or "no MATLAB file; save the transform again"
+        raise ImageError(f"{path}: {wanted}, found {found_instead}") from error
     (name,) = [name for name in found if name != "fixed"][:1] or [""]
     if set(found) != {name, "fixed"} or name.split("_")[0] not in _AFFINES or not name.endswith("_3_3"):
         raise ImageError(f"{path}: {wanted}, found {', '.join(found) or 'nothing'}; save one affine per file")
@@ -125,11 +146,19 @@ def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); {remedy}", code="missing-file") from error
     except UnicodeDecodeError as error:
-        raise ImageError(f"{path}: wanted a text file, found binary data; {remedy}") from error
+        found = _other_format(data) or f"binary data; {remedy}"
+        raise ImageError(f"{path}: wanted a text file, found {found}") from error
     if len(data) > _MOST_BYTES or not text.startswith("#Insight Transform File"):
-        raise ImageError(f"{path}: wanted an ITK transform file, found other text; {remedy}")
+        raise ImageError(
+            f"{path}: wanted an ITK transform file, found {_other_format(data) or f'other text; {remedy}'}"
+        )
     return text
+
+
+def _other_format(data: bytes) -> str | None:
+    """What another program's file is, and how it is converted; None if it is not known."""
+    return next((kind for start, kind in _OTHER_FORMATS.items() if re.match(start, data)), None)

@@ -90,8 +90,8 @@ def examine_mask(path: Path, place: str, labels: Collection[int] | None = None) 
     """Read a mask as uint8, 0 and 1, and report every fault; findings name the file `place`, never its path.
 
     0 and 255, and 0 and 1 up to rounding, are read as 0 and 1; NaN around lesions that have none beside them as 0. Any
-    other value may be a label of unknown meaning and is a fault. `labels`: the file is a label map, and these of its
-    whole numbers are lesion.
+    other value may be a label of unknown meaning and is a fault, also a small one that rounding would erase. `labels`:
+    the file is a label map, and these of its whole numbers are lesion.
     """
     header = read_header(path, place)
     voxels_ijk = _voxels(path, header.layout)
@@ -201,6 +201,8 @@ def _binary(voxels_ijk: Image, place: str) -> tuple[Mask | None, tuple[Finding, 
     few = ", ".join(f"{value:g}" for value in found[:6]) + (", …" if found.size > 6 else "")
     for one in (1, 255):
         rounded = np.rint(found / one)
+        if found.any() and not rounded.any():
+            continue  # 0 and 0.2, or 0 and 1 times a slope of 1/255, would become a mask without lesions
         if np.isin(rounded, (0, 1)).all() and np.allclose(found / one, rounded, rtol=0, atol=MASK_ROUNDING):
             mask_ijk = (voxels_ijk > one / 2).astype(np.uint8)
             if np.isin(found, (0, 1)).all():

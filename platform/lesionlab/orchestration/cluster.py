@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -54,7 +55,7 @@ def temp_folder() -> str:
     """The folder for Ray's sockets and logs: below RAY_TMPDIR, else TMPDIR, else /tmp; an empty variable means none.
 
     A TMPDIR that is too long for Ray's sockets is replaced by /tmp. Raises TrainingError if RAY_TMPDIR is too long for
-    them, or TMPDIR for those of Python, or if one of them is no absolute path.
+    them, or TMPDIR for those of Python, if one of them is no absolute path, or cannot be a folder.
     """
     given, general = (os.environ.get(name, "").strip() for name in ("RAY_TMPDIR", "TMPDIR"))
     faults = []
@@ -66,6 +67,8 @@ def temp_folder() -> str:
                 f"{name}: wanted a path of at most {most} bytes, because sockets lie below it; found "
                 f"{len(os.fsencode(folder))}: {folder}"
             )
+        elif folder and not next(path for path in (Path(folder), *Path(folder).parents) if path.exists()).is_dir():
+            faults.append(f"{name}: wanted a folder, found a file in the way of {folder}; choose another folder")
     if faults:
         raise TrainingError(*faults)
     short = general if len(os.fsencode(general)) <= MOST_RAY_TEMP_BYTES else ""

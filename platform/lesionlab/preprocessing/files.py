@@ -93,6 +93,8 @@ class Dataset:
     """What the user should know about the dataset as a whole, although no study is faulty for it."""
     site: Slug = DEFAULT_SITE
     """Site of faulty studies of which no other is known."""
+    faults: tuple[str, ...] = ()
+    """Why the dataset as a whole cannot be used, although its studies can be checked."""
 
 
 def parts_of(

@@ -25,15 +25,19 @@ _TEXT_FIELDS = ("data_type", "db_name", "descrip", "aux_file", "intent_name", "u
 """Text fields of NIfTI-1 and NIfTI-2, by their names in nibabel."""
 
 # Parts of texts written by programs that would look like identifiers: dcm2niix' time of day (not a date: see
-# identifiers), FSL's version with its commit, the build date of FreeSurfer.
-_STAMPS = re.compile(r"\bTime=\d{1,6}(\.\d+)?|(?<=\d):[0-9a-f]{8}\b|\bFreeSurfer [A-Z][a-z]{2} [ \d]\d \d{4}\b")
+# identifiers), FSL's version with its commit, the build date of FreeSurfer, the commit in `git describe` (MRtrix), the
+# version of dcm2niix, which is a date.
+_STAMPS = re.compile(
+    r"\bTime=\d{1,6}(\.\d+)?|(?<=\d):[0-9a-f]{8}\b|\bFreeSurfer [A-Z][a-z]{2} [ \d]\d \d{4}\b"
+    r"|(?<=\w)-\d{1,4}-g[0-9a-f]{7,12}\b|(?<=\bdcm2niix )v\d\.\d\.20\d{6}\b"
+)
 # A version and the time of its build, as FSL 6.0.7 writes it: 2203.11-dirty 2023-08-23T14:21:21+01:00.
 _BUILD = re.compile(
     r"(?<![\w.])v?\d+(?:\.\d+)+(?:-[a-z]+)?[ ,;]+\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d)?(?!\d)",
     re.IGNORECASE,
 )
 _WORD = re.compile(
-    "te|time|phase|mb|sec|fsl|spm|spmd|compatible|normali[sz]ed|realigned|resliced|coregistered|smoothed|segmented|skull"
+    "t[eir]|fa|deg|ms|time|phase|mb|sec|fsl|spm|spmd|compatible|normali[sz]ed|realigned|resliced|coregistered|smoothed|segmented|skull"
     "|stripped|bias|corrected|warped|images?|nifti|analyze|dsr|mask|labels?|lesions?|segmentation|brain|head|flair|tw?"
     "|mprage|pd|none|unknown|freesurfer|matrix|size|itk|antsr?|simpleitk|mrtrix|afni|slicer|nibabel|nilearn|python|dcm"
     "|niix|nii|version|mni|icbm|space|mm|u?int|float|vector|scalar|[cdnvx]"

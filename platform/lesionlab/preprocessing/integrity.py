@@ -176,7 +176,7 @@ def _on_native_grid(
     findings: list[Finding],
 ) -> Volume | None:
     """Bring the mask to the native grid by its transform or, if it has none, check that it is already there."""
-    if examined.grid is None or native.grid is None:
+    if examined.grid is None or native.grid is None or any(map(_wrongly_sized, (examined, native))):
         return None
     if reference.transform is None:
         role = place_of(task, task.native)
@@ -217,6 +217,11 @@ def _read_transforms(
             what = str(error).replace(str(path), "its transform")
             findings.append(Finding(code=error.code, place=place, what=what))
     return matrices
+
+
+def _wrongly_sized(scan: Examined) -> bool:
+    """Whether the spacing in the header cannot be: then no comparison with it says anything, nor any advice."""
+    return any(finding.code == "implausible-spacing" and not finding.repaired for finding in scan.findings)
 
 
 def _other_form_finding(place: str, role: str, accepted: bool) -> Finding:

@@ -39,12 +39,20 @@ def fault_of_file(path: Path, root: Path) -> str | None:
     """Reason why this file must not be opened, or None; `root` is the dataset's folder with its links resolved."""
     try:
         target = path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: links in a circle; ValueError: a zero byte
         linked = "is a link to a missing file; fetch its content (datalad get)"
-        return linked if path.is_symlink() else "does not exist; add the file or correct its name"
+        return linked if is_link(path) else "does not exist; add the file or correct its name"
     if not target.is_relative_to(root):
         return "is a link out of the dataset; copy the file into the dataset"
     return None if target.is_file() else "is not a file; replace it by the file itself"
+
+
+def is_link(path: Path) -> bool:
+    """Whether this is a link; False for a path that cannot be, because it is too long or has a zero byte."""
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
 
 
 def nifti_of(folder: Path, stem: str) -> list[Path]:

@@ -37,8 +37,8 @@ def open_store(uri: str) -> Store:
         return BucketStore(uri, bucket["bucket"], prefix)
     raise StoreError(
         f"store {masked(uri)!r}: wanted file:///absolute/folder, s3://bucket/prefix or memory://; write one of these "
-        "(a relative path is not a URI; a prefix has letters, digits, '.', '_', '-' and single slashes, and no part "
-        "'.' or '..')"
+        "(a relative path is not a URI; a bucket has 3 to 63 lower-case letters, digits, '.' and '-'; a prefix has "
+        "letters, digits, '.', '_', '-' and single slashes, and no part '.' or '..')"
     )
 
 

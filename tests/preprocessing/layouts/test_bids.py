@@ -221,7 +221,7 @@ def latin_table(root: Path) -> None:
     ("spoil", "message"),
     [
         (without_description, "found no dataset_description.json"),
-        (broken_description, "not readable as JSON"),
+        (broken_description, r"is not valid JSON \(line 1, column 2"),
         (bare_description, "wanted the field BIDSVersion"),
         (latin_table, "save it as UTF-8"),
     ],
@@ -260,3 +260,37 @@ def test_a_composed_name_is_parsed_back_into_its_entities_and_suffix(entities, s
 )
 def test_other_names_are_not_bids_names(name):
     assert parse_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "refused"),
+    [("run-1", "run-2", True), ("acq-2d", "acq-3d", True), ("run-1", "run-1", False), ("acq-3d", "run-1", False)],
+)
+def test_a_mask_whose_name_says_another_image_is_refused(tmp_path, image, mask, refused):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    for path, entity in ((image_path(root, "sub-01"), image), (mask_path(root, "sub-01"), mask)):
+        path.rename(path.with_name(path.name.replace("sub-01_", f"sub-01_{entity}_")))
+    assert (
+        any("by its name drawn on another image" in fault for own in faults(root).values() for fault in own) is refused
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [("Sub-02", "Sub-99"), ("sub_02", "sub_99"), ("sub02", "sub99"), ("sub-01/Anat", "sub-01/Anat")],
+)
+def test_a_folder_that_only_seems_to_be_one_of_bids_is_named(tmp_path, wrong, shown):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / wrong).mkdir()
+    assert find_studies(root, TASK).notes == (
+        f"not read: {shown}; wanted folders called sub-<label>, ses-<label> and anat; rename them",
+    )
+
+
+def test_a_subject_without_any_study_is_named(tmp_path):
+    root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
+    image_path(root, "sub-02").unlink()
+    mask_path(root, "sub-02").unlink()
+    assert find_studies(root, TASK).notes == (
+        "1 subject has no study for flair-single (sub-02): no mask, and no image; not used",
+    )

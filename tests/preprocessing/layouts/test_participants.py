@@ -116,3 +116,22 @@ def test_two_sites_stay_two(one, other):
 def test_one_site_stays_one_in_any_case_and_unicode_form():
     assert site_of("ZÜRICH") == site_of("Zu\u0308rich") == "zurich-201f10"
     assert site_of("Site A") == site_of("site a ") == "site-a"
+
+
+@pytest.mark.parametrize("name", ["participants.csv", "Participants.tsv", "participants.xlsx"])
+def test_a_table_under_another_name_is_said_not_to_be_read(tmp_path, name):
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / name).touch()
+    (note,) = find_studies(root, TASKS["flair-single"]).notes
+    assert note.startswith(f"{name} is not read, so all are counted at site-1")
+
+
+@pytest.mark.parametrize("header", ["centre", "site_id", "Hospital"])
+def test_a_column_that_seems_to_hold_the_sites_is_named(tmp_path, header):
+    (note,) = found(tmp_path / "bids", f"participant_id\t{header}\nsub-01\tNorth\nsub-02\tSouth\n").notes
+    assert f"if {header} holds the sites, rename it to site" in note
+
+
+def test_rows_without_a_site_are_counted(tmp_path):
+    (note,) = found(tmp_path / "bids", "participant_id\tsite\nsub-01\tNorth\nsub-02\tunknown\n").notes
+    assert "1 of 2 rows have no site; counted at site-1" in note

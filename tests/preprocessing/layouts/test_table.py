@@ -254,3 +254,64 @@ def test_a_table_in_another_encoding_is_refused(tmp_path):
     table.write_bytes(table.read_text().encode("latin-1"))
     with pytest.raises(DatasetError, match="save it as UTF-8 with commas"):
         find_in_table(table, SINGLE)
+
+
+@pytest.mark.parametrize(
+    "text", ["study|patient|flair|mask\na|b|c|d\n", "# from R\nstudy,patient\n", "<table>\n<tr>\n"]
+)
+def test_a_table_without_any_of_the_columns_is_told_so_once(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DatasetError) as refusal:
+        find_in_table(tmp_path / "t.csv", SINGLE)
+    (fault,) = refusal.value.args
+    assert "study, patient, flair, mask, separated by commas, tabs or semicolons, found none of them" in fault
+
+
+@pytest.mark.parametrize(("one", "other"), [("01", "1"), ("a7", "A7"), ("sub-3", "003")])
+def test_one_patient_under_two_labels_is_refused_on_both_lines(tmp_path, one, other):
+    rows = [row("sub-01_ses-1", patient=one), row("sub-01_ses-2", patient=other), row("sub-09", patient="9")]
+    found = find_in_table(draw_table(tmp_path / "t.csv", rows), SINGLE)
+    assert [files.study for files in found.studies] == ["sub-09"]
+    assert ["wanted one label for each patient" in fault.faults[0] for fault in found.faulty] == [True, True]
+
+
+def test_a_cell_that_was_merged_with_the_one_above_is_said_to_be_empty(tmp_path):
+    table = draw_table(tmp_path / "t.csv", [row("sub-01"), row("sub-02", patient="")])
+    assert the_faults(table) == ("patient: line 3: wanted a label in every row, found none; fill it in",)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("https://server/01/a.nii.gz", "an address with ://"),
+        ("s3://bucket/01/a.nii.gz", "an address with ://"),
+        ("01\\a.nii.gz", "write / between folders"),
+        ("x" * 5000, "names a file that does not exist"),
+    ],
+)
+def test_a_path_that_cannot_be_one_is_refused_with_the_reason(tmp_path, path, reason):
+    table = draw_table(tmp_path / "t.csv", [row()])
+    table.write_text(table.read_text().replace("01/a.nii.gz", path))
+    assert reason in the_faults(table)[0]
+
+
+@pytest.mark.parametrize("twice", ["age", "sex"])
+def test_a_fact_about_the_patient_stands_in_one_column(tmp_path, twice):
+    table = draw_table(tmp_path / "t.csv", [row(**{twice: "1", twice.upper(): "2"})])
+    with pytest.raises(DatasetError, match=f"wanted one column {twice}, found several; keep one"):
+        find_in_table(table, SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("column", "sites", "note"),
+    [
+        ("site", ("North", ""), "1 of 2 rows have no site; counted at site-1; fill in the column site"),
+        ("site", ("n. a.", "Unknown"), "2 of 2 rows have no site"),
+        ("centre", ("North", "South"), "all are counted at site-1; if centre holds the sites, rename it to site"),
+        ("Study Center", ("North", "South"), "if Study Center holds the sites, rename it to site"),
+    ],
+)
+def test_nobody_is_counted_at_the_default_site_without_a_word(tmp_path, column, sites, note):
+    rows = [row(f"sub-0{n}", patient=f"0{n}", **{column: site}) for n, site in enumerate(sites)]
+    (found,) = find_in_table(draw_table(tmp_path / "t.csv", rows), SINGLE).notes
+    assert note in found

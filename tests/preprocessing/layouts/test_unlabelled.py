@@ -8,6 +8,7 @@ import pytest
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.layouts.unlabelled import find_scans
+from lesionlab.preprocessing.paths import is_study_id
 from storage_schemas.tasks import TASKS
 
 
@@ -62,3 +63,73 @@ def test_a_folder_without_images_of_the_task_is_refused(tmp_path: Path) -> None:
         find_scans(tmp_path, TASKS["flair-single"])
     with pytest.raises(DatasetError, match="there is no such folder"):
         find_scans(tmp_path / "nowhere", TASKS["flair-single"])
+
+
+def folder(root: Path, *files: str) -> Path:
+    """A folder of empty files."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    return root
+
+
+def test_names_in_other_scripts_stay_apart_and_give_bids_labels(tmp_path: Path) -> None:
+    names = ("患者一", "患者二", "Müller", "Muller", "é", "😀", "-")
+    found = find_scans(folder(tmp_path, *(f"{name}.nii.gz" for name in names)), TASKS["flair-single"])
+    assert len({scan.study for scan in found.scans}) == len(names)
+    assert all(is_study_id(scan.study) for scan in found.scans)
+    assert "sub-Muller" in {scan.study for scan in found.scans}  # plain names keep the labels that they had
+
+
+def test_endings_in_upper_case_are_scans(tmp_path: Path) -> None:
+    found = find_scans(folder(tmp_path, "a.NII.GZ", "b.Nii", "sub-1_FLAIR.NII"), TASKS["flair-single"])
+    assert [scan.study for scan in found.scans] == ["sub-1", "sub-a", "sub-b"]
+
+
+def test_hidden_files_are_no_scans(tmp_path: Path) -> None:
+    (scan,) = find_scans(folder(tmp_path, "a.nii.gz", "._a.nii.gz", ".old/a.nii.gz"), TASKS["flair-single"]).scans
+    assert scan.images["flair"] == tmp_path / "a.nii.gz"
+
+
+def test_links_in_a_circle_are_faults_of_their_own(tmp_path: Path) -> None:
+    folder(tmp_path, "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to("b.nii.gz")
+    found = find_scans(tmp_path, TASKS["flair-single"])
+    assert [scan.study for scan in found.scans] == ["sub-a"]
+    assert list(found.faults) == ["b.nii.gz"]
+
+
+def test_other_formats_are_counted_with_the_program_that_converts_them(tmp_path: Path) -> None:
+    folder(tmp_path, "a.nii.gz", "b.mgz", "c/1.dcm", "c/2.dcm", "notes.txt")
+    assert find_scans(tmp_path, TASKS["flair-single"]).notes == (
+        "not NIfTI and left out: 2 × DICOM; convert it with dcm2niix",
+        "not NIfTI and left out: 1 × FreeSurfer's MGH format; convert it with mri_convert",
+    )
+    with pytest.raises(DatasetError, match=r"found none\nnot NIfTI and left out: 2 × DICOM"):
+        find_scans(tmp_path / "c", TASKS["flair-single"])
+
+
+def test_sessions_that_are_no_scan_are_named_with_what_they_have(tmp_path: Path) -> None:
+    root = empty_dataset(
+        tmp_path / "ms", "sub-1_FLAIR.nii.gz", "sub-2_flair.nii.gz", "sub-3_T1w.nii", "sub-4_FLAIR.mgz"
+    )
+    (root / "Sub-5").mkdir()
+    sessions, folders = find_scans(root, TASKS["flair-single"]).notes
+    assert sessions == (
+        "3 sessions have no FLAIR, left out: sub-2 has sub-2_flair.nii.gz; sub-3 has sub-3_T1w.nii; sub-4 has no NIfTI "
+        "file but a .mgz file (FreeSurfer's MGH format; convert it with mri_convert)"
+    )
+    assert folders.startswith("not read: Sub-9; wanted folders called sub-<label>")
+
+
+def test_of_pairs_only_a_patient_without_any_scan_is_named(tmp_path: Path) -> None:
+    files = ("sub-1_ses-1_FLAIR.nii.gz", "sub-1_ses-2_FLAIR.nii.gz", "sub-2_ses-2_FLAIR.nii.gz")
+    (note,) = find_scans(empty_dataset(tmp_path / "ms", *files), TASKS["flair-new"]).notes
+    assert note == ("1 session has no FLAIR or no earlier session, left out: sub-2_ses-2 has sub-2_ses-2_FLAIR.nii.gz")
+
+
+def test_a_patient_called_in_another_script_is_a_fault_with_the_remedy(tmp_path: Path) -> None:
+    root = folder(empty_dataset(tmp_path / "ms"), "sub-患者/anat/sub-患者_FLAIR.nii.gz")
+    assert find_scans(root, TASKS["flair-single"]).faults == {
+        "sub-xx": ("folder: wanted only letters and digits in the labels after sub- and ses-; rename the folder",)
+    }

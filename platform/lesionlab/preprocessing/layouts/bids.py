@@ -7,13 +7,12 @@ follow-up session, and the `space-` entity of its mask (`space-ses01`) names the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, StudyFiles, dataset_of, parts_of
+from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.layouts.bids_masks import (
     MASKS,
     SECOND_MASKS,
@@ -22,16 +21,18 @@ from lesionlab.preprocessing.layouts.bids_masks import (
     drawn_mask,
     labelled_masks,
 )
-from lesionlab.preprocessing.layouts.bids_sidecars import BidsSidecars
+from lesionlab.preprocessing.layouts.bids_sidecars import BidsSidecars, read_sidecar
 from lesionlab.preprocessing.layouts.bids_times import DatedScan, contradicting_sources
-from lesionlab.preprocessing.layouts.bids_tree import BidsName, BidsTree, Visit
-from lesionlab.preprocessing.layouts.participants import read_participants
+from lesionlab.preprocessing.layouts.bids_tree import BidsName, BidsTree, Visit, parse_name
+from lesionlab.preprocessing.layouts.participants import Participants, listed, read_participants
 from lesionlab.preprocessing.layouts.tabular import site_in
 from lesionlab.preprocessing.paths import is_study_id, only_one, place_of
 from storage_schemas.base import Slug
 from storage_schemas.tasks import ScanInput, Task
 from storage_schemas.verdicts import Finding
 
+_SAME_IMAGE = ("acq", "rec", "run", "echo", "part", "inv")
+"""Entities that tell images of one contrast and session apart."""
 DESCRIPTION = "dataset_description.json"
 LOOKED_FOR = f"a file {DESCRIPTION}"
 
@@ -52,32 +53,46 @@ def is_bids(root: Path) -> bool:
     return (root / DESCRIPTION).is_file()
 
 
-def find_studies(root: Path, task: Task, site: Slug | None = None) -> Dataset:
+def find_studies(root: Path, task: Task, site: Slug | None = None, *, every_fault: bool = False) -> Dataset:
     """Find all studies in `root`; those without exactly one file per role, or with bad sidecars or times, are faulty.
 
     A session without any file of the task is not a study; in tasks that compare two visits, neither is a session
     without a mask and without an earlier session. The site of a study is that of its patient in `participants.tsv`
     (column `site`), else `site`, else `site-1`. Files may be links within the dataset, but not out of it. Raises
-    DatasetError if `root` is not a BIDS dataset, has no study of this task, or its
-    participants.tsv does not match its subjects.
+    DatasetError if `root` is not a BIDS dataset, has no study of this task, or its participants.tsv does not match its
+    subjects; with `every_fault` the dataset says so itself, so that its studies can be checked too.
     """
     _check_dataset(root)
     tree = BidsTree(root)
     visits_of = tree.visits((Path(), MASKS))
-    participants = read_participants(tree, visits_of, site or DEFAULT_SITE)
+    participants, faults = Participants(), tuple[str, ...]()
+    try:
+        participants = read_participants(tree, visits_of, site or DEFAULT_SITE)
+    except DatasetError as error:
+        if not every_fault:
+            raise
+        faults = error.args
     bids = _Bids(tree, BidsSidecars(tree), participants.rows, task, site or DEFAULT_SITE)
-    found = dataset_of(
-        (
-            study
-            for visits in visits_of.values()
-            for visit in visits
-            if (study := _study(bids, visit, visits)) is not None
-        ),
-        participants.notes,
-    )
+    studies_of = {
+        subject: [study for visit in visits if (study := _study(bids, visit, visits)) is not None]
+        for subject, visits in visits_of.items()
+    }
+    misnamed = tree.misnamed((Path(), MASKS))
+    notes = (*participants.notes, *_notes_without_study(task, studies_of), *misnamed)
+    found = dataset_of((study for studies in studies_of.values() for study in studies), notes)
     if not found.studies and not found.faulty:
-        raise DatasetError(f"{root}: this BIDS dataset has no study for {task.name}; {_wanted(task)}")
-    return found
+        nothing = f"{root}: this BIDS dataset has no study for {task.name}; {_wanted(task)}"
+        raise DatasetError(nothing, *faults, *misnamed)
+    return replace(found, faults=faults)
+
+
+def _notes_without_study(task: Task, studies_of: Mapping[str, Sequence[object]]) -> Iterable[str]:
+    """A note on the subjects without a study, complete or not."""
+    without = [subject for subject, studies in studies_of.items() if not studies]
+    if without:
+        count = f"{len(without)} subject{'s have' if without[1:] else ' has'} no study for {task.name}"
+        earlier = ", or no earlier session" * _is_paired(task)
+        yield f"{count} ({listed(without)}): no mask, and no image{earlier}; not used"
 
 
 def _check_dataset(root: Path) -> None:
@@ -86,11 +101,10 @@ def _check_dataset(root: Path) -> None:
     description = root / DESCRIPTION
     if not is_bids(root):
         raise DatasetError(f"{root}: wanted a BIDS dataset, found no {DESCRIPTION}; give the dataset's top folder")
-    try:
-        content = json.loads(description.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise DatasetError(f"{description}: not readable as JSON ({error}); correct it") from error
-    if not isinstance(content, dict) or "BIDSVersion" not in content:
+    content = read_sidecar(description)
+    if isinstance(content, str):
+        raise DatasetError(f"{description} {content}")
+    if "BIDSVersion" not in content:
         raise DatasetError(f"{description}: wanted the field BIDSVersion, found none; add it")
 
 
@@ -112,7 +126,12 @@ def _study(bids: _Bids, visit: Visit, visits: Sequence[Visit]) -> StudyFiles | I
         found = _scan(bids, taken_at, scan, about_images) if taken_at else None
         if found:
             scans[scan.role] = found
-    findings = [*about_images, *_visit_order_findings(bids, scans), *findings]
+    masks = {place: one.reference for place, one in (("mask", mask), ("second mask", second)) if one}
+    drawn_on = scans.get(bids.task.native)
+    about_masks = [
+        finding for place, one in masks.items() if drawn_on and (finding := _of_another_image(one, drawn_on, place))
+    ]
+    findings = [*about_images, *_visit_order_findings(bids, scans), *findings, *about_masks]
     images = {role: scan.image for role, scan in scans.items()}
     sidecars = {role: scan.sidecar for role, scan in scans.items()}
     reference, other = (one.reference if one else None for one in (mask, second))
@@ -182,6 +201,16 @@ def _scan(bids: _Bids, visit: Visit, scan: ScanInput, findings: list[Finding]) -
     remedy = "rename it: capital letters count" if spelled else "add it or exclude the study"
     path = only_one(list(files), bids.tree.resolved, place, f"{missing}; {remedy}", findings)
     return DatedScan(visit, path, bids.sidecars.of(files[path], place, findings)) if path else None
+
+
+def _of_another_image(mask: Reference, scan: DatedScan, place: str) -> Finding | None:
+    """The finding if the names of the mask and of the only image say that it was drawn on another one."""
+    names = parse_name(scan.image.name), parse_name(mask.mask.name)
+    image, drawn = (name.entities if name else {} for name in names)
+    if not any(drawn[key] != image[key] for key in _SAME_IMAGE if key in drawn and key in image):
+        return None
+    what = f"wanted a mask of {scan.image.name}, found {mask.mask.name}, by its name drawn on another image"
+    return Finding(code="ambiguous-file", place=place, what=f"{what}; find the image or correct the name")
 
 
 def shows(name: BidsName, scan: ScanInput) -> bool:

@@ -17,6 +17,8 @@ from lesionlab.imaging.formats import format_by_name, is_nifti_name
 from lesionlab.preprocessing.paths import hidden
 
 NIFTI = (".nii.gz", ".nii")
+LISTED = 5
+"""Names that a message lists."""
 FOLDERS_KEPT = 256
 """Folder listings kept in memory; one patient with all parent folders needs far fewer."""
 
@@ -30,6 +32,12 @@ class BidsName:
 
     entities: dict[str, str]
     suffix: str
+
+
+def _shown(folder: str) -> str:
+    """The name of a folder without a label that may be a patient's: `Sub-99`."""
+    start = folder[:4] if folder.lower().startswith(("ses", "sub")) and not folder[3:4].isalnum() else folder[:3]
+    return folder if folder.lower().endswith("anat") else start + hidden(folder[len(start) :])
 
 
 def _ending_of(name: str) -> str:
@@ -159,6 +167,33 @@ class BidsTree:
             subject: [Visit(subject, session) for session in sorted(found[subject], key=lambda label: label or "")]
             for subject in sorted(found)
         }
+
+    def misnamed(self, bases: Iterable[Path]) -> tuple[str, ...]:
+        """A note, if any, on the folders that seem to be a patient's, a session's or `anat`, but are not called so."""
+        found: list[str] = []
+        for base in bases:
+            found += [_shown(name) for name in self._almost(base, "sub")]
+            for subject in self._folders(base, "sub-"):
+                inside = [*self._almost(base / subject, "ses"), *self._almost(base / subject, "anat")]
+                for session in self._folders(base / subject, "ses-"):
+                    inside += [f"{session}/{name}" for name in self._almost(base / subject / session, "anat")]
+                found += [f"{subject}/{_shown(name)}" for name in inside]
+        if not found:
+            return ()
+        more = f" and {len(found) - LISTED} more" * bool(found[LISTED:])
+        names = ", ".join(dict.fromkeys(found[:LISTED])) + more
+        return (f"not read: {names}; wanted folders called sub-<label>, ses-<label> and anat; rename them",)
+
+    def _almost(self, folder: Path, wanted: str) -> list[str]:
+        """Folders that are called as wanted but for capitals and the hyphen."""
+        label = "" if wanted == "anat" else r"([-_ ].+|\d+)"
+        return [
+            name
+            for name in self.names(folder)
+            if re.fullmatch(wanted + label, name, re.IGNORECASE)
+            and not (name == wanted or name.startswith(f"{wanted}-"))
+            and (self.root / folder / name).is_dir()
+        ]
 
     def _list(self, folder: Path) -> list[str]:
         try:

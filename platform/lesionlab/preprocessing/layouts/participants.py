@@ -15,16 +15,17 @@ from pathlib import Path
 
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.identifiers import sign_in_label
-from lesionlab.preprocessing.layouts.bids_tree import BidsTree
-from lesionlab.preprocessing.layouts.tabular import Table, read_table, width_fault
+from lesionlab.preprocessing.layouts.bids_tree import LISTED, BidsTree
+from lesionlab.preprocessing.layouts.tabular import Table, label_spelling, read_table, site_notes, width_fault
 from lesionlab.preprocessing.paths import fault_of_file, hidden, is_study_id
 
 PARTICIPANTS = "participants.tsv"
 KEY = "participant_id"
-LISTED = 5
-"""Labels that a message lists."""
 _ONCE = {KEY, "site", "age", "sex"}
 _OTHER_KEY = re.compile(r"(participant|subject|patient|sub)s?[\s_-]*(id|label)?|id", re.IGNORECASE)
+
+
+_OTHER_TABLE = re.compile(r"participants?\.(tsv|csv|txt|xlsx?|ods)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class Participants:
 def read_participants(tree: BidsTree, subjects: Collection[str], default_site: str) -> Participants:
     """Read the table, if there is one. Raises DatasetError with every fault in it."""
     path = tree.root / PARTICIPANTS
-    if PARTICIPANTS not in tree.names(Path()):
-        return Participants()
+    if PARTICIPANTS not in (names := tree.names(Path())):
+        others = [name for name in names if _OTHER_TABLE.fullmatch(name)]
+        return Participants(notes=tuple(_note_on_other_table(name, default_site) for name in others))
     if fault := fault_of_file(path, tree.resolved):
         raise DatasetError(f"{path} {fault}")
     table = read_table(path)
@@ -53,7 +55,8 @@ def read_participants(tree: BidsTree, subjects: Collection[str], default_site: s
     without = [subject for subject in subjects if subject not in rows]
     if fault := _mismatch(surplus, without, matched=len(surplus) < len(rows)):
         raise DatasetError(f"{path}: {fault}")
-    return Participants(rows, tuple(_notes(surplus, without, default_site)))
+    notes = (*_notes(surplus, without, default_site), *site_notes(PARTICIPANTS, table, default_site))
+    return Participants(rows, notes)
 
 
 def _column_faults(table: Table) -> Iterable[str]:
@@ -70,35 +73,34 @@ def _row_faults(table: Table) -> Iterable[str]:
     count = Counter(record.get(KEY, "") for record in table.records())
     twice = [label for label in count if count[label] > 1]
     if twice and KEY in table.columns:
-        yield f"wanted one row per patient, found several for {_listed(twice)}; keep one"
+        yield f"wanted one row per patient, found several for {listed(twice)}; keep one"
 
 
 def _mismatch(surplus: Sequence[str], without: Sequence[str], *, matched: bool) -> str | None:
     """The fault if labels are only spelled differently, or no row matches."""
-    by_spelling = {_spelling(subject): subject for subject in without}
-    near = {label: by_spelling[_spelling(label)] for label in surplus if _spelling(label) in by_spelling}
+    by_spelling = {label_spelling(subject): subject for subject in without}
+    near = {label: by_spelling[label_spelling(label)] for label in surplus if label_spelling(label) in by_spelling}
     if not surplus or not without or (matched and not near):
         return None
     pairs = [f"{_quotable(subject)} for {_quotable(label)}" for label, subject in near.items()]
     remedy = f"write {_first(pairs)}" if pairs else "write each label as its folder is called"
-    return f"{_count(surplus, 'row')} {_verb(surplus, 'match', 'matches')} no subject ({_listed(surplus)}) and " + (
-        f"{_count(without, 'subject')} {_verb(without, 'have', 'has')} no row ({_listed(without)}); {remedy}"
+    return f"{_count(surplus, 'row')} {_verb(surplus, 'match', 'matches')} no subject ({listed(surplus)}) and " + (
+        f"{_count(without, 'subject')} {_verb(without, 'have', 'has')} no row ({listed(without)}); {remedy}"
     )
+
+
+def _note_on_other_table(name: str, default_site: str) -> str:
+    remedy = f"save it as {PARTICIPANTS}, with tabs"
+    return f"{name} is not read, so all are counted at {default_site}, without age and sex; {remedy}"
 
 
 def _notes(surplus: Sequence[str], without: Sequence[str], default_site: str) -> Iterable[str]:
     if surplus:
-        found = f"{_count(surplus, 'row')} {_verb(surplus, 'match', 'matches')} no subject ({_listed(surplus)})"
+        found = f"{_count(surplus, 'row')} {_verb(surplus, 'match', 'matches')} no subject ({listed(surplus)})"
         yield f"{PARTICIPANTS}: {found}; not used"
     if without:
-        found = f"{_count(without, 'subject')} {_verb(without, 'have', 'has')} no row ({_listed(without)})"
+        found = f"{_count(without, 'subject')} {_verb(without, 'have', 'has')} no row ({listed(without)})"
         yield f"{PARTICIPANTS}: {found}; counted at {default_site}, without age and sex; add the rows"
-
-
-def _spelling(label: str) -> str:
-    """The label without prefix, case, separators and leading zeros: `Sub_01` and `sub-1` are `1`."""
-    bare = re.sub(r"^sub[-_ ]*(?=.)", "", label.casefold())
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^a-z0-9]", "", bare))
 
 
 def _quotable(label: str) -> str:
@@ -112,7 +114,8 @@ def _bare(label: str) -> str:
     return re.sub(r"^sub-", "", label, flags=re.IGNORECASE)
 
 
-def _listed(labels: Sequence[str]) -> str:
+def listed(labels: Sequence[str]) -> str:
+    """The first labels for a message, those masked that may be a patient's name."""
     return _first([_quotable(label) for label in labels])
 
 

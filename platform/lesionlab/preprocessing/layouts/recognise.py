@@ -36,11 +36,14 @@ LAYOUTS = (
 )
 
 
-def open_dataset(path: Path, task: Task, site: Slug | None = None, *, absolute_paths: bool = False) -> Dataset:
+def open_dataset(
+    path: Path, task: Task, site: Slug | None = None, *, absolute_paths: bool = False, every_fault: bool = False
+) -> Dataset:
     """Find the studies of a task in the top folder of a dataset or in a table of paths.
 
     `site` is the site of studies whose dataset names none. `absolute_paths`: a table may name files anywhere. Raises
-    DatasetError if no layout fits, or if the dataset has no data for this task.
+    DatasetError if no layout fits, if the dataset has no data for this task or, unless `every_fault` wants its studies
+    all the same, if the dataset as a whole cannot be used.
     """
     if not path.exists():
         raise DatasetError(f"{path}: there is no such folder or file; give the top folder of a dataset")
@@ -52,4 +55,6 @@ def open_dataset(path: Path, task: Task, site: Slug | None = None, *, absolute_p
         )
     if absolute_paths and layout.find is table.find_in_table:
         return table.find_in_table(path, task, site, absolute_paths=True)
+    if every_fault and layout.find is bids.find_studies:
+        return bids.find_studies(path, task, site, every_fault=True)
     return layout.find(path, task, site)

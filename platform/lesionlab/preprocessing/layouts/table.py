@@ -22,14 +22,16 @@ from lesionlab.delimited import is_missing
 from lesionlab.errors import DatasetError
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
-from lesionlab.preprocessing.layouts.tabular import Table, read_table, site_in, width_fault
-from lesionlab.preprocessing.paths import ADD_MASK, fault_of_file, is_study_id, place_of
+from lesionlab.preprocessing.layouts.tabular import Table, label_spelling, read_table, site_in, site_notes, width_fault
+from lesionlab.preprocessing.paths import ADD_MASK, fault_of_file, is_link, is_study_id, place_of
 from storage_schemas.base import Slug
 from storage_schemas.tasks import TASKS, Task
 from storage_schemas.verdicts import Code, Finding
 
 LOOKED_FOR = "a table of paths (.csv, .tsv)"
 
+_PATIENT = ("age", "sex")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FURTHER = ("site", "second_mask", "mask_transform")
 _KNOWN = {"study", "patient", "mask", *_FURTHER, *(role for task in TASKS.values() for role in task.roles)}
 """Columns that never describe the patient; the roles of the task are added to them."""
@@ -47,15 +49,19 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None, *, absolute_
     """
     table = read_table(path)
     _check_columns(path, table, task)
+    default_site = site or DEFAULT_SITE
     root = Path(path.resolve().anchor) if absolute_paths else path.parent.resolve()
     count = Counter(record.get("study", "") for record in table.records())
+    patients = {label for record in table.records() if (label := _patient(record))}
+    spelled = Counter(map(label_spelling, patients))
     found: list[StudyFiles | Incomplete] = []
     for (line, cells), record in zip(table.rows, table.records(), strict=True):
-        faults = _faults_of_names(record, count)
+        faults = _faults_of_names(record, count, spelled)
         if what := width_fault(table, cells):
             faults.insert(0, Finding(code="bad-name", place="row", what=what))
-        found.append(_study(path.parent, root, line, record, faults, task, site or DEFAULT_SITE))
-    return dataset_of(sorted(found, key=lambda study: study.study))
+        found.append(_study(path.parent, root, line, record, faults, task, default_site))
+    notes = tuple(site_notes(path.name, table, default_site))
+    return dataset_of(sorted(found, key=lambda study: study.study), notes)
 
 
 def _further(task: Task) -> tuple[str, ...]:
@@ -69,11 +75,11 @@ def _transform_column(role: str) -> str:
 
 def _check_columns(path: Path, table: Table, task: Task) -> None:
     wanted, further = ("study", "patient", *task.roles, "mask"), _further(task)
-    faults = [
-        f"wanted a column {column}, found none; add it"
-        for column in wanted
-        if column.lower() not in map(str.lower, table.columns)
-    ]
+    found = {column.lower() for column in table.columns}
+    faults = [f"wanted a column {column}, found none; add it" for column in wanted if column.lower() not in found]
+    if len(faults) == len(wanted):
+        separated = f"wanted the names of the columns {', '.join(wanted)}, separated by commas, tabs or semicolons"
+        faults = [f"{separated}, found none of them; write them above the rows"]
     exact = {name.lower(): name for name in (*wanted, *further)}
     faults += [
         f"wanted the column {exact[column.lower()]}, found {column}; rename it"
@@ -81,6 +87,7 @@ def _check_columns(path: Path, table: Table, task: Task) -> None:
         if column.lower() in exact and column not in exact.values()
     ]
     twice = [column for column in (*wanted, *further) if table.columns.count(column) > 1]
+    twice += [column for column in _PATIENT if [name.lower() for name in table.columns].count(column) > 1]
     faults += [f"wanted one column {column}, found several; keep one" for column in twice]
     if not table.rows:
         faults.append("wanted one row per study below this line, found none; add the rows")
@@ -88,8 +95,11 @@ def _check_columns(path: Path, table: Table, task: Task) -> None:
         raise DatasetError(*(f"{path}: line 1: {fault}" for fault in faults))
 
 
-def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> list[Finding]:
-    """Findings on the study's name and the patient's label."""
+def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int], spelled: Mapping[str, int]) -> list[Finding]:
+    """Findings on the study's name and the patient's label.
+
+    `count`: lines by study; `spelled`: labels of patients that differ in nothing but their spelling.
+    """
     faults: list[tuple[str, str]] = []
     if not is_study_id(record.get("study", "")):
         faults.append(
@@ -97,8 +107,14 @@ def _faults_of_names(record: Mapping[str, str], count: Mapping[str, int]) -> lis
         )
     elif count[record["study"]] > 1:
         faults.append(("study", "wanted each study once, found it on several lines; keep one, or name visits apart"))
-    if not _patient(record):
+    patient = _patient(record)
+    if is_missing(record.get("patient", "")):
+        faults.append(("patient", "wanted a label in every row, found none; fill it in"))
+    elif not patient:
         faults.append(("patient", "wanted only letters and digits; rename it"))
+    elif spelled[label_spelling(patient)] > 1:
+        found = "found it with other capital letters or leading zeros on another line"
+        faults.append(("patient", f"wanted one label for each patient, {found}; write both alike, or rename one"))
     return [Finding(code="bad-name", place=place, what=what) for place, what in faults]
 
 
@@ -157,6 +173,8 @@ def _patient(record: Mapping[str, str]) -> str:
 def _fault_of_path(text: str, path: Path, root: Path) -> tuple[Code, str] | None:
     if is_missing(text):
         return "missing-file", "has no path; add it"
+    if _ADDRESS.match(text):
+        return "bad-name", "has an address with ://; wanted the path of a file, relative to the table's folder"
     anywhere = root == Path(root.anchor)
     if PureWindowsPath(text).drive or text.startswith("~") or (PurePosixPath(text).is_absolute() and not anywhere):
         allow = "" if anywhere else ", or --absolute-paths"
@@ -164,13 +182,15 @@ def _fault_of_path(text: str, path: Path, root: Path) -> tuple[Code, str] | None
     if os.path.normpath(text).split(os.sep)[0] == os.pardir and not anywhere:
         return "bad-name", "leads out of the table's folder; move the table to a folder above the data"
     fault = fault_of_file(path, root)
+    if fault and "\\" in text:
+        return "bad-name", "has a path with \\ that names no file here; write / between folders"
     return ("missing-file", f"names a file that {fault}") if fault else None
 
 
 def _sidecar(image: Path, root: Path, place: str, findings: list[Finding]) -> dict[str, Any]:
     """Content of the JSON file next to an image, if there is one."""
     path = image.with_name(f"{re.sub(r'[.]nii([.]gz)?$', '', image.name)}.json")
-    if not path.is_symlink() and not path.exists():
+    if not is_link(path) and not path.exists():
         return {}
     content = fault_of_file(path, root) or read_sidecar(path)
     if isinstance(content, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,10 @@ _SLUG_CHARACTERS = 63
 _ORDINARY = re.compile(r"[\w\s.,:/()\[\]-]*", re.ASCII)
 """Site names of these characters alone differ in more than spelling if their plain names differ."""
 _DIGEST_CHARACTERS = 6
+_LIKE_SITE = re.compile(
+    r"(\w+[\s_-])?(sites?|cent(er|re)|hospital|institut(e|ion)|clinic)([\s_-]?(id|name|code|number|no))?", re.IGNORECASE
+)
+"""Columns that other tables call the site: `centre`, `site_id`, `Study Center`, `hospital name`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,27 @@ def width_fault(table: Table, cells: tuple[str, ...]) -> str | None:
     if len(cells) == len(table.columns):
         return None
     return f"wanted {len(table.columns)} cells, as in the first line, found {len(cells)}; correct the line"
+
+
+def label_spelling(label: str) -> str:
+    """The label without prefix, case, separators and leading zeros: `Sub_01` and `sub-1` are `1`."""
+    bare = re.sub(r"^sub[-_ ]*(?=.)", "", label.casefold())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^a-z0-9]", "", bare))
+
+
+def site_notes(name: str, table: Table, default_site: str) -> Iterator[str]:
+    """Notes on rows without a site, and on a column that seems to hold the sites under another name."""
+    column = next((column for column in table.columns if column.lower() == "site"), None)
+    if column is not None:
+        blank = sum(is_missing(record.get(column, "")) for record in table.records())
+        if blank:
+            found = f"{blank} of {len(table.rows)} rows have no site"
+            yield f"{name}: {found}; counted at {default_site}; fill in the column {column}"
+    elif near := next((column for column in table.columns if _LIKE_SITE.fullmatch(column)), None):
+        yield (
+            f"{name}: there is no column site, so all are counted at {default_site}; if {near} holds the sites, "
+            "rename it to site"
+        )
 
 
 def site_in(record: Mapping[str, str]) -> Slug | None:
