@@ -31,7 +31,7 @@ class ResultVersions(Document):
     """Two masks to the study row and the lesion rows."""
 
 
-CURRENT = ResultVersions(preprocessing=3, augmentation=1, training=1, inference=1, evaluation=2)
+CURRENT = ResultVersions(preprocessing=3, augmentation=1, training=2, inference=2, evaluation=2)
 """Result versions of this code."""
 
 

@@ -1,10 +1,9 @@
-"""The forms for a GPU agree with torch's, here forced on a CPU, and leave names and CPU results alone."""
+"""The forms for a CPU and for a GPU (here forced on a CPU) agree with torch's, and leave names and formats alone."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from lesionlab.model import devices, fast_forms
@@ -55,7 +54,7 @@ def test_normalisation_of_bf16_returns_bf16_with_the_statistics_of_float32(group
         norm.bias.copy_(torch.linspace(-1, 1, 8))
     found = norm(exact)
     assert found.dtype == torch.bfloat16
-    wanted = functional.group_norm(exact.double(), groups, norm.weight.double(), norm.bias.double(), norm.eps)
+    wanted = functional.group_norm(exact.double(), groups, norm.weight.double(), norm.bias.double(), norm.eps).relu()
     torch.testing.assert_close(found.double(), wanted, rtol=2**-7, atol=2**-7)
     found.float().square().sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in norm.parameters())
@@ -79,14 +78,121 @@ def test_a_bf16_network_in_the_gpu_forms_computes_what_it_computes_in_torchs(nor
     assert (fast - exact).norm() < 1.5 * (simple - exact).norm()  # as near to fp32 as autocast is
 
 
-def test_a_cpu_uses_torchs_own_forms_bit_for_bit():
-    features = torch.randn(2, 8, 4, 4, 4)
-    for dtype in (torch.float32, torch.bfloat16):
-        ours, torchs = fast_forms.GroupNorm(8, 8).to(dtype), nn.GroupNorm(8, 8).to(dtype)
-        assert torch.equal(ours(features.to(dtype)), torchs(features.to(dtype)))
-    assert torch.equal(fast_forms.Upsample()(features), trilinear(features))
+def drawn(*shape, last_channels=True):
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    return features.to(memory_format=torch.channels_last_3d) if last_channels else features
+
+
+def value_and_gradients(form, *inputs):
+    """The result, and the gradients of a drawn linear function of it with respect to inputs and parameters."""
+    inputs = [tensor.detach().clone(memory_format=torch.preserve_format).requires_grad_() for tensor in inputs]
+    result = form(*inputs)
+    pull = torch.randn(result.shape, generator=torch.Generator().manual_seed(6), dtype=result.dtype)
+    leaves = [*inputs, *getattr(form, "parameters", list)()]
+    return [result.detach(), *torch.autograd.grad((result * pull).sum(), leaves)]
+
+
+def agree(found, wanted):
+    for ours, torchs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("last_channels", [True, False])
+@pytest.mark.parametrize(("channels", "groups"), [(6, 6), (6, 2), (4, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("voxels", [(4, 4, 4), (3, 5, 7), (40, 40, 40)], ids=str)
+def test_a_cpus_normalisation_is_torchs_in_value_and_gradients(voxels, channels, groups, last_channels):
+    norm = fast_forms.GroupNorm(groups, channels).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(-0.5, 2, channels))
+        norm.bias.copy_(torch.linspace(-1, 1, channels))
+    features = 3 + 2 * drawn(2, channels, *voxels, last_channels=last_channels)
+
+    def torchs(features):
+        return functional.group_norm(features, groups, norm.weight, norm.bias, norm.eps).relu()
+
+    torchs.parameters = norm.parameters
+    agree(value_and_gradients(norm, features), value_and_gradients(torchs, features))
+    with torch.inference_mode():
+        torch.testing.assert_close(norm(features), torchs(features), rtol=1e-10, atol=1e-10)
+
+
+def test_a_cpus_normalisation_keeps_its_digits_where_the_mean_is_far_above_the_sd():
+    exact = (1000 + drawn(1, 8, 12, 12, 12)).float()
+    found = fast_forms.GroupNorm(8, 8)(exact)
+    wanted = functional.group_norm(exact.double(), 8).relu()
+    # float32 has 7 digits, of which the mean takes 3.
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("planes", [2, 3, 6, 9])
+def test_one_image_is_convolved_as_it_would_be_among_others(planes, dilation):
+    convolution = fast_forms.Convolution(3, 5, dilation).double()
+    image = drawn(1, 3, planes, 4, 6)
+    assert image.shape[1:4].numel() <= fast_forms.NATIVE_PLANE
+    agree(value_and_gradients(convolution, image), value_and_gradients(super_of(convolution), image))
+
+
+def test_joining_is_the_convolution_of_both_in_one_tensor():
+    for images in (1, 2):
+        joining = fast_forms.JoiningConvolution(5, 4).double()
+        skipped, enlarged = drawn(images, 2, 6, 4, 4), drawn(images, 3, 6, 4, 4)
+
+        def torchs(skipped, enlarged, joining=joining):
+            return functional.conv3d(torch.cat([skipped, enlarged], dim=1), joining.weight, padding=1)
+
+        def ours(skipped, enlarged, joining=joining):
+            return joining((skipped, enlarged))
+
+        torchs.parameters = ours.parameters = joining.parameters
+        agree(value_and_gradients(ours, skipped, enlarged), value_and_gradients(torchs, skipped, enlarged))
+
+
+def test_a_matrix_product_is_the_convolution_of_single_voxels():
+    pointwise = fast_forms.Pointwise(6, 2).double()
+    features = drawn(2, 6, 3, 4, 5)
+    agree(value_and_gradients(pointwise, features), value_and_gradients(super_of(pointwise), features))
+
+
+def super_of(convolution):
+    """torch's own form of a convolution, with the same parameters."""
+
+    def torchs(features):
+        return functional.conv3d(
+            features, convolution.weight, convolution.bias, padding=convolution.padding, dilation=convolution.dilation
+        )
+
+    torchs.parameters = convolution.parameters
+    return torchs
+
+
+@pytest.mark.parametrize("norm", ["instance", "group", "batch"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_on_a_cpu_computes_what_it_computes_in_torchs_forms(batch, norm, monkeypatch):
+    network = build_unet(Architecture(depth=2, base_channels=4, norm=norm, encoder_dilation=2), channels=2, seed=3)
+    image = drawn(batch, 2, 16, 16, 16, last_channels=False).float()
+    found = value_and_gradients(network, image)
+    assert all(tensor.is_contiguous() for tensor in (found[0], *network.parameters()))
+    network.train()
+    monkeypatch.setattr(fast_forms, "on_cpu", lambda _: False)
+    wanted = value_and_gradients(network, image)
+    for ours, torchs in zip(found, wanted, strict=True):
+        assert (ours - torchs).norm() <= 1e-4 * torchs.norm()
+
+
+def test_bf16_on_a_cpu_stays_in_torchs_forms(monkeypatch):
+    network = build_unet(Architecture(depth=1, base_channels=4), channels=1, seed=3)
+    image = drawn(2, 1, 16, 16, 16).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        found = network(image)
+        monkeypatch.setattr(fast_forms, "on_cpu", lambda _: False)
+        assert torch.equal(found, network(image))
 
 
 def test_the_forms_have_torchs_tensor_names_only():
     assert list(fast_forms.GroupNorm(4, 8).state_dict()) == ["weight", "bias"]
+    assert {name: tuple(tensor.shape) for name, tensor in fast_forms.Pointwise(8, 2).state_dict().items()} == {
+        "weight": (2, 8, 1, 1, 1),
+        "bias": (2,),
+    }
     assert not fast_forms.Upsample().state_dict()

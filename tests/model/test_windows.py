@@ -69,7 +69,8 @@ def test_inference_is_repeatable_and_does_not_change_the_weights():
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
-def test_slabs_give_the_bytes_of_adding_all_windows_on_the_whole_head():
+def test_slabs_give_the_bytes_of_adding_all_windows_on_the_whole_head(monkeypatch):
+    monkeypatch.setattr(windows, "_windows_per_pass", lambda *_: 1)
     network = build_unet(Architecture(depth=1, base_channels=2), 1, seed=0).eval()
     image = torch.from_numpy(drawn_head(29, 17, 12).astype(np.float32))
     total_IJK, windows_IJK = torch.zeros(29, 17, 12), torch.zeros(29, 17, 12)
@@ -100,11 +101,27 @@ class Small(nn.Module):
         return Threshold()(image_BCIJK)
 
 
+@pytest.mark.parametrize(("patch_voxels", "per_pass"), [(16, 8), (48, 2), (64, 1), (96, 1)])
+def test_a_cpu_passes_as_many_small_windows_at_once_as_suit_its_cache(patch_voxels, per_pass, monkeypatch):
+    passed = []
+
+    def network(image_BCIJK):
+        passed.append(len(image_BCIJK))
+        return Threshold()(image_BCIJK)
+
+    network.eval = lambda: None
+    image_CIJK = drawn_head(patch_voxels, 3 * patch_voxels, 4 * patch_voxels)
+    probability_IJK = head_probability(network, image_CIJK, patch_voxels, patch_voxels, CPU)
+    np.testing.assert_array_equal(probability_IJK, image_CIJK[0] > 0)
+    assert sum(passed) == 12
+    assert max(passed) == min(per_pass, 6 if per_pass == 8 else per_pass)
+
+
 @pytest.mark.parametrize(("memory", "told"), [(8, 0), (3, 2), (1, 3), (0, 4)])
 def test_where_memory_is_short_fewer_windows_pass_at_once_and_at_last_the_cpu_predicts(
     memory, told, monkeypatch, caplog
 ):
-    monkeypatch.setattr(windows, "_windows_per_pass", lambda _: 8)
+    monkeypatch.setattr(windows, "_windows_per_pass", lambda *_: 8)
     network, image_CIJK = Small(memory), drawn_head(8, 24, 24)
     with caplog.at_level(logging.WARNING):
         probability_IJK = head_probability(network, image_CIJK, 8, 5, CPU)

@@ -1,10 +1,12 @@
-"""Normalise and up-sample: as torch does it on a CPU, and in equal but faster forms on a GPU.
+"""Parts of a network in forms that agree with torch's up to rounding and are faster, on a CPU and on a GPU.
 
-Autocast runs torch's group normalisation and trilinear interpolation in float32, so on a GPU half of a bf16 step was
-conversion and memory traffic (tests/benchmarks/NOTES.md). The forms here agree with torch's up to rounding. They have
-no tensors of their own: weights, their names and checkpoints do not depend on the device.
+On a CPU features lie in channels_last_3d, in which oneDNN's convolutions of few channels take less than half of the
+time; what torch does slowly in that format has a form here. On a GPU autocast runs torch's group normalisation and
+trilinear interpolation in float32, and half of a bf16 step was conversion and memory traffic. Numbers are in
+tests/benchmarks/NOTES.md. Tensors, their names and their formats in memory are torch's: weights and checkpoints do not
+depend on the device.
 
-Shapes: B batch, C channel, G group, c channel of a group, i j k voxels.
+Shapes: B batch, C channel, G group, c channel of a group, i j k voxels, V all voxels.
 """
 
 from __future__ import annotations
@@ -14,12 +16,96 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lesionlab.model import devices
+from lesionlab.model.normalise import NormalisedReLU
+
+NATIVE_PLANE = 20_480
+"""Most channels × I × J of a single image that torch (2.11 to 2.13) keeps from oneDNN; its own convolution takes
+several times as long."""
+
+
+def on_cpu(features_BCijk: Tensor) -> bool:
+    """Whether the forms for float32 on a CPU are used. bf16 there, and what is exported, stay in torch's forms."""
+    as_torch = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return not devices.on_gpu(features_BCijk.device) and not as_torch
+
+
+def laid_out(image_BCijk: Tensor) -> Tensor:
+    """The image in the format in which the forms here are fast on its device."""
+    return image_BCijk.to(memory_format=torch.channels_last_3d) if on_cpu(image_BCijk) else image_BCijk
+
+
+def handed_out(logits_BCijk: Tensor) -> Tensor:
+    """The logits as callers on a CPU expect tensors, contiguous; the loss would copy them anyway."""
+    return logits_BCijk.contiguous() if on_cpu(logits_BCijk) else logits_BCijk
+
+
+class Convolution(nn.Conv3d):
+    """A convolution of 3×3×3 voxels that keeps the size; on a CPU by oneDNN whatever the number of images."""
+
+    def __init__(self, channels_in: int, channels_out: int, dilation: int = 1) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=3, padding=dilation, dilation=dilation, bias=False)
+
+    def forward(self, features_BCijk: Tensor) -> Tensor:
+        if not on_cpu(features_BCijk):
+            return super().forward(features_BCijk)
+        return self._convolved(features_BCijk, self.weight)
+
+    def _convolved(self, features_BCijk: Tensor, weight: Tensor) -> Tensor:
+        if len(features_BCijk) > 1 or features_BCijk.shape[1:4].numel() > NATIVE_PLANE:
+            return functional.conv3d(features_BCijk, weight, padding=self.padding, dilation=self.dilation)
+        # As two images: each half of the planes, with its neighbours.
+        planes, margin = features_BCijk.shape[2], int(self.padding[0])
+        half = (planes + 1) // 2
+        padded_1Cijk = functional.pad(features_BCijk, (0, 0, 0, 0, margin, margin + planes % 2))
+        halves_2Cijk = torch.cat([padded_1Cijk[:, :, : half + 2 * margin], padded_1Cijk[:, :, half:]])
+        convolved_2Cijk = functional.conv3d(
+            halves_2Cijk, weight, padding=(0, *self.padding[1:]), dilation=self.dilation
+        )
+        return torch.cat(convolved_2Cijk.split(1), dim=2)[:, :, :planes]
+
+
+class JoiningConvolution(Convolution):
+    """A convolution of skipped and up-sampled features together.
+
+    On a CPU it is the sum of two, for which features are not copied into one tensor, nor gradients out of one.
+    """
+
+    def forward(self, skipped_and_enlarged: tuple[Tensor, Tensor]) -> Tensor:
+        skipped_BCijk, enlarged_BCijk = skipped_and_enlarged
+        if not on_cpu(skipped_BCijk):
+            return super().forward(torch.cat([skipped_BCijk, enlarged_BCijk], dim=1))
+        for_skipped, for_enlarged = self.weight.split([skipped_BCijk.shape[1], enlarged_BCijk.shape[1]], dim=1)
+        return self._convolved(skipped_BCijk, for_skipped).add_(self._convolved(enlarged_BCijk, for_enlarged))
+
+
+class Pointwise(nn.Conv3d):
+    """A convolution of 1×1×1 voxels; on a CPU a matrix product, whose gradients take a fifth of the time."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=1)
+
+    def forward(self, features_BCijk: Tensor) -> Tensor:
+        if not on_cpu(features_BCijk):
+            return super().forward(features_BCijk)
+        features_BijkC = functional.linear(features_BCijk.movedim(1, -1), self.weight.flatten(1), self.bias)
+        return features_BijkC.movedim(-1, 1)
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's group normalisation; for bf16 features on a GPU, bf16 in and out with statistics in float32."""
+    """torch's group normalisation, followed by ReLU.
+
+    For bf16 features on a GPU: bf16 in and out, with statistics in float32.
+    """
 
     def forward(self, features_BCijk: Tensor) -> Tensor:
+        if on_cpu(features_BCijk):
+            result_BCijk: Tensor = NormalisedReLU.apply(
+                features_BCijk, self.weight, self.bias, self.num_groups, self.eps
+            )
+            return result_BCijk
+        return self._normalised(features_BCijk).relu_()
+
+    def _normalised(self, features_BCijk: Tensor) -> Tensor:
         if features_BCijk.dtype != torch.bfloat16 or not devices.on_gpu(features_BCijk.device):
             return super().forward(features_BCijk)
         with torch.autocast(features_BCijk.device.type, enabled=False):
@@ -43,6 +129,13 @@ class GroupNorm(nn.GroupNorm):
             return mean_BC111
         grouped_BGc111 = mean_BC111.reshape(len(mean_BC111), self.num_groups, -1, 1, 1, 1)
         return grouped_BGc111.mean(2, keepdim=True).expand_as(grouped_BGc111).flatten(1, 2)
+
+
+class BatchNorm(nn.BatchNorm3d):
+    """torch's batch normalisation, followed by ReLU."""
+
+    def forward(self, features_BCijk: Tensor) -> Tensor:
+        return super().forward(features_BCijk).relu_()
 
 
 class Upsample(nn.Module):

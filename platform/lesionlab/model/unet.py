@@ -16,7 +16,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lesionlab.model.fast_forms import GroupNorm, Upsample
+from lesionlab.model.fast_forms import (
+    BatchNorm,
+    Convolution,
+    GroupNorm,
+    JoiningConvolution,
+    Pointwise,
+    Upsample,
+    handed_out,
+    laid_out,
+)
 from lesionlab.model.parts import PartedNetwork, Place
 from storage_schemas.models import Architecture
 
@@ -52,8 +61,10 @@ class UNet(PartedNetwork):
         )
         upwards = list(pairwise(reversed(widths)))
         self.up = nn.ModuleList(_up(coarser, finer, architecture.upsampling) for coarser, finer in upwards)
-        self.merge = nn.ModuleList(_block(2 * finer, finer, norm, dilation=1) for _, finer in upwards)
-        self.head = nn.Conv3d(widths[0], CLASSES, kernel_size=1)
+        self.merge = nn.ModuleList(
+            _block(2 * finer, finer, norm, dilation=1, first=JoiningConvolution) for _, finer in upwards
+        )
+        self.head = Pointwise(widths[0], CLASSES)
 
     def place_of(self, tensor: str) -> Place:
         """See PartedNetwork. Module names count encoder levels from the top and decoder levels from the bottom."""
@@ -75,15 +86,14 @@ class UNet(PartedNetwork):
     def forward(self, image_BCIJK: Tensor) -> Tensor:
         """Logits (B, 2, I, J, K). Raises ValueError for wrong channels or a size that does not fit the depth."""
         self._check(image_BCIJK)
-        features_BCijk = self.entry(image_BCIJK)
+        features_BCijk = self.entry(laid_out(image_BCIJK))
         skips = []
         for down in self.down:
             skips.append(features_BCijk)
             features_BCijk = down(features_BCijk)
         for up, merge in zip(self.up, self.merge, strict=True):
-            features_BCijk = merge(torch.cat([skips.pop(), up(features_BCijk)], dim=1))
-        logits_BCIJK: Tensor = self.head(features_BCijk)
-        return logits_BCIJK
+            features_BCijk = merge((skips.pop(), up(features_BCijk)))
+        return handed_out(self.head(features_BCijk))
 
     def _check(self, image_BCIJK: Tensor) -> None:
         scale = 2**self.architecture.depth
@@ -119,14 +129,14 @@ def build_unet(architecture: Architecture, channels: int, seed: int) -> UNet:
     return network
 
 
-def _block(channels_in: int, channels_out: int, norm: str, dilation: int) -> nn.Sequential:
+def _block(
+    channels_in: int, channels_out: int, norm: str, dilation: int, first: type[Convolution] = Convolution
+) -> nn.Sequential:
     return _named(
-        conv1=nn.Conv3d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        conv1=first(channels_in, channels_out),
         norm1=_norm(norm, channels_out),
-        relu1=nn.ReLU(inplace=True),
-        conv2=nn.Conv3d(channels_out, channels_out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+        conv2=Convolution(channels_out, channels_out, dilation),
         norm2=_norm(norm, channels_out),
-        relu2=nn.ReLU(inplace=True),
     )
 
 
@@ -136,9 +146,10 @@ def _named(**modules: nn.Module) -> nn.Sequential:
 
 
 def _norm(norm: str, channels: int) -> nn.Module:
+    """Normalisation and ReLU."""
     match norm:
         case "batch":
-            return nn.BatchNorm3d(channels)
+            return BatchNorm(channels)
         case "instance":
             # Instance normalisation is group normalisation with one channel per group, which torch computes faster.
             return GroupNorm(channels, channels)
@@ -152,4 +163,4 @@ def _up(coarser: int, finer: int, upsampling: str) -> nn.Module:
     if upsampling == "transposed":
         return _named(enlarge=nn.ConvTranspose3d(coarser, finer, kernel_size=2, stride=2))
     # The 1×1×1 convolution commutes with interpolation and costs an eighth at the coarser resolution.
-    return _named(reduce=nn.Conv3d(coarser, finer, kernel_size=1), enlarge=Upsample())
+    return _named(reduce=Pointwise(coarser, finer), enlarge=Upsample())
