@@ -21,6 +21,7 @@ MAX_DIGITS = 18
 """Digits of a whole number, so that it fits into 64 bits."""
 
 _TAG = "tag:yaml.org,2002:"
+_TEXT_TAGS = {f"{_TAG}str", f"{_TAG}merge"}
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -106,6 +107,8 @@ def _key_faults(node: yaml.MappingNode) -> Iterator[str]:
                 f"line {line}: wanted a name as key, found a {found} in brackets; "
                 "put text with brackets in quotes, as in '{{ x }}'"
             )
+        elif key.tag not in _TEXT_TAGS:
+            yield f"line {line}: wanted a name as key, found {key.value or 'nothing'}; put it in quotes if it is a name"
         elif key.value in lines:
             yield f"{key.value} appears twice, in lines {lines[key.value]} and {line}; keep one"
         else:

@@ -189,7 +189,8 @@ def _grey_values(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Fin
 def _labelled(voxels_ijk: Image, labels: Collection[int], place: str) -> tuple[Mask | None, tuple[Finding, ...]]:
     """The voxels of a label map with one of these labels; a finding if it has other values than whole numbers."""
     rounded_ijk = np.rint(voxels_ijk)
-    if np.abs(voxels_ijk - rounded_ijk).max(initial=0) > MASK_ROUNDING:
+    erased = voxels_ijk.any() and not rounded_ijk.any()
+    if erased or np.abs(voxels_ijk - rounded_ijk).max(initial=0) > MASK_ROUNDING:
         what = "wanted whole numbers, the labels of a segmentation, found others; export it without interpolation"
         return None, (Finding(code="mask-not-binary", place=place, what=what),)
     return np.isin(rounded_ijk, list(labels)).astype(np.uint8), ()

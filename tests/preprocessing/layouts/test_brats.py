@@ -69,9 +69,10 @@ def test_another_task_is_refused_with_what_the_release_has(tmp_path: Path) -> No
         open_dataset(tmp_path, TASKS["flair-new"])
 
 
-def test_an_interpolated_segmentation_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factor", [1.5, 1e-4], ids=["interpolated", "scaled down"])
+def test_a_segmentation_without_whole_numbers_is_refused(tmp_path: Path, factor: float) -> None:
     (found,) = open_dataset(draw_brats(tmp_path, "BraTS2021_00003"), SINGLE).studies
-    save(found.reference.mask, (lesions() * 1.5).astype(np.float32))
+    save(found.reference.mask, (lesions() * factor).astype(np.float32))
     with pytest.raises(DatasetError, match="wanted whole numbers, the labels of a segmentation"):
         read_scans(found, SINGLE)
 
