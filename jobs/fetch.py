@@ -14,8 +14,7 @@ from jobs.shared.report_folder import PAGE_NAME, make_folder, save_files
 from jobs.shared.stages import export_plan
 from jobs.shared.submission_names import SubmissionArgument
 from lesionlab.errors import InputError
-from lesionlab.experiments.stored_plans import current_plan
-from lesionlab.experiments.submissions import standing, stored_submission
+from lesionlab.experiments.submissions import plan_of, standing, stored_submission
 
 
 def fetch(
@@ -37,10 +36,13 @@ def fetch(
         raise InputError(f"submission {submission}: done without the report of the hospitals", *outcome.faults)
     if outcome is None or outcome.report is None:
         raise InputError(f"submission {submission}: no report yet; how far it is: lesionlab status {submission}")
+    plan = plan_of(place, wanted)
+    if plan is None:
+        raise InputError(f"submission {submission}: its plan is not in {place.uri} any more; see lesionlab fsck")
     make_folder(out)
     root = outcome.report.removesuffix(PAGE_NAME)
     save_files({key.removeprefix(root): place.get(key) for key in place.list(root)}, out)
-    export_plan(current_plan(place, wanted.spec.name), place, masks)
+    export_plan(plan, place, masks)
     console.print(f"report: {out / PAGE_NAME}")
 
 

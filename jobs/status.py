@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.shared.cluster_options import ContextOption, NamespaceOption
-from jobs.shared.console import console
+from jobs.shared.cluster_options import ContextOption, StoredNamespaceOption
+from jobs.shared.console import console, notes
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.following import follow, show_submission_state
 from jobs.shared.options import JsonOption, StoreOption, connect_to_read, plain_name
@@ -41,7 +41,7 @@ def status(
     ] = False,
     for_programs: JsonOption = False,
     context: ContextOption = None,
-    namespace: NamespaceOption = None,
+    namespace: StoredNamespaceOption = None,
 ) -> None:
     """Show which runs of an experiment are done, running, interrupted or failed.
 
@@ -56,11 +56,11 @@ def status(
     place = connect_to_read(store)
     if is_submission_id(experiment) and place.exists(keys.SUBMISSION.build(submission=experiment)):
         now, device = standing(place, experiment), stored_submission(place, experiment).device
-        target = place_if_any(now.attempt, device, store, context=context, namespace=namespace) if now else None
+        target = place_if_any(now.attempt, device, store, context=context) if now else None
         if watch:
             follow(place, experiment, target)
             return
-        experiment = show_submission_state(place, experiment, target)
+        experiment = show_submission_state(place, experiment, target, notes if for_programs else console)
         if find_sound_plan(place, experiment) is None:
             return  # it has not got so far
     while True:

@@ -11,7 +11,7 @@ from jobs.shared.console import console
 from jobs.shared.costing import NO_COST, PriceOption, cache_gi, known_costs, room_of, show_cost, show_footprint
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.following import follow
+from jobs.shared.following import follow, show_end
 from jobs.shared.options import (
     DeviceOption,
     GpusPerWorkerOption,
@@ -22,13 +22,13 @@ from jobs.shared.options import (
     connect_to_read,
 )
 from jobs.shared.submission_output import show_submission
-from jobs.shared.submitting import Namespace, Place, RunningRay
+from jobs.shared.submitting import Namespace, Place, RunningRay, joined_attempt, refuse_if_elsewhere, start
 from lesionlab.clusters.api import connected
 from lesionlab.errors import InputError
 from lesionlab.experiments.costs import finished_runs
 from lesionlab.experiments.footprint import footprint
 from lesionlab.experiments.rehearsal import rehearse
-from lesionlab.experiments.submissions import attempt_to_join, new_submission, open_attempt
+from lesionlab.experiments.submissions import attempt_to_join, new_submission
 from lesionlab.orchestration.room import Device
 
 
@@ -82,23 +82,29 @@ def submit(
         slots=slots,
         max_gpu_hours=max_gpu_hours,
     )
-    number = attempt_to_join(place, submission, lambda number: target.seen(submission.id, number))
+    number = attempt_to_join(
+        place, submission, lambda number: target.seen(submission.id, number), missing=len(rehearsal.missing)
+    )
+    joined = joined_attempt(place, submission, number)
     show_submission(submission, number, rehearsal, target, place)
     if rehearsal.missing:
         show_cost(known_costs(rehearsal.missing, finished, submission.device, room_of(submission, target)), price)
         show_footprint(bytes_)
     else:
         console.print(NO_COST)
+    if joined is not None and joined.over:
+        show_end(submission.id, joined.outcome)
+        return
+    if joined is not None:
+        refuse_if_elsewhere(joined.attempt, target)
     if dry_run:
         return
     target.refuse_if_forbidden()
     if not yes and not typer.confirm("submit it?"):
         raise typer.Exit(1)
-    open_attempt(place, submission, number, place=target.where(submission.id, number), by=target.who())
-    new = target.start(submission, number)
-    console.print(
-        f"{submission.id}: {'submitted' if new else 'is submitted already'}, {target.where(submission.id, number)}"
-    )
+    where = target.where(submission.id, number)
+    new = start(place, submission, number, target)
+    console.print(f"{submission.id}: {'submitted' if new else 'is submitted already'}, {where}")
     if not detach:
         follow(place, submission.id, target)
 

@@ -23,6 +23,7 @@ clean() {
     rm -rf "$work"
 }
 trap clean EXIT
+trap 'exit 130' INT TERM  # a signal alone would end dash without the trap above
 
 root=${BASE_ROOT:-$work/root}
 [ -d "$root" ] || debootstrap --variant=minbase \

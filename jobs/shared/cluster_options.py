@@ -19,6 +19,8 @@ NamespaceOption = Annotated[
         show_default="that of the context",
     ),
 ]
+StoredNamespaceOption = Annotated[str | None, typer.Option(hidden=True)]
+"""Of commands about a submission, which knows its namespace: scripts may give it, nothing is done with it."""
 AddressOption = Annotated[
     str | None,
     typer.Option(

@@ -7,12 +7,15 @@ from typing import Any
 
 from jobs.shared.console import console
 from jobs.shared.submitting import Place
+from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.rehearsal import Rehearsal
 from lesionlab.experiments.site_policies import without_report
+from lesionlab.experiments.stored_plans import find_sound_plan
 from lesionlab.experiments.submissions import standing, stored_submission, submission_ids
 from lesionlab.store.objects import Store
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.submissions import Submission
+from storage_schemas.versions import version_difference
 
 
 def show_submission(submission: Submission, number: int, rehearsal: Rehearsal, target: Place, store: Store) -> None:
@@ -26,10 +29,20 @@ def show_submission(submission: Submission, number: int, rehearsal: Rehearsal, t
         console.print(one.text())
     if told := without_report(store, rehearsal.plan.runs):
         console.print("it ends without the report of the hospitals:", *told, sep="\n")
+    for line in of_other_versions(submission, store):
+        console.print(line)
     for line in target.forecast():
         console.print(line)
     for line in differences(submission, store):
         console.print(line)
+
+
+def of_other_versions(submission: Submission, store: Store) -> Iterator[str]:
+    """One line if the experiment was planned by code of other result versions: its cells are trained again."""
+    stored = find_sound_plan(store, submission.spec.name)
+    if stored is not None and stored.versions != submission.versions:
+        done = len(finished(store, stored.runs))
+        yield f"{version_difference(stored.versions)}; of those, {done} of {len(stored.runs)} cells are finished"
 
 
 def differences(submission: Submission, store: Store) -> Iterator[str]:

@@ -21,8 +21,16 @@ from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.site_policies import without_report
 from lesionlab.experiments.status import run_states
-from lesionlab.experiments.stored_plans import find_sound_plan, store_plan
-from lesionlab.experiments.submissions import Standing, end_attempt, number_text, standing, stored_submission
+from lesionlab.experiments.stored_plans import store_plan
+from lesionlab.experiments.submissions import (
+    Standing,
+    begin_again,
+    end_attempt,
+    number_text,
+    plan_of,
+    standing,
+    stored_submission,
+)
 from lesionlab.orchestration.room import Room
 from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store
@@ -60,6 +68,7 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
             f"submission {submission.id}: attempt {now.attempt.number} ended as {now.outcome.ending}; mend "
             "what is named above and submit the experiment again",
         )
+    begin_again(store, now)
     with submitted_by(now.attempt.by), _told(store, now, submission) as tell:
         try:
             plan = _stages(store, submission, cache, tell, plain=plain)
@@ -144,7 +153,7 @@ def _ending(error: LesionlabError, store: Store, submission: Submission) -> Endi
         return "refused"
     if isinstance(error, StoreError):
         return "failed"
-    plan = find_sound_plan(store, submission.spec.name)
+    plan = plan_of(store, submission)
     with suppress(StoreError):
         states = run_states(store, plan) if plan is not None else []
         kinds = {run.kind for run in states if run.state == "failed"}

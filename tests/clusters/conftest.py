@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import yaml
 
 from lesionlab.clusters.site_resources import queue_resources
 from lesionlab.experiments.sites_file import read_sites
-from tests.clusters.emulator import KINDS, Api, User
+from tests.clusters.emulator import KINDS, Api, User, kubeconfig, serving
+from tests.clusters.laptop import NORTH, SOUTH, Site, use
+from tests.drill.experiment import store_cohorts
 from tests.k8s.schemas import schema_faults_of
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 CRDS = Path(os.environ.get("LESIONLAB_CRDS", SHARED / "crds"))
 TRACES = Path(os.environ.get("LESIONLAB_TRACES", SHARED / "traces"))
-NORTH, SOUTH = "lesionlab-north", "lesionlab-south"
 
 
 def trace(name: str) -> Path:
@@ -66,3 +68,17 @@ def base() -> dict[str, Any]:
     for amounts in resources.values():
         amounts["nvidia.com/gpu"] = "4"
     return template
+
+
+@pytest.fixture
+def site(
+    api: Api, base: dict[str, Any], s3_store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """Anna of north at her laptop; her namespace has a template."""
+    api.put("rayjobs", base, NORTH)
+    monkeypatch.setenv("COLUMNS", "200")
+    with serving(api) as url:
+        use(monkeypatch, tmp_path, kubeconfig(url, "north", NORTH))
+        found = Site(api, url, s3_store_uri, tmp_path)
+        store_cohorts(found.store)
+        yield found

@@ -61,9 +61,11 @@ class User:
     name: str
     namespaces: frozenset[str] | None = None
     """None: all."""
+    without: frozenset[str] = frozenset()
+    """Verbs that they may not use even there."""
 
-    def may(self, space: str | None) -> bool:
-        return self.namespaces is None or space in self.namespaces or space is None
+    def may(self, verb: str, space: str | None) -> bool:
+        return verb not in self.without and (self.namespaces is None or space in self.namespaces or space is None)
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Api:
     version: int = 268
     faults: list[tuple[int, str]] = field(default_factory=list)
     """Answers to the next requests instead of the right ones: code and reason."""
+    admit: Callable[[str, Object], None] = lambda verb, body: None
+    """Quotas and webhooks: asked before an object is created or deleted; may raise Answered."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     oldest: int = 0
     """Watches from before this version are refused: they were compacted away."""
@@ -142,6 +146,7 @@ class Api:
                 raise Answered(404, "NotFound", f'namespaces "{space}" not found', name=space, kind="namespaces")
             if (plural, space, name) in self.objects:
                 raise _conflict(plural, name, "AlreadyExists", "already exists")
+            self.admit("create", body)
             made = copy.deepcopy(body)
             made["metadata"] |= {
                 "uid": str(uuid.uuid4()),
@@ -175,6 +180,7 @@ class Api:
         """Mark for deletion; `grace` says whether a controller removes it later."""
         with self.changed:
             body = self._there(plural, space, name)
+            self.admit("delete", body)
             if "deletionTimestamp" not in body["metadata"]:
                 body = copy.deepcopy(body)
                 body["metadata"] |= {
@@ -314,7 +320,7 @@ class Handler(BaseHTTPRequestHandler):
         plural, space, name = found["plural"], found["space"], found["name"]
         if verb == "get" and not name:
             verb = "watch" if query.get("watch") in ("1", "true") else "list"
-        if not user.may(space) or user.name == "system:anonymous":
+        if not user.may(verb, space) or user.name == "system:anonymous":
             group, _, _ = KINDS[plural]
             said = f'User "{user.name}" cannot {verb} resource "{plural}" in API group "{group}"'
             said += f' in the namespace "{space}"'
@@ -345,7 +351,9 @@ class Handler(BaseHTTPRequestHandler):
             body["status"] = {"userInfo": {"username": user.name, "groups": ["system:authenticated"]}}
         else:
             asked = body["spec"]["resourceAttributes"]
-            body["status"] = {"allowed": user.name != "system:anonymous" and user.may(asked.get("namespace"))}
+            body["status"] = {
+                "allowed": user.name != "system:anonymous" and user.may(asked["verb"], asked.get("namespace"))
+            }
         self._send(201, {"metadata": {}} | body)
 
     def _watch(self, plural: str, space: str | None, query: dict[str, str]) -> None:

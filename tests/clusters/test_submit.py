@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.shared.following import line_of
@@ -23,13 +21,12 @@ from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.submissions import open_attempt, standing, stored_submission, submission_ids
 from lesionlab.store.arrays import write_group
-from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from storage_schemas.volumes import ATTRIBUTE
-from tests.clusters.conftest import NORTH, SOUTH
 from tests.clusters.controllers import Kueue
-from tests.clusters.emulator import Api, kubeconfig, serving
-from tests.drill.experiment import spec, store_cohorts
+from tests.clusters.emulator import kubeconfig
+from tests.clusters.laptop import NORTH, SOUTH, Site, use
+from tests.drill.experiment import spec
 from tests.parts import contribute
 from tests.training.drawn import draw_study
 
@@ -50,49 +47,6 @@ def enrol(site: Site, name: str) -> None:
 
 def allow(site: Site, name: str, *lines: str) -> None:
     site.store.put(keys.POLICY.build(site=name), "\n".join((f"site: {name}", *lines, "")).encode())
-
-
-class Site:
-    """A person at a laptop with a kubeconfig, a store on S3 and an experiment file."""
-
-    def __init__(self, api: Api, url: str, store: str, folder: Path) -> None:
-        self.api, self.url, self.store_uri, self.folder = api, url, store, folder
-        self.store = open_store(store)
-        self.experiment = folder / "experiment.yaml"
-        self.experiment.write_text(spec(1))
-
-    def __call__(self, *arguments: object) -> Result:
-        return CliRunner().invoke(app, [*map(str, arguments), "--store", self.store_uri], catch_exceptions=False)
-
-    def submit(self, *options: object) -> Result:
-        return self("submit", self.experiment, "--device", "cpu", "--yes", "--detach", *options)
-
-    def jobs(self) -> list[dict[str, Any]]:
-        return [job for job in self.api.every("rayjobs") if job["metadata"]["name"] != "lesionlab-work"]
-
-    def cluster(self) -> Cluster:
-        return connected()
-
-
-def use(monkeypatch: pytest.MonkeyPatch, folder: Path, config: dict[str, Any]) -> None:
-    """Make this the kubeconfig; the client reads the variable when it is imported, and never again."""
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-
-
-@pytest.fixture
-def site(
-    api: Api, base: dict[str, Any], s3_store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
-    api.put("rayjobs", base, NORTH)
-    monkeypatch.setenv("COLUMNS", "200")
-    with serving(api) as url:
-        use(monkeypatch, tmp_path, kubeconfig(url, "north", NORTH))
-        found = Site(api, url, s3_store_uri, tmp_path)
-        store_cohorts(found.store)
-        yield found
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(site: Site) -> None:

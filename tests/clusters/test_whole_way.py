@@ -22,13 +22,10 @@ import pytest
 from jobs.shared.working import work_on
 from lesionlab.experiments.submissions import standing, submission_ids
 from lesionlab.store.objects import open_store
-from tests.clusters.conftest import NORTH, SOUTH
 from tests.clusters.controllers import KubeRay, Kueue
 from tests.clusters.emulator import Object
-from tests.clusters.test_submit import Site, site
+from tests.clusters.laptop import NORTH, SOUTH, Site
 from tests.drill.experiment import results, spec, store_cohorts
-
-__all__ = ["site"]  # a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.cluster]
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lesionlab.clusters.monitoring import dashboard, monitoring_files, rules
 from lesionlab.experiments.measures import ALERTS, MEASURES
@@ -52,17 +53,32 @@ def test_every_measure_has_a_panel() -> None:
     assert all(measure.exported in shown for measure in MEASURES)
 
 
-def test_every_alert_is_tested_and_explained() -> None:
+def test_no_panel_hides_another() -> None:
+    """Grafana shows one of two panels of the same id, and draws panels that overlap over each other."""
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    covered = [(x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
+    assert len(set(covered)) == len(covered)
+    assert max(x for x, _ in covered) < 24, "Grafana's columns"
+
+
+def test_every_alert_is_tested_and_has_its_entry_in_the_runbook() -> None:
     tested = (Path(__file__).with_name("alerts.yaml")).read_text()
-    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    runbook = (ROOT / "docs" / "runbook.md").read_text().partition("## Each alert, and what to do")[2]
     assert [alert.name for alert in ALERTS if f"alertname: {alert.name}" not in tested] == []
-    assert [alert.name for alert in ALERTS if alert.name not in runbook] == []
+    assert re.findall(r"\* \*\*(Lesionlab\w+)\.\*\*", runbook) == [alert.name for alert in ALERTS]
 
 
-def test_promtool_accepts_the_rules() -> None:
-    done = subprocess.run([promtool(), "check", "rules", FOLDER / "rules.yaml"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(ALERTS)} rules found" in done.stdout
+def test_promtool_accepts_the_rules_and_what_the_panels_ask(tmp_path: Path) -> None:
+    """Each panel's expression as a recording rule."""
+    asked = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(asked)]
+    (tmp_path / "panels.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    for path, count in ((FOLDER / "rules.yaml", len(ALERTS)), (tmp_path / "panels.yaml", len(MEASURES))):
+        done = subprocess.run([promtool(), "check", "rules", path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{count} rules found" in done.stdout
 
 
 def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:

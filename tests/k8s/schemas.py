@@ -18,7 +18,11 @@ RULES = "x-kubernetes-validations"
 def schema_faults_of(document: dict[str, Any], folder: Path) -> list[str]:
     """One sentence for each fault. The rules are asked only if the types are right, as the API server does."""
     group, version = document["apiVersion"].split("/")
-    schema = _schema(folder / f"{document['kind'].lower()}_{group}_{version}.json")
+    return faults_by(_schema(folder / f"{document['kind'].lower()}_{group}_{version}.json"), document)
+
+
+def faults_by(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """The same, by a schema that is strict already."""
     errors = jsonschema.Draft202012Validator(schema).iter_errors(document)
     return [f"{error.json_path}: {error.message}" for error in errors] or list(rule_faults(document, schema))
 
@@ -37,6 +41,27 @@ def rule_faults(value: Any, schema: dict[str, Any], path: str = "$") -> Iterator
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         for index, part in enumerate(value):
             yield from rule_faults(part, schema["items"], f"{path}[{index}]")
+
+
+def strict(schema: Any) -> Any:
+    """A CRD's schema as an API server with strict field validation reads it.
+
+    Unknown fields are errors, and what has a default is not required: defaults are filled before anything is checked.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: value for key, value in schema.items() if key not in ("properties", "items", "required")}
+    parts = {name: strict(part) for name, part in schema.get("properties", {}).items()}
+    if parts:
+        found["properties"] = parts
+    if parts and not schema.get("x-kubernetes-preserve-unknown-fields") and "additionalProperties" not in schema:
+        found["additionalProperties"] = False
+    elif isinstance(schema.get("additionalProperties"), dict):
+        found["additionalProperties"] = strict(schema["additionalProperties"])
+    if "items" in schema:
+        found["items"] = strict(schema["items"])
+    required = [name for name in schema.get("required", []) if "default" not in schema["properties"].get(name, {})]
+    return found | ({"required": required} if required else {})
 
 
 @functools.cache

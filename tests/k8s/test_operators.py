@@ -6,6 +6,7 @@ dependencies and under its own name.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.k8s.conftest import K8S, ROOT
+from tests.k8s.conftest import K8S, RENDERED, ROOT
+from tests.k8s.schemas import faults_by, strict
 
 OPERATORS = K8S / "operators"
 CHARTS = {
@@ -32,6 +34,10 @@ Render = Callable[[Path], list[dict[str, Any]]]
 def values(chart: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((OPERATORS / CHARTS[chart]["valuesFile"]).read_text())
     return found
+
+
+def test_every_chart_is_pinned() -> None:
+    assert [name for name, chart in CHARTS.items() if not re.fullmatch(r"\d+\.\d+\.\d+", chart["version"])] == []
 
 
 def test_kueue_manages_every_kind_that_is_put_into_a_queue(render: Render) -> None:
@@ -82,18 +88,58 @@ def chart(request: pytest.FixtureRequest) -> tuple[str, Path, str]:
     return request.param, folder, helm
 
 
-def test_a_chart_renders_with_our_values_and_knows_each_of_them(chart: tuple[str, Path, str]) -> None:
+class Manifests(yaml.CSafeLoader):
+    """YAML 1.2's plain `=`, which Prometheus's kinds have as a value."""
+
+
+Manifests.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+
+
+@functools.cache
+def templated(chart: tuple[str, Path, str]) -> list[dict[str, Any]]:
+    """All that the chart installs with our values, its own kinds too."""
     name, folder, helm = chart
     pinned = CHARTS[name]
-    own = yaml.safe_load((folder / "Chart.yaml").read_text())
-    assert (own["name"], str(own["version"])) == (name, pinned["version"])
-    faults = list(unknown(values(name), yaml.safe_load((folder / "values.yaml").read_text())))
-    assert [fault for fault in faults if not fault.startswith("resources.")] == [], "helm ignores what it does not know"
-    command = [helm, "template", pinned["releaseName"], folder, "--namespace", pinned["namespace"]]
+    command = [helm, "template", pinned["releaseName"], folder, "--namespace", pinned["namespace"], "--include-crds"]
     done = subprocess.run(
         [*command, "--values", OPERATORS / pinned["valuesFile"]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    kinds = set(re.findall(r"^kind: (\w+)$", done.stdout, re.MULTILINE))
+    return [document for document in yaml.load_all(done.stdout, Loader=Manifests) if document]
+
+
+def test_a_chart_renders_with_our_values_and_knows_each_of_them(chart: tuple[str, Path, str]) -> None:
+    name, folder, _ = chart
+    own = yaml.safe_load((folder / "Chart.yaml").read_text())
+    assert (own["name"], str(own["version"])) == (name, CHARTS[name]["version"])
+    faults = list(unknown(values(name), yaml.safe_load((folder / "values.yaml").read_text())))
+    assert [fault for fault in faults if not fault.startswith("resources.")] == [], "helm ignores what it does not know"
     wanted = {"kube-prometheus-stack": "Prometheus", "nvidia-device-plugin": "DaemonSet"}.get(name, "Deployment")
-    assert wanted in kinds
+    assert wanted in {document["kind"] for document in templated(chart)}
+
+
+GROUPS = {"kuberay-operator": "ray.io", "kueue": "kueue.x-k8s.io", "kube-prometheus-stack": "monitoring.coreos.com"}
+"""The group of kinds that a chart installs."""
+
+
+@pytest.mark.parametrize("chart", GROUPS, indirect=True)
+def test_our_resources_are_of_the_kinds_that_the_pinned_charts_install(
+    chart: tuple[str, Path, str], render: Render
+) -> None:
+    """By the schemas of these very versions: the monitors, the alerts, and what the chart makes of our values too."""
+    group = GROUPS[chart[0]]
+    schemas = {
+        (f"{group}/{version['name']}", crd["spec"]["names"]["kind"]): strict(version["schema"]["openAPIV3Schema"])
+        for crd in templated(chart)
+        if crd["kind"] == "CustomResourceDefinition" and crd["spec"]["group"] == group
+        for version in crd["spec"]["versions"]
+        if version["served"]
+    }
+    ours = [document for place in RENDERED for document in render(K8S / place)]
+    ours += [yaml.safe_load((ROOT / "infra" / "monitoring" / "prometheusrule.yaml").read_text()), *templated(chart)]
+    ours = [document for document in ours if document["apiVersion"].startswith(f"{group}/")]
+    assert ours
+    for document in ours:
+        schema = schemas[document["apiVersion"], document["kind"]]
+        assert faults_by(schema, document) == []
+        assert faults_by(schema, document | {"misspelt": 1}) != []

@@ -158,12 +158,23 @@ class Cluster:
         if refusal.code == 401:
             return NotAllowed(f"{said}: the server does not accept the credentials of this context; log in again")
         if refusal.code == 403:
-            return NotAllowed(f"{said}; ask the cluster's administrator to add you to the site's group")
+            return NotAllowed(f"{said}; {_remedy(refusal.message)}")
         if refusal.code == 404:
             return NotThere(said)
         if refusal.reason == "AlreadyExists":
             return _Exists(said)
         return ClusterError(f"{said} ({refusal.code} {refusal.reason} for {path})")
+
+
+def _remedy(message: str) -> str:
+    """What to do about a 403: it is the answer to missing rights, to a full quota and to a rule of the cluster."""
+    if "system:anonymous" in message:
+        return "no credentials were sent: log in again, and see whether the plugin that the kubeconfig names works"
+    if "exceeded quota" in message:
+        return "wait for other jobs of the namespace to end or end some, or ask the administrator for a larger quota"
+    if " cannot " in message:
+        return "ask the cluster's administrator to add you to the site's group"
+    return "a rule of the cluster refuses it: show this to its administrator"
 
 
 class _Exists(ClusterError):

@@ -27,7 +27,7 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a job stands; leaving: Kueue took its nodes back, and it waits in the queue again."""
+    """Where a job stands; leaving: its nodes are taken from it, by Kueue or by whoever deletes it."""
 
     state: State
     line: str = ""
@@ -45,10 +45,13 @@ def seen(cluster: Objects, name: str) -> Seen:
         return Seen("absent", f"job {name} is not in the namespace any more")
     status = job.get("status", {})
     deployment = status.get("jobDeploymentStatus", "")
-    if deployment == "Complete" or status.get("jobStatus") == "SUCCEEDED":
+    if status.get("jobStatus") == "SUCCEEDED":
         return Seen("done", "finished")
-    if deployment == "Failed":
-        return Seen("failed", " ".join(filter(None, ["failed:", status.get("reason"), status.get("message")])))
+    if deployment in ("Complete", "Failed", "ValidationFailed"):  # complete, but stopped by somebody
+        why = status.get("reason") or status.get("jobStatus", "").lower()
+        return Seen("failed", " ".join(filter(None, ["failed:", why, status.get("message")])))
+    if "deletionTimestamp" in job["metadata"]:
+        return Seen("leaving", "it is being deleted")
     workload = workload_of(cluster, job)
     if job["spec"].get("suspend"):
         return _queued(cluster, job, workload)
@@ -63,7 +66,7 @@ def workload_of(cluster: Objects, job: Resource) -> Resource | None:
         return None
     for workload in cluster.listed("Workload"):
         owners = workload["metadata"].get("ownerReferences", [])
-        if any((owner["kind"], owner["name"]) == ("RayJob", job["metadata"]["name"]) for owner in owners):
+        if any((owner["kind"], owner["uid"]) == ("RayJob", job["metadata"]["uid"]) for owner in owners):
             return workload
     return None
 
@@ -88,15 +91,39 @@ def _queued(cluster: Objects, job: Resource, workload: Resource | None) -> Seen:
 
 def queue_line(cluster: Objects, local_queue: str, gpus: int) -> str:
     """`queued in north: wants 8 GPUs, 4 free, may borrow 4`."""
-    wants = f"wants {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else "wants no GPU"
+    name, found = _queue(cluster, local_queue)
+    if name is None:
+        return f"queued: {_wants(gpus)}; {_no_queue(local_queue)}"
+    room = "" if found is None else f", {found.free} free, may borrow {found.may_borrow}"
+    return f"queued in {name}: {_wants(gpus)}{room}"
+
+
+def never_starts(cluster: Objects, local_queue: str, gpus: int) -> str | None:
+    """Why a job would wait in this queue for ever; None: it would not. Raises ClusterError."""
+    name, found = _queue(cluster, local_queue)
+    if name is None:
+        return _no_queue(local_queue)
+    if found is None or gpus <= found.most:
+        return None
+    return f"{_wants(gpus)}, and its queue {name} never has more than {found.most}: submit it with fewer (--gpus)"
+
+
+def _queue(cluster: Objects, local_queue: str) -> tuple[str | None, QueueGpus | None]:
+    """Name and GPUs of the ClusterQueue behind a LocalQueue; no name without a LocalQueue."""
     local = cluster.find("LocalQueue", local_queue) if local_queue else None
     if local is None:
-        return f"queued: {wants}; the namespace has no queue {local_queue or '(none named)'}: ask the administrator"
-    name = local["spec"]["clusterQueue"]
+        return None, None
+    name: str = local["spec"]["clusterQueue"]
     queue = cluster.find("ClusterQueue", name)
-    found = gpus_of(queue) if queue is not None else None
-    room = "" if found is None else f", {found.free} free, may borrow {found.may_borrow}"
-    return f"queued in {name}: {wants}{room}"
+    return name, gpus_of(queue) if queue is not None else None
+
+
+def _wants(gpus: int) -> str:
+    return f"wants {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else "wants no GPU"
+
+
+def _no_queue(local_queue: str) -> str:
+    return f"the namespace has no queue {local_queue or '(none named)'}: ask the administrator"
 
 
 @dataclass(frozen=True)
@@ -117,6 +144,11 @@ class QueueGpus:
     def may_borrow(self) -> int:
         """Beyond what it has borrowed."""
         return max(0, self.most_borrowed - self.borrowed)
+
+    @property
+    def most(self) -> int:
+        """With all that it may borrow."""
+        return self.own + self.most_borrowed
 
 
 def gpus_of(queue: Resource) -> QueueGpus | None:

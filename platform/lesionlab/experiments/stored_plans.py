@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 from lesionlab.errors import DamagedObject, InputError
 from lesionlab.store.documents import create_named, move_pointer, read_document, read_pointer
 from lesionlab.store.objects import Store
@@ -29,6 +32,14 @@ def find_sound_plan(store: Store, experiment: str) -> Plan | None:
         return find_plan(store, experiment)
     except DamagedObject:
         return None
+
+
+def sound_plans(store: Store, experiment: str) -> Iterator[Plan]:
+    """All plans of the experiment that can be read, in the order of their names."""
+    for key in store.list(keys.PLAN.prefix(experiment=experiment)):
+        if key != _pointer(experiment):
+            with suppress(DamagedObject):
+                yield read_document(store, key, Plan)
 
 
 def first_endpoint(store: Store, experiment: str) -> Endpoint | None:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from lesionlab.errors import DamagedObject, InputError, MissingObject
+from lesionlab.errors import DamagedObject, InputError, MissingObject, ObjectExists
 from lesionlab.experiments.leases import this_user
 from lesionlab.experiments.rehearsal import Rehearsal
+from lesionlab.experiments.stored_plans import find_sound_plan, sound_plans
 from lesionlab.store.documents import create_document, create_named, read_document, write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
+from storage_schemas.experiments import Plan
 from storage_schemas.submissions import (
     FINAL,
     Device,
@@ -77,6 +79,16 @@ def submission_ids(store: Store) -> list[Digest]:
     return [values["submission"] for values in found if values]
 
 
+def plan_of(store: Store, submission: Submission) -> Plan | None:
+    """The plan that was made for a submission, also if the experiment was planned otherwise since; None before."""
+    spec, current = submission.spec, find_sound_plan(store, submission.spec.name)
+    wanted = spec, submission.manifests.get(spec.target.cohort), submission.versions
+    for plan in (*([current] if current else []), *sound_plans(store, spec.name)):
+        if (plan.spec, plan.manifest, plan.versions) == wanted:
+            return plan
+    return None
+
+
 def standing(store: Store, submission: Digest) -> Standing | None:
     """The newest attempt and its outcome; None before the first."""
     prefix = keys.SUBMISSION_ATTEMPT.prefix(submission=submission)
@@ -86,11 +98,7 @@ def standing(store: Store, submission: Digest) -> Standing | None:
     attempt = read_document(
         store, keys.SUBMISSION_ATTEMPT.build(submission=submission, attempt=numbers[-1]), SubmissionAttempt
     )
-    try:
-        outcome = read_document(store, _outcome_key(attempt), SubmissionOutcome)
-    except (MissingObject, DamagedObject):
-        outcome = None
-    return Standing(attempt, outcome)
+    return Standing(attempt, _outcome(store, attempt))
 
 
 class Ended(Protocol):
@@ -103,20 +111,28 @@ class Ended(Protocol):
     def state(self) -> str: ...
 
 
-def attempt_to_join(store: Store, submission: Submission, look: Callable[[int], Ended]) -> int:
-    """Number of the attempt that submitting now joins or opens.
+def attempt_to_join(store: Store, submission: Submission, look: Callable[[int], Ended], *, missing: int) -> int:
+    """Number of the attempt that submitting now joins or opens, when so many runs are missing.
 
-    The newest one, unless it ended without a result: also one whose job ended before the command could say why, by a
-    deadline for example. `look` asks the cluster for the job of an attempt.
+    The newest one, unless it ended without a result, or its result is not in the store any more: also one whose job
+    ended before the command could say why, by a deadline for example. `look` asks the cluster for the job of an
+    attempt.
     """
     now = standing(store, submission.id)
     if now is None:
         return 1
     number = now.attempt.number
     if now.over:
-        return number if now.outcome is not None and now.outcome.ending == "done" else number + 1
+        return number if is_done(store, now) and not missing else number + 1
     job = look(number)
-    return number + 1 if job.ended and (now.outcome is not None or job.state == "failed") else number
+    return number + 1 if job.ended and (now.outcome is not None or job.state != "absent") else number
+
+
+def is_done(store: Store, now: Standing) -> bool:
+    """Whether the attempt is done and its report, if it made one, is in the store."""
+    if now.outcome is None or now.outcome.ending != "done":
+        return False
+    return now.outcome.report is None or store.exists(now.outcome.report)
 
 
 def open_attempt(store: Store, submission: Submission, number: int, *, place: str, by: str = "") -> bool:
@@ -124,16 +140,27 @@ def open_attempt(store: Store, submission: Submission, number: int, *, place: st
     create_named(store, keys.SUBMISSION.build(submission=submission.id), submission)
     attempt = SubmissionAttempt(submission=submission.id, number=number, by=by or this_user(), at=_now(), place=place)
     key = keys.SUBMISSION_ATTEMPT.build(submission=submission.id, attempt=number_text(number))
-    if store.exists(key):
+    try:
+        return create_document(store, key, attempt)
+    except ObjectExists:  # opened by somebody else, perhaps this very second
         return False
-    create_document(store, key, attempt)
-    return True
+
+
+def begin_again(store: Store, now: Standing) -> None:
+    """Forget how an earlier execution of an attempt failed: a retry has begun, and without an outcome it runs."""
+    if now.outcome is not None and not now.over:
+        store.delete(_outcome_key(now.attempt))
 
 
 def end_attempt(
     store: Store, attempt: SubmissionAttempt, ending: Ending, faults: Sequence[str] = (), report: str | None = None
 ) -> SubmissionOutcome:
-    """Store how an execution of the attempt ended."""
+    """Store how an execution of the attempt ended, and return that.
+
+    What was cancelled does not become a failure: the command's nodes are gone, which is why it failed.
+    """
+    if ending == "failed" and (before := _outcome(store, attempt)) is not None and before.ending == "cancelled":
+        return before
     outcome = SubmissionOutcome(
         submission=attempt.submission,
         number=attempt.number,
@@ -164,6 +191,13 @@ def log_text(store: Store, attempt: SubmissionAttempt) -> str:
 def number_text(number: int) -> str:
     """An attempt's number as a part of a key, which sorts as the numbers do."""
     return f"{number:03d}"
+
+
+def _outcome(store: Store, attempt: SubmissionAttempt) -> SubmissionOutcome | None:
+    try:
+        return read_document(store, _outcome_key(attempt), SubmissionOutcome)
+    except (MissingObject, DamagedObject):
+        return None
 
 
 def _outcome_key(attempt: SubmissionAttempt) -> str:
