@@ -73,7 +73,7 @@ def test_a_bf16_network_in_the_gpu_forms_computes_what_it_computes_in_torchs(nor
     fast, fast_fp32 = logits("bf16"), logits("fp32")
     monkeypatch.undo()
     simple, exact = logits("bf16"), logits("fp32")
-    torch.testing.assert_close(fast_fp32, exact, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast_fp32, exact, rtol=1e-4, atol=1e-4)
     assert not torch.equal(fast, simple)
     assert (fast - exact).norm() < 1.5 * (simple - exact).norm()  # as near to fp32 as autocast is
 

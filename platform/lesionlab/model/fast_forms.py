@@ -61,7 +61,7 @@ class Convolution(nn.Conv3d):
         convolved_2Cijk = functional.conv3d(
             halves_2Cijk, weight, padding=(0, *self.padding[1:]), dilation=self.dilation
         )
-        return torch.cat(convolved_2Cijk.split(1), dim=2)[:, :, :planes]
+        return torch.cat([convolved_2Cijk[:1], convolved_2Cijk[1:]], dim=2)[:, :, :planes]
 
 
 class JoiningConvolution(Convolution):
@@ -70,11 +70,12 @@ class JoiningConvolution(Convolution):
     On a CPU it is the sum of two, for which features are not copied into one tensor, nor gradients out of one.
     """
 
-    def forward(self, skipped_and_enlarged: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, skipped_and_enlarged: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
         skipped_BCijk, enlarged_BCijk = skipped_and_enlarged
         if not on_cpu(skipped_BCijk):
             return super().forward(torch.cat([skipped_BCijk, enlarged_BCijk], dim=1))
-        for_skipped, for_enlarged = self.weight.split([skipped_BCijk.shape[1], enlarged_BCijk.shape[1]], dim=1)
+        channels = [skipped_BCijk.shape[1], enlarged_BCijk.shape[1]]
+        for_skipped, for_enlarged = torch.split(self.weight, channels, dim=1)
         return self._convolved(skipped_BCijk, for_skipped).add_(self._convolved(enlarged_BCijk, for_enlarged))
 
 
@@ -99,7 +100,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, features_BCijk: Tensor) -> Tensor:
         if on_cpu(features_BCijk):
-            result_BCijk: Tensor = NormalisedReLU.apply(
+            result_BCijk: Tensor = NormalisedReLU.apply(  # type: ignore[no-untyped-call]
                 features_BCijk, self.weight, self.bias, self.num_groups, self.eps
             )
             return result_BCijk

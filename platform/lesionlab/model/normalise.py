@@ -51,7 +51,7 @@ class NormalisedReLU(torch.autograd.Function):
         return result_BCijk
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient_BCijk: Tensor) -> tuple[Tensor | None, ...]:
         """∂x = (weight · ∂y − m1 − x̂ · m2) / SD, with x̂ = (x − mean) / SD and ∂y = 0 where the result is 0.
 
@@ -90,7 +90,7 @@ class Row:
 
     def of_channels(self, sums_Br: Tensor) -> Tensor:
         """Sums over the row's voxels, for each channel."""
-        return sums_Br.unflatten(1, (self.voxels, self.channels)).sum(1)
+        return sums_Br.view(-1, self.voxels, self.channels).sum(1)
 
     def of_row(self, value_BC: Tensor) -> Tensor:
         """The channels' values at each of the row's voxels."""
@@ -110,7 +110,7 @@ def _over_groups(value_BC: Tensor, groups: int) -> Tensor:
     """The mean over the channels of each group, for each of its channels."""
     if groups == value_BC.shape[1]:
         return value_BC
-    value_BGc = value_BC.unflatten(1, (groups, -1))
+    value_BGc = value_BC.reshape(len(value_BC), groups, -1)
     return value_BGc.mean(2, keepdim=True).expand_as(value_BGc).flatten(1)
 
 
