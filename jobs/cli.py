@@ -118,7 +118,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How many labelled MS studies does a site need, and does starting from a model of another pathology help?\n\n"
     "Workflow: simulate (or use your own data), verify, preprocess, plan, pretrain, sweep, analyse. `run` does all of "
-    "these, `demo` does them on simulated patients. `score` compares any two masks, `compare` anybody's models.",
+    "these, `demo` does them on simulated patients. `score` compares any two masks, `compare` anybody's models.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 done and the answer is no, 130 or 143 stopped.",
 )
 
 

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console
-from jobs.shared.entry_points import run_as_module
+from jobs.shared.entry_points import answer_no, run_as_module
 from jobs.shared.generated_files import write_or_compare
 from lesionlab.clusters.cluster_files import cluster_files, drift, write_files
 from lesionlab.clusters.monitoring import monitoring_files
-from lesionlab.errors import InputError
 from lesionlab.experiments.sites_file import read_sites
 
 
@@ -27,7 +26,7 @@ def cluster(
         typer.Option(metavar="DIR", help="Also write Prometheus' rules and Grafana's dashboard into this folder."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with code 1 if the files differ from the sites file.")
+        bool, typer.Option("--check", help="Write nothing; exit with code 3 if the files differ from the sites file.")
     ] = False,
 ) -> None:
     """Write namespaces, rights, networks, queues and quotas of a consortium's sites.
@@ -44,7 +43,7 @@ def cluster(
         write_or_compare(monitoring, monitoring_files(), compare=check, again=again)
     if check:
         if faults := drift(files, folder):
-            raise InputError(*faults, f"to write them again: lesionlab cluster {sites} --out {folder}")
+            answer_no(*faults, f"to write them again: lesionlab cluster {sites} --out {folder}")
         console.print(f"{folder}: as {sites} says")
         return
     write_files(files, folder)

@@ -80,7 +80,8 @@ def compare(
     """Compare models from elsewhere (nnU-Net, LST-AI, a second reader) by their masks, all by the same definition.
 
     A mask belongs to a study if its path has the study's BIDS entities, or its file name the patient's
-    label. It must lie on the grid of the scan. --share narrows the report as that of analyse.
+    label. It must lie on the grid of the scan. --share narrows the report as that of analyse,
+    and names no study of the cohort.
 
     Example: lesionlab compare --experiment demo --masks nnU-Net=./nnunet --masks LST-AI=./lst --out ./report
 
@@ -103,9 +104,12 @@ def compare(
     )
     found = found_masks(models, setting.studies)
     if dry_run:
-        console.print(dry_run_json(found)) if for_programs else show_dry_run(found, setting.studies)
+        if for_programs:
+            console.print(dry_run_json(found))
+        else:
+            show_dry_run(found, setting.studies, named=shared is None)
         return
-    lacking = missing_masks(found)
+    lacking = missing_masks(found, named=shared is None)
     if lacking and missing == "refuse":
         raise InputError(*lacking)
     if out is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.console import console
-from jobs.shared.entry_points import run_as_module
+from jobs.shared.entry_points import answer_no, run_as_module
 from jobs.shared.options import JsonOption, StoreOption, connect, connect_to_read
 from jobs.shared.progress import steps
 from lesionlab.experiments.upkeep.fsck import check_store
@@ -28,7 +28,7 @@ def fsck(
     Says for each damaged object which command makes it again. With --repair,
     what has a second copy is restored from it; a run whose own output is lost
     counts as not complete, and the next sweep executes it again. Reads the whole
-    store. Exit code 1 if something is damaged and not restored.
+    store. Exit code 3 if something is damaged and not restored.
 
     Example: lesionlab fsck --repair
     """
@@ -43,7 +43,7 @@ def fsck(
         repaired = len(found.damage) - found.left
         console.print(f"{found.places} checked, {len(found.damage)} damaged or missing, {repaired} restored")
     if found.left:
-        raise typer.Exit(1)
+        answer_no(f"{found.left} damaged or missing and not restored")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import typer
 
 from jobs.shared.console import console
 from jobs.shared.decisions_output import decided
-from jobs.shared.entry_points import run_as_module
+from jobs.shared.entry_points import answer_no, run_as_module
 from jobs.shared.options import CacheOption, StoreOption, connect
 from jobs.shared.people import ReasonOption, this_person
 from jobs.shared.rule_output import show_outcome
-from lesionlab.errors import InputError
 from lesionlab.experiments.champions import promote as promote_version
 from lesionlab.experiments.champions import refuse_withdrawn
 from lesionlab.experiments.registry import champion, find_model
@@ -38,7 +37,7 @@ def promote(
     Nothing else moves a champion. While a model has no rule or no champion, your
     reason decides. After that its rule does: the command takes a ticket, tests the
     candidate on the rule's benchmark and promotes it if every condition holds.
-    Otherwise it prints pass or fail of each and no score, and exits with 1. The
+    Otherwise it prints pass or fail of each and no score, and exits with 3. The
     same candidate again spends no further look.
 
     The decision is stored with who, when and why, and never changed; of two people
@@ -59,7 +58,7 @@ def promote(
         )
         show_outcome(outcome)
         if not outcome.passed:
-            raise InputError(f"model {model} is not promoted: it did not pass every condition; the champion stays")
+            answer_no(f"model {model} is not promoted: it did not pass every condition; the champion stays")
     console.print(decided(promote_version(place, model, reason, person, outcome)))
 
 

@@ -16,7 +16,8 @@ from lesionlab.errors import InputError
 from lesionlab.experiments.benchmarks import find_benchmark
 from lesionlab.experiments.registry import champion, find_model
 from lesionlab.experiments.rules import declare, find_rule, read_rule
-from lesionlab.orchestration.gate import benchmark_rows, needs_grades
+from lesionlab.experiments.site_policies import refuse_few
+from lesionlab.orchestration.gate import benchmark_rows, needs_grades, refuse_if_forbidden
 from lesionlab.orchestration.self_grading import benchmark_grades
 
 
@@ -43,7 +44,8 @@ def rule(
 
     A rule is named by its digest and never changes. Once a model has a rule and a
     champion, `lesionlab promote` goes by the rule. check tests the champion on the
-    benchmark and says how often a candidate that truly equals it would pass.
+    benchmark and says how often a candidate that truly equals it would pass, unless
+    that told of fewer patients than the consortium agreed on or a policy asks for.
 
     Example: lesionlab rule declare rule.yaml
 
@@ -61,11 +63,17 @@ def rule(
     if version is None:
         raise InputError(f"model {found.model}: wanted a champion, whose SDs the power depends on; found none")
     frozen = find_benchmark(place, found.benchmark)
-    notes.print(f"testing {found.model}@{version} on benchmark {frozen.name}, unless that was done before")
     card = find_model(place, f"{found.model}@{version}")
+    refuse_if_forbidden(place, frozen, card)
+    notes.print(f"testing {found.model}@{version} on benchmark {frozen.name}, unless that was done before")
     rows = benchmark_rows(place, frozen, card, cache).rows
     grades = benchmark_grades(place, frozen, card, cache) if needs_grades(found) else ()
-    show_chance(found, chance_when_equal(found, rows, correlation, grades=grades))
+    chance = chance_when_equal(found, rows, correlation, grades=grades)
+    told: dict[str, int] = {metric: count for metric, count in chance.patients.items()}
+    if needs_grades(found):
+        told["inserted lesions"] = len({(row.site, row.patient) for row in grades})
+    refuse_few(place, f"benchmark {frozen.name}", {entry.site for entry in frozen.manifest.studies}, told)
+    show_chance(found, chance)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from lesionlab.analysis.statistics.detection import self_grading
 from lesionlab.experiments.manifests import forbidden_parts, frozen_manifest
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import find_model
-from lesionlab.experiments.site_policies import purpose_of
+from lesionlab.experiments.site_policies import fewest_told, purpose_of, withheld
 from lesionlab.orchestration.self_grading import grade
 
 
@@ -39,7 +39,8 @@ def self_grade(
     They go where a reader drew no lesion, into homogeneous tissue, one of each size
     and contrast a study, at the same places for every model. Nobody has to draw
     anything. Studies that the model was trained on are refused, and benchmarks, and
-    what a site's policy forbids.
+    what a site's policy forbids. No fraction is of fewer patients than the consortium
+    agreed on, or a site's policy asks for.
     The rows are stored, and the report of an experiment shows them.
 
     Example: lesionlab self-grade demo-glioma --cohort demo-ms
@@ -55,16 +56,22 @@ def self_grade(
     note_origin(place, card)
     with audited(place, TRAINING, run.experiment, studies_of(place, (run,))):
         graded = grade(place, card, manifest, cache)
-    for study, why in sorted(graded.refused.items()):
-        notes.print(f"{study}: left out, {why}", style="yellow")
-    found = self_grading(graded.rows)
+    if withheld(place, run.experiment, run.task.name, run.test, "rows"):
+        if graded.refused:
+            why = "trained on, or without room for a lesion"
+            notes.print(f"{len(graded.refused)} studies: left out, {why}", style="yellow")
+    else:
+        for study, why in sorted(graded.refused.items()):
+            notes.print(f"{study}: left out, {why}", style="yellow")
+    fewest = fewest_told(place, {entry.site for entry in run.test})
+    found = self_grading(graded.rows, fewest)
     lines = grading_lines(found)
     if csv_file:
         save_csv(csv_file, COLUMNS, lines)
     if for_programs:
         console.print(json.dumps(lines, indent=2))
     else:
-        show_grading(found)
+        show_grading(found, fewest)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from jobs.shared.console import console
-from jobs.shared.entry_points import run_as_module
+from jobs.shared.entry_points import answer_no, run_as_module
 from jobs.shared.generated_files import write_or_compare
-from lesionlab.errors import InputError, StoreError
+from lesionlab.errors import InputError
 from lesionlab.experiments.sites_file import counts_fault, read_sites, store_counts
 from lesionlab.store.conformance import conformance
 from lesionlab.store.objects import open_store
@@ -38,7 +38,8 @@ def storage(
 
     `init` is idempotent: versioning, lifecycle of what is temporary, encryption,
     no public access, and the smallest counts, by which `analyse --share` goes.
-    `check` needs write access and leaves nothing behind.
+    `check` needs write access, leaves nothing behind, and exits with 3 if something
+    does not hold; so does `policies --check`.
 
     Example: lesionlab storage policies sites.yaml --out ./policies
     """
@@ -60,9 +61,9 @@ def storage(
         console.print(f"{'pass' if found.holds else 'FAIL'} {found.what}{f': {found.why}' if found.why else ''}")
         failed += not found.holds
     if failed:
-        raise StoreError(f"{pool.store}: {failed} things that the platform relies on do not hold; use another store")
+        answer_no(f"{pool.store}: {failed} things that the platform relies on do not hold; use another store")
     if why := counts_fault(place, pool):
-        raise StoreError(f"{pool.store}: smallest counts: {why}; the steward sets it: lesionlab storage init {sites}")
+        answer_no(f"{pool.store}: smallest counts: {why}; the steward sets it: lesionlab storage init {sites}")
 
 
 if __name__ == "__main__":

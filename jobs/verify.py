@@ -24,7 +24,7 @@ from jobs.shared.dataset_options import (
     WorkersOption,
 )
 from jobs.shared.dataset_screening import input_files, open_screened, study_map
-from jobs.shared.entry_points import run_as_module
+from jobs.shared.entry_points import answer_no, run_as_module
 from jobs.shared.options import PlainOption
 from jobs.shared.output_file import output_file, refuse_inputs
 from jobs.shared.progress import steps
@@ -68,7 +68,7 @@ def verify(
 ) -> None:
     """Validate a dataset: pass, repaired or quarantined for each study, with reasons. Uses no store.
 
-    Exit code 0: every study passes or was repaired. Exit code 1: at least one study is quarantined.
+    Exit code 0: every study passes or was repaired. Exit code 3: at least one study is quarantined.
 
     Example: lesionlab verify ./ms-cohort --task flair-new
     """
@@ -92,8 +92,8 @@ def verify(
         console.print("registration was not tried; to try it too: --registration (minutes per study)")
     if dataset.faults:
         raise DatasetError(*dataset.faults)
-    if any(verdict.verdict == "quarantined" for verdict in verdicts):
-        raise typer.Exit(1)
+    if quarantined := sum(verdict.verdict == "quarantined" for verdict in verdicts):
+        answer_no(f"{quarantined} of {len(verdicts)} studies are quarantined")
 
 
 if __name__ == "__main__":

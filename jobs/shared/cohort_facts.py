@@ -7,6 +7,7 @@ from lesionlab.analysis.sheets.cohort_tables import cohort_tables
 from lesionlab.analysis.sheets.sheet import Sheet
 from lesionlab.errors import InputError
 from lesionlab.experiments.manifests import current_manifest, manifest_facts
+from lesionlab.experiments.site_policies import refuse_leaving
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -14,6 +15,8 @@ from storage_schemas.base import Slug
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest
 from storage_schemas.splits import Split, split_name
+
+COUNTED = "lesionlab analyse EXPERIMENT --share consortium --out DIR counts patients instead"
 
 
 def cohort_sheets(store: Store, cohort: Slug, experiment: str | None) -> dict[str, Sheet]:
@@ -28,8 +31,11 @@ def cohort_sheets(store: Store, cohort: Slug, experiment: str | None) -> dict[st
 
 
 def cohort_facts(store: Store, cohort: Slug) -> list[StudyFacts]:
-    """The facts of every study and visit. Raises InputError if the store has none."""
-    facts = manifest_facts(store, current_manifest(store, cohort))
+    """The facts of every study and visit. Raises InputError if the store has none, or if a site's policy does not let
+    them leave."""
+    manifest = current_manifest(store, cohort)
+    refuse_leaving(store, "cohort", manifest.task.name, manifest.studies, "rows", COUNTED)
+    facts = manifest_facts(store, manifest)
     if not facts:
         raise InputError(f"cohort {cohort}: its facts are not in the store; run lesionlab preprocess again")
     return list(facts)

@@ -18,16 +18,17 @@ from storage_schemas.base import as_columns
 from storage_schemas.manifests import ManifestEntry
 
 
-def show_dry_run(masks: Mapping[ModelFolder, FoundMasks], studies: Sequence[ManifestEntry]) -> None:
-    """Print the file of every study and model."""
-    table = ScreenTable()
-    for column in ("study", *(model.name for model in masks)):
-        table.add_column(column)
-    for entry in studies:
-        files = ((model.folder, found.files.get(entry.study)) for model, found in masks.items())
-        names = (file.relative_to(folder).as_posix() if file else "missing" for folder, file in files)
-        table.add_row(entry.study, *names)
-    show_table(table)
+def show_dry_run(masks: Mapping[ModelFolder, FoundMasks], studies: Sequence[ManifestEntry], *, named: bool) -> None:
+    """Print the file of every study and model; not `named`, only how many each model has."""
+    if named:
+        table = ScreenTable()
+        for column in ("study", *(model.name for model in masks)):
+            table.add_column(column)
+        for entry in studies:
+            files = ((model.folder, found.files.get(entry.study)) for model, found in masks.items())
+            names = (file.relative_to(folder).as_posix() if file else "missing" for folder, file in files)
+            table.add_row(entry.study, *names)
+        show_table(table)
     for model, found in masks.items():
         console.print(f"{model.name}: {len(found.files)} of {len(studies)} studies have a mask in {model.folder}")
 

@@ -129,8 +129,15 @@ def found_masks(models: Sequence[ModelFolder], studies: Sequence[ManifestEntry])
     return found
 
 
-def missing_masks(masks: Mapping[ModelFolder, FoundMasks]) -> list[str]:
-    """One sentence for each study without a mask."""
+def missing_masks(masks: Mapping[ModelFolder, FoundMasks], *, named: bool = True) -> list[str]:
+    """One sentence for each study without a mask; not `named`, one for each model with their number."""
+    if not named:
+        return [
+            f"{model.name}: {len(found.missing)} studies have no mask in {model.folder}; add them, or count them as "
+            "nothing found with --missing empty"
+            for model, found in masks.items()
+            if found.missing
+        ]
     return [
         f"{model.name}: {study}: no mask in {model.folder}; add it, or count it as nothing found with --missing empty"
         for model, found in masks.items()

@@ -1,4 +1,4 @@
-"""Run a command: turn errors that a user can fix into one message each and exit code 1."""
+"""Run a command: turn errors that a user can fix into one message each, and the end into an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -25,6 +25,11 @@ OF_THE_PATH = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE),
 }
 """Errors of the operating system that a user mends by another path, a permission or more space."""
+
+FAILED, WRONGLY_CALLED, NO = 1, 2, 3
+"""Exit codes beside 0. FAILED: an error; its message says what to do. WRONGLY_CALLED: typer's own. NO: the command did
+its work, and the answer is no. A command that was stopped ends with 128 and the number of the signal."""
+
 COMMAND: ContextVar[str] = ContextVar("command", default="python")
 """Name of the command that runs."""
 
@@ -34,7 +39,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a command: print the faults of a LesionlabError and exit with code 1; let any other exception through.
+    """Wrap a command: print the faults of a LesionlabError and exit with FAILED; let any other exception through.
 
     A path that the system refuses (too long, no permission, disk full) is a fault too. Ctrl-C and SIGTERM end it in the
     same way: claims are given back, and the message says how to go on. A number among the options that is not finite is
@@ -51,12 +56,12 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
         except LesionlabError as error:
             for fault in error.args:
                 notes.print(f"error: {fault}", style="bold red")
-            raise typer.Exit(1) from error
+            raise typer.Exit(FAILED) from error
         except OSError as error:
             if error.errno not in OF_THE_PATH or not isinstance(error.filename, str | Path):
                 raise
             notes.print(f"error: {error.filename}: {error.strerror}; correct the path, or choose another place")
-            raise typer.Exit(1) from error
+            raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as interrupt:
             notes.print("stopped; finished work is kept: run the same command again to continue")
             told = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
@@ -82,6 +87,13 @@ def _ending_when_told() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def answer_no(*reasons: str) -> NoReturn:
+    """End a command that did all of its work and found that what it was asked does not hold: its exit code is NO."""
+    for reason in reasons:
+        notes.print(f"no: {reason}", style="bold red")
+    raise typer.Exit(NO)
 
 
 def refuse_unless_finite(options: Mapping[str, Any]) -> None:

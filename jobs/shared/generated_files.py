@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.shared.console import console
+from jobs.shared.entry_points import answer_no
 from jobs.shared.output_file import save_output
-from lesionlab.errors import InputError
 
 
 def write_or_compare(folder: Path, files: Mapping[str, str], *, compare: bool, again: str) -> None:
     """Write the files below the folder; to `compare`, write nothing.
 
-    Raises InputError that names every file that differs, and the command that writes them `again`.
+    Ends the command with the answer no if a file differs; names each, and the command that writes them `again`.
     """
     if not compare:
         for name, text in files.items():
@@ -26,5 +26,5 @@ def write_or_compare(folder: Path, files: Mapping[str, str], *, compare: bool, a
     faults = [f"{folder / name}: differs from what would be generated" for name in differing]
     faults += [f"{folder / name}: is not generated any more; remove it" for name in sorted(found - files.keys())]
     if faults:
-        raise InputError(*faults, f"write them again: {again}")
+        answer_no(*faults, f"write them again: {again}")
     console.print(f"{folder}: as generated")

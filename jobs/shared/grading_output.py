@@ -33,8 +33,9 @@ def _values(one: Detection | None) -> tuple[Any, ...]:
     return one.lesions, one.patients, one.share, one.interval.low, one.interval.high
 
 
-def show_grading(found: SelfGrading) -> None:
-    """Print the fraction detected with its 95 % CI, one row for each line; a dash: fewer than three patients."""
+def show_grading(found: SelfGrading, fewest: int = 1) -> None:
+    """Print the fraction detected with its 95 % CI, one row for each line; a dash: fewer than three patients, or than
+    the `fewest` of whom it may tell."""
     table = Table(title=f"{found.model} on inserted lesions in {found.cohort}", title_justify="left")
     for column in ("lesions", "inserted", "patients", "detected", "95 % CI"):
         table.add_column(column, justify="left" if column == "lesions" else "right")
@@ -50,4 +51,7 @@ def show_grading(found: SelfGrading) -> None:
         )
     show_table(table)
     if found.marked_before:
-        console.print(f"{found.marked_before} lesions left out: the model marked their places before the insertion too")
+        count = found.marked_before if fewest == 1 else "some"
+        console.print(f"{count} lesions left out: the model marked their places before the insertion too")
+    if fewest > 1:
+        console.print(f"–: it would tell of fewer than {fewest} patients")

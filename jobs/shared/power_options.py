@@ -11,12 +11,14 @@ import typer
 
 from jobs.shared.options import connect_to_read
 from lesionlab.analysis.methods.mixed import NotFitted
+from lesionlab.analysis.statistics.conditions import value_of
 from lesionlab.analysis.statistics.external import read_table
 from lesionlab.analysis.statistics.power import Sds, sds_of
 from lesionlab.analysis.words.models import METRICS
 from lesionlab.analysis.words.tables import NOT_FITTED
 from lesionlab.errors import InputError
 from lesionlab.experiments.publishing import study_rows
+from lesionlab.experiments.site_policies import refuse_few, refuse_showing
 from lesionlab.experiments.stored_plans import current_plan
 from storage_schemas.metrics import PRIMARY, Metric
 
@@ -116,7 +118,15 @@ def _fitted(variances: str, uri: str) -> dict[Metric, Sds]:
     else:
         store = connect_to_read(uri)
         plan = current_plan(store, variances)
-        found = sds_of(study_rows(store, plan), plan.spec.undefined)
+        refuse_showing(store, plan.runs, "aggregates")
+        rows, undefined = study_rows(store, plan), plan.spec.undefined
+        found = sds_of(rows, undefined)
+        sites = {entry.site for run in plan.runs for entry in (*run.train, *run.test)}
+        counted = {
+            METRICS[metric]: len({(r.site, r.patient) for r in rows if value_of(r, metric, undefined) is not None})
+            for metric in PRIMARY
+        }
+        refuse_few(store, f"--variances {variances}: the SDs", sites, counted)
     why = {metric: sd for metric, sd in found.items() if isinstance(sd, NotFitted)}
     if why:
         reasons = (f"{METRICS[metric]}: {NOT_FITTED[reason]}" for metric, reason in why.items())

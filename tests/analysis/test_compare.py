@@ -245,3 +245,17 @@ def test_hidden_files_are_no_masks_and_endings_in_upper_case_are_read(perfect: P
     found = find_masks(model, studies)
     assert not found.missing
     assert found.files.keys() == plain.files.keys()
+
+
+def test_what_is_shared_names_no_study_in_a_dry_run_or_a_refusal(
+    compare: Compare, perfect: Path, plan: Plan, manifest: Manifest, tmp_path: Path
+) -> None:
+    (perfect / "case_004.nii.gz").unlink()
+    masks = ("--cohort", plan.spec.target.cohort, "--masks", f"nnU-Net={perfect}")
+    shared = (*masks, "--share", "consortium", "--out", tmp_path / "out")
+    listed, refused = compare(*shared, "--dry-run"), compare(*shared)
+    assert "nnU-Net: 11 of 12 studies have a mask" in listed.output
+    assert (refused.exit_code, "nnU-Net: 1 studies have no mask in" in refused.output) == (1, True), refused.output
+    told = listed.output + refused.output
+    assert not [name for entry in manifest.studies for name in (entry.study, f"case_{entry.patient}") if name in told]
+    assert not (tmp_path / "out").exists()

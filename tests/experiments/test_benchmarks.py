@@ -19,14 +19,17 @@ from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.experiments.upkeep.contents import Contents
 from lesionlab.store.arrays import copy_group, read_array, write_group
+from lesionlab.store.documents import create_document
 from lesionlab.store.objects import Store, open_store
+from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.manifests import Manifest
-from storage_schemas.models import ModelName
+from storage_schemas.models import Declared, ModelName
 from storage_schemas.runs import Parent
 from tests.experiments.drawn import entry, manifest
 from tests.experiments.finished import SPEC, finish_experiment
+from tests.experiments.test_champions import card_of
 from tests.parts import contribute
 
 BY = MetricDefinition()
@@ -127,12 +130,17 @@ def test_a_frozen_part_of_the_cohort_itself_is_refused_by_name_and_patient(store
     assert len(part.studies) == 1
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_patients_are_compared_between_cohorts_of_one_register_only(store: Store, known: bool) -> None:
+@pytest.mark.parametrize(
+    ("held", "own"),
+    [("clinic", "clinic"), ("clinic", "another"), ("clinic", None), (None, "clinic"), (None, None)],
+)
+def test_patients_are_compared_between_cohorts_of_one_register_only(
+    store: Store, held: str | None, own: str | None
+) -> None:
     contribute(store, held_out(patient="p4"))
-    freeze(store, "bench", "held-out", BY, patient_register="clinic")
-    by_register = spec(cohorts={"ms": {"patient_register": "clinic" if known else "another"}})
-    if known:
+    freeze(store, "bench", "held-out", BY, patient_register=held)
+    by_register = spec(cohorts={"ms": {"patient_register": own} if own else {}})
+    if own == held == "clinic":
         with pytest.raises(SpecError, match="sub-0100: same patient as sub-0004"):
             plan_experiment(by_register, store)
     else:
@@ -158,7 +166,7 @@ def test_the_ancestors_of_a_source_are_searched(store: Store) -> None:
     """The run itself has other studies; the model that it starts from was trained on the benchmark."""
     parent = finish_experiment(store).runs[0]
     card = register(store, parent.run_id, "elsewhere")
-    contribute(store, held_out(image=int(parent.train[0].study[4:])))
+    held = contribute(store, held_out(image=int(parent.train[0].study[4:])))
     freeze(store, "bench", "held-out", BY)
     clean = manifest(entry(50), entry(51), cohort="clean")
     started = Parent(model=ModelName(name="elsewhere", version=card.version), weights_sha256=card.weights_sha256)
@@ -166,6 +174,26 @@ def test_the_ancestors_of_a_source_are_searched(store: Store) -> None:
     with pytest.raises(SpecError, match="cohort ms holds 1 of the 1 studies"):
         refuse_benchmark_studies(store, [run])
     refuse_benchmark_studies(store, [run.changed(parent=None)])
+    with pytest.raises(SpecError, match="cohort clean holds 1 of the 1 studies"):  # tested, and not trained on
+        refuse_benchmark_studies(store, [run.changed(parent=None, test=held.studies)])
+
+
+@pytest.mark.parametrize("cohort", ["held-out", "elsewhere"])
+def test_a_patient_that_an_imported_source_declares_counts_where_labels_mean_the_same_people(
+    store: Store, cohort: str
+) -> None:
+    contribute(store, held_out(patient="p9"))
+    freeze(store, "bench", "held-out", BY)
+    declared = Declared(origin="another institution", patients=("p9", "p10"))
+    card = card_of("e" * 16).model_copy(update={"name": "outside", "cohort": cohort, "declared": declared})
+    create_document(store, keys.MODEL_CARD.build(name="outside", version=card.version), card)
+    started = Parent(model=ModelName(name="outside", version=card.version), weights_sha256=card.weights_sha256)
+    run = plan_experiment(spec(), store).runs[0].changed(parent=started)
+    if cohort == "elsewhere":
+        refuse_benchmark_studies(store, [run])
+        return
+    with pytest.raises(SpecError, match=rf"{card.full_name} was .* bench@.*, as declared \(sub-0100: same patient"):
+        refuse_benchmark_studies(store, [run])
 
 
 def test_testing_outside_the_gate_is_a_look_and_refused(store: Store) -> None:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from lesionlab.errors import Conflict, DamagedObject, InputError, LesionlabError, MissingObject
+from lesionlab.experiments import champions
 from lesionlab.experiments.champions import Person, decision_in_force, decisions, newest_decision, promote, rollback
 from lesionlab.experiments.registry import champion, find_model
-from lesionlab.experiments.rules import declare
+from lesionlab.experiments.rules import declare, find_rule
 from lesionlab.store.documents import create_document, move_pointer, write_document
 from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
@@ -157,6 +158,24 @@ def test_a_rollback_undoes_the_decision_that_it_saw_or_none(store: Store, monkey
     assert champion(store, "ms") == THIRD
 
 
+def test_a_rollback_of_a_decision_that_another_one_followed_meanwhile_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of the decisions and that of the pointer, which would be moved without a conflict."""
+    for version in (FIRST, SECOND):
+        promote(store, f"ms@{version}", "better", ANN)
+
+    def late(place: Store, model: str) -> ModelCard:
+        monkeypatch.undo()
+        promote(store, f"ms@{THIRD}", "mine is better", BOB)
+        return find_model(place, model)
+
+    monkeypatch.setattr(champions, "find_model", late)
+    with pytest.raises(Conflict):
+        rollback(store, "ms", "no", ANN)
+    assert champion(store, "ms") == THIRD
+
+
 def test_an_altered_or_missing_decision_is_found(store: Store) -> None:
     first = promote(store, f"ms@{FIRST}", "first", ANN)
     promote(store, f"ms@{SECOND}", "second", ANN)
@@ -181,6 +200,17 @@ def test_the_decisions_of_another_model_are_no_history(store: Store) -> None:
         list(decisions(store, "ms"))
 
 
+@pytest.mark.parametrize("lacks", ["the middle", "the beginning"])
+def test_a_history_with_a_gap_is_no_history(store: Store, lacks: str) -> None:
+    first = promote(store, f"ms@{FIRST}", "first", ANN)
+    begins = lacks == "the beginning"
+    forged = first.changed(number=2 if begins else 3, before=None if begins else first.id, champion=SECOND)
+    write_document(store, keys.DECISION.build(name="ms", digest=forged.id), forged)
+    write_document(store, keys.CHAMPION.build(name="ms"), Champion(target=SECOND, decision=forged.id))
+    with pytest.raises(MissingObject, match="wanted decision 1 about" if begins else "wanted decision 2 about"):
+        list(decisions(store, "ms"))
+
+
 def test_a_champion_of_an_earlier_version_has_no_decision_until_the_next_one(store: Store) -> None:
     move_pointer(store, keys.CHAMPION.build(name="ms"), FIRST)
     assert (find_model(store, "ms").version, decision_in_force(store, "ms")) == (FIRST, None)
@@ -188,6 +218,24 @@ def test_a_champion_of_an_earlier_version_has_no_decision_until_the_next_one(sto
     assert (decision.number, decision.replaced) == (1, FIRST)
     rollback(store, "ms", "no", ANN)
     assert champion(store, "ms") == FIRST
+
+
+@pytest.mark.parametrize("step", ["create_named", "_move"])
+def test_a_process_killed_while_it_decides_leaves_the_version_in_use_and_whole_decisions(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    first = promote(store, f"ms@{FIRST}", "first", ANN)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(champions, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote(store, f"ms@{SECOND}", "second", ANN)
+    assert decision_in_force(store, "ms") == first
+    promote(store, f"ms@{SECOND}", "second", ANN)
+    assert (champion(store, "ms"), numbers(store)) == (SECOND, [1, 2])
 
 
 def test_a_lost_pointer_is_found_again_from_the_newest_decision(store: Store) -> None:
@@ -206,6 +254,19 @@ def test_once_there_is_a_rule_no_hand_promotes(store: Store) -> None:
     with pytest.raises(InputError, match="has a champion and a rule"):
         promote(store, f"ms@{SECOND}", "trust me", ANN)
     assert champion(store, "ms") == FIRST
+
+
+def test_of_several_rules_one_is_named_or_nobody_goes_by_any(store: Store) -> None:
+    condition = {"kind": "superior", "metric": "ppv"}
+    rules = [Rule.named(model="ms", benchmark="b" * 16, conditions=[condition], looks=looks) for looks in (1, 2)]
+    assert [declare(store, one) for one in (*rules, rules[0])] == [True, True, False]
+    with pytest.raises(InputError, match="found 2; there are: ") as refused:
+        find_rule(store, "ms")
+    assert all(f"ms@{one.id}" in str(refused.value) for one in rules)
+    assert find_rule(store, f"ms@{rules[1].id}") == rules[1]
+    for unknown in (f"ms@{'0' * 16}", "other"):
+        with pytest.raises(InputError, match="found 0"):
+            find_rule(store, unknown)
 
 
 def test_a_look_at_another_champion_than_the_one_in_use_promotes_nothing(store: Store) -> None:

@@ -73,6 +73,13 @@ def test_a_new_rule_buys_no_new_looks(store: Store) -> None:
         take(store, 9, rule(looks=100))
 
 
+def test_a_look_that_would_spend_more_than_is_left_is_refused(store: Store) -> None:
+    take(store, 1)
+    with pytest.raises(InputError, match="no look is left: 1 were taken"):
+        take(store, 2, rule(looks=1))
+    assert len(tickets(store, BENCH)) == 1
+
+
 def test_a_missing_ticket_is_no_free_look(store: Store) -> None:
     for number in range(2):
         take(store, number)

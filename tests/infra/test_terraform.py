@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from lesionlab.experiments.sites_file import read_sites
 from lesionlab.store.policies import identities
+from tests.moto_server import moto_server
 
 pytestmark = pytest.mark.slow
 
@@ -64,30 +63,8 @@ def test_the_modules_plan_what_they_say(work: Path) -> None:
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An emulated AWS."""
-    program = os.environ.get("LESIONLAB_MOTO") or shutil.which("moto_server")
-    if not program:
-        pytest.skip("moto_server is not installed (PyPI: moto[server]); LESIONLAB_MOTO names one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    said = tmp_path_factory.mktemp("moto") / "log"
-    log = said.open("wb")
-    server = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
-    url, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=2).close()
-            break
-        except OSError:
-            if server.poll() is not None and "No module named 'flask'" in said.read_text():
-                pytest.skip("moto_server lacks its server (PyPI: moto[server]); LESIONLAB_MOTO names another one")
-            assert server.poll() is None, said.read_text()
-            assert time.monotonic() < end, "the emulator does not start"
-            time.sleep(0.3)
-    yield url
-    server.kill()
-    server.wait()
-    log.close()
+    with moto_server(tmp_path_factory.mktemp("moto")) as url:
+        yield url
 
 
 PROVIDER = """

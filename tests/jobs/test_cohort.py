@@ -13,6 +13,7 @@ from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.splits import stored_split
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import open_store
+from storage_schemas import keys
 from storage_schemas.cohorts import CohortPlan
 from tests.jobs.conftest import Lesionlab
 
@@ -69,6 +70,12 @@ def test_the_tables_agree_with_sidecars_and_participants(
     for name in ("characteristics-by-site", "scanners-by-site"):
         assert (tmp_path / "tables" / f"{name}.md").read_text() in result.output
         assert (tmp_path / "tables" / f"{name}.html").read_text().count("<table>") == 1
+    open_store(file_store_uri).put(keys.POLICY.build(site="hdxt"), b"site: hdxt\nleaves: aggregates\n")
+    refused = lesionlab("cohort", "sim", "--csv", tmp_path / "more.csv")
+    assert refused.exit_code == 1
+    assert "site hdxt: 2 studies in cohort, but its policy lets aggregates leave, and this shows rows" in refused.output
+    assert "--share consortium" in refused.output
+    assert not (tmp_path / "more.csv").exists()
 
 
 def test_the_subsets_of_an_experiment_are_columns_once_they_are_drawn(

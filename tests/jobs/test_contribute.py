@@ -197,7 +197,7 @@ def test_the_audit_says_who_did_what_on_whose_studies_and_tells_a_changed_byte(
     key = store.list("audit/contributor-north/")[1]
     store.put(key, store.get(key).replace(b"Dr. North", b"Dr. South"))
     told = lesionlab("audit", "--verify")
-    assert told.exit_code == 1
+    assert told.exit_code == 3
     assert key in told.output
     assert check_store(store, lambda data: True).damage[0].key == key
 

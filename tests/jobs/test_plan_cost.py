@@ -71,3 +71,25 @@ def test_what_is_complete_costs_nothing(lesionlab: Lesionlab, finished_tiny: Pat
     store = (finished_tiny / ".lesionlab" / "store").as_uri()
     result = lesionlab("plan", TINY, "--cpus", 2, "--store", store)
     assert (result.exit_code, "cost: none, no run is missing" in result.output) == (0, True), result.output
+
+
+def test_submitting_what_is_complete_says_that_it_costs_nothing(
+    lesionlab: Lesionlab, finished_tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.shared.submitting.RayCluster", NoRay)
+    store = (finished_tiny / ".lesionlab" / "store").as_uri()
+    where = ("--address", "http://127.0.0.1:1", "--device", "cpu", "--dry-run")
+    result = lesionlab("submit", TINY, *where, "--store", store)
+    assert (result.exit_code, "cost: none, no run is missing" in result.output) == (0, True), result.output
+    assert "unknown" not in result.output
+    assert "bytes" not in result.output
+
+
+class NoRay:
+    """Stands for a Ray cluster that is asked for nothing but the state of a job."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def state(self, name: str) -> tuple[str, str]:
+        return "absent", ""

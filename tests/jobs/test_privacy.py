@@ -172,7 +172,7 @@ def test_file_names_in_a_table_are_never_stored_or_printed(
 def test_verify_prints_no_identifier(lesionlab: Lesionlab, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = plant(tmp_path / "bids")
     result = lesionlab("verify", root, "--plain", "--json", tmp_path / "v.json", "--csv", tmp_path / "v.csv")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     printed = result.output + caplog.text + (tmp_path / "v.json").read_text() + (tmp_path / "v.csv").read_text()
     assert "PatientName" in printed
     assert NAME.lower() not in printed.lower()

@@ -15,13 +15,14 @@ from lesionlab.experiments.champions import decision_in_force
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.registry import find_model, register
 from lesionlab.model.unet import LESION, UNet, build_unet
-from lesionlab.store.documents import read_document, write_document
+from lesionlab.store.documents import document_bytes, read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows
 from storage_schemas import keys
 from storage_schemas.grading import CONTRASTS, DIAMETERS_MM, InsertedLesion
 from storage_schemas.parts import DeclaredCohort
 from storage_schemas.runs import RunSpec
+from storage_schemas.sites import SmallestCounts
 from tests.experiments.finished import finish
 from tests.jobs.conftest import Lesionlab
 
@@ -62,6 +63,28 @@ def test_a_model_is_graded_on_scans_it_has_not_seen_and_the_report_shows_it(
     assert sum(line["lesions"] or 0 for line in cells) == sum(not row.marked_before for row in rows)
 
 
+def agree_on(store: Store, patients: int) -> None:
+    store.put(keys.SMALLEST_COUNTS.build(), document_bytes(SmallestCounts(consortium="pool", smallest_count=patients)))
+
+
+def test_a_consortium_of_which_too_few_patients_are_graded_is_told_no_fraction(
+    lesionlab: Lesionlab, store: Store, tmp_path: Path
+) -> None:
+    command = ("self-grade", "tiny-glioma", "--cohort", "tiny-ms", "--store", store.uri)
+    before = {line["detected"] for line in json.loads(lesionlab(*command, "--json").stdout)}
+    assert before != {None}
+    agree_on(store, PATIENTS + 1)
+    try:
+        told = json.loads(lesionlab(*command, "--json").stdout)
+        assert {line[name] for line in told for name in ("lesions", "patients", "detected", "low")} == {None}
+        assert f"it would tell of fewer than {PATIENTS + 1} patients" in lesionlab(*command).output
+        agree_on(store, PATIENTS)
+        told = json.loads(lesionlab(*command, "--json").stdout)
+        assert {line["patients"] for line in told} <= {None, PATIENTS}
+    finally:
+        store.delete(keys.SMALLEST_COUNTS.build())
+
+
 def test_scans_it_was_trained_on_are_refused(lesionlab: Lesionlab, store: Store) -> None:
     result = lesionlab("self-grade", "tiny-glioma", "--cohort", "tiny-glioma", "--store", store.uri)
     assert (result.exit_code, "it was trained on: same image as" in result.output) == (1, True), result.output
@@ -93,6 +116,15 @@ def test_sites_that_forbid_it_are_left_out_and_the_audit_says_whose_scans_were_r
     begun, done = chain(store, "trainer").entries
     assert (begun.command, begun.outcome, done.outcome) == ("self_grade", "begun", "done")
     assert {one.site for one in begun.studies} == {*others[1:]}
+    promoted = lesionlab("promote", find_model(store, "tiny-glioma").full_name, "--reason", "x", "--store", store.uri)
+    assert promoted.exit_code == 0, promoted.output
+    assert lesionlab("benchmark", "held-out", "tiny-ms", "--store", store.uri).exit_code == 0
+    (tmp_path / "rule.yaml").write_text(RULE)
+    assert lesionlab("rule", "declare", tmp_path / "rule.yaml", "--store", store.uri).exit_code == 0
+    checked = lesionlab("rule", "check", "tiny-glioma", "--store", store.uri)
+    assert checked.exit_code == 1
+    assert f"site {forbidding}: " in checked.output
+    assert store.list("benchmarks/results/") == []
 
 
 def brighter(run: RunSpec) -> UNet:
@@ -126,6 +158,11 @@ def test_a_rule_asks_for_inserted_lesions_and_promotes_the_candidate_that_detect
     call("rule", "declare", tmp_path / "rule.yaml")
     told = call("rule", "check", "tiny-glioma")
     assert re.search(r"detects 10% of inserted lesions from 8 mm and contrast 2 SD .* 0\.00", told), told
+    agree_on(store, PATIENTS + 1)
+    few = lesionlab("rule", "check", "tiny-glioma", "--store", store.uri)
+    store.delete(keys.SMALLEST_COUNTS.build())
+    assert (few.exit_code, "dice, inserted lesions: of fewer than 5 patients" in few.output) == (1, True), few.output
+    assert "chance" not in few.output
     told = call("promote", second.full_name, "--reason", "by rule")
     assert "pass  detects 10% of inserted lesions from 8 mm and contrast 2 SD" in told
     decision = decision_in_force(store, "tiny-glioma")

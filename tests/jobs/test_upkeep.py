@@ -205,7 +205,7 @@ def test_a_damaged_decision_is_named_and_one_that_never_counted_is_garbage(store
 def test_the_command_tells_programs_and_people(lesionlab: Lesionlab, store: Store) -> None:
     flip(store, keys.CURRENT_PLAN.build(experiment="tiny"))
     told = lesionlab("fsck", "--store", store.uri)
-    assert told.exit_code == 1
+    assert told.exit_code == 3
     assert "plans/tiny/current.json" in told.output
     assert "lesionlab sweep" in told.output
     (damage,) = json.loads(lesionlab("fsck", "--store", store.uri, "--json").stdout)

@@ -42,11 +42,11 @@ def test_verify_says_that_registration_was_not_tried(
     assert ("registration was not tried; to try it too: --registration" in output) == said
 
 
-def test_every_fault_of_every_study_is_printed_with_its_code_and_exit_code_1(
+def test_every_fault_of_every_study_is_printed_with_its_code_and_exit_code_3(
     lesionlab: Lesionlab, dataset: Path, file_store_uri: str
 ) -> None:
     result = lesionlab("verify", dataset)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     for words in ("no-contrast", "grid-mismatch", "missing-file", "1 passed, 0 repaired, 2 quarantined"):
         assert words in result.output
     assert open_store(file_store_uri).list("") == []
@@ -82,7 +82,7 @@ def test_the_same_image_of_two_patients_is_detected_without_a_store(lesionlab: L
     root = draw_dataset(tmp_path / "bids", "sub-01", "sub-02")
     image_path(root, "sub-02").write_bytes(image_path(root, "sub-01").read_bytes())
     result = lesionlab("verify", root)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.count("duplicate-image") == 2
 
 

@@ -71,6 +71,25 @@ def test_one_identity_trains_and_another_looks(render: Callable[[Path], list[dic
     }
 
 
+def test_the_gate_holds_no_gpu_while_no_candidate_waits(render: Callable[[Path], list[dict[str, Any]]]) -> None:
+    wants = {}
+    for folder in ("retrain", "gate"):
+        (job,) = [document for document in render(K8S / "jobs" / folder) if document["kind"] == "CronJob"]
+        kubernetes_validate.validate(job, "1.30", strict=True)
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        own = container["resources"]
+        wants[folder] = "nvidia.com/gpu" in {
+            *own["requests"],
+            *own["limits"],
+            *(one["key"] for one in pod["tolerations"]),
+        }
+        threads = {one["name"]: one["value"] for one in container.get("env", ())}.get("OMP_NUM_THREADS")
+        assert wants[folder] or threads == own["limits"]["cpu"]
+        assert {one["key"] for one in pod["tolerations"]} >= {"lesionlab.org/spot"}
+    assert wants == {"retrain": True, "gate": False}
+
+
 def test_the_store_is_that_of_the_rendered_folder(render: Callable[[Path], list[dict[str, Any]]]) -> None:
     documents = render(K8S / "jobs" / "retrain")
     (settings,) = [document for document in documents if document["kind"] == "ConfigMap"]

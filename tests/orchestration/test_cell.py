@@ -167,6 +167,30 @@ def test_a_run_that_a_site_forbids_after_the_plan_is_refused_though_its_volumes_
     assert not completed(store, [run.run_id])
 
 
+@pytest.mark.parametrize(
+    ("when", "which"), [("store_model", "train"), ("store_rows", "test")], ids=["after training", "after testing"]
+)
+def test_a_run_whose_study_is_withdrawn_meanwhile_is_never_complete_and_leaves_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, which: str
+) -> None:
+    run = run_with_one_test(store)
+    (gone,) = getattr(run, which)
+    original = getattr(cell, when)
+
+    def meanwhile(*arguments: object) -> None:
+        original(*arguments)
+        withdraw(store, "drawn", [gone.study], "2026-11-28")
+
+    monkeypatch.setattr(cell, when, meanwhile)
+    with pytest.raises(InputError, match=f"{gone.study}: withdrawn by its site"):
+        do(run, store, tmp_path)
+    assert not completed(store, [run.run_id])
+    assert store.list(keys.ATTEMPT.prefix(run_id=run.run_id)) == []
+    assert store.list("results/") == []
+    failure = read_document(store, keys.FAILURE.build(run_id=run.run_id), Failure)
+    assert failure.kind == "refused", "it is not retried"
+
+
 def test_a_run_that_another_submission_executes_is_left_to_it(store: Store, tmp_path: Path) -> None:
     run = run_with_one_test(store)
     with claim_run(store, run.run_id, "a" * 16, "eva@north"):

@@ -24,7 +24,7 @@ from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import tickets
 from lesionlab.experiments.withdrawal import execute, withdraw, withdrawals
 from lesionlab.orchestration.gate import look, verify
-from lesionlab.store.documents import write_document
+from lesionlab.store.documents import read_document, write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
@@ -34,6 +34,7 @@ from storage_schemas.grading import InsertedLesion
 from storage_schemas.models import ModelCard
 from storage_schemas.results import StudyRow
 from storage_schemas.rules import Rule
+from storage_schemas.runs import RunSpec
 from tests.experiments.drawn import entry, manifest
 from tests.experiments.finished import finish_experiment
 from tests.parts import contribute
@@ -158,6 +159,30 @@ def test_evidence_about_one_candidate_promotes_no_other(
     outcome = look(store, rule, versions[1], ANN, tmp_path)
     with pytest.raises(InputError, match=f"is about {versions[1].version}"):
         promote(store, versions[2].full_name, "by rule", ANN, outcome)
+
+
+def test_a_rule_judges_its_own_model_and_a_look_counts_for_the_rule_that_took_it(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"is about other, not about {versions[1].full_name}"):
+        look(store, rule.changed(model="other"), versions[1], ANN, tmp_path)
+    assert tickets(store, rule.benchmark) == []
+    outcome = look(store, rule, versions[1], ANN, tmp_path)
+    laxer = rule.changed(undefined="exclude")  # the same on these rows
+    declare(store, laxer)
+    with pytest.raises(MissingObject, match=f"ticket 1 .* by rule {laxer.id}"):
+        verify(store, outcome.model_copy(update={"rule": laxer.id}), "ms")
+
+
+def test_a_candidate_of_a_withdrawn_study_is_refused_before_a_look_is_spent(
+    store: Store, versions: list[ModelCard], rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    run = read_document(store, keys.RUN_SPEC.build(run_id=versions[1].version), RunSpec)
+    withdraw(store, run.train[0].site, [run.train[0].study], "2026-11-28")
+    command = ["promote", versions[1].full_name, "--reason", "by rule", "--store", store.uri]
+    told = CliRunner().invoke(app, [*command, "--cache", str(tmp_path)])
+    assert (told.exit_code, "withdrawn since" in told.output) == (1, True), told.output
+    assert tickets(store, rule.benchmark) == []
 
 
 def test_looking_again_spends_nothing_and_finds_the_same(

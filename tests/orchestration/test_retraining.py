@@ -21,6 +21,7 @@ from lesionlab.experiments.benchmarks import find_benchmark, freeze
 from lesionlab.experiments.champions import Person, decisions, promote, rollback
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.registry import champion, register
+from lesionlab.experiments.retraining import outcome_key
 from lesionlab.experiments.rules import declare
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import current_plan, store_plan
@@ -30,7 +31,7 @@ from lesionlab.orchestration import cell, retraining
 from lesionlab.orchestration.execution import execute as execute_runs
 from lesionlab.orchestration.retraining import conclude, decide, retrain
 from lesionlab.store.arrays import write_group
-from lesionlab.store.documents import document_bytes, read_document
+from lesionlab.store.documents import create_document, document_bytes, read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
@@ -38,9 +39,10 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.facts import StudyFacts
 from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.models import ModelName
 from storage_schemas.retraining import RetrainDecision, RetrainOutcome
 from storage_schemas.rules import Rule
-from storage_schemas.runs import RunSpec
+from storage_schemas.runs import Parent, RunSpec
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import ATTRIBUTE
 from tests.experiments.finished import SPEC, finish
@@ -52,6 +54,9 @@ from tests.training.drawn import draw_study
 ANN = Person("ann@north", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 TODAY, LATER = date(2026, 3, 1), date(2026, 5, 1)
 OLD, NEW, BENCH = 12, 8, 10
+
+
+ELSEWHERE = Parent(model=ModelName(name="other", version="0" * 16), weights_sha256="0" * 64)
 
 
 class Killed(BaseException):
@@ -183,9 +188,25 @@ def test_the_same_patients_lead_to_one_training_whether_it_was_promoted_or_not(s
     site.call()
     again, _ = site.call(LATER)
     assert (again.verdict, again.new_patients, len(site.executed)) == ("wait", 0, 1)
-    site.grow(1)
-    assert (
-        site.call(date(2026, 3, 5))[0].reasons[-1] == "the last training was on 2026-03-01; cool-down until 2026-03-31"
+
+
+def test_a_cool_down_ends_on_its_day_and_patients_are_new_since_the_last_training(site: Site) -> None:
+    for day, verdict in ((TODAY, "train"), (date(2026, 3, 30), "wait"), (date(2026, 3, 31), "train")):
+        if verdict == "train":
+            site.grow(NEW)
+        decision, _ = retrain(site.store, site.rule, day, ANN, site.cache, site.execute, to_the_end=False)
+        assert decision.verdict == verdict, decision.reasons
+        if decision.run:
+            create_document(site.store, outcome_key(decision), not_promoted(decision))
+        else:
+            assert decision.reasons[-1] == "the last training was on 2026-03-01; cool-down until 2026-03-31"
+    after, _ = decide(site.store, site.rule, date(2026, 6, 1), site.cache)
+    assert (after.patients_before, after.new_patients) == (OLD + 2 * NEW, 0)
+
+
+def not_promoted(decision: RetrainDecision) -> RetrainOutcome:
+    return RetrainOutcome(
+        rule=decision.rule, date=decision.date, candidate=decision.run, promoted=False, ticket=None, note="in a test"
     )
 
 
@@ -288,8 +309,13 @@ def test_a_gate_killed_after_it_promoted_does_not_undo_the_rollback_that_followe
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"experiment": "alone"}, "experiment alone, not ms"), ({"manifest": "0" * 16}, "manifest 0000000000000000, not")],
-    ids=["another experiment", "another cohort"],
+    [
+        ({"experiment": "alone"}, "experiment alone, not ms"),
+        ({"manifest": "0" * 16}, "manifest 0000000000000000, not"),
+        ({"cohort": "held-out"}, "cohort held-out, not ms"),
+        ({"parent": ELSEWHERE}, f"source other@{'0' * 16}, not none"),
+    ],
+    ids=["another experiment", "another manifest", "another cohort", "another source"],
 )
 def test_a_decision_that_names_another_training_costs_no_look_and_promotes_nothing(
     site: Site, changes: dict[str, object], named: str
@@ -456,6 +482,44 @@ def test_a_training_that_a_site_forbids_after_it_was_decided_is_given_up_and_the
     (trained,) = site.executed
     run = read_document(site.store, keys.RUN_SPEC.build(run_id=trained), RunSpec)
     assert forbidden.study not in {entry.study for entry in run.train}
+
+
+def close(site: Site, by: str) -> str:
+    """Let the benchmark's site forbid a look, though not a training; why no look is taken."""
+    held = find_benchmark(site.store, "bench").manifest.studies[0]
+    if by == "policy":
+        site.store.put(keys.POLICY.build(site="drawn"), b"site: drawn\nleaves: aggregates\nexperiments: [ms]\n")
+        return f"site drawn: {BENCH} studies planned, but its policy allows the experiments ms"
+    withdraw(site.store, held.site, [held.study], "2026-03-01")
+    return f"{held.study}: withdrawn by its site"
+
+
+@pytest.mark.parametrize("by", ["policy", "withdrawal"])
+def test_nothing_is_trained_for_a_benchmark_that_nobody_may_look_at(site: Site, by: str) -> None:
+    site.grow(NEW)
+    why = close(site, by)
+    decision, outcome = site.call()
+    assert (decision.verdict, outcome, site.executed) == ("wait", None, [])
+    (reason,) = decision.reasons
+    assert reason.startswith(why)
+    assert reason.endswith("cannot be looked at; freeze another one")
+
+
+@pytest.mark.parametrize("by", ["policy", "withdrawal"])
+def test_a_training_is_given_up_once_nobody_may_look_at_its_benchmark(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    site.grow(NEW)
+    with monkeypatch.context() as patched:
+        patched.setattr(site, "execute", killed)
+        with pytest.raises(Killed):
+            site.call()
+    why = close(site, by)
+    decision, outcome = site.call(LATER)
+    assert outcome is not None
+    assert (decision.verdict, outcome.promoted, outcome.ticket, site.executed) == ("train", False, None, [])
+    assert outcome.note.startswith(f"not trained: {why}")
+    assert site.call(LATER)[0].verdict == "wait"
 
 
 STEPS = ["execute", "register", "look", "promote", "create_document"]

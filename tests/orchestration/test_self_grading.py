@@ -122,18 +122,34 @@ def test_a_model_that_cannot_see_small_lesions_is_told_apart_from_one_that_can(s
     assert sum(one.lesions for one in can.heights.values() if one) == len(sharp)
 
 
+def test_no_fraction_tells_of_fewer_patients_than_may_be_told_nor_does_a_sum_without_the_others(sharp) -> None:
+    first = sharp[0].model_copy(update={"marked_before": False, "detected": False})
+
+    def at(height: str, patients: range) -> list[InsertedLesion]:
+        return [first.model_copy(update={"height": height, "patient": f"p{number}"}) for number in patients]
+
+    rows = [*at("upper", range(20)), *at("middle", range(9)), *at("lower", range(4))]
+    assert {name for name, one in self_grading(rows).heights.items() if one} == {"upper", "middle", "lower"}
+    found = self_grading(rows, 6)
+    assert {name for name, one in found.heights.items() if one} == {"upper"}, "the middle would give the lowest away"
+    assert found.cells[first.diameter_mm, first.contrast].patients == 20
+    alone = self_grading([*at("upper", range(20)), *at("middle", range(20, 29)), *at("lower", range(6))], 6)
+    assert all(alone.heights.values())
+    assert not any(self_grading(rows, 21).cells.values())
+
+
 def test_both_models_are_tested_on_the_same_lesions(sharp, blurred) -> None:
     places = [[(row.study, row.x_mm, row.y_mm, row.z_mm, row.contrast) for row in own] for own in (sharp, blurred)]
     assert places[0] == places[1]
 
 
 def test_a_rule_can_ask_for_small_lesions(sharp, blurred) -> None:
-    small = {"kind": "detects", "diameter_mm": 3.0, "contrast": 2.0, "least": 0.5}
-    by = rule({"kind": "superior", "metric": "ppv"}, small, looks=1)
+    small = {"kind": "detects", "diameter_mm": 3.0, "contrast": 2.0, "least": 0.4}
+    by = rule({"kind": "superior", "metric": "ppv"}, small, looks=2)
     before, now = np.full(20, 0.5), 0.6 + 0.01 * np.sin(np.arange(20))
     passed = [judge(by, gate_rows(before), gate_rows(now), own)[1] for own in (sharp, blurred, sharp[:3])]
     assert [one.passed for one in passed] == [True, False, False]
-    assert passed[0].limit == pytest.approx(0.05 ** (1 / PATIENTS), abs=1e-6)
+    assert passed[0].limit == pytest.approx(0.025 ** (1 / PATIENTS), abs=1e-6), "the level of one look"
     assert passed[2].untested == "few patients"
 
 

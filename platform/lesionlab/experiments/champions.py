@@ -90,6 +90,11 @@ def decisions(store: Store, name: Slug) -> Iterator[Decision]:
             )
         yield decision
         following, at = decision, decision.before
+    if following and following.number != 1:
+        raise MissingObject(
+            f"{store.uri}: wanted decision 1 about {name} at the beginning, found decision {following.number}; restore "
+            f"models/{name}/ from a backup"
+        )
 
 
 def decision_in_force(store: Store, name: Slug) -> Decision | None:

@@ -94,16 +94,18 @@ def _left_out(store: Store, parts: Iterable[Part], purpose: Purpose) -> Iterator
             yield LeftOut(cohort=part.cohort, site=part.site, studies=len(part.studies), why=why)
 
 
-def refuse_forbidden(store: Store, runs: Iterable[RunSpec], advice: str) -> None:
+def refuse_forbidden(store: Store, runs: Iterable[RunSpec], advice: str, on: date | None = None) -> None:
     """Raises InputError that names each site whose policy forbids what these runs do with its studies, and how many.
 
-    `advice` says what to do. For runs that were planned before: a policy may have changed or expired since.
+    `advice` says what to do. For runs that were planned before: a policy may have changed or expired since. It is asked
+    for a date, or for today.
     """
+    day = on or today()
     wanted: dict[tuple[Slug, Purpose], set[str]] = defaultdict(set)
     for run in runs:
         for entries, tested in ((run.train, run.cell is not None), (run.test, True)):
             for entry in entries:
-                purpose = purpose_of(run.experiment, run.task.name, tested=tested)
+                purpose = Purpose(experiment=run.experiment, task=run.task.name, tested=tested, on=day)
                 wanted[entry.site, purpose].add(entry.study)
     policies = {site: site_policy(store, site) for site in {site for site, _ in wanted}}
     faults = {
@@ -189,6 +191,22 @@ def smallest_count_of(store: Store, sites: Collection[Slug], given: int | None =
     own = [agreed.of(sites) if agreed else SMALLEST_COUNT if given is None else given, given or 0]
     policies = (site_policy(store, site) for site in sorted(sites))
     return max([*own, *(policy.smallest_count for policy in policies if policy and policy.smallest_count)])
+
+
+def fewest_told(store: Store, sites: Collection[Slug]) -> int:
+    """Fewest patients that a number may describe which a command prints about studies of these sites; 1 where neither
+    the consortium nor a site asks for more."""
+    return smallest_count_of(store, sites, 1)
+
+
+def refuse_few(store: Store, about: str, sites: Collection[Slug], patients: Mapping[str, int]) -> None:
+    """Raises InputError that names each number (`patients` that it describes) of fewer patients than may be told."""
+    fewest = fewest_told(store, sites)
+    if few := [name for name, count in patients.items() if count < fewest]:
+        raise InputError(
+            f"{about}: {', '.join(few)}: of fewer than {fewest} patients, the fewest that a number may describe here "
+            "(the consortium agreed on it, or a site's policy asks for it); take more patients"
+        )
 
 
 def _count(studies: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import nn
 
-from lesionlab.errors import StoreError, TrainingError, TransferError
+from lesionlab.errors import InputError, StoreError, TrainingError, TransferError
 from lesionlab.evaluation.study import StudyEvaluation, evaluate_mask, predict_study, store_prediction, worker_share
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.leases import new_submission, this_user
@@ -113,6 +113,7 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
         worker.used(time.monotonic() - started)
     store_rows(run, [study for part in tested for study in part], store, attempt.name)
     write_document(store, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    refuse_withdrawn_meanwhile(run, store, attempt.name)
     close_run(
         store,
         LedgerEntry(
@@ -136,6 +137,17 @@ def execute_run(worker: Worker, run: RunSpec, store: Store, cache: Path, attempt
     )
     publish(store, run)
     remove_other_attempts(store, run.run_id)
+
+
+def refuse_withdrawn_meanwhile(run: RunSpec, store: Store, attempt: Slug) -> None:
+    """Raise InputError if a study of the run was withdrawn while it was executed, and remove what the attempt wrote."""
+    try:
+        refuse_withdrawn_studies(
+            store, (*run.train, *run.test), f"run {run.run_id} had begun; plan again with --replan"
+        )
+    except InputError:
+        store.delete_prefix(f"{keys.ATTEMPT.build(run_id=run.run_id, attempt=attempt)}/")
+        raise
 
 
 def remove_other_attempts(store: Store, run_id: Digest) -> None:

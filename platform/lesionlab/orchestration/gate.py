@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
@@ -129,11 +130,11 @@ def refuse_if_seen(store: Store, frozen: Frozen, card: ModelCard) -> None:
         )
 
 
-def refuse_if_forbidden(store: Store, frozen: Frozen, card: ModelCard) -> None:
-    """Raise InputError that names each site whose policy forbids, by now, testing the model on its studies, or each
-    study of the benchmark that was withdrawn."""
+def refuse_if_forbidden(store: Store, frozen: Frozen, card: ModelCard, on: date | None = None) -> None:
+    """Raise InputError that names each site whose policy forbids, by now or on a date, testing the model on its
+    studies, or each study of the benchmark that was withdrawn."""
     advice = f"benchmark {frozen.name} cannot be looked at; freeze another one"
-    refuse_forbidden(store, (testing_run(card, frozen.manifest),), advice)
+    refuse_forbidden(store, (testing_run(card, frozen.manifest),), advice, on)
     refuse_withdrawn_studies(store, frozen.manifest.studies, advice)
 
 

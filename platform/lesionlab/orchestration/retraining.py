@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lesionlab.analysis.statistics.retraining import Described, expected_gain, shifts
 from lesionlab.errors import AccessDenied, Conflict, InputError
+from lesionlab.experiments.benchmarks import find_benchmark
 from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.experiments.champions import Person, decisions, promote, refuse_withdrawn
 from lesionlab.experiments.leases import claim_run, new_submission
@@ -43,7 +44,7 @@ from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.tickets import looks_left
 from lesionlab.experiments.withdrawn_models import withdrawn_among
 from lesionlab.imaging.texture import bright_level, noise_sd
-from lesionlab.orchestration.gate import look
+from lesionlab.orchestration.gate import look, refuse_if_forbidden
 from lesionlab.store.documents import create_document, create_named, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
@@ -85,7 +86,7 @@ def retrain(
         outcome = outcome_of(store, decision)
         if outcome is None:
             run = read_document(store, keys.RUN_SPEC.build(run_id=decision.run), RunSpec)
-            outcome = _given_up(store, decision, run)
+            outcome = _given_up(store, rule, decision, run, today)
             if outcome is not None:
                 create_document(store, outcome_key(decision), outcome)
                 return decision, outcome
@@ -166,6 +167,7 @@ def decide(
         *_no_gain(gain),
         *_no_means(retraining, spent, expected),
         *(["no look at the benchmark is left"] if left == 0 and champion(store, rule.model) else []),
+        *_closed(store, rule, today),
     ]
     holds = _holds(retraining, found, drift)
     verdict: Verdict = "wait" if waits else "hold" if holds and not accepted else "train"
@@ -203,6 +205,19 @@ def _looks_left(store: Store, rule: Rule) -> int | None:
         return looks_left(store, rule)
     except AccessDenied:
         return None
+
+
+def _closed(store: Store, rule: Rule, on: date) -> list[str]:
+    """Why no candidate could be looked at: a site forbids it on this date, or withdrew a study of the benchmark."""
+    version = champion(store, rule.model)
+    if version is None:
+        return []  # nothing to compare with: no look is taken
+    try:
+        card = find_model(store, f"{rule.model}@{version}")
+        refuse_if_forbidden(store, find_benchmark(store, rule.benchmark), card, on)
+    except InputError as error:
+        return ["; ".join(map(str, error.args))]
+    return []
 
 
 def _next(retraining: Retraining, today: date, ready: date, verdict: Verdict) -> date:
@@ -282,9 +297,9 @@ def _shifts(
     return shifts([described(entry) for entry in before], [described(entry) for entry in new], retraining.drift_level)
 
 
-def _given_up(store: Store, decision: RetrainDecision, run: RunSpec) -> RetrainOutcome | None:
-    """What became of a training that a site forbids by now, by its policy or by withdrawing a study: nothing, so that
-    the next date decides without it. None: it may go on."""
+def _given_up(store: Store, rule: Rule, decision: RetrainDecision, run: RunSpec, today: date) -> RetrainOutcome | None:
+    """What became of a training that a site forbids by now, by its policy or by withdrawing a study, or whose candidate
+    nobody could look at: nothing, and the next date decides again. None: it may go on."""
     if is_complete(store, run.run_id):
         return None
     try:
@@ -293,9 +308,11 @@ def _given_up(store: Store, decision: RetrainDecision, run: RunSpec) -> RetrainO
         told = "; ".join(map(str, error.args))
     else:
         studies = withdrawn_among(store, (*run.train, *run.test))  # those for which a run is refused
-        if not studies:
+        closed = _closed(store, rule, today)
+        if not studies and not closed:
             return None
-        told = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"
+        gone = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"
+        told = gone if studies else "; ".join(closed)
     return RetrainOutcome(
         rule=decision.rule,
         date=decision.date,

@@ -1,7 +1,8 @@
 """Read the AWS configuration as every AWS tool does, and refuse what cannot work before anything is sent.
 
 boto3 alone decides: endpoint, region and credentials from the environment, from ~/.aws or from the machine's role, in
-the order that it documents. Clients of other libraries are given its values.
+the order that it documents. Clients of other libraries are given its values. Only AWS_REGION, which every other AWS
+tool reads and pods are given, it does not know: it goes first.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def aws_access(uri: str) -> AwsAccess:
     for name in _ENDPOINT_VARIABLES:
         _check_endpoint(uri, os.environ.get(name))
     try:
-        session = boto3.Session()
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         region = session.region_name or DEFAULT_REGION
         # Only botocore knows the full order of precedence: environment, profile, services section, AWS itself.
         endpoint = session.client("s3", region_name=region).meta.endpoint_url
