@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lesionlab.model import devices
 from storage_schemas.runs import TrainingConfig
 
 WEIGHT_DECAY = 0.01
@@ -25,17 +24,17 @@ MOMENTUM = 0.99
 def build_optimizer(network: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
     """A new optimiser over all parameters in the network's order, including frozen ones.
 
-    For a network on a GPU the update is one fused kernel.
+    The update is one kernel, but for SGD: torch's fails where only some parameters have been updated before, as when an
+    encoder is frozen at first.
     """
     rate = training.learning_rate
-    fused = True if devices.on_gpu(next(network.parameters()).device) else None
     match training.optimizer:
         case "adam":
-            return torch.optim.Adam(network.parameters(), lr=rate, fused=fused)
+            return torch.optim.Adam(network.parameters(), lr=rate, fused=True)
         case "adamw":
-            return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=fused)
+            return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
         case "sgd":
-            return torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True, fused=fused)
+            return torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, nesterov=True)
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -70,7 +69,7 @@ def restore_optimizer(
 ) -> None:
     """Load the saved state of an optimiser of the same class; tensors move to the devices of their parameters.
 
-    Whether the update is fused stays as it is: that depends on the device and not on the checkpoint. `header` and
+    Whether the update is fused stays as it is, whatever the checkpoint says. `header` and
     `tensors` come from `optimizer_header` and `optimizer_tensors`.
     """
     numbers = {name: number for number, name in enumerate(_names(network, optimizer))}
