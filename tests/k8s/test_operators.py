@@ -63,7 +63,10 @@ def test_what_needs_a_gpu_or_finds_one_tolerates_every_taint_of_the_gpu_nodes(re
     tolerated = {"plugin": plugin["tolerations"], "feature discovery": plugin["nfd"]["worker"]["tolerations"]}
     for folder in ("jobs/retrain", "jobs/gate"):
         (job,) = [document for document in render(K8S / folder) if document["kind"] == "CronJob"]
-        tolerated[folder] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["tolerations"]
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        if any("nvidia.com/gpu" in container["resources"]["limits"] for container in pod["containers"]):
+            tolerated[folder] = pod["tolerations"]
+    assert set(tolerated) == {"plugin", "feature discovery", "jobs/retrain"}  # the gate looks on CPUs
     for who, tolerations in tolerated.items():
         keys = {one["key"] for one in tolerations if one["operator"] == "Exists" and one["effect"] == "NoSchedule"}
         assert taints <= keys, who
