@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from lesionlab import orchestration  # before Ray: it sets Ray's environment
 
@@ -13,6 +15,7 @@ assert not orchestration.TOO_LATE
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
+(Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)  # Ray writes its address there, and does not make the folder
 # Free ports: by default a node's agent wants 52365, and takes no jobs where another Ray of this machine has it.
 head = Cluster(
     initialize_head=True,
