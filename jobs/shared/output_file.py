@@ -26,7 +26,7 @@ def refuse_inputs(option: str, path: Path, inputs: Iterable[Path]) -> None:
 
 
 def fault_of_output(path: Path) -> str | None:
-    """Why no file of this name can be written, as far as can be told before the work is done; None if it can."""
+    """Why a file cannot be written here; None if nothing speaks against it before the work."""
     try:
         if path.is_dir():
             return "is a folder; name a file in it"

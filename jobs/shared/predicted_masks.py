@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesionlab.errors import InputError
-from lesionlab.imaging.formats import is_nifti_name
+from lesionlab.imaging.formats import is_nifti_name, without_ending
 from storage_schemas.base import bids_stem, label_of
 from storage_schemas.manifests import ManifestEntry
 
@@ -97,13 +97,13 @@ def _belongs(path: Path, root: Path, entry: ManifestEntry, several: bool) -> boo
         if subjects not in ({subject}, {joined}):
             return False
         return sessions == {session} if session and (several or sessions) else True
-    words = re.split(r"[^A-Za-z0-9]+", _stem(path))
+    words = re.split(r"[^A-Za-z0-9]+", without_ending(path.name))
     return subject in words and (not several or not session or session in words)
 
 
 def _masks_first(files: Sequence[Path]) -> list[Path]:
     """Without files that are named as images or probabilities; if some are named as masks, these alone."""
-    suffix_of = {path: _stem(path).rpartition("_")[2] for path in files}
+    suffix_of = {path: without_ending(path.name).rpartition("_")[2] for path in files}
     usable = [path for path in files if suffix_of[path] not in _NO_MASKS]
     return [path for path in usable if suffix_of[path] in _MASKS] or usable
 
@@ -115,7 +115,3 @@ def _shared(model: ModelFolder, found: Mapping[str, Path]) -> Iterable[str]:
     for path, names in studies.items():
         if len(names) > 1:
             yield f"{model.name}: {path}: belongs to several studies ({', '.join(names)}); name each file by its study"
-
-
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)

@@ -42,9 +42,9 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def purpose_of(experiment: Slug, task: Slug, *, tested: bool) -> Purpose:
-    """What is wanted today."""
-    return Purpose(experiment=experiment, task=task, tested=tested, on=today())
+def purpose_of(experiment: Slug, task: Slug, *, tested: bool, on: date | None = None) -> Purpose:
+    """What is wanted on a date, or today."""
+    return Purpose(experiment=experiment, task=task, tested=tested, on=on or today())
 
 
 def parse_policy(data: bytes, site: Slug, place: str) -> SitePolicy:
@@ -100,12 +100,11 @@ def refuse_forbidden(store: Store, runs: Iterable[RunSpec], advice: str, on: dat
     `advice` says what to do. For runs that were planned before: a policy may have changed or expired since. It is asked
     for a date, or for today.
     """
-    day = on or today()
     wanted: dict[tuple[Slug, Purpose], set[str]] = defaultdict(set)
     for run in runs:
         for entries, tested in ((run.train, run.cell is not None), (run.test, True)):
             for entry in entries:
-                purpose = Purpose(experiment=run.experiment, task=run.task.name, tested=tested, on=day)
+                purpose = purpose_of(run.experiment, run.task.name, tested=tested, on=on)
                 wanted[entry.site, purpose].add(entry.study)
     policies = {site: site_policy(store, site) for site in {site for site, _ in wanted}}
     faults = {
@@ -200,7 +199,7 @@ def fewest_told(store: Store, sites: Collection[Slug]) -> int:
 
 
 def refuse_few(store: Store, about: str, sites: Collection[Slug], patients: Mapping[str, int]) -> None:
-    """Raises InputError that names each number (`patients` that it describes) of fewer patients than may be told."""
+    """Raises InputError with the names of the numbers that describe too few patients; `patients`: how many each has."""
     fewest = fewest_told(store, sites)
     if few := [name for name, count in patients.items() if count < fewest]:
         raise InputError(

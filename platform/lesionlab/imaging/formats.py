@@ -71,6 +71,11 @@ def is_nifti_name(name: str) -> bool:
     return name.lower().endswith(NIFTI)
 
 
+def without_ending(name: str) -> str:
+    """The name of a NIfTI file without `.nii` or `.nii.gz`, in upper or lower case."""
+    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+
 def format_by_name(name: str) -> str | None:
     """Format and remedy (`DICOM; convert it with dcm2niix`) by the ending of the name; None if it is not known."""
     return next((kind for endings, kind in _ENDINGS.items() if name.lower().endswith(endings)), None)

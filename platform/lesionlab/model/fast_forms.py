@@ -6,7 +6,7 @@ trilinear interpolation in float32, and half of a bf16 step was conversion and m
 tests/benchmarks/NOTES.md. Tensors, their names and their formats in memory are torch's: weights and checkpoints do not
 depend on the device.
 
-Shapes: B batch, C channel, G group, c channel of a group, i j k voxels, V all voxels.
+Shapes: B batch, C channel, i j k voxels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lesionlab.model import devices
-from lesionlab.model.normalise import NormalisedReLU
+from lesionlab.model.normalise import NormalisedReLU, over_groups
 
 NATIVE_PLANE = 20_480
 """Most channels × I × J of a single image that torch (2.11 to 2.13) keeps from oneDNN; its own convolution takes
@@ -119,17 +119,10 @@ class GroupNorm(nn.GroupNorm):
     def _written_out(self, features_BCijk: Tensor) -> Tensor:
         """In single operations, which the compiler merges with their neighbours; torch's kernel it cannot merge."""
         exact_BCijk = features_BCijk.float()
-        centred_BCijk = exact_BCijk - self._over_group(exact_BCijk.mean((2, 3, 4), keepdim=True))
-        variance_BC111 = self._over_group(centred_BCijk.square().mean((2, 3, 4), keepdim=True))
+        centred_BCijk = exact_BCijk - over_groups(exact_BCijk.mean((2, 3, 4), keepdim=True), self.num_groups)
+        variance_BC111 = over_groups(centred_BCijk.square().mean((2, 3, 4), keepdim=True), self.num_groups)
         scale_BC111 = self.weight[None, :, None, None, None] * torch.rsqrt(variance_BC111 + self.eps)
         return (centred_BCijk * scale_BC111 + self.bias[None, :, None, None, None]).to(torch.bfloat16)
-
-    def _over_group(self, mean_BC111: Tensor) -> Tensor:
-        """The mean over the channels of each group, for each of its channels."""
-        if self.num_groups == self.num_channels:
-            return mean_BC111
-        grouped_BGc111 = mean_BC111.reshape(len(mean_BC111), self.num_groups, -1, 1, 1, 1)
-        return grouped_BGc111.mean(2, keepdim=True).expand_as(grouped_BGc111).flatten(1, 2)
 
 
 class BatchNorm(nn.BatchNorm3d):

@@ -35,11 +35,11 @@ class NormalisedReLU(torch.autograd.Function):
     def forward(ctx: Any, features_BCijk: Tensor, weight_C: Tensor, bias_C: Tensor, groups: int, eps: float) -> Tensor:
         features_BRr = _in_rows(features_BCijk)
         row, voxels = Row(features_BCijk), features_BCijk.shape[2:].numel()
-        mean_BC = _over_groups(row.of_channels(features_BRr.sum(1)) / voxels, groups)
+        mean_BC = over_groups(row.of_channels(features_BRr.sum(1)) / voxels, groups)
         squares_Br, mean_B1r = torch.zeros_like(features_BRr[:, 0]), row.of_row(mean_BC)
         for block, spare_Bnr in _blocks(features_BRr):
             squares_Br += torch.sub(features_BRr[block], mean_B1r, out=spare_Bnr).square_().sum(1)
-        inverse_sd_BC = torch.rsqrt(_over_groups(row.of_channels(squares_Br) / voxels, groups) + eps)
+        inverse_sd_BC = torch.rsqrt(over_groups(row.of_channels(squares_Br) / voxels, groups) + eps)
         scale_BC = weight_C * inverse_sd_BC
         scale_B1r, shift_B1r = row.of_row(scale_BC), row.of_row(bias_C - mean_BC * scale_BC)
         result_BRr = torch.empty_like(features_BRr)
@@ -71,7 +71,7 @@ class NormalisedReLU(torch.autograd.Function):
             product_Br += torch.mul(passed_Bnr, features_BRr[block], out=spare_Bnr).sum(1)
         of_bias_BC = row.of_channels(sum_Br)
         of_weight_BC = (row.of_channels(product_Br) - mean_BC * of_bias_BC) * inverse_sd_BC
-        m1_BC, m2_BC = (_over_groups(weight_C * sums / voxels, ctx.groups) for sums in (of_bias_BC, of_weight_BC))
+        m1_BC, m2_BC = (over_groups(weight_C * sums / voxels, ctx.groups) for sums in (of_bias_BC, of_weight_BC))
         slope_BC = -m2_BC * inverse_sd_BC.square()  # ∂x is linear in x and ∂y
         slope_B1r = row.of_row(slope_BC)
         offset_B1r = row.of_row(-m1_BC * inverse_sd_BC - slope_BC * mean_BC)
@@ -106,12 +106,12 @@ def _of_rows(rows_BRr: Tensor, like_BCijk: Tensor) -> Tensor:
     return rows_BRr.view(like_BCijk.movedim(1, -1).shape).movedim(-1, 1)
 
 
-def _over_groups(value_BC: Tensor, groups: int) -> Tensor:
-    """The mean over the channels of each group, for each of its channels."""
+def over_groups(value_BC: Tensor, groups: int) -> Tensor:
+    """The mean over the channels of each group, for each of its channels; (B, C) or with further axes of length 1."""
     if groups == value_BC.shape[1]:
         return value_BC
-    value_BGc = value_BC.reshape(len(value_BC), groups, -1)
-    return value_BGc.mean(2, keepdim=True).expand_as(value_BGc).flatten(1)
+    value_BGc = value_BC.reshape(len(value_BC), groups, -1, *value_BC.shape[2:])
+    return value_BGc.mean(2, keepdim=True).expand_as(value_BGc).flatten(1, 2)
 
 
 def _blocks(rows_BRr: Tensor) -> Iterator[tuple[tuple[slice, slice], Tensor]]:

@@ -307,12 +307,12 @@ def _given_up(store: Store, rule: Rule, decision: RetrainDecision, run: RunSpec,
     except InputError as error:
         told = "; ".join(map(str, error.args))
     else:
-        studies = withdrawn_among(store, (*run.train, *run.test))  # those for which a run is refused
-        closed = _closed(store, rule, today)
-        if not studies and not closed:
+        if studies := withdrawn_among(store, (*run.train, *run.test)):  # those for which a run is refused
+            told = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"
+        elif closed := _closed(store, rule, today):
+            told = "; ".join(closed)
+        else:
             return None
-        gone = f"{', '.join(studies)} withdrawn since it was decided; the next date decides without them"
-        told = gone if studies else "; ".join(closed)
     return RetrainOutcome(
         rule=decision.rule,
         date=decision.date,

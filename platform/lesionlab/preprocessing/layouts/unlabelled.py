@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
-from lesionlab.imaging.formats import format_by_name, is_nifti_name
+from lesionlab.imaging.formats import format_by_name, is_nifti_name, without_ending
 from lesionlab.preprocessing.layouts.bids import is_bids, shows
 from lesionlab.preprocessing.layouts.bids_tree import LISTED, BidsName, BidsTree, Visit, parse_name
 from lesionlab.preprocessing.paths import fault_of_file, is_study_id, only_one, place_of
@@ -48,7 +48,7 @@ class UnlabelledDataset:
     faults: Mapping[str, tuple[str, ...]]
     """By study or file, why it is no scan."""
     notes: tuple[str, ...] = ()
-    """What is left out."""
+    """One for each kind of file or session that is left out."""
 
 
 def find_scans(root: Path, task: Task, outputs: Path | None = None) -> UnlabelledDataset:
@@ -190,7 +190,7 @@ def _stem(path: Path) -> str:
     """
     if name := _bids_name(path):
         return "_".join(f"{key}-{label}" for key, label in name.entities.items() if key not in _RESULTS)
-    text = unicodedata.normalize("NFC", re.sub(r"\.nii(\.gz)?$", "", str(path), flags=re.IGNORECASE))
+    text = unicodedata.normalize("NFC", without_ending(str(path)))
     plain = "".join(re.findall(r"[A-Za-z0-9]+", unicodedata.normalize("NFKD", text)))
     digest = "" if plain and text.isascii() else sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:6]
     return f"sub-{plain}{digest}"
@@ -198,7 +198,8 @@ def _stem(path: Path) -> str:
 
 def _bids_name(path: Path) -> BidsName | None:
     """The parsed name, whatever the case of its ending; None if it names no subject."""
-    name = parse_name(re.sub(r"\.nii(\.gz)?$", lambda ending: ending[0].lower(), path.name, flags=re.IGNORECASE))
+    stem = without_ending(path.name)
+    name = parse_name(stem + path.name[len(stem) :].lower())
     return name if name and "sub" in name.entities else None
 
 
