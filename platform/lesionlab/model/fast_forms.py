@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lesionlab.model import devices
-from lesionlab.model.normalise import NormalisedReLU, over_groups
+from lesionlab.model.normalise import normalised_relu, over_groups
 
 NATIVE_PLANE = 20_480
 """Most channels × I × J of a single image that torch (2.11 to 2.13) keeps from oneDNN; its own convolution takes
@@ -100,10 +100,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, features_BCijk: Tensor) -> Tensor:
         if on_cpu(features_BCijk):
-            result_BCijk: Tensor = NormalisedReLU.apply(  # type: ignore[no-untyped-call]
-                features_BCijk, self.weight, self.bias, self.num_groups, self.eps
-            )
-            return result_BCijk
+            return normalised_relu(features_BCijk, self.weight, self.bias, self.num_groups, self.eps)
         return self._normalised(features_BCijk).relu_()
 
     def _normalised(self, features_BCijk: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 BLOCK = 2**17
 """Features of a block: 512 kB. Half and twice of it are as fast, no blocks at all take 1.5 times as long."""
@@ -24,27 +24,36 @@ BLOCK = 2**17
 MOST_IN_ROW = 64
 """Voxels of a row; a power of 2, which divides the voxels of every level but the deepest."""
 
+FEW = 2**14
+"""Features for which torch's own two operations, in torch's own format, cost less than the many here."""
 
-class NormalisedReLU(torch.autograd.Function):
-    """ReLU of torch's `group_norm`, up to rounding; `apply(features_BCijk, weight_C, bias_C, groups, eps)`.
 
-    The variance is the mean square of centred features: a mean far above the SD costs no digits.
-    """
+def normalised_relu(features_BCijk: Tensor, weight_C: Tensor, bias_C: Tensor, groups: int, eps: float) -> Tensor:
+    """ReLU of torch's `group_norm`, up to rounding."""
+    if features_BCijk.numel() <= FEW:
+        return functional.group_norm(features_BCijk.contiguous(), groups, weight_C, bias_C, eps).relu_()
+    result_BCijk: Tensor = _NormalisedReLU.apply(features_BCijk, weight_C, bias_C, groups, eps)  # type: ignore[no-untyped-call]
+    return result_BCijk
+
+
+class _NormalisedReLU(torch.autograd.Function):
+    """The variance is the mean square of centred features: a mean far above the SD costs no digits."""
 
     @staticmethod
     def forward(ctx: Any, features_BCijk: Tensor, weight_C: Tensor, bias_C: Tensor, groups: int, eps: float) -> Tensor:
-        features_BRr = _in_rows(features_BCijk)
-        row, voxels = Row(features_BCijk), features_BCijk.shape[2:].numel()
-        mean_BC = over_groups(row.of_channels(features_BRr.sum(1)) / voxels, groups)
-        squares_Br, mean_B1r = torch.zeros_like(features_BRr[:, 0]), row.of_row(mean_BC)
-        for block, spare_Bnr in _blocks(features_BRr):
-            squares_Br += torch.sub(features_BRr[block], mean_B1r, out=spare_Bnr).square_().sum(1)
-        inverse_sd_BC = torch.rsqrt(over_groups(row.of_channels(squares_Br) / voxels, groups) + eps)
-        scale_BC = weight_C * inverse_sd_BC
-        scale_B1r, shift_B1r = row.of_row(scale_BC), row.of_row(bias_C - mean_BC * scale_BC)
-        result_BRr = torch.empty_like(features_BRr)
-        for block, _ in _blocks(features_BRr):
-            torch.addcmul(shift_B1r, features_BRr[block], scale_B1r, out=result_BRr[block]).relu_()
+        features_BRr, voxels = _in_rows(features_BCijk), features_BCijk.shape[2:].numel()
+        channels = len(weight_C)
+        mean_BC = over_groups(_of_channels(features_BRr.sum(1), channels) / voxels, groups)
+        result_BRr, mean_B1r = torch.empty_like(features_BRr), _of_row(mean_BC, features_BRr)
+        squares = [
+            torch.sub(features_Bnr, mean_B1r, out=centred_Bnr).square().sum(1)
+            for features_Bnr, centred_Bnr in _blocks(features_BRr, result_BRr)
+        ]
+        squares_BC = _of_channels(torch.stack(squares).sum(0), channels)
+        inverse_sd_BC = (over_groups(squares_BC / voxels, groups) + eps).rsqrt_()
+        scale_B1r, shift_B1r = _of_row(weight_C * inverse_sd_BC, features_BRr), _of_row(bias_C, features_BRr)
+        for (result_Bnr,) in _blocks(result_BRr):  # centred until here
+            torch.addcmul(shift_B1r, result_Bnr, scale_B1r, out=result_Bnr).relu_()
         result_BCijk = _of_rows(result_BRr, features_BCijk)
         ctx.save_for_backward(features_BCijk, result_BCijk, weight_C, mean_BC, inverse_sd_BC)
         ctx.groups = groups
@@ -58,52 +67,43 @@ class NormalisedReLU(torch.autograd.Function):
         m1 and m2 are the means of weight · ∂y and of weight · ∂y · x̂ over a group's channels and voxels.
         """
         features_BCijk, result_BCijk, weight_C, mean_BC, inverse_sd_BC = ctx.saved_tensors
-        row, voxels = Row(features_BCijk), features_BCijk.shape[2:].numel()
         features_BRr, result_BRr, gradient_BRr = map(_in_rows, (features_BCijk, result_BCijk, gradient_BCijk))
-        into_BRr = torch.empty_like(features_BRr)
-        sum_Br, product_Br = torch.zeros_like(into_BRr[:, 0]), torch.zeros_like(into_BRr[:, 0])
-        for block, spare_Bnr in _blocks(features_BRr):
-            passed_Bnr = into_BRr[block]
-            torch.ops.aten.threshold_backward.grad_input(
-                gradient_BRr[block], result_BRr[block], 0, grad_input=passed_Bnr
-            )
-            sum_Br += passed_Bnr.sum(1)
-            product_Br += torch.mul(passed_Bnr, features_BRr[block], out=spare_Bnr).sum(1)
-        of_bias_BC = row.of_channels(sum_Br)
-        of_weight_BC = (row.of_channels(product_Br) - mean_BC * of_bias_BC) * inverse_sd_BC
-        m1_BC, m2_BC = (over_groups(weight_C * sums / voxels, ctx.groups) for sums in (of_bias_BC, of_weight_BC))
+        voxels, channels = features_BCijk.shape[2:].numel(), len(weight_C)
+        into_BRr, sums = torch.empty_like(features_BRr), []
+        for blocks in _blocks(features_BRr, result_BRr, gradient_BRr, into_BRr):
+            features_Bnr, result_Bnr, gradient_Bnr, passed_Bnr = blocks
+            torch.ops.aten.threshold_backward.grad_input(gradient_Bnr, result_Bnr, 0, grad_input=passed_Bnr)
+            sums.append(torch.stack([passed_Bnr.sum(1), (passed_Bnr * features_Bnr).sum(1)]))
+        of_bias_BC, product_BC = (_of_channels(total_Br, channels) for total_Br in torch.stack(sums).sum(0))
+        of_weight_BC = (product_BC - mean_BC * of_bias_BC) * inverse_sd_BC
+        m1_BC, m2_BC = (over_groups(weight_C * of_BC, ctx.groups) / voxels for of_BC in (of_bias_BC, of_weight_BC))
         slope_BC = -m2_BC * inverse_sd_BC.square()  # ∂x is linear in x and ∂y
-        slope_B1r = row.of_row(slope_BC)
-        offset_B1r = row.of_row(-m1_BC * inverse_sd_BC - slope_BC * mean_BC)
-        scale_B1r = row.of_row(weight_C * inverse_sd_BC)
-        for block, _ in _blocks(features_BRr):
-            into_BRr[block].mul_(scale_B1r).addcmul_(features_BRr[block], slope_B1r).add_(offset_B1r)
+        coefficients = (weight_C * inverse_sd_BC, slope_BC, -m1_BC * inverse_sd_BC - slope_BC * mean_BC)
+        scale_B1r, slope_B1r, offset_B1r = (_of_row(value_BC, features_BRr) for value_BC in coefficients)
+        for features_Bnr, into_Bnr in _blocks(features_BRr, into_BRr):
+            into_Bnr.mul_(scale_B1r).addcmul_(features_Bnr, slope_B1r).add_(offset_B1r)
         return _of_rows(into_BRr, features_BCijk), of_weight_BC.sum(0), of_bias_BC.sum(0), None, None
 
 
-class Row:
-    """Some neighbouring voxels with all of their channels: as long as vectorised loops want them."""
-
-    def __init__(self, features_BCijk: Tensor) -> None:
-        self.channels, voxels = features_BCijk.shape[1], features_BCijk.shape[2:].numel()
-        self.voxels = math.gcd(voxels, MOST_IN_ROW)
-
-    def of_channels(self, sums_Br: Tensor) -> Tensor:
-        """Sums over the row's voxels, for each channel."""
-        return sums_Br.view(-1, self.voxels, self.channels).sum(1)
-
-    def of_row(self, value_BC: Tensor) -> Tensor:
-        """The channels' values at each of the row's voxels."""
-        return value_BC.repeat(1, self.voxels)[:, None]
-
-
 def _in_rows(features_BCijk: Tensor) -> Tensor:
-    row = Row(features_BCijk)
-    return features_BCijk.movedim(1, -1).contiguous().view(len(features_BCijk), -1, row.voxels * row.channels)
+    batch, channels, *voxels = features_BCijk.shape
+    row = math.gcd(math.prod(voxels), MOST_IN_ROW) * channels
+    return features_BCijk.movedim(1, -1).reshape(batch, -1, row)
 
 
 def _of_rows(rows_BRr: Tensor, like_BCijk: Tensor) -> Tensor:
-    return rows_BRr.view(like_BCijk.movedim(1, -1).shape).movedim(-1, 1)
+    batch, channels, *voxels = like_BCijk.shape
+    return rows_BRr.view(batch, *voxels, channels).movedim(-1, 1)
+
+
+def _of_channels(sums_Br: Tensor, channels: int) -> Tensor:
+    """Sums over a row's voxels, for each channel."""
+    return sums_Br.view(len(sums_Br), -1, channels).sum(1)
+
+
+def _of_row(value_BC: Tensor, rows_BRr: Tensor) -> Tensor:
+    """The channels' values (of each image, or of all) at each voxel of a row."""
+    return value_BC.repeat(1, rows_BRr.shape[2] // value_BC.shape[-1])[:, None]
 
 
 def over_groups(value_BC: Tensor, groups: int) -> Tensor:
@@ -114,11 +114,7 @@ def over_groups(value_BC: Tensor, groups: int) -> Tensor:
     return value_BGc.mean(2, keepdim=True).expand_as(value_BGc).flatten(1, 2)
 
 
-def _blocks(rows_BRr: Tensor) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """The places of blocks of rows, and a tensor of a block's size that the next block overwrites."""
-    count = rows_BRr.shape[1]
-    blocks = min(count, max(1, round(rows_BRr.numel() / BLOCK)))
-    edges = [count * number // blocks for number in range(blocks + 1)]
-    spare_Bnr = torch.empty_like(rows_BRr[:, : -(-count // blocks)])
-    for low, high in pairwise(edges):
-        yield (slice(None), slice(low, high)), spare_Bnr[:, : high - low]
+def _blocks(*rows_BRr: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows of each tensor, so many at a time as fit the cache."""
+    blocks = max(1, round(rows_BRr[0].numel() / BLOCK))
+    return zip(*(tensor.tensor_split(blocks, dim=1) for tensor in rows_BRr), strict=True)
