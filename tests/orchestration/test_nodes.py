@@ -56,5 +56,4 @@ def test_two_nodes_train_to_the_weights_of_one_worker(tmp_path: Path) -> None:
     train(run, network, copied_transfers(network), studies, checkpoints, SoloWorker(), tmp_path / "own")
     over_nodes = load(store.get("weights"))
     for name, tensor in network.state_dict().items():
-        # The workers sum their shares in another order; Adam amplifies the rounding.
-        assert (over_nodes[name] - tensor.cpu()).abs().max() < 1e-4
+        assert (over_nodes[name] - tensor.cpu()).abs().max() < 1e-5
