@@ -26,8 +26,12 @@ _SLUG = TypeAdapter(Slug)
 
 def plain_name(value: str | None) -> str | None:
     """Callback of arguments that become part of an object key. Raises BadParameter if the value is not a plain name."""
+    if value is None:
+        return None
+    if value.endswith((".yaml", ".yml")):
+        raise typer.BadParameter(f"wanted a name in the store, such as a file has under `name:`; found {value!r}")
     try:
-        return None if value is None else _SLUG.validate_python(value)
+        return _SLUG.validate_python(value)
     except ValidationError as error:
         raise typer.BadParameter(f"wanted lower-case letters, digits, '.', '_' or '-'; found {value!r}") from error
 

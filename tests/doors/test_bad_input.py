@@ -338,6 +338,7 @@ TABLE: list[tuple[Door, Any, str]] = [
     (name, "..", "wanted lower-case"),
     (name, "", "wanted lower-case"),
     (name, "Ä", "wanted lower-case"),
+    (name, "./ms/demo.yaml", "a name in the store"),
     (model, "", "not registered"),
     (model, "a\nb", "not registered"),
     (model, "../../x@1", "not registered"),
