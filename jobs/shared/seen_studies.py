@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from jobs.shared.console import notes
 from lesionlab.errors import InputError
+from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.registry import source_model
 from lesionlab.experiments.seen import Seen, seen_in_training
 from lesionlab.store.objects import Store
@@ -26,7 +27,8 @@ def seen_studies(
     not hold.
     """
     name = f"{card.name}@{card.version}"
-    found = seen_in_training(manifest, source_model(store, card), same_people=same_patients)
+    marked = PatientRegister(store).marked
+    found = seen_in_training(manifest, source_model(store, card), same_people=same_patients, marked=marked)
     if found.reasons and not allowed:
         raise InputError(
             *(

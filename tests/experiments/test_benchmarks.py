@@ -14,7 +14,11 @@ from lesionlab.experiments.benchmarks import (
     seal,
     volume_place,
 )
-from lesionlab.experiments.registry import register
+from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.patient_register import PatientRegister
+from lesionlab.experiments.registry import SourceModel, register
+from lesionlab.experiments.rehearsal import rehearse
+from lesionlab.experiments.seen import seen_in_training
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.experiments.upkeep.contents import Contents
@@ -26,6 +30,7 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import Declared, ModelName
+from storage_schemas.parts import DeclaredCohort
 from storage_schemas.runs import Parent
 from tests.experiments.drawn import entry, manifest
 from tests.experiments.finished import SPEC, finish_experiment
@@ -202,3 +207,61 @@ def test_testing_outside_the_gate_is_a_look_and_refused(store: Store) -> None:
     with pytest.raises(InputError, match="cohort held-out holds 1 studies of benchmark bench@"):
         refuse_looks(store, cohort)
     refuse_looks(store, manifest(entry(7), cohort="others"))
+
+
+ONE_PATIENT = {
+    "the same pseudonym of a site": ("north", "p4", None, "same patient as north/sub-0004"),
+    "one register entry at two sites": ("south", "p9", "a" * 64, "same patient of the register as north/sub-0004"),
+}
+TWO_PATIENTS = {
+    "two sites' own labels": ("south", "p4", None),
+    "two register entries": ("south", "p9", "b" * 64),
+}
+
+
+def pooled(store: Store, site: str, patient: str, token: str | None) -> None:
+    """The cohort ms of site north, where sub-0004 has a register entry, and the benchmark of one study of a site."""
+    with_token = entry(4, site="north").model_copy(update={"register_token": "a" * 64})
+    own = [entry(number, site="north") for number in (0, 1, 2, 3, 5)]
+    other = entry(100, site=site, patient=patient).model_copy(update={"register_token": token})
+    for cohort, studies in (("ms", (*own, with_token)), ("held-out", (other,))):
+        declared = DeclaredCohort(cohort=cohort, sites=("north", "south"), task="flair-single", rating="one rater")
+        create_document(store, keys.COHORT.build(cohort=cohort), declared.model_copy(update={"spacing_mm": 3.0}))
+        contribute(store, manifest(*studies, cohort=cohort).changed(spacing_mm=3.0))
+    freeze(store, "bench", "held-out", BY)
+
+
+@pytest.mark.parametrize(("site", "patient", "token", "how"), ONE_PATIENT.values(), ids=ONE_PATIENT)
+def test_a_patient_of_the_consortium_is_found_in_another_cohort_before_anything_is_planned(
+    site: str, patient: str, token: str | None, how: str
+) -> None:
+    store = open_store("memory://")
+    pooled(store, site, patient, token)
+    for plan in (plan_experiment, rehearse):
+        with pytest.raises(SpecError, match=rf"cohort ms holds 1 .* bench@.* \({site}/sub-0100: {how}\)"):
+            plan(spec(), store)
+
+
+@pytest.mark.parametrize(("site", "patient", "token"), TWO_PATIENTS.values(), ids=TWO_PATIENTS)
+def test_patients_whom_nothing_shows_to_be_the_same_are_not_taken_for_one(
+    site: str, patient: str, token: str | None
+) -> None:
+    store = open_store("memory://")
+    pooled(store, site, patient, token)
+    plan = plan_experiment(spec(), store)
+    assert rehearse(spec(), store).plan.runs == plan.runs
+    assert all(study.register_token is None for run in plan.runs for study in (*run.train, *run.test))
+
+
+@pytest.mark.parametrize(("site", "patient", "token", "how"), ONE_PATIENT.values(), ids=ONE_PATIENT)
+def test_a_model_is_not_tested_on_a_patient_whom_another_cohort_of_the_consortium_trained(
+    site: str, patient: str, token: str | None, how: str
+) -> None:
+    store = open_store("memory://")
+    pooled(store, site, patient, token)
+    frozen, trained = find_benchmark(store, "bench"), current_manifest(store, "ms")
+    run = finish_experiment(open_store("memory://")).runs[0].changed(cohort="ms", train=trained.studies, test=())
+    source = SourceModel(card_of("e" * 16), (run,), ())
+    found = seen_in_training(frozen.manifest, source, marked=PatientRegister(store).marked)
+    assert found.reasons == {f"{site}/sub-0100": f"{how} in cohort ms"}
+    assert not found.namesakes

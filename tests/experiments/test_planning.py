@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from lesionlab.errors import DatasetError, SpecError
 from lesionlab.experiments.cells import cells, trainings
+from lesionlab.experiments.patient_register import Marked, unmarked
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.randomisation import draw_split
 from lesionlab.experiments.registry import SourceModel
@@ -69,6 +71,7 @@ def planned(
     cohort: Manifest | None = None,
     made_by: tuple[RunSpec, ...] = (),
     endpoint: Endpoint | None = None,
+    marked: Marked = unmarked,
 ) -> Plan:
     """Plan against the given default model, or against a fitting one for each source and depth."""
     experiment, cohort = experiment or spec(), cohort or cohort_of(60)
@@ -78,7 +81,7 @@ def planned(
         )
         for source, depth in product(experiment.sources, experiment.network_depths)
     }
-    return make_plan(experiment, cohort, draw_split(cohort, experiment.target), parents, endpoint)
+    return make_plan(experiment, cohort, draw_split(cohort, experiment.target), parents, endpoint, marked=marked)
 
 
 def test_the_papers_flair_design_has_60_trainings_and_one_untrained_default_model() -> None:
@@ -314,6 +317,25 @@ def test_a_patient_label_means_the_same_person_only_within_one_register() -> Non
     one_register = spec(cohorts={"ms": {"patient_register": "clinic"}, "glioma": {"patient_register": "clinic"}})
     with pytest.raises(SpecError, match="sub-0005"):
         planned(one_register, made_by=(trained_on(twin),))
+
+
+@pytest.mark.parametrize("known_by", ["pseudonym", "register entry"])
+def test_a_source_is_never_tested_on_a_patient_whom_the_consortium_knows_to_be_its_own(known_by: str) -> None:
+    """A pseudonym means one patient of its site in every cohort; a register entry one patient at every site."""
+    cohort = cohort_of(60)
+    known = cohort.studies[0].model_copy(update={"patient": "north/p5"})
+    twin = entry(2000, patient="north/p5" if known_by == "pseudonym" else "south/p9")
+
+    def with_token(entries: Iterable[ManifestEntry], cohort: str) -> tuple[ManifestEntry, ...]:
+        token = {"register_token": "a" * 64}
+        return tuple(e.model_copy(update=token) if e.study in ("sub-0000", "sub-2000") else e for e in entries)
+
+    with pytest.raises(SpecError, match=r"source default: its training cohort glioma .* target ms .sub-0000\)"):
+        planned(
+            cohort=cohort.changed(studies=(known, *cohort.studies[1:])),
+            made_by=(trained_on(glioma(twin)),),
+            marked=unmarked if known_by == "pseudonym" else with_token,
+        )
 
 
 def test_a_source_is_never_tested_on_another_visit_of_its_training_patient() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lesionlab.errors import InputError, SpecError
 from lesionlab.experiments.manifests import frozen_manifest
+from lesionlab.experiments.patient_register import Marked, PatientRegister, unmarked
 from lesionlab.experiments.registry import SourceModel, find_model, source_model
 from lesionlab.experiments.seen import declared_overlaps, overlaps
 from lesionlab.store.arrays import copy_group, delete_group, group_exists
@@ -39,21 +40,31 @@ class Frozen:
         return f"{self.benchmark.name}@{self.benchmark.id}"
 
     def held(
-        self, entries: Iterable[ManifestEntry], cohort: Slug, cohorts: Mapping[Slug, Cohort] | None = None
+        self,
+        entries: Iterable[ManifestEntry],
+        cohort: Slug,
+        cohorts: Mapping[Slug, Cohort] | None = None,
+        marked: Marked = unmarked,
     ) -> dict[StudyId, str]:
         """Each of the benchmark's studies that these entries of a cohort hold, and how that shows.
 
-        `cohorts` say which patient register a cohort uses.
+        `cohorts` say which patient register a cohort uses, `marked` recognises patients of a consortium's register.
         """
         same_people = self.shares_patients(cohort, cohorts)
-        return _first(overlaps(self.manifest.studies, tuple(entries), same_people=same_people))
+        own = marked(self.manifest.studies, self.manifest.cohort)
+        return _first(overlaps(own, marked(entries, cohort), same_people=same_people))
 
     def found_in(
-        self, entries: Iterable[ManifestEntry], cohort: Slug, cohorts: Mapping[Slug, Cohort] | None = None
+        self,
+        entries: Iterable[ManifestEntry],
+        cohort: Slug,
+        cohorts: Mapping[Slug, Cohort] | None = None,
+        marked: Marked = unmarked,
     ) -> dict[StudyId, str]:
         """The other way round: each of these entries that the benchmark holds, and how that shows."""
         same_people = self.shares_patients(cohort, cohorts)
-        return _first(overlaps(tuple(entries), self.manifest.studies, same_people=same_people))
+        own = marked(self.manifest.studies, self.manifest.cohort)
+        return _first(overlaps(marked(entries, cohort), own, same_people=same_people))
 
     def shares_patients(self, cohort: Slug, cohorts: Mapping[Slug, Cohort] | None = None) -> bool:
         """Whether patient labels of a cohort mean the same people as the benchmark's own."""
@@ -155,12 +166,13 @@ def refuse_benchmark_studies(
     used: dict[Slug, dict[tuple[str, str], ManifestEntry]] = defaultdict(dict)
     for run in (*runs, *_ancestors(store, runs)):
         used[run.cohort] |= {(entry.site, entry.volume): entry for entry in (*run.train, *run.test)}
+    marked = PatientRegister(store).marked
     faults = [
         f"cohort {cohort} holds {len(held)} of the {len(one.manifest.studies)} studies of benchmark {one.name} "
         f"({_listed(held)}); they are tested through the gate alone: exclude them from the cohort"
         for one in frozen
         for cohort, entries in used.items()
-        if (held := one.held(entries.values(), cohort, cohorts))
+        if (held := one.held(entries.values(), cohort, cohorts, marked))
     ]
     faults += [
         f"model {card.full_name} was trained on patients of benchmark {one.name}, as declared ({_listed(held)}); start "
@@ -175,11 +187,12 @@ def refuse_benchmark_studies(
 
 def refuse_looks(store: Store, manifest: Manifest) -> None:
     """Refuse to test a model on a benchmark's studies outside the gate. Raises InputError for each benchmark."""
+    marked = PatientRegister(store).marked
     faults = [
         f"cohort {manifest.cohort} holds {len(held)} studies of benchmark {one.name} ({_listed(held)}); a candidate is "
         "tested on them by lesionlab promote alone, which takes a ticket first"
         for one in frozen_benchmarks(store)
-        if (held := one.held(manifest.studies, manifest.cohort))
+        if (held := one.held(manifest.studies, manifest.cohort, marked=marked))
     ]
     if faults:
         raise InputError(*faults)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lesionlab.errors import SpecError
 from lesionlab.experiments.cells import cells
+from lesionlab.experiments.patient_register import Marked, unmarked
 from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
 from lesionlab.experiments.seen import declared_overlaps, trained_on
@@ -18,7 +19,7 @@ from storage_schemas.cohorts import Stripping
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.endpoints import Endpoint
 from storage_schemas.experiments import ExperimentSpec, Plan, Source
-from storage_schemas.manifests import Manifest, ManifestEntry
+from storage_schemas.manifests import Manifest
 from storage_schemas.models import Adaptation, ModelCard, ModelName
 from storage_schemas.policies import LeftOut
 from storage_schemas.runs import Cell, Parent, RunSpec, TrainingConfig
@@ -110,9 +111,10 @@ def make_plan(
     parents: Parents,
     endpoint: Endpoint | None = None,
     left_out: Sequence[LeftOut] = (),
+    marked: Marked = unmarked,
 ) -> Plan:
     """Resolve every cell to a complete run. `endpoint`: that of the experiment's first plan; None: this is the first.
-    `left_out`: the sites that are not in the manifest because their policies forbid it.
+    `left_out`: the sites that are not in the manifest because their policies forbid it. `marked`: recognises patients.
 
     Raises SpecError with all faults if the target's manifest, its split or the source models do not fit the spec, and
     DatasetError if a fold would leak a patient or an image from training to testing.
@@ -121,7 +123,7 @@ def make_plan(
     subsets = subsets_of(split, manifest)
     faults = [
         *_misfits(spec, parents),
-        *_shared_with_sources(spec, manifest, parents),
+        *_shared_with_sources(spec, manifest, parents, marked),
         *_sizes_out_of_reach(spec, subsets),
         *_lacking_second_masks(spec, subsets),
     ]
@@ -235,13 +237,14 @@ def _misfits(spec: ExperimentSpec, parents: Parents) -> Iterable[str]:
                 )
 
 
-def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Parents) -> Iterable[str]:
+def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Parents, marked: Marked) -> Iterable[str]:
     """One fault for each source model whose training data, or whose parent's, overlap with the target cohort.
 
     Images are compared by their voxels, in any storage order and scale; likely copies of an image or a mask are faults
-    too. Patient labels are compared only within a cohort or between cohorts of one patient register: every dataset has
-    a sub-01.
+    too. Patient labels are compared only within a cohort, between cohorts of one patient register, and where they are
+    qualified by a site: every dataset has a sub-01.
     """
+    target = marked(manifest.studies, manifest.cohort)
     for source in spec.sources:
         models = [parents[source.model, depth] for depth in spec.network_depths]
         for card in {card.version: card for model in models for card in model.imported}.values():
@@ -252,7 +255,8 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
                 )
         runs = {run.run_id: run for model in models for run in model.made_by}
         for run in runs.values():
-            shared = [entry.study for entry in manifest.studies if _was_trained_on(entry, run, spec)]
+            trained, same_people = marked(run.train, run.cohort), _one_register(spec, run.cohort)
+            shared = [entry.study for entry in target if trained_on(entry, trained, same_people=same_people)]
             if shared:
                 yield (
                     f"source {source.model}: its training cohort {run.cohort} shares images or patients with the "
@@ -266,10 +270,6 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
                     f"source {source.model}: studies of the target {manifest.cohort} are likely copies of studies in "
                     f"its training cohort {run.cohort} ({named}); compare them, then exclude them from one cohort"
                 )
-
-
-def _was_trained_on(entry: ManifestEntry, run: RunSpec, spec: ExperimentSpec) -> bool:
-    return trained_on(entry, run.train, same_people=_one_register(spec, run.cohort)) is not None
 
 
 def _one_register(spec: ExperimentSpec, cohort: Slug) -> bool:

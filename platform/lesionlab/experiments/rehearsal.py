@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from lesionlab.errors import InputError, SpecError
+from lesionlab.experiments.benchmarks import refuse_benchmark_studies
 from lesionlab.experiments.manifests import current_manifest, forbidden_parts, has_cohort
+from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.planning import make_plan, pretraining
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.randomisation import draw_split
@@ -28,6 +30,9 @@ from storage_schemas.manifests import Manifest
 from storage_schemas.policies import LeftOut, Purpose
 from storage_schemas.runs import RunSpec
 from storage_schemas.splits import Split, Target, split_name
+
+_NO_WEIGHTS = "0" * 64
+"""Checksum of a stand-in's weights."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,9 @@ def rehearse(spec: ExperimentSpec, store: Store) -> Rehearsal:
         parents,
         first_endpoint(store, spec.name),
         [one for one in left_out if one.cohort == spec.target.cohort],
+        PatientRegister(store).marked,
     )
+    refuse_benchmark_studies(store, (*trained, *map(_without_stand_in, plan.runs)), spec.cohorts)
     stored = find_sound_plan(store, spec.name)
     if stored is not None and (stored.spec, stored.manifest, stored.versions) == (spec, plan.manifest, plan.versions):
         plan = stored  # its run ids are kept, even if documents have gained fields since
@@ -127,7 +134,7 @@ def _model(
 
 
 def _stand_in(source: Source, run: RunSpec, manifest: Manifest) -> SourceModel:
-    card = card_of_run(run, "0" * 64).model_copy(
+    card = card_of_run(run, _NO_WEIGHTS).model_copy(
         update={
             "name": source.model,
             "trained_on": tuple(sorted(entry.study for entry in run.train)),
@@ -135,6 +142,11 @@ def _stand_in(source: Source, run: RunSpec, manifest: Manifest) -> SourceModel:
         }
     )
     return SourceModel(card, (run,), ())
+
+
+def _without_stand_in(run: RunSpec) -> RunSpec:
+    stood_in = run.parent is not None and run.parent.weights_sha256 == _NO_WEIGHTS
+    return run.model_copy(update={"parent": None}) if stood_in else run
 
 
 def _split(store: Store, manifest: Manifest, target: Target) -> Split:

@@ -10,6 +10,7 @@ from lesionlab.errors import InputError, MissingObject
 from lesionlab.experiments.benchmarks import frozen_benchmarks
 from lesionlab.experiments.ledger import is_complete, ledger_entries
 from lesionlab.experiments.manifests import current_manifest
+from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.planning import check_fits
 from lesionlab.experiments.registry import champion, find_model, source_model
 from lesionlab.experiments.site_policies import site_policy
@@ -76,10 +77,11 @@ def eligible(store: Store, rule: Rule, on: date) -> Eligible:
     spec = current_plan(store, retraining.experiment).spec
     manifest = current_manifest(store, retraining.cohort, retraining_purpose(rule, spec.task, on))
     check_fits(spec, spec.task, manifest)
+    marked = PatientRegister(store).marked
     out = {
         study
         for frozen in frozen_benchmarks(store)
-        for study in frozen.found_in(manifest.studies, manifest.cohort, spec.cohorts)
+        for study in frozen.found_in(manifest.studies, manifest.cohort, spec.cohorts, marked)
     }
     people = patients_in(entry for entry in manifest.studies if entry.study in out)
     kept = tuple(entry for entry in manifest.studies if (entry.site, entry.patient) not in people)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from lesionlab.experiments.patient_register import Marked, unmarked
 from lesionlab.experiments.randomisation import likely_copies
 from lesionlab.experiments.registry import SourceModel
 from storage_schemas.base import Slug, StudyId
@@ -24,21 +25,26 @@ class Seen:
     """Whether the store has the training runs of the model and of all its ancestors."""
 
 
-def seen_in_training(manifest: Manifest, model: SourceModel, *, same_people: bool = False) -> Seen:
+def seen_in_training(
+    manifest: Manifest, model: SourceModel, *, same_people: bool = False, marked: Marked = unmarked
+) -> Seen:
     """Compare a cohort with the training studies of a model and of its ancestors, by image, likely copy and patient.
 
     Patient labels are compared within a cohort, between cohorts that share an image of a patient under one label, and
-    everywhere if `same_people`: otherwise every dataset has a sub-01.
+    everywhere if `same_people`: otherwise every dataset has a sub-01. Labels that are qualified by a site mean one
+    patient of that site, and `marked` studies of one register entry one patient.
     """
+    held = marked(manifest.studies, manifest.cohort)
     reasons: dict[StudyId, str] = {}
     namesakes: dict[Slug, tuple[str, ...]] = {}
     for run in model.made_by:
         one_register = same_people or run.cohort == manifest.cohort or _share_a_patient(manifest.studies, run.train)
-        for study, reason in overlaps(manifest.studies, run.train, same_people=one_register):
+        for study, reason in overlaps(held, marked(run.train, run.cohort), same_people=one_register):
             reasons.setdefault(study, f"{reason} in cohort {run.cohort}")
         if not one_register:
             labels = {entry.patient for entry in manifest.studies} & {seen.patient for seen in run.train}
-            namesakes |= {run.cohort: tuple(sorted(labels))} if labels else {}
+            named = tuple(sorted(label for label in labels if "/" not in label))
+            namesakes |= {run.cohort: named} if named else {}
     for card in model.imported:
         one_register = same_people or card.cohort == manifest.cohort
         for study, reason in declared_overlaps(manifest.studies, card) if one_register else ():
@@ -50,15 +56,19 @@ def seen_in_training(manifest: Manifest, model: SourceModel, *, same_people: boo
 def trained_on(entry: ManifestEntry, seen: Iterable[ManifestEntry], *, same_people: bool) -> str | None:
     """How it shows that a study is among the training studies, or that its patient is; None if it does not.
 
-    Images are compared by their voxels, in any storage order and scale.
+    Images are compared by their voxels, in any storage order and scale. A label that is qualified by its site means one
+    patient in every cohort, because a site's salt gives each patient one pseudonym.
     """
+    one_label = same_people or "/" in entry.patient
     for other in seen:
         if entry.images & other.images:
             return f"same image as {other.study}"
-        if same_people and entry.study == other.study:
+        if one_label and entry.study == other.study:
             return f"same study as {other.study}"
-        if same_people and entry.patient == other.patient:
+        if one_label and entry.patient == other.patient:
             return f"same patient as {other.study}"
+        if entry.register_token and entry.register_token == other.register_token:
+            return f"same patient of the register as {other.study}"
     return None
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from lesionlab.errors import DamagedObject, SpecError
 from lesionlab.experiments.benchmarks import refuse_benchmark_studies
 from lesionlab.experiments.manifests import current_manifest, forbidden_parts, frozen_manifest, has_cohort
+from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.planning import make_plan
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.registry import source_model
@@ -101,11 +102,12 @@ def resolve_plan(spec: ExperimentSpec, store: Store) -> Plan:
         for source, depth in product(spec.sources, spec.network_depths)
     }
     split = stored_split(store, manifest, spec.target)
+    marked = PatientRegister(store).marked
     try:
         endpoint = first_endpoint(store, spec.name)
     except DamagedObject:
-        plan = make_plan(spec, manifest, split, parents, left_out=left_out)
+        plan = make_plan(spec, manifest, split, parents, left_out=left_out, marked=marked)
         if store.exists(keys.PLAN.build(experiment=spec.name, digest=plan.id)):
             return plan  # the damaged one: its name is the digest of everything in it
         raise
-    return make_plan(spec, manifest, split, parents, endpoint, left_out)
+    return make_plan(spec, manifest, split, parents, endpoint, left_out, marked)

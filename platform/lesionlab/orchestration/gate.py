@@ -19,6 +19,7 @@ from lesionlab.evaluation.study import evaluate_study
 from lesionlab.experiments.benchmarks import Frozen, find_benchmark, volume_place
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
 from lesionlab.experiments.champions import Person
+from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import champion, find_model, source_model
 from lesionlab.experiments.rules import find_rule
@@ -113,13 +114,13 @@ def _altered(store: Store, ticket: Ticket) -> DamagedObject:
 
 def refuse_if_seen(store: Store, frozen: Frozen, card: ModelCard) -> None:
     """Raise InputError if a model, or an ancestor, was trained on a study of the benchmark, or if nobody can tell."""
-    model = source_model(store, card)
+    model, marked = source_model(store, card), PatientRegister(store).marked
     held = {
         study: f"{how} in cohort {run.cohort}"
         for run in model.made_by
-        for study, how in frozen.held(run.train, run.cohort).items()
+        for study, how in frozen.held(run.train, run.cohort, marked=marked).items()
     }
-    seen = seen_in_training(frozen.manifest, model)
+    seen = seen_in_training(frozen.manifest, model, marked=marked)
     if found := dict(seen.reasons) | held:
         told = "; ".join(f"{study}: {how}" for study, how in sorted(found.items()))
         raise InputError(f"model {card.full_name} was trained on studies of benchmark {frozen.name}: {told}")
