@@ -13,7 +13,7 @@ from jobs.shared.costing import PriceOption, estimated
 from jobs.shared.design_output import save_rotation, show_design
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.left_out import note_policies_now
+from jobs.shared.left_out import note_obstacles
 from jobs.shared.options import GpusPerWorkerOption, SlotsOption, SpecArgument, StoreOption
 from jobs.shared.power_options import DifferenceOption, SdOption, VariancesOption, check_difference, chosen_sds
 from jobs.shared.power_output import power_json, show_power
@@ -75,7 +75,7 @@ def plan(
         console.print(json.dumps(answer, indent=2))
         return
     show_design(experiment)
-    note_policies_now(experiment, store)
+    note_obstacles(experiment, store)
     if sds is not None or isinstance(rotation_of(experiment), Rotation):
         show_power(power)
     if estimate is not None:

@@ -20,7 +20,7 @@ from jobs.shared.dataset_screening import Screening
 from jobs.shared.design_output import show_design
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.experiment_files import load_spec
-from jobs.shared.left_out import note_policies_now
+from jobs.shared.left_out import note_obstacles
 from jobs.shared.options import (
     BidsOption,
     CacheOption,
@@ -74,7 +74,7 @@ def run(
     origins = cohort_origins(experiment, bids or [], not_in_store(experiment, bids or [], store))
     show_design(experiment)
     if dry_run:
-        note_policies_now(experiment, store)
+        note_obstacles(experiment, store)
         return
     run_experiment(
         experiment,

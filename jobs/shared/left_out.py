@@ -1,4 +1,4 @@
-"""Say before anything is trained what the sites' policies forbid: studies that a plan does without, and the report."""
+"""Say before anything is trained what will be refused: studies kept out by policies or benchmarks, and the report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from contextlib import suppress
 from jobs.shared.console import notes
 from jobs.shared.options import connect_to_read
 from lesionlab.errors import LesionlabError, StoreError
-from lesionlab.experiments.manifests import forbidden_parts, has_cohort
+from lesionlab.experiments.benchmarks import held_studies
+from lesionlab.experiments.manifests import current_manifest, forbidden_parts, has_cohort
 from lesionlab.experiments.rehearsal import purposes, report_withheld
 from lesionlab.experiments.site_policies import shared_instead, without_report
 from lesionlab.store.objects import Store
+from storage_schemas.base import Slug
 from storage_schemas.experiments import ExperimentSpec, Plan
+from storage_schemas.manifests import ManifestEntry
 from storage_schemas.policies import LeftOut
 
 
@@ -35,11 +38,23 @@ def note_policies(plan: Plan, store: Store) -> None:
     note_without_report(without_report(store, plan.runs))
 
 
-def note_policies_now(spec: ExperimentSpec, uri: str) -> None:
-    """What the policies forbid of an experiment that is not planned; nothing where its cohorts cannot be read."""
+def note_obstacles(spec: ExperimentSpec, uri: str) -> None:
+    """What policies and benchmarks forbid of an experiment that is not planned; nothing where its cohorts cannot be
+    read."""
     with suppress(StoreError):
         store = connect_to_read(uri)
         note_left_out([one for cohort, purpose in purposes(spec) for one in forbidden_parts(store, cohort, purpose)])
         with suppress(LesionlabError):  # a cohort that does not fit the design is refused by whatever trains on it
+            for fault in held_studies(store, _in_store(spec, store), spec.cohorts):
+                notes.print(fault, style="yellow")
+        with suppress(LesionlabError):
             if has_cohort(store, spec.target.cohort) and (found := report_withheld(spec, store)):
                 note_without_report((*found, shared_instead(spec.name)))
+
+
+def _in_store(spec: ExperimentSpec, store: Store) -> dict[Slug, tuple[ManifestEntry, ...]]:
+    return {
+        cohort: current_manifest(store, cohort, purpose).studies
+        for cohort, purpose in purposes(spec)
+        if has_cohort(store, cohort)
+    }

@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lesionlab.experiments.benchmarks import freeze
+from lesionlab.store.objects import open_store
+from storage_schemas.definitions import MetricDefinition
+from tests.experiments.drawn import cohort_of, entry, manifest
+from tests.experiments.finished import SPEC
 from tests.jobs.conftest import Lesionlab
+from tests.parts import contribute
 
 EVERY_AXIS = """
 name: wide
@@ -105,3 +112,19 @@ def test_a_figure_that_cannot_be_written_gives_one_message(lesionlab: Lesionlab,
     result = lesionlab("plan", "demo", "--figure", tmp_path / "nowhere" / "x.png")
     assert result.exit_code == 1
     assert "cannot be written" in result.output
+
+
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")], ids=" ".join)
+def test_a_cohort_that_holds_studies_of_a_benchmark_is_told_before_anything_is_trained(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    store = open_store(file_store_uri)
+    contribute(store, cohort_of(6, spacing_mm=3.0))
+    path = tmp_path / "alone.yaml"
+    path.write_text(yaml.safe_dump(SPEC))
+    assert "benchmark" not in lesionlab(command[0], path, *command[1:]).output
+    contribute(store, manifest(entry(7, image=2), cohort="held-out"))
+    name = freeze(store, "bench", "held-out", MetricDefinition()).name
+    told = lesionlab(command[0], path, *command[1:])
+    assert told.exit_code == 0, told.output
+    assert f"cohort ms holds 1 of the 1 studies of benchmark {name} (sub-0007: same image as sub-0002)" in told.output

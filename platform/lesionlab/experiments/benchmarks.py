@@ -166,14 +166,7 @@ def refuse_benchmark_studies(
     used: dict[Slug, dict[tuple[str, str], ManifestEntry]] = defaultdict(dict)
     for run in (*runs, *_ancestors(store, runs)):
         used[run.cohort] |= {(entry.site, entry.volume): entry for entry in (*run.train, *run.test)}
-    marked = PatientRegister(store).marked
-    faults = [
-        f"cohort {cohort} holds {len(held)} of the {len(one.manifest.studies)} studies of benchmark {one.name} "
-        f"({_listed(held)}); they are tested through the gate alone: exclude them from the cohort"
-        for one in frozen
-        for cohort, entries in used.items()
-        if (held := one.held(entries.values(), cohort, cohorts, marked))
-    ]
+    faults = held_studies(store, {cohort: tuple(entries.values()) for cohort, entries in used.items()}, cohorts)
     faults += [
         f"model {card.full_name} was trained on patients of benchmark {one.name}, as declared ({_listed(held)}); start "
         "from another model"
@@ -183,6 +176,20 @@ def refuse_benchmark_studies(
     ]
     if faults:
         raise SpecError(*faults)
+
+
+def held_studies(
+    store: Store, used: Mapping[Slug, Iterable[ManifestEntry]], cohorts: Mapping[Slug, Cohort] | None = None
+) -> list[str]:
+    """One fault for each benchmark and cohort of which these studies hold some of the benchmark's."""
+    marked = PatientRegister(store).marked
+    return [
+        f"cohort {cohort} holds {len(held)} of the {len(one.manifest.studies)} studies of benchmark {one.name} "
+        f"({_listed(held)}); they are tested through the gate alone: exclude them from the cohort"
+        for one in frozen_benchmarks(store)
+        for cohort, entries in used.items()
+        if (held := one.held(entries, cohort, cohorts, marked))
+    ]
 
 
 def refuse_looks(store: Store, manifest: Manifest) -> None:
