@@ -117,7 +117,7 @@ def predict(
         predict_folder(Path(folders[0]), out, network, card, options)
     else:
         scans = images_by_role(given, card.task)
-        note_unlike(named, scans, card.task)
+        note_unlike(named, scans, card.task, card.strip, stripping=options.strip is not None)
         predict_study(scans, network, card, outputs, options)
 
 

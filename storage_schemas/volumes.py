@@ -100,6 +100,9 @@ class RegistrationReport(Document):
     """Its ratio to the mean at six placements 8 mm away."""
     nearby_correlation: float | None = None
     """The maximum at six placements 4 mm away."""
+    mirrored_correlation: float | None = None
+    """Edge correlation of the mirror image (left for right), registered by a rigid transform of its own; None if the
+    image itself agrees too well to be a mirror image, and in earlier cards."""
     warped_sha256: Sha256
     """Digest of the registered image's voxels, float32 on the card's whole grid."""
 

@@ -104,7 +104,9 @@ def _predict_scan(
     unlike = [
         f"{role}: {note}"
         for role, image in images.items()
-        for note in unlike_notes(scan.images[role].name, image, task.scan(role))
+        for note in unlike_notes(
+            scan.images[role].name, image, task.scan(role), card.strip, stripping=options.strip is not None
+        )
     ]
     prediction = _prediction(scan, root, card, result, settings, unlike)
     dataset.write(maker, prediction, probability=options.probability)

@@ -12,6 +12,7 @@ from lesionlab.errors import ImageError, InputError
 from lesionlab.imaging.itk import read_affine
 from lesionlab.imaging.volume import Matrix, Volume, read_volume
 from lesionlab.preprocessing.unlike import unlike_notes
+from storage_schemas.cohorts import Stripping
 from storage_schemas.tasks import Task
 
 
@@ -63,11 +64,21 @@ def read_transforms(given: Sequence[str], task: Task) -> dict[str, Matrix]:
     return matrices
 
 
-def note_unlike(named: Sequence[tuple[str, Path]], scans: Mapping[str, Volume], task: Task) -> None:
-    """Tell of each image what suggests that it is of another kind than the model's training images."""
+def note_unlike(
+    named: Sequence[tuple[str, Path]],
+    scans: Mapping[str, Volume],
+    task: Task,
+    strip: Stripping | None = None,
+    *,
+    stripping: bool = False,
+) -> None:
+    """Tell of each image what suggests that it is of another kind than the model's training images.
+
+    `strip`: how these became skull-stripped; `stripping`: the skull will be removed from the given ones.
+    """
     for role, path in named:
         role = role or task.native
-        for note in unlike_notes(path.name, scans[role], task.scan(role)):
+        for note in unlike_notes(path.name, scans[role], task.scan(role), strip, stripping=stripping):
             notes.print(f"{path}: {note}", style="yellow")
 
 

@@ -146,6 +146,18 @@ def run_python(program: str, environment: dict[str, str]) -> subprocess.Complete
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.parametrize("grid", [THREE_MM, SLICES], ids=["upright", "oblique slices"])
+def test_a_mirrored_head_agrees_less_than_its_own_mirror_image(grid):
+    """Left for right about a plane that is not the head's own, as a wrong header does."""
+    mirrored = head(grid, motion((3, -2, 4), (6, -4, 3)) @ np.diag([-1.0, 1, 1, 1]), seed=1)
+    found = register(FIXED, mirrored, "rigid", THREE_MM)
+    assert found.affine.correlation < found.mirrored_correlation
+
+
+def test_the_mirror_image_of_a_head_in_its_place_is_not_registered():
+    assert register(FIXED, head(THREE_MM, seed=1), "header", THREE_MM).mirrored_correlation is None
+
+
 def test_voxels_outside_the_moving_image_are_nan():
     lower_part = Volume(FIXED.voxels[:, :, :30], FIXED.affine)
     found = register(FIXED, lower_part, "rigid", THREE_MM)

@@ -72,6 +72,19 @@ def test_the_images_of_a_pair_are_read_by_role_and_the_mask_is_on_the_native_one
     assert scans.reference.grid == scans.images["initial"].grid
 
 
+# Size of the head
+
+
+def test_a_head_in_cm_whose_header_says_mm_is_refused_with_its_length(one):
+    tenth = OBLIQUE @ np.diag([0.1, 0.1, 0.1, 1])
+    save(one.images["flair"], head(0), tenth)
+    save(one.reference.mask, lesions(), tenth)
+    (finding,) = refused(one)
+    assert (finding.place, finding.code) == ("FLAIR", "implausible-spacing")
+    assert "wanted a head 40 to 600 mm long, found 4.8 mm" in finding.what
+    assert "correct the header" in finding.what
+
+
 # Grid of the mask
 
 

@@ -15,7 +15,13 @@ NEW = TASKS["flair-new"]
 
 
 def report(
-    before: float, after: float, overlap: float, affine: float | None = None, ratio: float = 3.0, nearby: float = 0.0
+    before: float,
+    after: float,
+    overlap: float,
+    affine: float | None = None,
+    ratio: float = 3.0,
+    nearby: float = 0.0,
+    mirrored: float | None = None,
 ) -> RegistrationReport:
     return RegistrationReport(
         moving="follow-up",
@@ -29,17 +35,19 @@ def report(
         affine_correlation=after if affine is None else affine,
         displacement_ratio=ratio,
         nearby_correlation=nearby,
+        mirrored_correlation=mirrored,
         warped_sha256="0" * 64,
     )
 
 
 RIGHT = {
-    "glioma 01476, T1": report(0.94, 0.936, 0.99, ratio=2.58, nearby=0.79),
-    "glioma 01479, T1, a large enhancing tumour": report(0.90, 0.902, 1.0, ratio=2.80, nearby=0.71),
-    "MS cs07, T1": report(0.87, 0.876, 0.99, ratio=4.21, nearby=0.59),
+    "glioma 01476, T1": report(0.94, 0.936, 0.99, ratio=2.58, nearby=0.79, mirrored=0.834),
+    "glioma 01479, T1, a large enhancing tumour": report(0.90, 0.902, 1.0, ratio=2.80, nearby=0.71, mirrored=0.70),
+    "MS cs07, T1": report(0.87, 0.876, 0.99, ratio=4.21, nearby=0.59, mirrored=0.705),
     "MS long01": report(0.32, 0.962, 0.95, affine=0.969, ratio=3.51, nearby=0.68),
     "a smooth head on a coarse grid": report(0.60, 0.98, 0.97, ratio=1.65, nearby=0.92),
-    "MS cs19, FLAIR and T1": report(0.74, 0.735, 0.97, ratio=9.70, nearby=0.44),
+    "MS cs19, FLAIR and T1": report(0.74, 0.735, 0.97, ratio=9.70, nearby=0.44, mirrored=0.534),
+    "MS long01, blurred, shaded and made noisy": report(0.3, 0.55, 0.9, ratio=3.32, nearby=0.4, mirrored=0.449),
 }
 """Measured at 2 mm: edge correlation before and after, head overlap, ratio to 8 mm away, maximum 4 mm away."""
 DOUBTFUL = {
@@ -58,6 +66,9 @@ FAILED = {
     "another patient, deformed until it agrees": report(0.45, 0.816, 0.96, affine=0.58, ratio=1.67, nearby=0.57),
     "MS long12 and long01, deformed until they agree": report(0.0, 0.786, 0.92, affine=0.483, ratio=2.0, nearby=0.50),
     "MS long01, back to front": report(0.08, 0.647, 0.89, affine=0.269, ratio=1.66, nearby=0.32),
+    "MS cs07 and cs19, FLAIR": report(0.45, 0.466, 0.94, ratio=3.85, nearby=0.40, mirrored=0.495),
+    "glioma 01477 and 01481, T1": report(0.5, 0.583, 0.94, ratio=1.87, nearby=0.56, mirrored=0.573),
+    "glioma 01476 and 01479, FLAIR": report(0.5, 0.574, 0.94, ratio=1.97, nearby=0.55, mirrored=0.563),
     "worse than before": report(0.99, 0.95, 0.97, ratio=3.5, nearby=0.7),
 }
 
@@ -83,6 +94,21 @@ def test_wrong_registrations_are_refused_until_somebody_accepts_them(found):
     (accepted,) = registration_findings([found], NEW, accepted=True)
     assert (accepted.code, accepted.repaired) == ("registration-doubtful", True)
     assert "is accepted" in accepted.what
+
+
+MIRRORED = {
+    "MS long01": report(0.3, 0.783, 0.92, ratio=2.91, nearby=0.59, mirrored=0.957),
+    "MS cs07, T1": report(0.6, 0.691, 0.96, ratio=3.41, nearby=0.52, mirrored=0.875),
+    "glioma 01476, T1": report(0.8, 0.825, 0.96, ratio=2.32, nearby=0.72, mirrored=0.939),
+    "simulated": report(0.6, 0.697, 0.95, ratio=2.54, nearby=0.55, mirrored=0.990),
+}
+
+
+@pytest.mark.parametrize("found", MIRRORED.values(), ids=MIRRORED)
+def test_a_mirrored_image_under_an_unchanged_header_is_refused_by_name(found):
+    (finding,) = registration_findings([found], NEW)
+    assert (finding.code, finding.repaired) == ("registration-failed", False)
+    assert "left and right are swapped in one of the two" in finding.what
 
 
 def test_a_low_overlap_of_the_heads_is_refused_even_if_accepted():

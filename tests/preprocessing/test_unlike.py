@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lesionlab.imaging.volume import Volume
+from lesionlab.imaging.volume import Volume, read_volume
 from lesionlab.preprocessing.unlike import unlike_notes
 from storage_schemas.tasks import TASKS
 
@@ -64,3 +64,58 @@ def test_one_slice_or_a_slab_is_noted(slices: int, said: str) -> None:
     (note,) = notes(voxels=HEAD[:, :, :slices])
     assert said in note
     assert not notes(voxels=HEAD[:, :, :12])
+
+
+def drawn_brain(white: float, grey: float, fluid: float, skull: float = 0.0, thick_mm: float = 4.0) -> np.ndarray:
+    """A ball of white matter with a cortex of 5 mm, folds of fluid every 35 mm and, outside, a skull; 2 mm voxels."""
+    edge = 96
+    x, y, z = np.indices((edge, edge, edge), dtype=np.float32) - (edge - 1) / 2
+    to_surface_mm = (35 - np.sqrt(x**2 + y**2 + z**2)) * 2
+    to_fold_mm = np.minimum(to_surface_mm, np.abs((2 * x + 17.5) % 35 - 17.5))
+    voxels = np.where(to_fold_mm < 2, fluid, np.where(to_fold_mm < 7, grey, white))
+    voxels = np.where(to_surface_mm > 0, voxels, np.where(to_surface_mm > -thick_mm, skull, 0))
+    return (1000 * voxels + np.random.default_rng(0).normal(0, 10, voxels.shape)).astype(np.float32)
+
+
+FLAIR_BRAIN = drawn_brain(white=0.85, grey=1.0, fluid=0.15)
+T1_BRAIN = drawn_brain(white=1.0, grey=0.72, fluid=0.24)
+
+
+def test_a_t1_for_a_flair_model_is_noted_by_its_grey_values_alone():
+    (note,) = notes(voxels=T1_BRAIN, mm=2.0)
+    assert note == "its white matter is brighter than its grey matter, as in a T1; the model was trained on FLAIR"
+    assert not notes(voxels=FLAIR_BRAIN, mm=2.0)
+    assert not notes(voxels=T1_BRAIN, mm=2.1)  # nothing is said of thicker slices, in which it does not show
+
+
+def test_a_flair_for_a_t1_model_is_noted_by_its_grey_values_alone():
+    t1 = TASKS["enhancing"].inputs[0]
+    (note,) = unlike_notes("scan.nii.gz", Volume(FLAIR_BRAIN, np.diag([2.0, 2, 2, 1])), t1)
+    assert "as it is in the T1 that the model was trained on" in note
+    assert not list(unlike_notes("scan.nii.gz", Volume(T1_BRAIN, np.diag([2.0, 2, 2, 1])), t1))
+
+
+def test_a_ct_is_noted():
+    ct = drawn_brain(white=1.030, grey=1.038, fluid=1.008, skull=2.0) - np.float32(1000)
+    (note,) = notes(voxels=ct, mm=2.0)
+    assert "almost one value, as in a CT" in note
+
+
+@pytest.mark.parametrize(("strip", "stripping", "noted"), [("already", False, True), ("already", True, False)])
+def test_a_skull_is_noted_if_the_training_images_came_without_one(strip, stripping, noted):
+    whole = Volume(drawn_brain(white=0.85, grey=1.0, fluid=0.15, skull=0.3, thick_mm=10), np.diag([2.0, 2, 2, 1]))
+    found = list(unlike_notes("scan.nii.gz", whole, FLAIR, strip, stripping=stripping))
+    assert any("shows a skull" in note for note in found) == noted
+    stripped = Volume(FLAIR_BRAIN, np.diag([2.0, 2, 2, 1]))
+    assert not list(unlike_notes("scan.nii.gz", stripped, FLAIR, strip, stripping=stripping))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ms-crosssectional/sub-cs19", "glioma-brats2021/sub-brats01479"])
+def test_real_scans_get_a_note_for_a_model_of_the_other_contrast_alone(real_data, name):
+    """These two are the nearest to the limit."""
+    for suffix, task, other in (("FLAIR", "flair-single", "enhancing"), ("T1w", "enhancing", "flair-single")):
+        (path,) = (path for path in (real_data / name / "ses-01/anat").glob(f"*01_{suffix}.nii.gz"))
+        image = read_volume(path)
+        assert not list(unlike_notes("scan.nii.gz", image, TASKS[task].inputs[0]))
+        assert list(unlike_notes("scan.nii.gz", image, TASKS[other].inputs[0]))

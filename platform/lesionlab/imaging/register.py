@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from lesionlab.errors import ImageError
 from lesionlab.imaging.agreement import Agreement, agreement, edge_correlation, head_overlap
@@ -35,6 +36,11 @@ MARGIN_MM = 10.0
 WORST_LOSS = 0.02
 """Maximum loss of edge correlation against the unregistered images: a registration must not be worse than none."""
 
+MIRROR_MM = 2.0
+"""The mirror image is registered at this spacing or a coarser one, which takes seconds."""
+NO_MIRROR_FROM = 0.95
+"""From this edge correlation on no mirror image is registered: mirrored heads reach 0.83 (8 real pairs)."""
+
 _ANTS_TYPE = {"rigid": "Rigid", "syn": "SyNRA"}
 """ANTs' own coarse-to-fine schedules: rigid; or rigid, affine and symmetric normalisation (mutual information)."""
 _ANTS_START = {"centre": None, "header": "identity"}
@@ -56,6 +62,9 @@ class Registered:
     """Dice of the two heads."""
     affine: Agreement
     """Of the placement by `matrix` alone: a deformation makes the heads of two patients agree."""
+    mirrored_correlation: float | None
+    """Edge correlation of the moving image's mirror image (left for right), registered by a rigid transform; None if
+    the image itself agrees too well for that, or has no head where the fixed one lies."""
     picture: bytes
     """PNG to check the registration by eye."""
     warped_sha256: Sha256
@@ -110,6 +119,8 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid, given: Matri
     if kind in _ANTS_TYPE and found.correlation < before - WORST_LOSS:
         found = max(found, placed("header"), key=lambda one: one.correlation)
     affine_IJK = found.voxels_IJK if found.deformation_3IJK is None else warp(moving, grid, found.matrix)
+    affine = agreement(fixed_IJK, affine_IJK, head_IJK, spacing_mm)
+    unclear = affine.correlation < NO_MIRROR_FROM
     return Registered(
         voxels_IJK=found.voxels_IJK,
         matrix=found.matrix,
@@ -117,7 +128,8 @@ def register(fixed: Volume, moving: Volume, kind: Kind, grid: Grid, given: Matri
         correlation_before=before,
         correlation_after=found.correlation,
         head_overlap=head_overlap(head_IJK, found.voxels_IJK, moving_air),
-        affine=agreement(fixed_IJK, affine_IJK, head_IJK, spacing_mm),
+        affine=affine,
+        mirrored_correlation=_mirrored_correlation(fixed, moving, found.matrix, spacing_mm) if unclear else None,
         picture=checkerboard_png(fixed_IJK, found.voxels_IJK, head_IJK, spacing_mm),
         warped_sha256=hashlib.sha256(np.ascontiguousarray(found.voxels_IJK, dtype="<f4").data).hexdigest(),
     )
@@ -144,6 +156,25 @@ def find_transforms(
             f"ANTs registration failed ({error}); check that both images show the same head", code="registration-failed"
         ) from error
     return Transforms(Path(f"{prefix}0GenericAffine.mat"), Path(f"{prefix}1Warp.nii.gz") if kind == "syn" else None)
+
+
+def _mirrored_correlation(fixed: Volume, moving: Volume, matrix: Matrix, spacing_mm: float) -> float | None:
+    """Edge correlation after the moved image was mirrored at the middle of the fixed head and registered again."""
+    grid = model_grid(fixed.grid, max(spacing_mm, MIRROR_MM))
+    mm, air = spacing_of(matrix_of(grid))[0], air_level(fixed.voxels)
+    fixed_IJK = resample_linear(fixed.voxels, fixed.grid, grid, outside=air)
+    head_IJK = head_mask(fixed_IJK, air)
+    moved_IJK = np.nan_to_num(warp(moving, grid, matrix), nan=air_level(moving.voxels))
+    middle_mm = apply_affine(matrix_of(grid), np.argwhere(head_IJK).mean(axis=0))[0]
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 2 * middle_mm
+    mirrored = Volume(moved_IJK, mirror @ matrix_of(grid))
+    with tempfile.TemporaryDirectory(prefix="lesionlab-register-") as folder:
+        try:
+            again = _read_matrix(find_transforms(fixed_IJK, mirrored, "rigid", grid, Path(folder), "header").affine)
+        except ImageError:
+            return None
+    return edge_correlation(fixed_IJK, warp(mirrored, grid, again), head_IJK, mm)
 
 
 def _read_matrix(path: Path) -> Matrix:

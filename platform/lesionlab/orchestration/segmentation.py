@@ -8,7 +8,10 @@ from types import MappingProxyType
 
 from torch import nn
 
+from lesionlab.errors import StudyRefused
 from lesionlab.evaluation.predict import NativePrediction, predict_native
+from lesionlab.imaging.extent import implausible_extent
+from lesionlab.imaging.intensity import head_mask
 from lesionlab.imaging.layers import layers_png
 from lesionlab.imaging.resample import resample_mask
 from lesionlab.imaging.volume import Matrix, Volume
@@ -48,9 +51,12 @@ def segment(
     """Segment the images of one study, given by role; a threshold of None is the model's own.
 
     `registered`, `transforms` and `accepted` are as in `prepare_images`; `strip` removes the skull. Raises
-    StudyRefused as `prepare_images` does.
+    StudyRefused as `prepare_images` does, and for a head of a size that no head has.
     """
     native = images[card.task.native].grid
+    extents = (implausible_extent(head_mask(image.voxels), image.affine, role) for role, image in images.items())
+    if strange := [finding for finding in extents if finding]:
+        raise StudyRefused(strange)
     prepared = prepare_images(
         images,
         card.task,

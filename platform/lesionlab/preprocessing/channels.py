@@ -156,6 +156,7 @@ def _registration_report(move: Registration, kind: Kind, found: Registered) -> R
         affine_correlation=found.affine.correlation,
         displacement_ratio=found.affine.ratio,
         nearby_correlation=found.affine.nearby,
+        mirrored_correlation=found.mirrored_correlation,
         warped_sha256=found.warped_sha256,
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lesionlab.errors import ImageError, StudyRefused
+from lesionlab.imaging.extent import implausible_extent
 from lesionlab.imaging.forms import Forms, gap_mm, on_other_form
 from lesionlab.imaging.intensity import HeadMask, head_mask, z_score
 from lesionlab.imaging.itk import read_affine
@@ -130,6 +131,8 @@ def _examined(path: Path, place: str, findings: list[Finding]) -> tuple[Examined
         try:
             head = head_mask(one.volume.voxels)
             z_score(one.volume.voxels, head)
+            strange = implausible_extent(head, one.volume.affine, place)
+            findings += [strange] if strange and not _wrongly_sized(one) else []
         except ImageError as error:
             findings.append(Finding(code=error.code, place=place, what=str(error)))
     return one, head
