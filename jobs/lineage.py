@@ -11,6 +11,8 @@ from jobs.shared.console import console, notes
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.lineage_output import lineage_form, lineage_text
 from jobs.shared.options import JsonOption, ModelArgument, StoreOption, connect_to_read
+from lesionlab.errors import AccessDenied
+from lesionlab.experiments.earned import refuse_unearned
 from lesionlab.experiments.lineage import lineage as lineage_of
 from lesionlab.experiments.registry import find_model
 from lesionlab.orchestration.gate import verify
@@ -20,7 +22,12 @@ def lineage(
     model: ModelArgument,
     store: StoreOption,
     verified: Annotated[
-        bool, typer.Option("--verify", help="Compute every decision by a rule again from the stored rows.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Compare the decisions with the looks that were taken, and compute each by a rule again from the "
+            "stored rows.",
+        ),
     ] = False,
     for_programs: JsonOption = False,
 ) -> None:
@@ -33,6 +40,11 @@ def lineage(
     """
     place = connect_to_read(store)
     found = lineage_of(place, find_model(place, model))
+    for name in dict.fromkeys(generation.card.name for generation in found.generations) if verified else ():
+        try:
+            refuse_unearned(place, name)
+        except AccessDenied:
+            notes.print(f"{name}: these keys may not read the looks; decisions are not compared", style="yellow")
     for decision in (decision for generation in found.generations for decision in generation.decisions):
         if verified and decision.gate:
             gone = verify(place, decision.gate, decision.model)

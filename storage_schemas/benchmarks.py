@@ -42,3 +42,5 @@ class Ticket(Document):
     """Level of its tests."""
     by: str
     at: str
+    decision: Digest | None = None
+    """The decision by which the champion was in use; None: an earlier version of lesionlab took the ticket."""

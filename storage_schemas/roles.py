@@ -27,6 +27,9 @@ class Role(Document):
     appends: tuple[str, ...] = ()
     """Folders that it reads and lists, and in which it creates objects; it changes and deletes none where the storage
     can tell these apart (AWS can, SeaweedFS cannot)."""
+    never: tuple[str, ...] = ()
+    """Patterns of objects in written folders that it only reads, where the storage can tell them apart (AWS can,
+    SeaweedFS cannot)."""
     reads_at_sites: tuple[str, ...] = ()
     """Below the folder of every site."""
     all: bool = False
@@ -52,7 +55,7 @@ class Role(Document):
         return folder.replace(SITE_FIELD, site or "")
 
 
-_PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/", "rules/", "retrain/")
+_PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/", "retrain/")
 _TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/", "self-grades/")
 
 ROLES: dict[RoleName, Role] = {
@@ -66,11 +69,12 @@ ROLES: dict[RoleName, Role] = {
         title="plans, trains and tests: reads every site, writes runs, models, results and their reports",
         reads=("sites/", "consortium/"),
         writes=(*_PLANNED, *_TRAINED, "reports/"),
-        appends=("audit/trainer/",),
+        appends=("audit/trainer/", "rules/"),
+        never=("models/*/champion.json", "models/*/history/*"),
     ),
     "analyst": Role(
         title="reads results and what they were made from, writes reports",
-        reads=("sites/", "consortium/", *_PLANNED, *_TRAINED),
+        reads=("sites/", "consortium/", "rules/", *_PLANNED, *_TRAINED),
         writes=("reports/", "rescored/"),
         appends=("audit/analyst/",),
     ),

@@ -210,12 +210,13 @@ def test_testing_outside_the_gate_is_a_look_and_refused(store: Store) -> None:
 
 
 ONE_PATIENT = {
-    "the same pseudonym of a site": ("north", "p4", None, "same patient as north/sub-0004"),
-    "one register entry at two sites": ("south", "p9", "a" * 64, "same patient of the register as north/sub-0004"),
+    "at one site": ("north", "p9", "a" * 64, "same patient of the register as north/sub-0004"),
+    "at two sites": ("south", "p9", "a" * 64, "same patient of the register as north/sub-0004"),
 }
 TWO_PATIENTS = {
     "two sites' own labels": ("south", "p4", None),
-    "two register entries": ("south", "p9", "b" * 64),
+    "two datasets of one site, each with its own sub-01": ("north", "p4", "b" * 64),
+    "without register": ("north", "p4", None),
 }
 
 

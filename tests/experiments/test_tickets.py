@@ -86,3 +86,12 @@ def test_a_missing_ticket_is_no_free_look(store: Store) -> None:
     store.delete(keys.TICKET.build(benchmark=BENCH, number="0001"))
     with pytest.raises(StoreError, match="wanted tickets without a gap, found 2"):
         take(store, 9)
+
+
+def test_a_ticket_that_exists_and_is_not_listed_is_refused_and_not_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(store, 1)
+    monkeypatch.setattr(store, "list", lambda prefix: [])
+    with pytest.raises(StoreError, match=f"benchmark {BENCH}: ticket 1 exists and is not listed"):
+        take(store, 9)

@@ -29,6 +29,7 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import read_rows, write_rows
 from storage_schemas import keys
 from storage_schemas.base import Digest
+from storage_schemas.decisions import Champion
 from storage_schemas.definitions import MetricDefinition
 from storage_schemas.grading import InsertedLesion
 from storage_schemas.models import ModelCard
@@ -129,6 +130,24 @@ def rows(store: Store, frozen: Frozen, versions: list[ModelCard]) -> list[str]:
             store, frozen, versions[2].version, (before - 0.1 + noise[0]).tolist(), (before + noise[1]).tolist()
         ),
     ]
+
+
+def test_a_champion_that_somebody_moved_without_a_look_is_told_before_a_look_is_spent(
+    store: Store, versions: list[ModelCard], frozen: Frozen, rule: Rule, rows: list[str], tmp_path: Path
+) -> None:
+    """A candidate would easily be better than a bad version that a trainer's key put into use."""
+    assert not look(store, rule, versions[2], ANN, tmp_path).passed
+    first = decision_in_force(store, "ms")
+    assert first
+    forged = first.changed(number=2, before=first.id, replaced=first.champion, champion=versions[2].version)
+    write_document(store, keys.DECISION.build(name="ms", digest=forged.id), forged)
+    write_document(store, keys.CHAMPION.build(name="ms"), Champion(target=forged.champion, decision=forged.id))
+    with pytest.raises(DamagedObject, match="decision 2 is by hand, after a look was taken"):
+        look(store, rule, versions[1], ANN, tmp_path)
+    assert len(tickets(store, frozen.benchmark.id)) == 1
+    told = CliRunner().invoke(app, ["lineage", "ms", "--verify", "--store", store.uri])
+    assert told.exit_code == 1
+    assert "decision 2 is by hand, after a look was taken" in told.output + str(told.exception)
 
 
 def test_a_candidate_that_shows_everything_is_promoted_with_the_evidence(

@@ -29,6 +29,11 @@ OWN = {
     ("trainer", "runs/r/run.json"): {"read", "list", "write", "delete"},
     ("trainer", "audit/trainer/00000001.json"): {"read", "list"},
     ("trainer", "audit/analyst/00000001.json"): set(),
+    ("trainer", "models/m/0123456789abcdef/card.json"): {"read", "list", "write", "delete"},
+    ("trainer", "models/m/champion.json"): {"read", "list"},
+    ("trainer", "models/m/history/0123456789abcdef.json"): {"read", "list"},
+    ("trainer", "rules/m/0123456789abcdef.json"): {"read", "list"},
+    ("gate", "models/m/champion.json"): {"read", "list", "write", "delete"},
     ("contributor-north", "audit/contributor-north/00000001.json"): {"read", "list"},
     ("analyst", "reports/e/d/report.html"): {"read", "list", "write", "delete"},
     ("gate", "benchmarks/results/b/tickets/0001.json"): {"read", "list", "write", "delete"},
@@ -46,13 +51,14 @@ VERBS: dict[str, Callable[[Any, str], object]] = {
 def granted(name: str, action: str, key: str = "", **context: str) -> bool:
     """Whether a statement allows an action: one of its actions, one of its resources, and all of its conditions."""
     resource = f"arn:aws:s3:::{BUCKET}" + (f"/{POOL.folder}{key}" if key else "")
-    return any(
-        statement["Effect"] == "Allow"
-        and any(fnmatchcase(action, pattern) for pattern in statement["Action"])
+    effects = {
+        statement["Effect"]
+        for statement in POLICIES[name]["Statement"]
+        if any(fnmatchcase(action, pattern) for pattern in statement["Action"])
         and any(fnmatchcase(resource, pattern) for pattern in statement["Resource"])
         and all(_holds(kind, own, context) for kind, own in statement.get("Condition", {}).items())
-        for statement in POLICIES[name]["Statement"]
-    )
+    }
+    return effects == {"Allow"}
 
 
 def _holds(kind: str, own: dict[str, Any], context: dict[str, str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from lesionlab.errors import Conflict, InputError, MissingObject, ObjectExists
+from lesionlab.errors import Conflict, DamagedObject, InputError, MissingObject, ObjectExists
 from lesionlab.experiments.registry import champion, find_model
 from lesionlab.experiments.rules import rules_of
 from lesionlab.experiments.withdrawn_models import withdrawn_from, withdrawn_text
@@ -75,9 +75,11 @@ def rollback(store: Store, name: Slug, reason: str, person: Person) -> Decision:
 def decisions(store: Store, name: Slug) -> Iterator[Decision]:
     """The decisions about a name that count, newest first.
 
-    Raises MissingObject or DamagedObject if one of the chain is missing, altered or out of order.
+    Raises MissingObject or DamagedObject if one of the chain is missing, altered or out of order, or if the pointer was
+    removed or names a version that the newest of them did not put into use.
     """
     pointer = _read_pointer(store, name)[1]
+    _refuse_moved_by_hand(store, name, pointer)
     following = None
     at = pointer.decision if pointer else None
     while at is not None:
@@ -94,6 +96,24 @@ def decisions(store: Store, name: Slug) -> Iterator[Decision]:
         raise MissingObject(
             f"{store.uri}: wanted decision 1 about {name} at the beginning, found decision {following.number}; restore "
             f"models/{name}/ from a backup"
+        )
+
+
+def _refuse_moved_by_hand(store: Store, name: Slug, pointer: Champion | None) -> None:
+    if pointer and pointer.decision:
+        made = read_document(store, keys.DECISION.build(name=name, digest=pointer.decision), Decision)
+        if made.champion != pointer.target:
+            raise DamagedObject(
+                f"{store.uri}: {keys.CHAMPION.build(name=name)}",
+                f"it names version {pointer.target}, but decision {made.number} put {made.champion} into use",
+            )
+        return
+    # Before the first pointer there may be a first decision, of somebody who was stopped before it counted.
+    lost = [made for made in _stored(store, name) if made.number > 1]
+    if lost:
+        raise MissingObject(
+            f"{store.uri}: {keys.CHAMPION.build(name=name)}: wanted the decision in force, found none, but "
+            f"{len(lost)} in models/{name}/history/; lesionlab fsck --repair restores a pointer that was lost"
         )
 
 
@@ -121,6 +141,7 @@ def _decide(
     gate: GateOutcome | None = None,
 ) -> Decision:
     tag, pointer = _read_pointer(store, card.name)
+    _refuse_moved_by_hand(store, card.name, pointer)
     undone, compared = (undoes.id if undoes else None), (gate.champion if gate else None)
     if (undone and (not pointer or pointer.decision != undone)) or (
         compared and (not pointer or pointer.target != compared)
@@ -177,13 +198,17 @@ def _overtaken(store: Store, name: Slug) -> Conflict:
     )
 
 
+def _stored(store: Store, name: Slug) -> list[Decision]:
+    found = [key for key in store.list(keys.DECISION.prefix(name=name)) if keys.DECISION.parse(key)]
+    return [read_document(store, key, Decision) for key in found]
+
+
 def newest_decision(store: Store, name: Slug) -> Decision:
     """The newest of all stored decisions about a name, for a pointer that was lost.
 
     Raises InputError if there is none, or several have the highest number: one of them never counted.
     """
-    stored = [key for key in store.list(keys.DECISION.prefix(name=name)) if keys.DECISION.parse(key)]
-    found = [read_document(store, key, Decision) for key in stored]
+    found = _stored(store, name)
     highest = max((decision.number for decision in found), default=0)
     newest = [decision for decision in found if decision.number == highest]
     if len(newest) != 1:

@@ -241,8 +241,8 @@ def _shared_with_sources(spec: ExperimentSpec, manifest: Manifest, parents: Pare
     """One fault for each source model whose training data, or whose parent's, overlap with the target cohort.
 
     Images are compared by their voxels, in any storage order and scale; likely copies of an image or a mask are faults
-    too. Patient labels are compared only within a cohort, between cohorts of one patient register, and where they are
-    qualified by a site: every dataset has a sub-01.
+    too. Patient labels are compared only within a cohort or between cohorts of one patient register: every dataset has
+    a sub-01. `marked` studies of one entry of the consortium's register are of one patient.
     """
     target = marked(manifest.studies, manifest.cohort)
     for source in spec.sources:

@@ -31,8 +31,8 @@ def seen_in_training(
     """Compare a cohort with the training studies of a model and of its ancestors, by image, likely copy and patient.
 
     Patient labels are compared within a cohort, between cohorts that share an image of a patient under one label, and
-    everywhere if `same_people`: otherwise every dataset has a sub-01. Labels that are qualified by a site mean one
-    patient of that site, and `marked` studies of one register entry one patient.
+    everywhere if `same_people`: otherwise every dataset has a sub-01. `marked` studies of one register entry are of
+    one patient.
     """
     held = marked(manifest.studies, manifest.cohort)
     reasons: dict[StudyId, str] = {}
@@ -43,8 +43,7 @@ def seen_in_training(
             reasons.setdefault(study, f"{reason} in cohort {run.cohort}")
         if not one_register:
             labels = {entry.patient for entry in manifest.studies} & {seen.patient for seen in run.train}
-            named = tuple(sorted(label for label in labels if "/" not in label))
-            namesakes |= {run.cohort: named} if named else {}
+            namesakes |= {run.cohort: tuple(sorted(labels))} if labels else {}
     for card in model.imported:
         one_register = same_people or card.cohort == manifest.cohort
         for study, reason in declared_overlaps(manifest.studies, card) if one_register else ():
@@ -56,16 +55,14 @@ def seen_in_training(
 def trained_on(entry: ManifestEntry, seen: Iterable[ManifestEntry], *, same_people: bool) -> str | None:
     """How it shows that a study is among the training studies, or that its patient is; None if it does not.
 
-    Images are compared by their voxels, in any storage order and scale. A label that is qualified by its site means one
-    patient in every cohort, because a site's salt gives each patient one pseudonym.
+    Images are compared by their voxels, in any storage order and scale.
     """
-    one_label = same_people or "/" in entry.patient
     for other in seen:
         if entry.images & other.images:
             return f"same image as {other.study}"
-        if one_label and entry.study == other.study:
+        if same_people and entry.study == other.study:
             return f"same study as {other.study}"
-        if one_label and entry.patient == other.patient:
+        if same_people and entry.patient == other.patient:
             return f"same patient as {other.study}"
         if entry.register_token and entry.register_token == other.register_token:
             return f"same patient of the register as {other.study}"

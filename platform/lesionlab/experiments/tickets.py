@@ -30,12 +30,15 @@ def tickets(store: Store, benchmark: Digest) -> list[Ticket]:
     return found
 
 
-def take_ticket(store: Store, rule: Rule, candidate: ModelCard, champion: Digest, person: Person) -> Ticket:
+def take_ticket(
+    store: Store, rule: Rule, candidate: ModelCard, champion: Digest, person: Person, decision: Digest | None = None
+) -> Ticket:
     """The ticket for this look: the one taken before, if the same candidate was compared with the same champion by the
-    same rule, or a new one.
+    same rule, or a new one. `decision`: by which that champion is in use.
 
-    Raises InputError if the benchmark has no look left for this rule.
+    Raises InputError if the benchmark has no look left for this rule, StoreError if a ticket is missing or not listed.
     """
+    refused = 0
     while True:
         taken = tickets(store, rule.benchmark)
         for ticket in taken:
@@ -61,11 +64,18 @@ def take_ticket(store: Store, rule: Rule, candidate: ModelCard, champion: Digest
             spent=rule.level,
             by=person.name,
             at=person.at.isoformat(timespec="seconds"),
+            decision=decision,
         )
         try:
             store.create(_key(rule.benchmark, ticket.number), document_bytes(ticket))
-        except ObjectExists:
-            continue  # somebody took this number meanwhile
+        except ObjectExists as error:
+            if refused == ticket.number:
+                raise StoreError(
+                    f"{store.uri}: benchmark {rule.benchmark}: ticket {ticket.number} exists and is not listed; look "
+                    "again when the storage lists what it holds (lesionlab storage check)"
+                ) from error
+            refused = ticket.number  # somebody took this number meanwhile, and the next listing has it
+            continue
         return ticket
 
 

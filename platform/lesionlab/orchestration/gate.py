@@ -18,7 +18,8 @@ from lesionlab.evaluation.registered_network import registered_network
 from lesionlab.evaluation.study import evaluate_study
 from lesionlab.experiments.benchmarks import Frozen, find_benchmark, volume_place
 from lesionlab.experiments.caches.volumes import CachedVolume, open_cached
-from lesionlab.experiments.champions import Person
+from lesionlab.experiments.champions import Person, decision_in_force
+from lesionlab.experiments.earned import refuse_unearned
 from lesionlab.experiments.patient_register import PatientRegister
 from lesionlab.experiments.planning import testing_run
 from lesionlab.experiments.registry import champion, find_model, source_model
@@ -55,7 +56,7 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
 
     Raises InputError if there is no champion to compare with, if the candidate was trained on the benchmark or nobody
     can tell, if a site's policy forbids it, or if no look is left; DamagedObject if what an earlier look left was
-    altered.
+    altered, or if the champion was not put into use by a decision.
     """
     frozen = find_benchmark(store, rule.benchmark)
     current = champion(store, rule.model)
@@ -64,10 +65,12 @@ def look(store: Store, rule: Rule, candidate: ModelCard, person: Person, cache: 
     if current is None or current == candidate.version:
         found = "none" if current is None else "the candidate itself"
         raise InputError(f"model {rule.model}: wanted a champion to compare {candidate.version} with, found {found}")
+    refuse_unearned(store, rule.model)
+    in_force = decision_in_force(store, rule.model)
     refuse_if_seen(store, frozen, candidate)
     refuse_if_forbidden(store, frozen, candidate)
     before = benchmark_rows(store, frozen, find_model(store, f"{rule.model}@{current}"), cache)
-    ticket = take_ticket(store, rule, candidate, current, person)
+    ticket = take_ticket(store, rule, candidate, current, person, in_force.id if in_force else None)
     now = benchmark_rows(store, frozen, candidate, cache)
     if needs_grades(rule):
         benchmark_grades(store, frozen, candidate, cache)

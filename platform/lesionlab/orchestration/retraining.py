@@ -18,6 +18,7 @@ from lesionlab.errors import AccessDenied, Conflict, InputError
 from lesionlab.experiments.benchmarks import find_benchmark
 from lesionlab.experiments.caches.volumes import open_cached
 from lesionlab.experiments.champions import Person, decisions, promote, refuse_withdrawn
+from lesionlab.experiments.earned import refuse_unearned
 from lesionlab.experiments.leases import claim_run, new_submission
 from lesionlab.experiments.ledger import is_complete
 from lesionlab.experiments.manifests import frozen_manifest, manifest_facts
@@ -342,6 +343,8 @@ def _judged(store: Store, rule: Rule, decision: RetrainDecision, person: Person,
     if told := _of_another(rule, decision, run):
         return not_promoted(told)
     card = register(store, decision.run, rule.model)
+    if champion(store, rule.model) is not None:
+        refuse_unearned(store, rule.model)
     if found_before := promoted():
         return found_before
     if champion(store, rule.model) is None:

@@ -1,6 +1,7 @@
 """Generate the access policies of a consortium's store from `sites.yaml`, for AWS IAM and for SeaweedFS.
 
-Both say the same: who may read, list, write and delete below which folder. SeaweedFS has no deny, AWS needs none.
+Both say the same: who may read, list, write and delete below which folder. SeaweedFS has no deny: what AWS keeps from a
+role within a folder that it writes (`Role.never`), it can write there.
 """
 
 from __future__ import annotations
@@ -72,6 +73,15 @@ def aws_policy(pool: Consortium, role: Role, site: str | None = None) -> dict[st
                 "Resource": [f"{bucket}/{folder}{name}*" for name in appends],
                 # Only with If-None-Match, so that nothing that was written is written over.
                 "Condition": {"Null": {"s3:if-none-match": "false"}},
+            }
+        )
+    if role.never:
+        statements.append(
+            {
+                "Sid": "Never",
+                "Effect": "Deny",
+                "Action": ["s3:PutObject", "s3:DeleteObject"],
+                "Resource": [f"{bucket}/{folder}{name}" for name in role.never],
             }
         )
     return _policy(*statements)
