@@ -12,7 +12,7 @@ from jobs.shared.console import console
 from jobs.shared.declarations import TrainedOnOption, declarations
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
-from jobs.shared.report_folder import make_folder, save_report
+from jobs.shared.report_folder import report_folder, save_report
 from jobs.shared.sharing import ShareOption, SmallestOption, agreed_share, chosen_share, save_shared
 from jobs.shared.table_analysis import UndefinedOption, UnitOption, analyse_table, goal_of, valid_margin
 from lesionlab.analysis.report import write_report
@@ -126,22 +126,21 @@ def analyse(
     if (experiment is None) == (rows is None):
         raise typer.BadParameter("wanted either the name of an experiment or a table: --rows FILE")
     shared = chosen_share(share, smallest_count, out)
-    if out is not None:
-        make_folder(out, rows)
-    if rows is not None:
-        goal, declared = goal_of(target, annotation_minutes), declarations(trained_on or ())
-        options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin), declared=declared)
-        analyse_table(rows, unit, options, out, shared)
-    elif experiment is not None:
-        given = (target, annotation_minutes, unit, margin)
-        if any(option is not None for option in given) or undefined != "exclude":
-            raise typer.BadParameter(
-                "--target, --annotation-minutes, --unit, --undefined and --margin go with --rows; the experiment file "
-                "sets them"
-            )
-        if trained_on:
-            raise typer.BadParameter("--trained-on goes with --rows; for masks of other models: lesionlab compare")
-        analyse_experiment(experiment, store, out, null_repetitions, shared, smallest_count)
+    with report_folder(out, rows):
+        if rows is not None:
+            goal, declared = goal_of(target, annotation_minutes), declarations(trained_on or ())
+            options = Options(undefined, goal, null_repetitions, margin=valid_margin(margin), declared=declared)
+            analyse_table(rows, unit, options, out, shared)
+        elif experiment is not None:
+            given = (target, annotation_minutes, unit, margin)
+            if any(option is not None for option in given) or undefined != "exclude":
+                raise typer.BadParameter(
+                    "--target, --annotation-minutes, --unit, --undefined and --margin go with --rows; the experiment "
+                    "file sets them"
+                )
+            if trained_on:
+                raise typer.BadParameter("--trained-on goes with --rows; for masks of other models: lesionlab compare")
+            analyse_experiment(experiment, store, out, null_repetitions, shared, smallest_count)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from jobs.shared.declarations import TrainedOnOption, declarations, refuse_unkno
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read, plain_name
 from jobs.shared.predicted_masks import model_folders
-from jobs.shared.report_folder import make_folder, save_files
+from jobs.shared.report_folder import report_folder, save_files
 from jobs.shared.sharing import ShareOption, SmallestOption, agreed_share, chosen_share, save_shared
 from lesionlab.analysis.report import PAGE, table_report
 from lesionlab.analysis.shared_report import shared_table
@@ -112,18 +112,17 @@ def compare(
     lacking = missing_masks(found, named=shared is None)
     if lacking and missing == "refuse":
         raise InputError(*lacking)
-    if out is not None:
-        make_folder(out)
-    with audited(place, ANALYSING, experiment or setting.cohort, setting.audited):
-        table = compared_table(place, setting, found)
     options = replace(setting.options, declared=declared)
-    if shared is not None and out is not None:
-        shared = agreed_share(shared, place, setting.sites, smallest_count)
-        save_shared(shared_table(table, setting.unit, options, shared, simulated=setting.simulated), out)
-        return
-    result = statistics(table.rows, setting.planned(table.rows), setting.unit, options, setting.simulated)
-    if out is not None:
-        save_files(table_report(table, result), out)
+    with report_folder(out):
+        with audited(place, ANALYSING, experiment or setting.cohort, setting.audited):
+            table = compared_table(place, setting, found)
+        if shared is not None and out is not None:
+            shared = agreed_share(shared, place, setting.sites, smallest_count)
+            save_shared(shared_table(table, setting.unit, options, shared, simulated=setting.simulated), out)
+            return
+        result = statistics(table.rows, setting.planned(table.rows), setting.unit, options, setting.simulated)
+        if out is not None:
+            save_files(table_report(table, result), out)
     if for_programs:
         console.print(as_json(table, result))
         return

@@ -10,7 +10,7 @@ import typer
 from jobs.shared.console import console
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read
-from jobs.shared.report_folder import PAGE_NAME, make_folder, save_files
+from jobs.shared.report_folder import PAGE_NAME, report_folder, save_files
 from jobs.shared.stages import export_plan
 from jobs.shared.submission_names import SubmissionArgument
 from lesionlab.errors import InputError
@@ -39,9 +39,9 @@ def fetch(
     plan = plan_of(place, wanted)
     if plan is None:
         raise InputError(f"submission {submission}: its plan is not in {place.uri} any more; see lesionlab fsck")
-    make_folder(out)
     root = outcome.report.removesuffix(PAGE_NAME)
-    save_files({key.removeprefix(root): place.get(key) for key in place.list(root)}, out)
+    with report_folder(out):
+        save_files({key.removeprefix(root): place.get(key) for key in place.list(root)}, out)
     export_plan(plan, place, masks)
     console.print(f"report: {out / PAGE_NAME}")
 

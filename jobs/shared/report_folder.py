@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,15 +19,30 @@ SUMS = "SHA256SUMS"
 """Lists the written files with their digests, in the format of `sha256sum --check`."""
 
 
-def make_folder(folder: Path, rows: Path | None = None) -> None:
-    """Create the folder before computing. Raises InputError if it cannot be created, or if the table to analyse is in
-    the folder of the report's own tables."""
+@contextmanager
+def report_folder(folder: Path | None, rows: Path | None = None) -> Iterator[None]:
+    """Create the folder before computing, and remove it again, with the folders above it that were created, if nothing
+    comes of it. None: no report is saved.
+
+    Raises InputError if it cannot be created, or if the table to analyse is in the folder of the report's own tables.
+    """
+    if folder is None:
+        yield
+        return
     if rows is not None and is_same_file(rows.resolve().parent, folder / "tables"):
         raise InputError(f"--out {folder}: its tables would overwrite the input {rows}; choose another folder")
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: wanted a folder ({error.strerror}); choose another path") from error
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {folder}: wanted a folder ({error.strerror}); choose another path") from error
+        yield
+    except BaseException:
+        with suppress(OSError):  # not there, or not empty: what is in it is not ours to remove
+            for path in created:
+                path.rmdir()
+        raise
 
 
 def save_report(store: Store, result: ReportResult, folder: Path) -> Path:

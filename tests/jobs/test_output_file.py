@@ -10,7 +10,7 @@ import nibabel as nib
 import pytest
 
 from jobs.shared.output_file import save_output
-from jobs.shared.report_folder import make_folder
+from jobs.shared.report_folder import report_folder
 from lesionlab.errors import InputError
 from tests.jobs.conftest import Lesionlab
 from tests.jobs.test_predict import register_untrained
@@ -132,10 +132,11 @@ def test_the_tables_of_a_report_do_not_overwrite_the_analysed_table(tmp_path: Pa
     (rows := tables / "studies.csv").touch()
     (linked := tmp_path / "linked.csv").symlink_to(rows)
     for table in (rows, linked):
-        with pytest.raises(InputError, match="would overwrite the input"):
-            make_folder(tmp_path / "report", table)
-    make_folder(tmp_path / "elsewhere", rows)
-    make_folder(tables, rows)
+        with pytest.raises(InputError, match="would overwrite the input"), report_folder(tmp_path / "report", table):
+            pytest.fail("computed")
+    for folder in (tmp_path / "elsewhere", tables):
+        with report_folder(folder, rows):
+            assert folder.is_dir()
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

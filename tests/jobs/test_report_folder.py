@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.shared.report_folder import SUMS, make_folder, save_files
+from jobs.shared.report_folder import SUMS, report_folder, save_files
 from lesionlab.errors import InputError
 
 FIRST = {"report.html": b"one", "tables/a.csv": b"a", "studies/sub-1.html": b"1"}
@@ -54,6 +54,38 @@ def test_sha256sum_can_check_the_list(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_a_folder_is_refused_before_computing(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a user's file")
-    with pytest.raises(InputError, match="taken: wanted a folder"):
-        make_folder(tmp_path / "taken")
+    with pytest.raises(InputError, match="taken: wanted a folder"), report_folder(tmp_path / "taken"):
+        pytest.fail("computed")
     assert (tmp_path / "taken").read_text() == "a user's file"
+
+
+def fail_in(folder: Path, problem: BaseException, note: str = "") -> None:
+    with report_folder(folder):
+        assert folder.is_dir()
+        if note:
+            (folder / note).touch()
+        raise problem
+
+
+@pytest.mark.parametrize("problem", [InputError("line 2: wanted a number"), KeyboardInterrupt()], ids=repr)
+def test_of_a_report_that_fails_no_empty_folder_stays(tmp_path: Path, problem: BaseException) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(type(problem)):
+        fail_in(tmp_path / "mine" / "new" / "report", problem)
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_report_that_fails_leaves_folders_that_were_there_and_files_of_others(tmp_path: Path) -> None:
+    (own := tmp_path / "own").mkdir()
+    for folder, note in ((own, ""), (tmp_path / "new", "note.txt")):
+        with pytest.raises(InputError):
+            fail_in(folder, InputError("line 2: wanted a number"), note)
+    assert own.is_dir()
+    assert (tmp_path / "new" / "note.txt").is_file()
+
+
+def test_without_a_folder_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with report_folder(None):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -96,12 +96,13 @@ def test_folds_that_were_not_run_give_no_degrees_of_freedom():
     ("observations", "why"),
     [
         ([replace(o, subsets=()) for o in drawn(np.random.default_rng(1))], NotFitted.SUBSETS_UNKNOWN),
+        ([replace(o, subsets=()) for o in drawn(np.random.default_rng(1), folds=2)], NotFitted.FEW_SUBSETS),
         ([], NotFitted.SUBSETS_UNKNOWN),
         ([o for o in drawn(np.random.default_rng(1)) if o.fine_tuned], NotFitted.ONE_ARM),
         (drawn(np.random.default_rng(1), sizes=(20, 40)), NotFitted.NO_DISJOINT_SIZE),
         (drawn(np.random.default_rng(1), folds=2, sizes=(10,)), NotFitted.FEW_SUBSETS),
     ],
-    ids=["unknown", "nothing", "one arm", "always shared", "two folds"],
+    ids=["unknown", "one split", "nothing", "one arm", "always shared", "two folds"],
 )
 def test_where_the_choice_of_studies_cannot_be_told_there_is_no_model_but_a_reason(observations, why):
     fitted = fit_overlapping(observations)

@@ -30,7 +30,7 @@ TRUTHS = {
     "subsets 0.03": BASE | {"network": 0.02, "subset_fine_tuned": 0.03},
     "subsets 0.05": BASE | {"subset_fine_tuned": 0.05},
 }
-FOLD_T, MIXED = "95 % interval of the difference, fine-tuned − de novo", "mixed model"
+FOLD_T, MIXED = "95 % CI over folds of one training size, fine-tuned − de novo", "mixed model"
 CORRECTED = "t over folds, corrected (Nadeau and Bengio 2003)"
 SUBSETS = "mixed model with training subset × arm"
 EXPERIMENTS, FITTED = 2000, 300

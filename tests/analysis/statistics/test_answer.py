@@ -227,7 +227,7 @@ def test_a_verdict_needs_so_many_patients_that_a_sign_test_could_speak(table_of,
     else:
         assert (type(verdict), verdict.patients) == (TooFewPatients, 5)
         assert found.curves == ()
-        assert [learned.patients for learned in found.curves_of_few] == [5, 5]
+        assert [own.learned.patients for own in found.curves_of_few] == [5, 5]
 
 
 def test_many_studies_of_few_patients_make_no_verdict(table_of):
@@ -271,20 +271,21 @@ def test_lost_pairs_are_counted_by_the_arm_whose_ppv_is_undefined(rows):
         test = finding.tests["ppv"]
         assert (test.paired.lost, test.n) == (Lost(model=1, other=2, both=1), 8)
         assert test.paired.model.mean - test.paired.other.mean == pytest.approx(test.difference)
-    (_, ppv) = found.curves
+    ppv = found.curves[1].learned
     assert ppv.lost == dict.fromkeys((4, 8), Lost(model=1, other=2, both=1))
     assert {point.n for arm in ppv.arms for point in arm.points} == {ppv.aim.n} == {8}
 
 
 def test_a_size_of_one_arm_alone_keeps_every_study_with_a_value(rows):
     some = [row for row in rows if (row.arm, row.training_size) != ("de-novo", 4)]
-    for learned in answer_to(some, rows).curves:
-        points = [(arm.fine_tuned, point.training_size, point.n) for arm in learned.arms for point in arm.points]
+    for own in answer_to(some, rows).curves:
+        points = [(arm.fine_tuned, point.training_size, point.n) for arm in own.learned.arms for point in arm.points]
         assert points == [(True, 4, 12), (True, 8, 12), (False, 8, 12)]
 
 
 def test_the_answer_has_the_labelled_studies_that_the_goal_takes(rows, cells):
-    (learned,) = answer_to(rows, cells, goal=Goal(target=0.45, annotation_minutes=30)).curves
+    (own,) = answer_to(rows, cells, goal=Goal(target=0.45, annotation_minutes=30)).curves
+    learned = own.learned
     crossing = learned.arms[0].crossing
     assert crossing.studies == crossing.smallest == 4
     assert learned.saving.least > 0
@@ -297,7 +298,7 @@ def test_sources_without_a_de_novo_arm_are_collected(rows):
     found = answer_to(fine_tuned + other, fine_tuned + other)
     assert found.open == (OneArmOnly(Stratum(), ("drawn-glioma", "drawn-metastases")),)
     assert found.verdicts == ()
-    assert {learned.aim for learned in (*found.curves, *found.curves_of_few)} == {None}
+    assert {own.learned.aim for own in (*found.curves, *found.curves_of_few)} == {None}
 
 
 def test_each_stratum_has_its_verdict(rows):

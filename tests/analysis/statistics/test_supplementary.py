@@ -88,7 +88,7 @@ def test_the_null_test_takes_its_variances_from_these_very_rows():
     assert test.design.sd["network"] > 0.04
     rates = {rate.method: rate for rate in test.rates}
     assert rates["paired t, fine-tuned against de novo"].low > 0.05
-    assert rates["95 % interval of the difference, fine-tuned − de novo"].low <= 0.05
+    assert rates["95 % CI over folds of one training size, fine-tuned − de novo"].low <= 0.05
 
 
 def test_the_null_test_draws_what_training_subsets_add_and_asks_the_model_of_the_verdict():

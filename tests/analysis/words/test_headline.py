@@ -6,6 +6,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 
 from lesionlab.analysis.methods.intervals import Covers
@@ -89,11 +90,15 @@ def assert_numbers_are_those_of_the_table(head, sentences):
     primary = lines[0]
     assert primary["Endpoint"] == "primary"
     sign = -1 if "lower (" in sentences[1] else 1
-    (said,) = re.findall(r"is (\d\.\d\d) (?:higher|lower)", sentences[1])
+    (said,) = re.findall(r"is (\d\.\d\d)", sentences[1])
+    assert (float(said) > 0) == bool(re.search(r"is \d\.\d\d (?:higher|lower) \(", sentences[1]))
     assert sign * float(said) == float(primary["Difference"].replace("−", "-"))
     assert primary["95 % CI"] == "–" or f"(95 % CI {primary['95 % CI']})" in sentences[1]
     if found := re.search(r"the estimate is ([^;]*)\.$", sentences[2]):
-        assert found[1] in [line["Labelled studies saved"] for line in lines]
+        told = [line["Labelled studies saved"] for line in lines]
+        assert f"{found[1]}, not claimed" in told or f"{found[1]}, not shown" in told
+    elif " can be " in sentences[2]:
+        assert {line["Labelled studies saved"] for line in lines if "Labelled studies saved" in line} <= {""}
     elif found := re.search(r"saves (about|at least) (\d+) labelled studies (\([^)]*\))", sentences[2]):
         told = f"{'at least ' * (found[1] == 'at least')}{found[2]} {found[3]}"
         assert told in [line["Labelled studies saved"] for line in lines]
@@ -180,7 +185,7 @@ def test_without_any_result_nothing_is_said(cells, plan):
     assert head.endpoints.primary.decision is Decision.NO_PAIRS
     assert "cannot show" in whether
     assert how_much == "There is no difference in PPV to estimate."
-    assert saved == "No saving of labelled studies can be estimated: there is nothing to reach yet."
+    assert saved == "No saving of labelled studies can be estimated: there is no target to reach."
 
 
 def test_of_several_sources_and_depths_the_first_source_at_the_main_depth_leads():
@@ -249,6 +254,39 @@ def test_a_table_of_any_other_design_gives_an_interval_and_no_claim(tmp_path):
     assert (head.endpoints.primary.why, head.endpoints.rotation_assumed) == (NotFitted.SUBSETS_UNKNOWN, False)
     assert "is left open: no significance is claimed for PPV" in whether
     assert "With 25 labelled studies PPV is 0." in how_much
+
+
+@pytest.mark.parametrize("gap", [0.3, 0.0], ids=["apart", "alike"])
+def test_of_models_from_elsewhere_alone_the_best_leads_and_what_it_is_above(gap):
+    shifts = {"A": 0.0, "B": gap / 2, "C": gap}
+    rows = [
+        row.model_copy(update={"arm": "other", "source": name, "training_size": 0, "ppv": value})
+        for place, (name, shift) in enumerate(shifts.items())
+        for row in drawn_rows(1, {"de-novo": 0.9}, sizes=(10,))
+        if row.arm == "de-novo"
+        for value in [0.3 + shift + (int(row.study[4:]) * (place + 3) % 11) / 100]
+    ]
+    head, (whether, how_much, saved) = answered(rows, Options(null_repetitions=0))
+    assert whether.endswith("no network was trained on the labelled studies.")
+    assert saved == "No saving of labelled studies can be estimated without networks that were trained on them."
+    means = {name: np.mean([row.ppv for row in rows if row.source == name]) for name in shifts}
+    best = max(means, key=means.get)
+    shown = "significantly above that of A and B" if gap else "not significantly above that of another"
+    assert how_much == f"Of 3 models, {best} has the highest mean PPV: {means[best]:.2f}, {shown}."
+    assert any("paired t test" in note for note in words.notes(head))
+
+
+def test_a_table_without_any_ppv_is_judged_by_sensitivity_and_says_so():
+    """PPV that is undefined in some studies, or under one arm, was measured and stays the endpoint."""
+    rows = drawn_rows(1, BETTER, sizes=(10, 20))
+    without = [row.model_copy(update={"ppv": None}) for row in rows]
+    head, (whether, *_) = answered(without, Options(null_repetitions=0))
+    assert head.endpoints.primary.metric == head.learned.metric == "sensitivity"
+    assert "sensitivity" in whether
+    assert "A table declares no primary endpoint; sensitivity is taken, as this one has no PPV." in words.notes(head)
+    some = [one if one.arm == "de-novo" else row for row, one in zip(rows, without, strict=True)]
+    assert answered(some, Options(null_repetitions=0))[0].endpoints.primary.metric == "ppv"
+    assert answered(of_experiment(without), options(spec()))[0].endpoints.primary.metric == "ppv"
 
 
 def test_the_goal_of_a_table_names_its_endpoint():

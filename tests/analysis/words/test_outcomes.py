@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.methods.curve import Crossing, CurvePoint, Saving
 from lesionlab.analysis.methods.intervals import Covers, Interval
 from lesionlab.analysis.methods.null import NullRate
 from lesionlab.analysis.methods.student import AnovaSize, Untestable
@@ -37,7 +37,7 @@ from lesionlab.analysis.statistics.conclusions import (
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Lost, MissingCells, Pair
 from lesionlab.analysis.statistics.endpoints import Decision, Declared, Endpoints, Judgement
-from lesionlab.analysis.statistics.headline import Headline, SavingClaim
+from lesionlab.analysis.statistics.headline import Headline, JudgedCurves, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, ArmCurve, Learning
 from lesionlab.analysis.statistics.summary import Summary
 from lesionlab.analysis.statistics.verdicts import (
@@ -49,7 +49,7 @@ from lesionlab.analysis.statistics.verdicts import (
     Outcome,
     TooFewPatients,
 )
-from lesionlab.analysis.words import budget, cautions, curves, definitions, headline, verdicts
+from lesionlab.analysis.words import budget, cautions, curves, definitions, headline, savings, verdicts
 from lesionlab.analysis.words.models import METRICS
 from lesionlab.analysis.words.reasons import note, untestable
 from storage_schemas.axes import Budget
@@ -87,6 +87,10 @@ CURVES = Learning(
     unit="fold",
     clusters=6,
 )
+
+
+def told(learned: Learning, decision: Decision = Decision.HIGHER) -> JudgedCurves:
+    return JudgedCurves(learned, replace(judgement(decision), metric="sensitivity"))
 
 
 def numbers(text: str) -> list[str]:
@@ -166,11 +170,11 @@ def test_a_crossing_at_the_smallest_size_is_an_upper_bound():
 @pytest.mark.parametrize(
     ("saving", "wanted"),
     [
-        (Saving(36, 36, Interval(19, 43), 0), ["36", "19", "43"]),
-        (Saving(36, math.inf, Interval(-5, math.inf), 0.031), ["36", "5", "0", "3"]),
-        (Saving(-36, -36, Interval(-43, -19), 0), ["36", "19", "43"]),
+        (Saving(36, 36, Interval(19, 43), 0), ["36", "95", "19", "43"]),
+        (Saving(36, math.inf, Interval(-5, math.inf), 0.031), ["36", "95", "5", "0", "3"]),
+        (Saving(-36, -36, Interval(-43, -19), 0), ["36", "95", "19", "43"]),
         (Saving(36, 36, None, 0), ["36"]),
-        (Saving(0.2, 0.2, Interval(-4, 3), 0), ["0", "4", "3"]),
+        (Saving(0.2, 0.2, Interval(-4, 3), 0), ["0", "95", "4", "3"]),
         (Saving(-10, 10, Interval(-10, 10), 0), ["10"]),
         (Saving(-10, math.inf, Interval(-10, math.inf), 0), []),
         (Saving(0, math.inf, Interval(-math.inf, math.inf), 0.4), []),
@@ -178,11 +182,12 @@ def test_a_crossing_at_the_smallest_size_is_an_upper_bound():
     ids=["fewer", "not shown", "more", "no interval", "the same", "both at the smallest", "open", "nothing or more"],
 )
 def test_a_saving_has_its_number_and_its_interval(saving, wanted):
-    without = curves.sentences(replace(CURVES, saving=None))
-    found = numbers(curves.sentences(replace(CURVES, saving=saving)))
+    without = curves.sentences(told(replace(CURVES, saving=None)))
+    decision = Decision.LOWER if saving.least < 0 else Decision.HIGHER
+    found = numbers(curves.sentences(told(replace(CURVES, saving=saving), decision)))
     for number in numbers(without):
         found.remove(number)
-    assert sorted(found) == sorted(number for number in wanted if number != "95")
+    assert sorted(found) == sorted(wanted)
 
 
 def test_savings_of_every_direction_and_support_are_told_apart():
@@ -195,18 +200,57 @@ def test_savings_of_every_direction_and_support_are_told_apart():
         Saving(-10, 10, None, 0),
         Saving(-10, math.inf, None, 0),
     ]
-    assert all_apart([curves.sentences(replace(CURVES, saving=saving)) for saving in savings])
+    assert all_apart([curves.sentences(told(replace(CURVES, saving=saving))) for saving in savings])
+
+
+@pytest.mark.parametrize("decision", Decision)
+def test_no_part_of_the_answer_says_that_studies_are_saved_where_the_headline_does_not(decision):
+    """A saving needs a significant difference in the same direction; its own interval takes folds as independent."""
+    own = told(CURVES, decision)
+    text = curves.sentences(own)
+    assert ("Fine-tuning saves about 36" in text) == (own.claim is SavingClaim.CLAIMED)
+    assert ("by the means, fine-tuning saves about 36" in text) == (own.claim is SavingClaim.NOT_SUPPORTED)
+    assert savings.cell(CURVES.saving, own.claim).endswith(("19 to 43)", ", not claimed"))
+    assert (own.claim is SavingClaim.CLAIMED) == (decision is Decision.HIGHER)
+
+
+@pytest.mark.parametrize("claim", SavingClaim)
+def test_a_cell_has_a_saving_and_a_note_its_interval_where_the_headline_has_them(claim):
+    found = headline_of(Decision.HIGHER, claim)
+    has_interval = "(95 % CI 15 to 30)" in headline.sentences(found)[2]
+    assert bool(savings.cell(found.learned.saving, claim)) == bool(savings.covers(found)) == has_interval
+
+
+@pytest.mark.parametrize(
+    ("fine_tuned", "de_novo", "reason"),
+    [
+        (math.inf, math.inf, "neither arm reaches Grader 2's sensitivity"),
+        (math.inf, 50.0, "fine-tuned networks do not reach Grader 2's sensitivity"),
+        (50.0, math.inf, "de novo networks do not reach Grader 2's sensitivity"),
+        (10.0, 10.3, "both arms reach Grader 2's sensitivity with about the fewest"),
+    ],
+)
+def test_an_open_saving_has_its_reason(fine_tuned, de_novo, reason):
+    points = tuple(CurvePoint(size, 0.5, None, 60) for size in (10, 50))
+    arms = tuple(
+        ArmCurve(model.way, points, Crossing(studies, None, 10, 50))
+        for model, studies in ((FINE_TUNED, fine_tuned), (DE_NOVO, de_novo))
+    )
+    opened = replace(CURVES, arms=arms, saving=Saving(0, math.inf, None, 0.4))
+    assert f"No saving can be estimated: {reason}" in curves.sentences(told(opened))
+    one_size = replace(opened, arms=tuple(replace(arm, points=points[:1]) for arm in arms))
+    assert "it takes several training sizes" in curves.sentences(told(one_size))
 
 
 def test_learning_curves_have_the_target_the_evidence_and_the_hours():
-    text = curves.sentences(replace(CURVES, annotation_minutes=30.0))
+    text = curves.sentences(told(replace(CURVES, annotation_minutes=30.0)))
     assert {"0.63", "12", "14", "11", "22", "50", "41", "57", "6", "30", "18"} <= set(numbers(text))
-    conditional = curves.sentences(replace(CURVES, unit="patient"))
-    assert len(conditional) > len(curves.sentences(CURVES))
+    conditional = curves.sentences(told(replace(CURVES, unit="patient")))
+    assert len(conditional) > len(curves.sentences(told(CURVES)))
 
 
 def test_lost_pairs_have_their_counts_by_arm_and_size():
-    text = curves.sentences(replace(CURVES, lost={10: Lost(3, 4, 2), 50: Lost(0, 0, 0)}))
+    text = curves.sentences(told(replace(CURVES, lost={10: Lost(3, 4, 2), 50: Lost(0, 0, 0)})))
     assert numbers(text.partition("57 test studies")[2]) == ["48", "10", "3", "4", "2", "57", "50", "95", "6"]
 
 
@@ -231,7 +275,7 @@ def test_every_kind_of_conclusion_is_named_and_told_before_and_after():
         CrossingConclusion(
             Stratum(), "ppv", DE_NOVO.way, CURVES.aim, CURVES.arms[0].crossing, None, CrossingChange.NO_LONGER_ESTIMATED
         ),
-        SavingConclusion(CURVES, CURVES.saving, None),
+        SavingConclusion(CURVES, SavingClaim.CLAIMED, SavingClaim.NOT_SHOWN),
     ]
     assert all_apart([definitions.about(one) for one in found])
     for one in found:
@@ -255,6 +299,7 @@ CAUTIONS = [
     (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 60, undefined=4, as_worst=4)), ["4", "60"]),
     (UndefinedValues(Stratum(), Summary(DE_NOVO, "ppv", 0.5, 0.1, 55, undefined=8, as_worst=3)), ["8", "60", "3", "5"]),
     (FewComplete(Stratum(), "ppv", 4, 60), ["4", "60"]),
+    (FewComplete(Stratum(), "ppv", 3, 3), ["3"]),
     (SharedPatients(60, 30), ["60", "30"]),
     (RaterReadFewer(10, 60), ["10", "60"]),
     (LearningRatesDiffer(((1e-3, 0.01),)), ["0.001", "0.01"]),
@@ -262,6 +307,7 @@ CAUTIONS = [
     (OtherCorrection("holm", (Change(EFFECT, EFFECT, (Difference.NOW_SIGNIFICANT,)),)), ["10"]),
     (OtherCorrection("welch", (Change(EFFECT, EFFECT, (Difference.NOW_SIGNIFICANT,)),)), ["10"]),
     (Alarm(Stratum(), "ppv", NullRate("paired t", 0.12, 0.06, 0.2, 400)), ["12", "6", "20", "400"]),
+    (Alarm(Stratum(), "ppv", NullRate("paired t", 0.35, 0.053, 0.7, 99)), ["35.0", "5.3", "70.0", "99"]),
     *((caution, []) for caution in General),
     *((caution, []) for caution in BudgetCaution),
 ]
@@ -337,4 +383,4 @@ def test_a_difference_that_rounds_to_zero_has_no_sign():
     found = headline_of(Decision.NOT_SHOWN, SavingClaim.NOT_SHOWN)
     primary = replace(found.endpoints.primary, difference=-0.004, interval=Interval(-0.03, 0.02))
     said = headline.sentences(replace(found, endpoints=replace(found.endpoints, primary=primary)))[1]
-    assert said == "With 10 labelled studies PPV is 0.00 higher (95 % CI −0.03 to +0.02)."
+    assert said == "With 10 labelled studies the difference in PPV is 0.00 (95 % CI −0.03 to +0.02)."

@@ -225,13 +225,15 @@ class Curves:
 
     def _rises_to(self, target: MeanAt) -> bool:
         """Whether the arm's mean at the target's size is above that at its smallest: the interval of the difference
-        excludes 0. True where there is no interval, or no smaller size."""
+        excludes 0, or nothing varies and it is above 0. True with too few clusters, or no smaller size."""
         means = self._means[target.arm]
         low, high = means[min(means)], means[target.size]
         clusters = low.moves.keys() | high.moves.keys()
         moves = {name: high.moves.get(name, 0.0) - low.moves.get(name, 0.0) for name in sorted(clusters)}
         rise = ClusteredMean(high.mean - low.mean, high.n, moves)
-        return min(means) == target.size or rise.interval is None or rise.interval.low > 0
+        if min(means) == target.size or len(moves) < LEAST_CLUSTERS:
+            return True
+        return (rise.mean if rise.interval is None else rise.interval.low) > _ROUNDING
 
     @cached_property
     def _means(self) -> dict[str, dict[int, ClusteredMean]]:

@@ -15,6 +15,7 @@ from scipy import stats
 from lesionlab.analysis.methods.intervals import (
     CONFIDENCE,
     LEAST_CLUSTERS,
+    NO_SPREAD,
     ByOrigin,
     Covers,
     Interval,
@@ -24,9 +25,6 @@ from lesionlab.analysis.methods.intervals import (
 )
 from lesionlab.analysis.methods.mixed import FixedEffect, MixedModel
 from lesionlab.analysis.methods.student import ALPHA
-
-NO_SPREAD = 1e-12
-"""A standard error below this tests nothing: every patient differs by the same amount."""
 
 
 class Shown(Enum):

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lesionlab.analysis.methods.equivalence import NO_SPREAD
-from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, Array
+from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS, NO_SPREAD, Array
 
 DRAWS = 10_000
 _AT_ONCE = 1000

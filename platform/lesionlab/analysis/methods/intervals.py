@@ -33,6 +33,9 @@ CONFIDENCE = 0.95
 LEAST_CLUSTERS = 3
 """Two leave one degree of freedom, and an interval too wide to be of use."""
 
+NO_SPREAD = 1e-12
+"""A standard error below this is one of rounding: all clusters have the same mean."""
+
 
 class Covers(Enum):
     """The chance that an interval holds, besides that of who was tested: how often it excludes a true value.
@@ -89,10 +92,12 @@ class ClusteredMean:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Student's t over the clusters; None with fewer than LEAST_CLUSTERS."""
-        if len(self.moves) < LEAST_CLUSTERS:
+        """Student's t over the clusters; None with fewer than LEAST_CLUSTERS, and where no cluster shifts the mean:
+        values that do not vary tell nothing of others."""
+        error = float(np.linalg.norm(list(self.moves.values())))
+        if len(self.moves) < LEAST_CLUSTERS or error < NO_SPREAD:
             return None
-        reach = t_limit(self.degrees) * float(np.linalg.norm(list(self.moves.values())))
+        reach = t_limit(self.degrees) * error
         return Interval(self.mean - reach, self.mean + reach)
 
     @cached_property

@@ -249,13 +249,13 @@ def _modelled(
 
 _METHODS: dict[str, Callable[[NullDesign, Array], NDArray[np.bool_] | None]] = {
     "paired t, fine-tuned against de novo": _paired,
-    "95 % interval of the difference, fine-tuned − de novo": _interval,
+    "95 % CI over folds of one training size, fine-tuned − de novo": _interval,
     "unpaired t against default, fold-averaged": _unpaired("position"),
     "unpaired t against default, per-study": _unpaired("study"),
     "repeated-measures ANOVA, all trained models": _anova,
 }
 
-MIXED_MODEL = "mixed model, fine-tuned − de novo"
+MIXED_MODEL = "mixed model without training subset × arm, fine-tuned − de novo"
 VERDICT_MODEL = "mixed model with training subset × arm, fine-tuned − de novo"
 """On which the verdict rests."""
 

@@ -61,6 +61,8 @@ def overlapping_frame(observations: Sequence[Observation]) -> Frame | NotFitted:
 
 def not_overlapping(observations: Sequence[Observation]) -> NotFitted | None:
     """Why these observations do not support training subset × arm; None if they do."""
+    if 0 < _most_sets(observations) < LEAST_CLUSTERS:
+        return NotFitted.FEW_SUBSETS
     if not observations or not all(observation.subsets for observation in observations):
         return NotFitted.SUBSETS_UNKNOWN
     if len({observation.fine_tuned for observation in observations}) < 2:
@@ -110,6 +112,14 @@ def rotation_subsets(tested: Iterable[tuple[int, int, str]]) -> dict[tuple[int, 
         (fold, size): tuple(sorted((fold - 1 - back) % folds + 1 for back in range(1, size // subset_size + 1)))
         for fold, size in {(fold, size) for fold, size, _ in tests}
     }
+
+
+def _most_sets(observations: Sequence[Observation]) -> int:
+    """The greatest number of training sets at one training size."""
+    sets: dict[int, set[str]] = defaultdict(set)
+    for observation in observations:
+        sets[observation.training_size].add(observation.training_set)
+    return max(map(len, sets.values()), default=0)
 
 
 def _most_disjoint_sets(observations: Sequence[Observation]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from lesionlab.analysis.sheets.sheet import Sheet, columns, compact
 from lesionlab.analysis.statistics.endpoints import Judgement
-from lesionlab.analysis.statistics.headline import Headline, SavingClaim
+from lesionlab.analysis.statistics.headline import Headline
 from lesionlab.analysis.words import tables as words
-from lesionlab.analysis.words.headline import covers_name, decision_name, interval_text, saving_text
+from lesionlab.analysis.words.headline import covers_name, decision_name, interval_text
 from lesionlab.analysis.words.models import METRICS, comparison_name, stratum_name
 from lesionlab.analysis.words.numbers import NONE, or_dash, probability, signed
+from lesionlab.analysis.words.savings import cell
 
 
 def endpoint_sheet(found: Headline) -> Sheet:
@@ -54,8 +55,6 @@ def endpoint_sheet(found: Headline) -> Sheet:
 
 
 def _saving(found: Headline, judged: Judgement) -> str:
-    """`21 (95 % CI 15 to 30)`; empty beside other metrics and where there is none to estimate or to claim."""
-    if found.claim is SavingClaim.FLAT:
-        return ""
+    """`21 (95 % CI 15 to 30)`; empty beside other metrics and where there is none to estimate."""
     saving = found.learned.saving if found.learned and judged is found.judged else None
-    return "" if saving is None else saving_text(saving)
+    return "" if saving is None else cell(saving, found.claim)

@@ -80,7 +80,7 @@ def differences_sheet(found: Sequence[Contrast], margin: float | None) -> Sheet:
             for one in told
         ),
         heads=3,
-        notes=(words.OURS_TOO, words.NO_MARGIN if margin is None else words.margin_is(margin)),
+        notes=(f"{words.OURS_TOO} {words.EACH_ALONE}", words.NO_MARGIN if margin is None else words.margin_is(margin)),
         sortable=True,
         numbers=tuple(_contrast_numbers(one) for one in told),
     )

@@ -15,8 +15,7 @@ from lesionlab.analysis.statistics.comparisons import Unit
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.effects import Effect, Pair
 from lesionlab.analysis.statistics.endpoints import Endpoints
-from lesionlab.analysis.statistics.headline import Headline, headline
-from lesionlab.analysis.statistics.learning import Learning
+from lesionlab.analysis.statistics.headline import Headline, JudgedCurves, headline, judged_curves
 from lesionlab.analysis.statistics.supplementary import Supplementary
 from lesionlab.analysis.statistics.tables import Line, PerformanceTable
 from lesionlab.analysis.statistics.verdicts import (
@@ -69,10 +68,10 @@ class Answer:
     open: tuple[OneArmOnly, ...]
     verdicts: tuple[Verdict, ...]
     """By the paper's paired t tests."""
-    curves: tuple[Learning, ...]
+    curves: tuple[JudgedCurves, ...]
     """Of enough patients for a verdict."""
     findings: tuple[Finding, ...]
-    curves_of_few: tuple[Learning, ...]
+    curves_of_few: tuple[JudgedCurves, ...]
     """Of fewer than LEAST_PATIENTS patients."""
     budget: tuple[BudgetControl, ...]
     cautions: tuple[Caution, ...]
@@ -87,13 +86,14 @@ def answer(
     simulated: bool,
 ) -> Answer:
     """Put the answer together; `missing` of the `planned` cells have no results yet."""
+    curves = judged_curves(endpoints, supplementary.learning)
     return Answer(
-        headline=headline(endpoints, supplementary),
+        headline=headline(endpoints, supplementary, tables),
         open=one_arm_only(tables),
         verdicts=tuple(verdict for table in tables for verdict in verdicts(table, supplementary)),
-        curves=tuple(learned for learned in supplementary.learning if learned.patients >= LEAST_PATIENTS),
+        curves=tuple(own for own in curves if own.learned.patients >= LEAST_PATIENTS),
         findings=tuple(finding for table in tables for finding in _findings(table)),
-        curves_of_few=tuple(learned for learned in supplementary.learning if learned.patients < LEAST_PATIENTS),
+        curves_of_few=tuple(own for own in curves if own.learned.patients < LEAST_PATIENTS),
         budget=supplementary.budget,
         cautions=cautions(tables, supplementary, missing, planned, simulated),
     )

@@ -1,7 +1,7 @@
 """Compare what an experiment concludes under two metric definitions.
 
 A conclusion is what an endpoint shows, a verdict of the paper's tests, the number of labelled studies that a way of
-training needs to reach its aim, or whether a saving is shown. The comparisons behind them are in `changes`.
+training needs to reach its aim, or whether a saving is claimed. The comparisons behind them are in `changes`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from lesionlab.analysis.methods.curve import Crossing, Saving, Support
+from lesionlab.analysis.methods.curve import Crossing
 from lesionlab.analysis.statistics.compute import Statistics
 from lesionlab.analysis.statistics.conditions import Condition, Stratum
 from lesionlab.analysis.statistics.endpoints import Judgement
+from lesionlab.analysis.statistics.headline import SavingClaim, judged_curves
 from lesionlab.analysis.statistics.learning import Aim, Learning
 from lesionlab.analysis.statistics.verdicts import Verdict, same_decision, verdicts
 from storage_schemas.metrics import Metric
@@ -87,11 +88,11 @@ class CrossingConclusion:
 
 @dataclass(frozen=True)
 class SavingConclusion:
-    """Whether one arm comparison shows a saving."""
+    """Whether one arm comparison supports the claim of a saving."""
 
     curves: Learning
-    before: Saving | None
-    after: Saving | None
+    before: SavingClaim
+    after: SavingClaim
 
     @property
     def stratum(self) -> Stratum:
@@ -100,8 +101,8 @@ class SavingConclusion:
 
     @property
     def changed(self) -> bool:
-        """Whether a saving is shown under one definition only."""
-        return is_shown(self.before) != is_shown(self.after)
+        """Whether a saving is claimed under one definition only."""
+        return (self.before is SavingClaim.CLAIMED) != (self.after is SavingClaim.CLAIMED)
 
 
 Conclusion = EndpointConclusion | VerdictConclusion | CrossingConclusion | SavingConclusion
@@ -112,13 +113,8 @@ def conclusions(before: Statistics, after: Statistics) -> tuple[Conclusion, ...]
     return (
         *_endpoints(before, after),
         *_verdicts(before, after),
-        *_of_curves(before.supplementary.learning, after.supplementary.learning),
+        *_of_curves(before, after),
     )
-
-
-def is_shown(saving: Saving | None) -> bool:
-    """Return whether the confidence interval of a saving excludes 0."""
-    return saving is not None and saving.support is Support.SHOWN
 
 
 def _endpoints(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
@@ -132,15 +128,17 @@ def _verdicts(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
         yield from (VerdictConclusion(own, theirs) for own, theirs in pairs)
 
 
-def _of_curves(before: Iterable[Learning], after: Iterable[Learning]) -> Iterable[Conclusion]:
-    for one, other in zip(before, after, strict=True):
+def _of_curves(before: Statistics, after: Statistics) -> Iterable[Conclusion]:
+    own, theirs = (judged_curves(found.endpoints, found.supplementary.learning) for found in (before, after))
+    for first, second in zip(own, theirs, strict=True):
+        one, other = first.learned, second.learned
         for arm, changed in zip(one.arms, other.arms, strict=True):
             crossings = arm.crossing, changed.crossing
             yield CrossingConclusion(
                 one.stratum, one.metric, arm.way, one.aim or other.aim, *crossings, _change(*crossings)
             )
         if one.saving or other.saving:
-            yield SavingConclusion(one, one.saving, other.saving)
+            yield SavingConclusion(one, first.claim, second.claim)
 
 
 def _change(before: Crossing | None, after: Crossing | None) -> CrossingChange | None:

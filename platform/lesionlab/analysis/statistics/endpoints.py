@@ -28,6 +28,7 @@ from lesionlab.analysis.statistics.conditions import (
     groups,
     places,
     rows_by_condition,
+    value_of,
     values_by_study,
 )
 from lesionlab.analysis.statistics.effects import MissingCells, Pair
@@ -120,6 +121,8 @@ class Endpoints:
     """The endpoint that was planned first, if another one leads now."""
     rotation_assumed: bool = False
     """An external table looks like a rotation, but does not say which studies each network was trained on."""
+    default_absent: bool = False
+    """An external table that declares no endpoint has no value at all of the default metric, so another one leads."""
 
     @property
     def every(self) -> tuple[Judgement, ...]:
@@ -139,7 +142,8 @@ def judge_endpoints(rows: Iterable[Row], planned: Iterable[Cell | Row], options:
         comparison for group in groups(conditions(wanted)) for comparison in arm_comparisons(group) if comparison.pairs
     ]
     goal = options.goal
-    metric = options.endpoint.metric if options.endpoint else goal.metric if goal else DEFAULT_METRIC
+    declared_metric = options.endpoint.metric if options.endpoint else goal.metric if goal else None
+    metric = declared_metric or _measured(given, options.undefined)
     comparison = _comparison(found, options.endpoint)
     if comparison is None:
         return Endpoints(None, (), _declared(options))
@@ -162,7 +166,16 @@ def judge_endpoints(rows: Iterable[Row], planned: Iterable[Cell | Row], options:
         declared=declared,
         first=next((one for one in secondary if one.about == own), None) if declared is Declared.AFTERWARDS else None,
         rotation_assumed=options.target is None and primary.covers is Covers.TRAINING_STUDIES,
+        default_absent=declared_metric is None and metric != DEFAULT_METRIC,
     )
+
+
+def _measured(rows: Sequence[Row], undefined: Undefined) -> Metric:
+    """The default metric; if no trained network has a value of it, the first judged metric that has any."""
+    trained = [row for row in rows if row.training_size]
+    candidates = (DEFAULT_METRIC, *PRIMARY)
+    has_values = (one for one in candidates if any(value_of(row, one, undefined) is not None for row in trained))
+    return next(has_values, DEFAULT_METRIC)
 
 
 @dataclass(frozen=True)

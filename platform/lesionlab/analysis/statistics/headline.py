@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from lesionlab.analysis.methods.curve import Direction, Support
 from lesionlab.analysis.methods.student import LEAST_PATIENTS
+from lesionlab.analysis.statistics.best_elsewhere import Best, best_elsewhere
 from lesionlab.analysis.statistics.endpoints import Decision, Endpoints, Judgement
 from lesionlab.analysis.statistics.learning import Learning
 from lesionlab.analysis.statistics.supplementary import Supplementary
+from lesionlab.analysis.statistics.tables import PerformanceTable
 from storage_schemas.endpoints import DEFAULT_METRIC
 from storage_schemas.splits import OTHER_SITES
 
@@ -36,6 +38,24 @@ class SavingClaim(Enum):
 
 
 @dataclass(frozen=True)
+class JudgedCurves:
+    """Learning curves, and the endpoint of their metric: no saving is claimed without it."""
+
+    learned: Learning
+    judged: Judgement | None
+
+    @property
+    def claim(self) -> SavingClaim:
+        """What may be said of the saving."""
+        return claim_of(self.learned, self.judged)
+
+
+def judged_curves(endpoints: Endpoints, learning: Iterable[Learning]) -> tuple[JudgedCurves, ...]:
+    """Put curves and endpoints together."""
+    return tuple(JudgedCurves(one, endpoints.of(one.comparison, one.metric)) for one in learning)
+
+
+@dataclass(frozen=True)
 class Headline:
     """The endpoints, and the learning curves that the saving is read from."""
 
@@ -46,9 +66,11 @@ class Headline:
     judged: Judgement | None
     """Of the metric of these curves."""
     claim: SavingClaim
+    elsewhere: Best | None = None
+    """Where no network was trained on the labelled studies, the best of the models from elsewhere."""
 
 
-def headline(endpoints: Endpoints, supplementary: Supplementary) -> Headline:
+def headline(endpoints: Endpoints, supplementary: Supplementary, tables: Iterable[PerformanceTable] = ()) -> Headline:
     """Put it together."""
     primary, goal = endpoints.primary, supplementary.options.goal
     metric = goal.metric if goal else primary.metric if primary else DEFAULT_METRIC
@@ -61,7 +83,8 @@ def headline(endpoints: Endpoints, supplementary: Supplementary) -> Headline:
         None,
     )
     judged = None if learned is None else endpoints.of(learned.comparison, learned.metric)
-    return Headline(endpoints, learned, judged, _claim(learned, judged))
+    elsewhere = best_elsewhere(tables, metric) if primary is None and learned is None else None
+    return Headline(endpoints, learned, judged, claim_of(learned, judged), elsewhere)
 
 
 def _of_new_hospital(learned: Learning) -> bool:
@@ -84,7 +107,8 @@ _ALIKE = ((Direction.FEWER, Decision.HIGHER), (Direction.MORE, Decision.LOWER))
 """An arm that performs better needs fewer studies."""
 
 
-def _claim(learned: Learning | None, judged: Judgement | None) -> SavingClaim:
+def claim_of(learned: Learning | None, judged: Judgement | None) -> SavingClaim:
+    """What may be said of the saving that these curves show; `judged` is the endpoint of their metric."""
     if learned is not None and len(learned.arms) < 2:
         return SavingClaim.ONE_ARM
     if learned is None or learned.saving is None or judged is None:

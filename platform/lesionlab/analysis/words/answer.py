@@ -71,10 +71,10 @@ def answer_text(answer: Answer) -> AnswerText:
                 *((verdict.stratum, verdicts.sentence(verdict)) for verdict in answer.verdicts),
             ]
         ),
-        curves=_by_stratum([(learned.stratum, curves.sentences(learned)) for learned in answer.curves]),
+        curves=_by_stratum([(own.learned.stratum, curves.sentences(own)) for own in answer.curves]),
         findings=(
             *(_in_stratum(stratum_name(finding.stratum), _finding(finding)) for finding in answer.findings),
-            *_by_stratum([(learned.stratum, curves.sentences_of_few(learned)) for learned in answer.curves_of_few]),
+            *_by_stratum([(own.learned.stratum, curves.sentences_of_few(own)) for own in answer.curves_of_few]),
             *map(budget.sentences, answer.budget),
         ),
         cautions=_sentences(answer.cautions, beside_headline=False),

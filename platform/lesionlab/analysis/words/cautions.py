@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lesionlab.analysis.methods.intervals import LEAST_CLUSTERS
+from lesionlab.analysis.methods.student import ALPHA
 from lesionlab.analysis.statistics.budget import BudgetCaution
 from lesionlab.analysis.statistics.cautions import (
     Alarm,
@@ -36,7 +37,7 @@ from lesionlab.analysis.words.models import (
     model_title,
     stratum_name,
 )
-from lesionlab.analysis.words.numbers import capital, count_of
+from lesionlab.analysis.words.numbers import capital, count_of, percent
 from storage_schemas.metrics import COLUMNS
 
 CONDITIONAL = "Patient-level 95 % CIs are conditional on the trained networks; they exclude training variability."
@@ -72,12 +73,13 @@ def sentence(caution: Caution) -> str:
             "scans. They mean nothing yet, high or low."
         )
     if isinstance(caution, FewStudies):
-        return f"Few test studies (n = {caution.n}): confidence intervals are wide, and single studies weigh heavily."
+        return f"Few test studies (n = {caution.n}): single studies weigh heavily, and little is known of others."
     if isinstance(caution, FewComplete):
-        return (
-            f"The repeated-measures ANOVA of {METRICS[caution.metric]}{in_stratum(caution.stratum)} rests on "
-            f"{caution.complete} of {count_of(caution.tested, 'study')}: those with a value under every model."
-        )
+        rests = f"The repeated-measures ANOVA of {METRICS[caution.metric]}{in_stratum(caution.stratum)} rests on"
+        if caution.complete == caution.tested:
+            return f"{rests} {count_of(caution.tested, 'study')} only."
+        of = f"{caution.complete} of {count_of(caution.tested, 'study')}"
+        return f"{rests} {of}: those with a value under every model."
     if isinstance(caution, UndefinedValues):
         return _undefined(caution)
     if isinstance(caution, OtherCorrection):
@@ -145,11 +147,14 @@ def _what_becomes(summary: Summary) -> str:
 
 def _alarm(caution: Alarm) -> str:
     rate = caution.rate
+    # A lower limit just above 5 % is not written as 5 %.
+    digits = int(round(rate.low, 2) <= ALPHA)
+    found, low, high = (percent(share, digits) for share in (rate.rate, rate.low, rate.high))
     stratum = f", {stratum_name(caution.stratum)}" if caution.stratum else ""
     return (
-        f"Inflated type I error for {METRICS[caution.metric]}{stratum}: at the variances found here, {rate.rate:.0%} "
-        f"[{rate.low:.0%}, {rate.high:.0%}] of {rate.repetitions} simulated experiments without any effect were "
-        f"significant by this method: {rate.method}."
+        f"Inflated type I error for {METRICS[caution.metric]}{stratum}: at the variances found here, {found} of "
+        f"{rate.repetitions} simulated experiments without any effect were significant by this method (99.9 % CI {low} "
+        f"to {high}): {rate.method}."
     )
 
 

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from lesionlab.analysis.methods.curve import Crossing, Direction, Saving, Support
+from lesionlab.analysis.methods.curve import Crossing, Direction, Saving
 from lesionlab.analysis.methods.intervals import Interval
 from lesionlab.analysis.methods.intervals import Unit as ClusterUnit
 from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.effects import Lost
+from lesionlab.analysis.statistics.headline import JudgedCurves, SavingClaim
 from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
+from lesionlab.analysis.words import savings
 from lesionlab.analysis.words.models import METRICS, RATER, model_name
-from lesionlab.analysis.words.numbers import count_of, whole_number
+from lesionlab.analysis.words.numbers import capital, count_of, percent
 from lesionlab.analysis.words.reasons import undefined_for
 
 _NOT_REACHED = "not reached"
 
 
-def sentences(learned: Learning) -> str:
+def sentences(curves: JudgedCurves) -> str:
     """Write what one metric's learning curves say, without their stratum."""
+    learned = curves.learned
+    metric = METRICS[learned.metric]
     if learned.aim is None:
         return (
-            "There is no target to reach: no results of a second rater or of de novo training. Declare one in the "
-            "experiment file (goal: target)."
+            f"There is no {metric} to reach, as neither a second rater nor de novo training has one. Declare a target: "
+            "goal in the experiment file, --target for a table."
         )
-    metric = METRICS[learned.metric]
     reached = [f"{model_name(arm.way)}, {crossing(arm.crossing)}" for arm in learned.arms if arm.crossing]
     if not reached:
         return f"No results to compare with the target, a {metric} of {_aim(learned.aim)}, yet."
     needed = f"Labelled studies needed for a {metric} of {_aim(learned.aim)}: {'; '.join(reached)}."
-    return " ".join(part for part in (needed, _saved(learned), _evidence(learned)) if part)
+    return " ".join(part for part in (needed, _saved(curves), _evidence(learned)) if part)
 
 
-def sentences_of_few(learned: Learning) -> str:
+def sentences_of_few(curves: JudgedCurves) -> str:
     """The same for too few patients."""
-    return f"{sentences(learned)} Fewer than {LEAST_PATIENTS} patients: no verdict."
+    return f"{sentences(curves)} Fewer than {LEAST_PATIENTS} patients: no verdict."
 
 
 def crossing(found: Crossing) -> str:
@@ -95,44 +98,45 @@ def _size(size: int, studies: int, lost: Lost) -> str:
     return f"{studies - lost.total} with N = {size}{why}"
 
 
-def _saved(learned: Learning) -> str:
-    """What fine-tuning saves, if that can be estimated."""
-    saving = learned.saving
+def _saved(curves: JudgedCurves) -> str:
+    """What fine-tuning saves: no more than the headline may say of this metric."""
+    learned, claim = curves.learned, curves.claim
+    saving, metric = learned.saving, METRICS[learned.metric]
     if saving is None:
         return ""
     if saving.direction is Direction.OPEN:
-        return "Savings cannot be estimated."
+        return f"No saving can be estimated: {savings.why_open(learned)}."
     if saving.direction is Direction.BOTH_AT_SMALLEST:
         smallest = next(arm.crossing.smallest for arm in learned.arms if arm.crossing)
         return f"Both arms already reach it at the smallest size ({smallest}); savings cannot be estimated."
-    told = _by_the_means(saving) + _hours(saving, learned.annotation_minutes)
-    if saving.support is Support.SHOWN:
-        return f"Fine-tuning {told}."
-    if saving.support is Support.FLAT:
-        return (
-            "No saving can be claimed: de novo's mean at the largest size is not shown to be above that at the "
-            "smallest, so fewer studies may do as well."
-        )
-    if saving.support is Support.NO_INTERVAL:
-        return f"No difference is shown, as there is no CI; by the means, fine-tuning {told}."
-    neither = f"; in {saving.neither:.0%} of draws neither arm reaches it" if saving.neither >= 0.01 else ""
-    return f"No difference is shown, as the CI includes 0; by the means, fine-tuning {told}{neither}."
+    told = f"fine-tuning {_by_the_means(saving)}{_hours(saving, learned.annotation_minutes)}"
+    neither = f"; in {percent(saving.neither)} of draws neither arm reaches it" if saving.neither >= 0.01 else ""
+    return {
+        SavingClaim.CLAIMED: f"{capital(told)}.",
+        SavingClaim.NOT_SUPPORTED: f"Not claimed, as {savings.unsupported(curves.judged, metric)}: by the means, "
+        f"{told}.",
+        SavingClaim.NOT_SHOWN: f"No difference is shown, as the CI includes 0; by the means, {told}{neither}.",
+        SavingClaim.NO_INTERVAL: f"No difference is shown, as there is no CI; by the means, {told}.",
+        SavingClaim.FLAT: "No saving can be claimed: de novo's mean at the largest size is not shown to be above that "
+        "at the smallest, so fewer studies may do as well.",
+        SavingClaim.FEW_PATIENTS: f"By the means, {told}.",
+    }.get(claim, "No saving can be judged without a training size that both arms share.")
 
 
 def _by_the_means(saving: Saving) -> str:
-    """`saves about 21 labelled studies [15, 30]`, `needs at least 3 more labelled studies [1, no bound]`."""
+    """`saves about 21 labelled studies (95 % CI 15 to 30)`, `needs at least 3 more labelled studies`."""
     low, _ = saving.size
-    much = f"{'about' if saving.is_exact else 'at least'} {round(low)}"
     limits = _limits(saving.interval, _sign(saving))
     if saving.direction is Direction.SAME:
-        return f"needs as many labelled studies as de novo{limits and f', fewer by{limits}'}"
+        return f"needs as many labelled studies as de novo{limits.replace('CI', 'CI of the saving')}"
+    much = f"{'about' if saving.is_exact else 'at least'} {round(low)}"
     studies = "labelled study" if round(low) == 1 else "labelled studies"
     more = saving.direction is Direction.MORE
     return f"needs {much} more {studies}{limits}" if more else f"saves {much} {studies}{limits}"
 
 
 def _hours(saving: Saving, minutes: float | None) -> str:
-    """`, or 11 hours of annotation [8, no bound] at 30 minutes per study`."""
+    """`, or 11 hours of annotation (95 % CI at least 8) at 30 minutes per study`."""
     if minutes is None:
         return ""
     limits = _limits(saving.interval, _sign(saving) * minutes / 60)
@@ -145,8 +149,5 @@ def _sign(saving: Saving) -> int:
 
 
 def _limits(interval: Interval | None, times: float) -> str:
-    """` [5, 40]`, in studies or, by hours per study, in hours."""
-    if interval is None:
-        return ""
-    low, high = sorted((times * interval.low, times * interval.high))
-    return f" [{whole_number(low)}, {whole_number(high)}]"
+    """` (95 % CI 5 to 40)`, in studies or, by hours per study, in hours."""
+    return "" if interval is None else f" (95 % CI {savings.studies(interval, times)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lesionlab.analysis.methods.curve import Crossing, Saving
+from lesionlab.analysis.methods.curve import Crossing
 from lesionlab.analysis.statistics.changes import Change, Difference
 from lesionlab.analysis.statistics.conclusions import (
     Conclusion,
@@ -12,8 +12,8 @@ from lesionlab.analysis.statistics.conclusions import (
     CrossingConclusion,
     EndpointConclusion,
     VerdictConclusion,
-    is_shown,
 )
+from lesionlab.analysis.statistics.headline import SavingClaim
 from lesionlab.analysis.words import curves, headline, verdicts
 from lesionlab.analysis.words.curves import aim_name
 from lesionlab.analysis.words.models import METRICS, comparison_name, model_name
@@ -62,7 +62,7 @@ def before_and_after(conclusion: Conclusion) -> tuple[str, str]:
         return headline.result(conclusion.before), headline.result(conclusion.after)
     if isinstance(conclusion, CrossingConclusion):
         return _needed(conclusion.before), _needed(conclusion.after)
-    return _shown(conclusion.before), _shown(conclusion.after)
+    return _claimed(conclusion.before), _claimed(conclusion.after)
 
 
 def conclusion_change(conclusion: Conclusion) -> str:
@@ -75,7 +75,7 @@ def conclusion_change(conclusion: Conclusion) -> str:
         return "shows something else"
     if isinstance(conclusion, CrossingConclusion):
         return _CROSSINGS[conclusion.change] if conclusion.change else ""
-    return "now shown" if is_shown(conclusion.after) else "no longer shown"
+    return "now claimed" if conclusion.after is SavingClaim.CLAIMED else "no longer claimed"
 
 
 def summary(changed: int, every: int, definition: str) -> str:
@@ -93,5 +93,5 @@ def _needed(crossing: Crossing | None) -> str:
     return "no results" if crossing is None else curves.crossing(crossing)
 
 
-def _shown(saving: Saving | None) -> str:
-    return "shown" if is_shown(saving) else "not shown"
+def _claimed(claim: SavingClaim) -> str:
+    return "claimed" if claim is SavingClaim.CLAIMED else "not claimed"

@@ -20,6 +20,7 @@ from lesionlab.analysis.words.numbers import interval as interval_of
 from storage_schemas.metrics import PRIMARY
 
 OURS_TOO = "Ours, not the paper's, which compares models with Grader 2 unpaired."
+EACH_ALONE = "Each p value is of its line alone: none is corrected for the number of lines."
 NO_MARGIN = (
     "No margin was declared (`margin` in the experiment file, before the data are seen), so nothing is said about "
     "equivalence or non-inferiority. A difference that is not significant shows neither."

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-import numpy as np
-
-from lesionlab.analysis.methods.curve import Direction, Saving
 from lesionlab.analysis.methods.intervals import Covers, Interval
 from lesionlab.analysis.methods.mixed import NotFitted
 from lesionlab.analysis.methods.student import LEAST_PATIENTS
 from lesionlab.analysis.statistics.arm_comparisons import ArmComparison
+from lesionlab.analysis.statistics.best_elsewhere import Best
 from lesionlab.analysis.statistics.conditions import Condition
 from lesionlab.analysis.statistics.effects import MissingCells
 from lesionlab.analysis.statistics.endpoints import Decision, Declared, Endpoints, Judgement
-from lesionlab.analysis.statistics.headline import Headline, SavingClaim
-from lesionlab.analysis.statistics.learning import Aim, AimKind, Learning
-from lesionlab.analysis.words.models import METRICS, RATER, comparison_name, stratum_name, variant
-from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed, whole_number
+from lesionlab.analysis.statistics.headline import Headline
+from lesionlab.analysis.statistics.learning import Learning
+from lesionlab.analysis.words import savings
+from lesionlab.analysis.words.models import METRICS, comparison_name, model_name, stratum_name, variant
+from lesionlab.analysis.words.numbers import capital, count_of, fixed, interval, listed, p_equals, signed
 from storage_schemas.endpoints import DEFAULT_METRIC
 from storage_schemas.metrics import FRACTIONS, PRIMARY, Metric
 
@@ -41,17 +40,23 @@ _WITHHELD: Mapping[NotFitted, str] = {
 
 def sentences(found: Headline) -> tuple[str, str, str]:
     """Write the three sentences."""
-    return _whether(found), _how_much(found), _saved(found)
+    return _whether(found), _how_much(found), savings.sentence(found)
 
 
 def notes(found: Headline) -> tuple[str, ...]:
     """Write what the numbers are means of, what each interval covers, and when the endpoint was chosen."""
     primary, endpoints = found.endpoints.primary, found.endpoints
     metric = primary.metric if primary else found.learned.metric if found.learned else None
+    if found.elsewhere is not None:
+        metric = found.elsewhere.summary.metric
     told = [
         _mean_of(metric) if metric else "",
+        "Significance is by the paper's paired t test over studies, with Bonferroni's correction: it is one of these "
+        "very models, and says nothing of another training."
+        if found.elsewhere is not None
+        else "",
         _difference_covers(primary) if primary else "",
-        _saving_covers(found.learned) if found.learned and found.learned.saving else "",
+        savings.covers(found),
         _judged_by(primary) if primary else "",
         "The table does not say which studies each network was trained on; its folds and sizes are read as the paper's "
         "rotation."
@@ -100,23 +105,6 @@ def covers_name(covers: Covers) -> str:
     }[covers]
 
 
-def saving_text(saving: Saving) -> str:
-    """`21 (95 % CI 15 to 30)`, `21 (no CI)`."""
-    ci = f"95 % CI {_studies(saving.interval)}" if saving.interval else "no CI"
-    return f"{saving_estimate(saving)} ({ci})"
-
-
-def saving_estimate(saving: Saving) -> str:
-    """`21`, `at least 21`, `−3` where it needs more, `−3 or less`."""
-    low, _ = saving.size
-    if saving.direction is Direction.SAME:
-        return "0"
-    number = whole_number(-low if saving.direction is Direction.MORE else low)
-    if saving.is_exact:
-        return number
-    return f"{number} or less" if saving.direction is Direction.MORE else f"at least {number}"
-
-
 def _whether(found: Headline) -> str:
     primary = found.endpoints.primary
     if primary is None:
@@ -150,12 +138,12 @@ def _one_arm(learned: Learning | None) -> str:
 def _how_much(found: Headline) -> str:
     primary = found.endpoints.primary
     if primary is None:
-        return _of_one_arm(found.learned)
+        return _of_one_arm(found.learned) if found.elsewhere is None else _best(found.elsewhere)
     if primary.difference is None:
         return f"There is no difference in {METRICS[primary.metric]} to estimate."
     ci = f"95 % CI {interval_text(primary.interval)}" if primary.interval else "no CI"
-    change = f"{_on_average(primary.sizes)} {METRICS[primary.metric]} is {_change(primary.difference)} ({ci})"
-    return f"{change}{_other_metric(found.endpoints)}."
+    change = _change(METRICS[primary.metric], primary.difference)
+    return f"{_on_average(primary.sizes)} {change} ({ci}){_other_metric(found.endpoints)}."
 
 
 def _other_metric(endpoints: Endpoints) -> str:
@@ -188,6 +176,15 @@ def _of_one_arm(learned: Learning | None) -> str:
     return f"With {size} their {METRICS[learned.metric]}{which} is {fixed(last.mean, _DIGITS)}{ci}."
 
 
+def _best(best: Best) -> str:
+    """`Of 3 models, nnU-Net has the highest mean PPV: 0.76, significantly above that of LST-AI.`"""
+    summary = best.summary
+    mean = f"Of {best.models} models, {model_name(summary.condition)} has the highest mean {METRICS[summary.metric]}"
+    above = listed([model_name(model) for model in best.above]) if best.above else ""
+    shown = f"significantly above that of {above}" if above else "not significantly above that of another"
+    return f"{mean}: {fixed(summary.mean, _DIGITS)}, {shown}."
+
+
 def _on_average(sizes: Sequence[int]) -> str:
     if len(sizes) == 1:
         return f"With {count_of(sizes[0], 'labelled study')}"
@@ -195,90 +192,12 @@ def _on_average(sizes: Sequence[int]) -> str:
     return f"On average over {several} labelled studies"
 
 
-def _change(difference: float) -> str:
-    """`0.12 higher`, `0.03 lower`, `0.00 higher`: as the table rounds it."""
-    return f"{fixed(abs(difference), _DIGITS)} {'lower' if round(difference, _DIGITS) < 0 else 'higher'}"
-
-
-def _saved(found: Headline) -> str:
-    no = "No saving of labelled studies"
-    learned, claim = found.learned, found.claim
-    if claim is SavingClaim.ONE_ARM:
-        return f"{no} can be estimated from one arm alone."
-    if learned is not None and found.endpoints.primary is None:
-        return f"{no} can be judged without a training size that both arms share."
-    if learned is None or learned.saving is None or learned.aim is None or claim is SavingClaim.NO_TARGET:
-        return f"{no} can be estimated: there is nothing to reach yet."
-    saving, metric = learned.saving, METRICS[learned.metric]
-    if claim is SavingClaim.CLAIMED:
-        return _claimed(learned, saving, learned.aim)
-    if claim is SavingClaim.FLAT:
-        return f"{no} can be claimed: {_flat(learned)}."
-    estimate = f"the estimate is {saving_text(saving)}"
-    return {
-        SavingClaim.NOT_SUPPORTED: f"{no} is claimed, as {_unsupported(found.judged, metric)}; {estimate}.",
-        SavingClaim.NOT_SHOWN: f"{no} is shown; {estimate}.",
-        SavingClaim.NO_INTERVAL: f"{no} is shown; {estimate}.",
-        SavingClaim.BOTH_AT_SMALLEST: f"{no} can be estimated: both arms reach {aim_phrase(learned.aim, metric)} with "
-        "the fewest already.",
-        SavingClaim.OPEN: f"{no} can be estimated: the curves leave it open.",
-        SavingClaim.FEW_PATIENTS: f"{no} can be estimated from so few patients.",
-    }[claim]
-
-
-def _flat(learned: Learning) -> str:
-    """`the PPV of de novo training rose from 0.50 with 4 to 0.77 with 8, which chance alone may explain`."""
-    points = [point for arm in learned.arms if not arm.fine_tuned for point in arm.points]
-    whose = f"the {METRICS[learned.metric]} of de novo training"
-    if not points:
-        return f"{whose} is not shown to rise"
-    first, last = ((fixed(point.mean, _DIGITS), point.training_size) for point in (points[0], points[-1]))
-    if last[0] <= first[0]:
-        return f"{whose} did not rise, from {first[0]} with {first[1]} to {last[0]} with {last[1]}"
-    return f"{whose} rose from {first[0]} with {first[1]} to {last[0]} with {last[1]}, which chance alone may explain"
-
-
-def _claimed(learned: Learning, saving: Saving, aim: Aim) -> str:
-    """`It saves about 21 labelled studies (95 % CI 15 to 30) in reaching the PPV of de novo training with 50.`"""
-    low, _ = saving.size
-    more = saving.direction is Direction.MORE
-    about = f"{'about' if saving.is_exact else 'at least'} {round(low)}"
-    limits = f" (95 % CI {_studies(saving.interval, -1 if more else 1)})" if saving.interval else ""
-    thing = "labelled study" if round(low) == 1 else "labelled studies"
-    hours = (
-        "" if learned.annotation_minutes is None else f", {low * learned.annotation_minutes / 60:.0f} hours of work,"
-    )
-    goal = aim_phrase(aim, METRICS[learned.metric])
-    if more:
-        return f"It needs {about} more {thing}{limits}{hours} to reach {goal}."
-    return f"It saves {about} {thing}{limits}{hours} in reaching {goal}."
-
-
-def aim_phrase(aim: Aim, metric: str) -> str:
-    """`the PPV of de novo training with 50`, `Grader 2's PPV`, `a PPV of 0.63`."""
-    if aim.kind is AimKind.DECLARED:
-        return f"a {metric} of {fixed(aim.mean, _DIGITS)}"
-    if aim.kind is AimKind.RATER or aim.model is None:
-        return f"{RATER}'s {metric}"
-    return f"the {metric} of de novo training with {aim.model.training_size}"
-
-
-def _unsupported(judged: Judgement | None, metric: str) -> str:
-    if judged is None or judged.decision is Decision.NOT_CLAIMED:
-        return f"no significance is claimed for {metric}"
-    if judged.decision is Decision.NOT_SHOWN:
-        return f"the difference in {metric} is not significant"
-    return f"the difference in {metric} points the other way"
-
-
-def _studies(limits: Interval | None, times: int = 1) -> str:
-    """`15 to 30`, `at least 5`, `at most 8`, `not bounded`."""
-    if limits is None:
-        return ""
-    low, high = sorted((times * limits.low, times * limits.high))
-    if np.isfinite(low):
-        return f"{whole_number(low)} to {whole_number(high)}" if np.isfinite(high) else f"at least {whole_number(low)}"
-    return f"at most {whole_number(high)}" if np.isfinite(high) else "not bounded"
+def _change(metric: str, difference: float) -> str:
+    """`PPV is 0.12 higher`, `PPV is 0.03 lower`, `the difference in PPV is 0.00`: as the table rounds it."""
+    rounded = round(difference, _DIGITS)
+    if not rounded:
+        return f"the difference in {metric} is {fixed(0.0, _DIGITS)}"
+    return f"{metric} is {fixed(abs(difference), _DIGITS)} {'lower' if rounded < 0 else 'higher'}"
 
 
 def _fine_tuning(endpoints: Endpoints, comparison: ArmComparison) -> str:
@@ -320,17 +239,6 @@ def _difference_covers(primary: Judgement) -> str:
     return ""
 
 
-def _saving_covers(learned: Learning) -> str:
-    if learned.saving is None or learned.saving.interval is None:
-        return ""
-    if learned.unit == "patient":
-        return "Interval of the saving: it covers which patients were tested, for these very networks."
-    return (
-        "Interval of the saving: it covers which patients were tested and chance in training, and takes the networks "
-        "of different folds as independent."
-    )
-
-
 def _judged_by(primary: Judgement) -> str:
     if primary.p is None:
         return ""
@@ -347,6 +255,7 @@ def _declared(endpoints: Endpoints, metric: Metric) -> str:
         return f"The primary endpoint, {name}, is that of the experiment's first plan."
     if endpoints.declared is Declared.NEVER:
         which = ", as in the claim of the paper" if metric == DEFAULT_METRIC else ""
+        which = f", as this one has no {METRICS[DEFAULT_METRIC]}" if endpoints.default_absent else which
         return f"A table declares no primary endpoint; {name} is taken{which}."
     first = endpoints.first
     other = f" {endpoint_name(first)}: {result(first)}." if first else ""

@@ -82,11 +82,16 @@ def _anova(effect: Effect, p: float) -> str:
 
 def _tested(table: PerformanceTable) -> str:
     """`n = 60; Default and Grader 2: n = 10`."""
+    alike: dict[str, list[str]] = {}
+    for line in table.lines:
+        if not line.condition.trained:
+            alike.setdefault(_n([line]), []).append(short_name(line.condition))
     trained = [line for line in table.lines if line.condition.trained]
-    untrained = [line for line in table.lines if not line.condition.trained]
-    names = listed(short_name(line.condition) for line in untrained) if untrained else ""
-    groups = (("", trained), (f"{names}: ", untrained))
-    return "; ".join(f"{about}n = {span(m.summary.n for m in _measures(lines))}" for about, lines in groups if lines)
+    return "; ".join([*([_n(trained)] if trained else []), *(f"{listed(names)}: {n}" for n, names in alike.items())])
+
+
+def _n(lines: Sequence[Line]) -> str:
+    return f"n = {span(measure.summary.n for measure in _measures(lines))}"
 
 
 def _names(table: PerformanceTable) -> str:

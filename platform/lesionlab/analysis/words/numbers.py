@@ -80,6 +80,11 @@ def count_of(number: int, thing: str, plural: str = "") -> str:
     return f"1 {thing}" if number == 1 else f"{number} {many}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """`35 %`, `5.3 %`."""
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
 def span(numbers: Iterable[int]) -> str:
     """`60`; `52 to 60` where they differ."""
     low, *others = sorted(set(numbers))
