@@ -71,6 +71,18 @@ def test_images_by_role_in_any_order_give_one_mask_on_the_native_grid(
     assert masks[0].read_bytes() == masks[1].read_bytes()
 
 
+def test_a_head_in_cm_whose_header_says_mm_is_refused_and_nothing_is_written(
+    lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path
+) -> None:
+    register_untrained(file_store_uri, "flair-single")
+    scan = gadolinium()["after"]
+    write_volume(tmp_path / "scan.nii.gz", Volume(scan.voxels, scan.affine @ np.diag([0.1, 0.1, 0.1, 1])))
+    result = lesionlab("predict", tmp_path / "scan.nii.gz", "--model", "untrained", "--out", tmp_path / "mask.nii.gz")
+    assert result.exit_code == 1
+    assert "flair: wanted a head 40 to 600 mm long, found" in result.output
+    assert not (tmp_path / "mask.nii.gz").exists()
+
+
 def test_images_of_different_heads_are_refused_with_the_correlation(
     lesionlab: Lesionlab, file_store_uri: str, tmp_path: Path, images: dict[str, Path]
 ) -> None:
