@@ -31,6 +31,7 @@ _ENDPOINT_NAME = "the endpoint URL (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or end
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _ENVIRONMENT = threading.RLock()
+"""Whoever reads or hides the AWS variables holds it: without them boto3 would find other keys, or another server."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class AwsAccess:
 
     def outdated(self) -> bool:
         """Whether the configuration holds other credentials by now, such as a renewed session token."""
-        return _keys(boto3.Session()) not in ((), _keys(self.session))
+        with _ENVIRONMENT:
+            return _keys(boto3.Session()) not in ((), _keys(self.session))
 
 
 def aws_access(uri: str) -> AwsAccess:
@@ -53,6 +55,11 @@ def aws_access(uri: str) -> AwsAccess:
     Raises AccessDenied without usable credentials, StoreError with the setting that cannot be used. No message repeats
     a secret.
     """
+    with _ENVIRONMENT:
+        return _aws_access(uri)
+
+
+def _aws_access(uri: str) -> AwsAccess:
     for name in _ENDPOINT_VARIABLES:
         _check_endpoint(uri, os.environ.get(name))
     try:

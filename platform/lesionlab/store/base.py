@@ -7,13 +7,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.store import ObjectStore
 
-from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists
+from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists, StoreError
 from lesionlab.store.faults import translated
 from lesionlab.store.patience import Patience, declared_patience
 from storage_schemas.keys import CLOCK
@@ -95,6 +95,13 @@ class Store:
             return self.get_tagged(key).modified
         finally:
             self.delete(key)
+
+    def now_for_readers(self) -> datetime:
+        """The store's clock; this machine's, if the store may only be read: asking for its clock writes an object."""
+        try:
+            return self.now()
+        except StoreError:
+            return datetime.now(UTC)
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object atomically; replace any existing one."""
@@ -181,15 +188,16 @@ class Store:
             with translated(self.uri, key):
                 return ask(again)
 
+        connection = self.objects
         try:
             return self.patience.insist(asked)
         except AccessDenied:
-            if not self._renew_access():
+            if not self._renew_access(connection):
                 raise
             return self.patience.insist(asked)
 
-    def _renew_access(self) -> bool:
-        """Connect with new credentials, if there are other ones than those that were refused."""
+    def _renew_access(self, refused: ObjectStore) -> bool:
+        """Connect with new credentials, if there are other ones than those of the connection that was refused."""
         return False
 
 

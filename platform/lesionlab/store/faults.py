@@ -25,7 +25,12 @@ CREDENTIALS_HELP = (
 _NO_BUCKET = re.compile(r"NoSuchBucket|(list request|performing (PUT|POST)).* 404 Not Found")
 _NO_ANSWER = re.compile(r"HTTP error:|status code: (408|429|5(?!01)\d\d)")
 # A refused deletion comes as an answer without an error status: deletions are sent in batches.
-_REFUSED = re.compile(r"status code: 40[13]|DeleteObjects request failed.*(AccessDenied|Access ?Denied)", re.DOTALL)
+# AWS says of a token that expired only that the request is bad; of a HEAD, whose answer has no body, not even why.
+_REFUSED = re.compile(
+    r"status code: 40[13]|<Code>(ExpiredToken|InvalidToken|TokenRefreshRequired)</Code>|performing HEAD .* code: 400"
+    r"|DeleteObjects request failed.*(AccessDenied|Access ?Denied)",
+    re.DOTALL,
+)
 _ENDPOINT = re.compile(r"https?://[^/ ]+")
 _OWNER = re.compile(r"(?P<scheme>[A-Za-z0-9+.-]*://)?[^\s'\"]*@")
 

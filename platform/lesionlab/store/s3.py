@@ -5,10 +5,11 @@ boto3 finds credentials, profile, region and endpoint: in the environment, in ~/
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.store import S3Store
+from obstore.store import ObjectStore, S3Store
 
 from lesionlab.store.aws import AwsAccess, aws_access, without_aws_environment
 from lesionlab.store.base import Store, probe
@@ -32,6 +33,7 @@ class BucketStore(Store):
 
     def __init__(self, uri: str, bucket: str, prefix: str) -> None:
         self._bucket, self._prefix, self._access = bucket, prefix, aws_access(uri)
+        self._one_renews = threading.Lock()
         super().__init__(uri, _connect(self._access, bucket, prefix, _REQUEST_TIMEOUT))
 
     @property
@@ -49,12 +51,15 @@ class BucketStore(Store):
         probing = _connect(aws_access(self.uri), self._bucket, self._prefix, _PROBE_TIMEOUT)
         Patience(PROBE_PATIENCE_S).insist(lambda again: probe(self.uri, probing, folder))
 
-    def _renew_access(self) -> bool:
-        if not self._access.outdated():
-            return False
-        self._access = aws_access(self.uri)
-        self.objects = _connect(self._access, self._bucket, self._prefix, _REQUEST_TIMEOUT)
-        return True
+    def _renew_access(self, refused: ObjectStore) -> bool:
+        with self._one_renews:
+            if self.objects is not refused:  # another thread, refused too, has renewed it
+                return True
+            if not self._access.outdated():
+                return False
+            self._access = aws_access(self.uri)
+            self.objects = _connect(self._access, self._bucket, self._prefix, _REQUEST_TIMEOUT)
+            return True
 
 
 def _connect(access: AwsAccess, bucket: str, prefix: str, timeout: timedelta) -> S3Store:
