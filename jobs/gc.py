@@ -64,7 +64,7 @@ def gc(
     cache: CacheOption,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it. Without, it is only listed.")] = False,
     older_than: Annotated[
-        float, typer.Option(metavar="DAYS", min=0.05, help="Keep what was written within so many days.")
+        float, typer.Option(metavar="DAYS", min=0.05, max=36500, help="Keep what was written within so many days.")
     ] = SAFE_AGE.days,
     for_programs: JsonOption = False,
 ) -> None:

@@ -47,7 +47,8 @@ def status(
 
     It reads the store alone: anybody who can read the store can ask, from any
     machine, also while the cluster is gone. Says who executes a run, where, since
-    when and how far it is, and why a run failed.
+    when and how far it is, and why a run failed. An interrupted run is executed by
+    nobody now; a sweep continues it from its checkpoint.
 
     Of a submission, it also says what its cluster says, if this machine reaches it.
 

@@ -55,5 +55,5 @@ def status(progress: SweepProgress, titles: dict[str, str], what: str) -> str:
         for cell in progress.running
         if cell.loss is not None
     )
-    waiting = f" | waits: {progress.waiting}" if progress.waiting else ""
+    waiting = f" | waits ({minutes(progress.waiting_s)} so far): {progress.waiting}" if progress.waiting else ""
     return f"{counts}{failed} [{minutes(progress.elapsed_s)}{remaining}]{running}{waiting}"

@@ -31,13 +31,20 @@ def show_status(experiment: str, states: Sequence[RunState]) -> None:
         console.print(f"done in {', '.join(made_by(states))}")
     for run in states:
         if run.reason:
-            console.print(f"{run.cell}: {run.reason}")
+            console.print(f"{run.cell} failed ({run.kind}): {run.reason}")
     found = ", ".join(f"{count} {state}" for state, count in counts(states).items() if count)
     console.print(f"{experiment}: {found} of {len(states)} runs")
+    if any(run.state == "interrupted" for run in states):
+        console.print(
+            "interrupted: its process ended or is not heard of; started again, it continues from its checkpoint"
+        )
     if states and all(run.state == "done" for run in states):
         console.print(f"next: lesionlab analyse {experiment}")
     elif not any(run.state == "running" for run in states):
-        console.print("nobody executes it now; to go on: lesionlab sweep with its experiment file")
+        console.print(
+            "no run is being executed (a sweep that waits for nodes is not seen here); to go on: lesionlab sweep with "
+            "its experiment file, also beside another sweep: each run is executed once"
+        )
 
 
 def made_by(states: Sequence[RunState]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -172,6 +173,34 @@ def test_a_store_that_does_not_answer_for_a_while_stops_nothing(store: Store) ->
     claim._store = Down(store, timedelta(0))
     claim.progress({"epoch": 1, "step": 1, "steps": 2, "loss": 0.1})
     assert not claim.lost
+
+
+def test_a_damaged_claim_is_written_again_by_its_holder_and_by_nobody_else(store: Store) -> None:
+    claim = claim_run(store, RUN, OURS, "eva@north")
+    store.put(keys.LEASE.build(run_id=RUN), b"{")
+    with pytest.raises(RunHeld, match="executed by somebody"):
+        claim_run(store, RUN, THEIRS, "ola@south")
+    claim.progress({"epoch": 1, "step": 7, "steps": 9, "loss": 0.1})
+    assert (stored(store).attempt, stored(store).step) == (claim.attempt, 7)
+
+
+def test_no_error_ends_the_renewals(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT_S", 0.02)
+    written, failed = store.replace, threading.Event()
+
+    def fails_once(key: str, data: bytes, tag: str) -> str:
+        if not failed.is_set():
+            failed.set()
+            raise MemoryError
+        return written(key, data, tag)
+
+    monkeypatch.setattr(store, "replace", fails_once)
+    with claim_run(store, RUN, OURS, "eva@north"):
+        assert failed.wait(20)
+        deadline = time.monotonic() + 20
+        while stored(store).beat == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert stored(store).beat > 0
 
 
 HOLDER = """

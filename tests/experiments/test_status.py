@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,20 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from rich.console import Console
 
+from jobs.shared import status_output
 from jobs.shared.progress import minutes
-from jobs.shared.status_output import made_by
+from jobs.shared.status_output import made_by, show_status
 from lesionlab.errors import StoreError
 from lesionlab.experiments import leases, status
 from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.ledger import close_run, completed, is_complete, reopen
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.status import RunState, counts, run_states
+from lesionlab.experiments.upkeep.garbage import find_garbage
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
-from storage_schemas.leases import FailureKind
+from storage_schemas.leases import Failure, FailureKind
 from storage_schemas.results import LesionRow, StudyRow
 from storage_schemas.runs import RunSpec
 from tests.experiments.drawn import ledger_entry
@@ -114,6 +118,7 @@ def read_only(plan: Plan) -> Iterator[str]:
 def test_a_store_that_may_only_be_read_says_how_far_an_experiment_is(read_only: str, plan: Plan) -> None:
     found = run_states(open_store(read_only), plan)
     assert [run.state for run in found[:3]] == ["done", "running", "to do"]
+    assert find_garbage(open_store(read_only)) == []
     with pytest.raises(StoreError, match="cannot be written"):
         open_store(read_only).put("ledger/x", b"")
 
@@ -146,6 +151,44 @@ def test_a_failure_is_forgotten_when_the_run_begins_again(store: Store, plan: Pl
     assert (found.state, found.attempts, found.reason) == ("running", 2, None)
 
 
+def test_a_reader_who_started_nothing_learns_what_each_state_means(
+    store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(store, plan.runs[0].run_id, "memory", "CUDA out of memory")
+    with pytest.raises(KeyboardInterrupt), claim_run(store, plan.runs[1].run_id, "a" * 16, "eva@north"):
+        raise KeyboardInterrupt
+    said = io.StringIO()
+    monkeypatch.setattr(status_output, "console", Console(file=said, width=400))
+    show_status("drawn", run_states(store, plan))
+    assert "failed (memory): CUDA out of memory" in said.getvalue()
+    assert "interrupted: its process ended" in said.getvalue()
+    assert "a sweep that waits for nodes is not seen here" in said.getvalue()
+
+
+def test_a_damaged_reason_of_a_failure_or_one_that_has_just_gone_hides_nothing_else(
+    store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged, gone, begun, bare = (run.run_id for run in plan.runs[:4])
+    for run in (damaged, gone):
+        fail(store, run, "memory", "too large")
+    with claim_run(store, begun, "a" * 16, "eva@north"):
+        for run in (damaged, begun, bare):
+            store.put(keys.FAILURE.build(run_id=run), b"{")
+        read = status.read_document
+
+        def begins_meanwhile(at: Store, key: str, model: type[Failure]) -> Failure:
+            if gone in key:
+                at.delete(key)
+            return read(at, key, model)
+
+        monkeypatch.setattr(status, "read_document", begins_meanwhile)
+        states = run_states(store, plan)
+    assert [run.state for run in states[:4]] == ["failed", "interrupted", "running", "failed"]
+    assert states[0].reason is not None
+    assert "why cannot be read" in states[0].reason
+    assert states[0].holder == "eva@north"
+
+
 def test_every_state_is_counted() -> None:
     states = [RunState("0" * 16, "a cell", "done"), RunState("1" * 16, "another", "done")]
     assert counts(states) == {"done": 2, "running": 0, "interrupted": 0, "failed": 0, "to do": 0}
@@ -155,6 +198,6 @@ def test_every_state_is_counted() -> None:
 def test_a_run_that_was_given_up_because_its_workers_were_lost_is_failed_at_once(store: Store, plan: Plan) -> None:
     run = plan.runs[0].run_id
     claim_run(store, run, "a" * 16, "eva@north")  # its process was killed, and gave nothing up
-    record_end(store, run, "lost", "its workers were lost 3 times")
+    record_end(store, run, "a" * 16, "lost", "its workers were lost 3 times")
     (state,) = [state for state in run_states(store, plan) if state.run_id == run]
     assert (state.state, state.reason) == ("failed", "its workers were lost 3 times")

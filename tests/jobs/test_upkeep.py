@@ -180,6 +180,20 @@ def test_a_run_whose_output_is_lost_is_executed_again(store: Store) -> None:
     assert check(store).damage == ()
 
 
+def test_what_a_sweep_makes_again_while_the_store_is_checked_is_left_alone(store: Store) -> None:
+    key = next(key for key in store.list("runs/") if keys.RUN_STUDY_ROWS.template.split("/")[-1] in key)
+    entry = keys.LEDGER.build(run_id=key.split("/")[1])
+    data, before = store.get(key), store.get(entry)
+    store.delete(key)
+
+    def swept(done: int, total: int) -> None:
+        if done == total:
+            store.put(key, data)
+
+    assert check_store(store, is_whole, repair=True, progress=swept).damage == ()
+    assert store.get(entry) == before, "the run is not paid again"
+
+
 def test_a_damaged_or_lost_champion_is_the_one_of_the_newest_decision_again(store: Store) -> None:
     promote(store, find_model(store, "tiny-glioma").full_name, "the only one", ANN)
     key = keys.CHAMPION.build(name="tiny-glioma")
@@ -258,6 +272,16 @@ def test_an_unfinished_run_keeps_what_it_would_resume_from(store: Store) -> None
     assert checkpoints[1] in found
 
 
+def test_while_a_claim_is_damaged_every_attempt_at_its_run_is_kept(store: Store) -> None:
+    run_id = current_plan(store, "tiny").runs[-1].run_id
+    store.delete(keys.LEDGER.build(run_id=run_id))
+    claim = claim_run(store, run_id, "a" * 16, "eva@north")
+    card = keys.RUN_CARD.of(claim.attempt).build(run_id=run_id)
+    store.put(card, b"being written")
+    flip(store, keys.LEASE.build(run_id=run_id))
+    assert card not in {unit.key for unit in find_garbage(store, NOW)}
+
+
 @pytest.mark.parametrize("kind", [keys.PART, keys.MANIFEST, keys.PLAN, keys.RUN_SPEC, keys.LEDGER, keys.CHAMPION])
 def test_nothing_is_deleted_while_it_cannot_be_told_what_is_in_use(store: Store, kind: keys.KeyPattern) -> None:
     promote(store, find_model(store, "tiny-glioma").full_name, "the only one", ANN)
@@ -275,6 +299,7 @@ def test_gc_lists_and_deletes_on_request(lesionlab: Lesionlab, store: Store, fol
     call = ("gc", "--store", store.uri, "--cache", folder / "cache")
     assert "lesionlab gc --delete" in lesionlab(*call).output
     assert cache.exists()
+    assert lesionlab(*call, "--older-than", "1e12").exit_code == 2
     told = json.loads(lesionlab(*call, "--delete", "--json").stdout)
     assert [found["key"] for found in told] == [str(cache)]
     assert not cache.exists()

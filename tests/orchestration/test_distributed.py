@@ -17,7 +17,7 @@ from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model import devices
 from lesionlab.model.unet import build_unet
 from lesionlab.model.weights import weights_bytes
-from lesionlab.orchestration.distributed import run_distributed
+from lesionlab.orchestration.distributed import RESERVE_S, run_distributed, start_timeout_s
 from lesionlab.orchestration.room import Room
 from lesionlab.store.objects import open_store
 from lesionlab.training import compiling
@@ -184,6 +184,11 @@ def test_a_workers_error_is_re_raised_and_the_ctrl_c_handler_is_restored(file_st
 def test_more_workers_than_the_session_has_cpus_are_refused(file_store_uri):
     with pytest.raises(TrainingError, match="wanted 3 workers, the Ray session has 2 CPUs and 0 GPUs"):
         run_distributed(refuse, {}, name=RUN_ID, workers=3, store_uri=file_store_uri, room=Room("cpu"))
+
+
+@pytest.mark.parametrize(("wait_s", "timeout_s"), [(0, RESERVE_S), (30, 30), (3600, 60)])
+def test_a_group_may_always_reserve_the_room_that_is_free(wait_s, timeout_s):
+    assert start_timeout_s(Room("cpu", wait_s=wait_s)) == timeout_s
 
 
 def test_a_store_that_workers_cannot_share_is_refused():

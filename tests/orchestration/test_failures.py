@@ -10,6 +10,7 @@ import torch
 
 from lesionlab.errors import DatasetError, LesionlabError, RunFailed, RunHeld, RunYielded, TrainingError, TransferError
 from lesionlab.experiments.leases import claim_run, record_end, record_failure
+from lesionlab.experiments.ledger import close_run
 from lesionlab.orchestration import execution
 from lesionlab.orchestration.failures import Starts, failure_kind, root_cause, told_by_kind
 from lesionlab.orchestration.room import Room
@@ -17,6 +18,7 @@ from lesionlab.store.documents import read_document
 from lesionlab.store.objects import open_store
 from storage_schemas import keys
 from storage_schemas.leases import Failure
+from tests.experiments.drawn import ledger_entry
 from tests.training.drawn import draw_study, make_run
 
 RUN = "0123456789abcdef"
@@ -121,18 +123,28 @@ def test_the_end_of_a_run_is_recorded_unless_its_last_attempt_did_so():
     store = open_store("memory://")
     claim = claim_run(store, RUN, "a" * 16, "eva@north")
     key = keys.FAILURE.build(run_id=RUN)
-    record_end(store, RUN, "lost", "its workers were lost 3 times")
+    record_end(store, RUN, "a" * 16, "lost", "its workers were lost 3 times")
     found = read_document(store, key, Failure)
     assert (found.kind, found.holder, found.number) == ("lost", "eva@north", 1)
     record_failure(store, claim.lease, "memory", "CUDA out of memory")
-    record_end(store, RUN, "lost", "its workers were lost 3 times")
+    record_end(store, RUN, "a" * 16, "lost", "its workers were lost 3 times")
     assert read_document(store, key, Failure).kind == "memory"
 
 
 def test_the_end_of_a_run_that_never_began_is_recorded_too():
     store = open_store("memory://")
-    record_end(store, RUN, "lost", "its process was lost")
+    record_end(store, RUN, "a" * 16, "lost", "its process was lost")
     assert read_document(store, keys.FAILURE.build(run_id=RUN), Failure).number == 1
+
+
+def test_the_end_of_a_run_that_others_took_over_or_completed_is_not_recorded():
+    store = open_store("memory://")
+    key = keys.FAILURE.build(run_id=RUN)
+    with claim_run(store, RUN, "b" * 16, "ola@south"):
+        record_end(store, RUN, "a" * 16, "lost", "its workers were lost 3 times")
+        close_run(store, ledger_entry(RUN))
+    record_end(store, RUN, "a" * 16, "lost", "its workers were lost 3 times")
+    assert not store.exists(key)
 
 
 def test_a_plain_run_without_memory_is_named_and_the_next_is_executed(

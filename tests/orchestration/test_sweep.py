@@ -47,10 +47,19 @@ def test_failed_cells_do_not_stop_the_others_and_report_their_error(file_store_u
     cells = cells_of(
         file_store_uri, cell_0a={"refuse": ""}, cell_1b={"bug": ""}, cell_2c={"die": str(tmp_path / "died")}
     )
-    told = []
+    told, failed = [], []
+    watch = Watch(cells, told.append)
     refused, bug, replaced, fine = run_sweep(
-        count_to_three, cells, workers=1, store_uri=file_store_uri, room=CPU, watch=Watch(cells, told.append)
+        count_to_three,
+        cells,
+        workers=1,
+        store_uri=file_store_uri,
+        room=CPU,
+        watch=watch,
+        on_failure=lambda outcome: failed.append((outcome, told[-1].done)),
     )
+    assert {outcome for outcome, _ in failed} == {refused, bug}
+    assert failed[0][1] < 2, "told while others run"
     assert refused.error == "model glioma/1: weights were altered"
     assert "KeyError: 'a bug'" in bug.error
     assert "count_to_three" in bug.error
@@ -115,7 +124,9 @@ def test_each_kind_of_failure_is_started_again_as_often_as_it_deserves(file_stor
         for name, (how, failing, *_) in faults.items()
     ]
     cells[1].task["saves"] = "yes"
-    outcomes = run_sweep(fail_as_told, cells, workers=1, store_uri=file_store_uri, room=CPU)
+    failed = []
+    outcomes = run_sweep(fail_as_told, cells, workers=1, store_uri=file_store_uri, room=CPU, on_failure=failed.append)
+    assert sorted(failed, key=lambda one: one.name) == [one for one in outcomes if one.error]
     store = open_store(file_store_uri)
     for outcome in outcomes:
         _, _, starts, kind, error = faults[outcome.name]

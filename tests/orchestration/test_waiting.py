@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
 
+from jobs.shared.execution import status
 from lesionlab.errors import TrainingError
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import close_run
-from lesionlab.orchestration import execution, sweep
+from lesionlab.orchestration import execution, progress, sweep
 from lesionlab.orchestration.execution import wait_for_others
-from lesionlab.orchestration.progress import SweepCell, Watch
+from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import Capacity, Reserved
 from lesionlab.orchestration.sweep import Waiting
@@ -44,6 +46,14 @@ def test_runs_of_others_are_waited_for_without_a_listing_of_the_ledger(monkeypat
     events = iter([complete_the_first, fail_the_second, complete_the_last])
     monkeypatch.setattr(execution, "time", SimpleNamespace(sleep=lambda seconds: next(events)()))
     listed: list[str] = []
+    looks: list[datetime] = []
+    now = store.now
+
+    def looked() -> datetime:
+        looks.append(now())
+        return looks[-1]
+
+    monkeypatch.setattr(store, "now", looked)
     monkeypatch.setattr(type(store), "listed", lambda store, prefix: listed.append(prefix))
 
     assert wait_for_others(store, runs, "a" * 16, watch) == [runs[1]]
@@ -53,6 +63,7 @@ def test_runs_of_others_are_waited_for_without_a_listing_of_the_ledger(monkeypat
     assert wait_for_others(store, runs, "a" * 16, watch) == []
     assert not watch.held
     assert listed == []
+    assert len(looks) == 5, "one look at the clock for all runs that are waited for"
     assert not store.exists(keys.LEASE.build(run_id=runs[0].run_id))
 
 
@@ -77,6 +88,23 @@ class Cluster:
 
 
 NO_ROOM, ROOM, NOTHING_ASKED = Reserved(0, 1), Reserved(1, 0), Reserved(0, 0)
+
+
+def test_the_line_says_for_how_long_a_sweep_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[SweepProgress] = []
+    now = 1000.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
+    watch = Watch([SweepCell("a", {})], told.append)
+    now += 60
+    watch.waits("2 GPUs a run, 0 there")
+    now += 100
+    watch.waits("2 GPUs a run, 1 there")
+    now += 90
+    watch.tick()
+    assert "waits (3:10 so far): 2 GPUs a run, 1 there" in status(told[-1], {}, "cells")
+    watch.waits("")
+    watch.waits("2 GPUs a run, 1 there")
+    assert told[-1].waiting_s == 0
 
 
 def test_a_sweep_without_room_says_so_and_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

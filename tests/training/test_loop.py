@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from lesionlab.errors import TrainingError
+from lesionlab.errors import RunFailed, TrainingError
 from lesionlab.experiments.run_checkpoints import RunCheckpoints
 from lesionlab.model.transfer import random_start
 from lesionlab.model.unet import build_unet
@@ -233,6 +233,17 @@ def test_a_run_whose_checkpoints_are_all_damaged_starts_over(tmp_path):
 
 
 OPTIMIZERS = ["adam", "adamw", "sgd"]
+
+
+def test_workers_that_read_different_checkpoints_do_not_train_together(tmp_path):
+    class BesideAnother(SoloWorker):
+        def gather(self, value):
+            return [value, 3] if isinstance(value, int) else [value]
+
+    studies = [draw_study(1)]
+    with pytest.raises(RunFailed, match="different steps: 0, 3") as failed:
+        train_drawn(make_run(studies), studies, open_store("memory://"), tmp_path, BesideAnother(CPU.device))
+    assert failed.value.kind == "lost"
 
 
 def test_each_optimiser_trains_different_weights(tmp_path):

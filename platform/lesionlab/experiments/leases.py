@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists, RunHeld, StoreError
+from lesionlab.experiments.ledger import is_complete
 from lesionlab.store.documents import document_bytes, parse_document, write_document
 from lesionlab.store.objects import Store, Tagged
 from storage_schemas import keys
@@ -28,6 +29,9 @@ BEAT_S = 10.0
 
 STALE_S = 60.0
 """Six renewals in a row must fail before a claim is void."""
+
+UNKNOWN = "000-unknown"
+"""The attempt of a claim that cannot be read."""
 
 
 def this_user() -> str:
@@ -97,7 +101,7 @@ class Claim:
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_S):
-            with suppress(StoreError):  # the next renewal may succeed
+            with suppress(Exception):  # whatever it was, the next renewal may succeed
                 self._write()
 
     def _write(self, **changes: object) -> None:
@@ -110,7 +114,8 @@ class Claim:
             except Conflict:
                 # A renewal whose answer was lost has changed the tag; any other change is a takeover.
                 found = stored_lease(self._store, lease.run_id)
-                if found is None or found[0].attempt != self.attempt:
+                # A damaged one is written again: had somebody else written it, that one would now find it taken over.
+                if found is None or found[0].attempt not in (self.attempt, UNKNOWN):
                     self._lost = True
                     return
                 self._tag = self._store.replace(_key(lease.run_id), document_bytes(lease), found[1].tag)
@@ -136,17 +141,17 @@ def claim_run(store: Store, run_id: Digest, submission: Digest, holder: str) -> 
     return Claim(store, lease, tag)
 
 
-def is_free(store: Store, run_id: Digest, submission: Digest) -> bool:
-    """Whether this submission could claim the run now."""
+def is_free(store: Store, run_id: Digest, submission: Digest, now: datetime | None = None) -> bool:
+    """Whether this submission could claim the run. `now` is by the store's clock, which is asked if none is given."""
     found = stored_lease(store, run_id)
-    return found is None or _free(store, *found, submission)
+    return found is None or _free(store, *found, submission, now)
 
 
-def _free(store: Store, lease: Lease, stored: Tagged, submission: Digest) -> bool:
+def _free(store: Store, lease: Lease, stored: Tagged, submission: Digest, now: datetime | None = None) -> bool:
     """Whether a run that was claimed may be claimed anew."""
     if lease.released or lease.submission == submission:
         return True
-    return (store.now() - stored.modified).total_seconds() > STALE_S
+    return ((now or store.now()) - stored.modified).total_seconds() > STALE_S
 
 
 def stored_lease(store: Store, run_id: Digest) -> tuple[Lease, Tagged] | None:
@@ -165,7 +170,13 @@ def stored_lease(store: Store, run_id: Digest) -> tuple[Lease, Tagged] | None:
 def _unreadable(run_id: Digest) -> Lease:
     """What stands for a damaged claim: somebody's, which becomes void by itself unless it is renewed."""
     return Lease(
-        run_id=run_id, submission="0" * 16, attempt="000-unknown", number=1, holder="unknown", node="", since=""
+        run_id=run_id,
+        submission="0" * 16,
+        attempt=UNKNOWN,
+        number=1,
+        holder="somebody (the claim is damaged)",
+        node="",
+        since="an unknown time",
     )
 
 
@@ -182,13 +193,17 @@ def record_failure(store: Store, lease: Lease, kind: FailureKind, message: str) 
     write_document(store, keys.FAILURE.build(run_id=lease.run_id), failure)
 
 
-def record_end(store: Store, run_id: Digest, kind: FailureKind, message: str) -> None:
-    """Store why a run was given up, unless its last attempt could do so itself: lost workers cannot."""
-    if store.exists(keys.FAILURE.build(run_id=run_id)):
+def record_end(store: Store, run_id: Digest, submission: Digest, kind: FailureKind, message: str) -> None:
+    """Store why this submission gave a run up, unless its last attempt could do so itself: lost workers cannot.
+
+    Nothing is stored about a run that another submission has taken over or completed.
+    """
+    if store.exists(keys.FAILURE.build(run_id=run_id)) or is_complete(store, run_id):
         return
     found = stored_lease(store, run_id)
-    lease = found[0] if found else _new_lease(run_id, new_submission(), this_user(), number=1)
-    record_failure(store, lease, kind, message)
+    lease = found[0] if found else _new_lease(run_id, submission, this_user(), number=1)
+    if lease.submission == submission:
+        record_failure(store, lease, kind, message)
 
 
 def _new_lease(run_id: Digest, submission: Digest, holder: str, number: int) -> Lease:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
-from lesionlab.errors import StoreError
+from lesionlab.errors import DamagedObject, MissingObject
 from lesionlab.experiments.cells import run_title
 from lesionlab.experiments.leases import STALE_S, stored_lease
 from lesionlab.experiments.ledger import ledger_entries
@@ -19,7 +18,7 @@ from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.experiments import Plan
-from storage_schemas.leases import Failure, FailureKind
+from storage_schemas.leases import Failure, FailureKind, Lease
 from storage_schemas.runs import RunSpec
 
 State = Literal["done", "running", "interrupted", "failed", "to do"]
@@ -65,7 +64,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
     """
     done = ledger_entries(store, finished(store, plan.runs))
     failed = {values["run_id"] for key in store.list(keys.FAILURE.prefix()) if (values := keys.FAILURE.parse(key))}
-    now = _clock(store) if len(done) < len(plan.runs) else None
+    now = store.now_for_readers() if len(done) < len(plan.runs) else None
 
     def state(run: RunSpec) -> RunState:
         title = run_title(run)
@@ -81,8 +80,7 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
                 lesionlab=entry.lesionlab,
             )
         found = stored_lease(store, run.run_id)
-        key = keys.FAILURE.build(run_id=run.run_id)
-        failure = read_document(store, key, Failure) if run.run_id in failed else None
+        failure = _failure(store, run.run_id, found[0] if found else None) if run.run_id in failed else None
         if failure and (found is None or found[0].released or found[0].number <= failure.number):
             return RunState(
                 run.run_id,
@@ -115,12 +113,18 @@ def run_states(store: Store, plan: Plan) -> list[RunState]:
     return at_once(state, plan.runs)
 
 
-def _clock(store: Store) -> datetime:
-    """The store's clock; this machine's, if the store may only be read: asking for its clock writes an object."""
+def _failure(store: Store, run_id: Digest, lease: Lease | None) -> Failure | None:
+    """Why the last attempt failed; None if the run has begun again since it was listed."""
     try:
-        return store.now()
-    except StoreError:
-        return datetime.now(UTC)
+        return read_document(store, keys.FAILURE.build(run_id=run_id), Failure)
+    except MissingObject:
+        return None
+    except DamagedObject as error:
+        if lease is not None and not lease.released:
+            return None
+        holder, node, number = (lease.holder, lease.node, lease.number) if lease else ("", "", 1)
+        message = f"it failed, and why cannot be read: {error}"
+        return Failure(run_id=run_id, kind="error", message=message, holder=holder, node=node, number=number)
 
 
 def counts(states: Sequence[RunState]) -> dict[State, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from lesionlab.orchestration.failures import error_text, failure_kind
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import Worker, WorkerAround
 from storage_schemas.base import Digest, Slug
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ def claimed(
 ) -> Iterator[Attempt | None]:
     """Claim the run for this group of workers; None if it is complete. A failure is stored for others to read.
 
-    Raises RunHeld on every worker if another submission executes the run.
+    Raises RunHeld on every worker if another submission executes the run, and on rank 0 for an error after another
+    attempt took the run over or completed it: what it removed meanwhile is no failure of the run.
     """
     with ExitStack() as stack:
         claim, held = None, ""
         if worker.rank == 0 and not is_complete(store, run_id):
             try:
                 claim = stack.enter_context(claim_run(store, run_id, submission, holder))
+                if is_complete(store, run_id):  # since it was asked above: whoever held the run has just ended
+                    claim = None
             except RunHeld as error:
                 held = str(error)
         name, number, held = worker.gather((claim.attempt if claim else "", claim.number if claim else 0, held))[0]
@@ -51,12 +57,16 @@ def claimed(
             return
         try:
             yield Attempt(name, number, claim)
-        except RunYielded:
+        except (RunYielded, RunHeld):
             raise  # it is no failure
         except Exception as error:
-            if claim and not claim.lost:
-                with suppress(StoreError):  # the error itself matters more
-                    record_failure(store, claim.lease, failure_kind(error), error_text(error))
+            if claim is None:
+                raise
+            with suppress(StoreError):  # the error itself matters more
+                if claim.lost or is_complete(store, run_id):
+                    _LOG.warning("run %s: taken over or completed meanwhile; %s", run_id, error_text(error))
+                    raise RunHeld("taken over or completed meanwhile") from None
+                record_failure(store, claim.lease, failure_kind(error), error_text(error))
             raise
 
 

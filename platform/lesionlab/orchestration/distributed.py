@@ -42,6 +42,9 @@ T = TypeVar("T")
 Work = Callable[[Worker, dict[str, str]], None]
 """The function that each worker calls; it must be importable on the workers' machines."""
 
+RESERVE_S = 10.0
+"""Ray takes a moment to reserve room that is free: in a shorter time, `--wait 0` would refuse a cluster that has it."""
+
 
 @dataclass(frozen=True)
 class RayWorker:
@@ -90,8 +93,7 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
     """
     refuse_if_too_small(f"run {name}", workers, room)
     starts, avoided = Starts(), set[str]()
-    # Ray looks at `_Deadline` each time that it has waited so long.
-    os.environ[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = f"{min(DEFAULT_WORKER_GROUP_START_TIMEOUT_S, room.wait_s):g}"
+    os.environ[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = f"{start_timeout_s(room):g}"
 
     def loop(config: dict[str, str]) -> None:
         context = ray.train.get_context()
@@ -126,6 +128,11 @@ def run_distributed(work: Work, task: dict[str, str], *, name: str, workers: int
             raise starts.given_up(cause)
         if isinstance(cause, RunFailed) and cause.kind == "hardware":
             avoided.add(cause.node)
+
+
+def start_timeout_s(room: Room) -> float:
+    """How long Ray may take to reserve room for a group; then it looks at `_Deadline` and asks again."""
+    return min(DEFAULT_WORKER_GROUP_START_TIMEOUT_S, max(room.wait_s, RESERVE_S))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from lesionlab.errors import LesionlabError, RunHeld, TrainingError
+from lesionlab.errors import LesionlabError, RunHeld, StoreError, TrainingError
 from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.leases import is_free, new_submission, record_end
 from lesionlab.experiments.ledger import completed, is_complete
@@ -17,8 +18,9 @@ from lesionlab.experiments.publishing import publish_missing
 from lesionlab.orchestration.cell import run_cell, worker_task
 from lesionlab.orchestration.failures import error_text, failure_kind
 from lesionlab.orchestration.metrics import count_store_errors, emit_sweep
-from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
+from lesionlab.orchestration.progress import CellOutcome, SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room, declared_room
+from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import is_sound, write_document
 from lesionlab.store.objects import Store
 from lesionlab.training.loop import SoloWorker
@@ -92,15 +94,14 @@ def restore_spec(store: Store, run: RunSpec) -> None:
 def wait_for_others(store: Store, runs: Sequence[RunSpec], submission: Digest, watch: Watch) -> list[RunSpec]:
     """Wait for those of the runs that other submissions execute; return those that they gave up, once there are some.
 
-    Each look costs a request for each of these runs: a claim ends when its run is complete.
+    Each look costs a request for each of these runs, and a look at the store's clock: a claim ends when its run is
+    complete.
     """
     while held := [run for run in runs if run.run_id in watch.held]:
         holders = Counter(watch.held[run.run_id] for run in held)
         watch.waits("; ".join(f"{count_of_runs(count)} {holder}" for holder, count in holders.most_common()))
         given_up = []
-        for run in held:
-            if not is_free(store, run.run_id, submission):
-                continue
+        for run in free_ones(store, held, submission):
             if is_complete(store, run.run_id):
                 watch.end(run.run_id)
             else:
@@ -113,17 +114,26 @@ def wait_for_others(store: Store, runs: Sequence[RunSpec], submission: Digest, w
     return []
 
 
+def free_ones(store: Store, runs: Sequence[RunSpec], submission: Digest) -> list[RunSpec]:
+    """Those of the runs that this submission could claim now."""
+    now = store.now()
+    free = at_once(lambda run: is_free(store, run.run_id, submission, now), runs)
+    return [run for run, is_now in zip(runs, free, strict=True) if is_now]
+
+
 def on_ray(runs: Iterable[RunSpec], store: Store, cache: Path, submission: Digest, room: Room, watch: Watch) -> None:
     """Execute as a Ray Tune sweep, in a Ray session on this machine or on the cluster at RAY_ADDRESS."""
     from lesionlab.orchestration.session import ray_session  # imported here: a plain run need not wait for Ray
     from lesionlab.orchestration.sweep import run_sweep
 
+    def failed(outcome: CellOutcome) -> None:
+        with suppress(StoreError):  # it is for `lesionlab status` only, and the sweep goes on
+            record_end(store, outcome.name, submission, outcome.kind or "lost", outcome.error or "")
+
     with ray_session():
         for workers, group in groupby(sorted(runs, key=_workers), key=_workers):
             cells = [SweepCell(r.run_id, worker_task(r, store.uri, cache, submission), cost(r)) for r in group]
-            for outcome in run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, room=room, watch=watch):
-                if outcome.error:
-                    record_end(store, outcome.name, outcome.kind or "lost", outcome.error)
+            run_sweep(run_cell, cells, workers=workers, store_uri=store.uri, room=room, watch=watch, on_failure=failed)
 
 
 def one_by_one(

@@ -57,6 +57,8 @@ class SweepProgress:
     """Estimated from the cost of the finished work; None before any work is finished."""
     waiting: str = ""
     """What the sweep waits for, if nothing is running: `1 GPU per run, 0 there`."""
+    waiting_s: float = 0.0
+    """For how long it has waited."""
 
 
 class Watch:
@@ -70,7 +72,7 @@ class Watch:
         """When the first step was reported, and the work done by then: the time before is start-up."""
         self._running: dict[str, RunningCell] = {}
         self._ended: set[str] = set()
-        self._waiting = ""
+        self._waiting, self._waits_since = "", self._began
         self.errors: dict[str, str] = {}
         self.kinds: dict[str, FailureKind] = {}
         """Kinds of the errors, where they are known."""
@@ -85,6 +87,8 @@ class Watch:
     def waits(self, reason: str) -> None:
         """Record what the sweep waits for; empty: it does not wait."""
         if reason != self._waiting:
+            if not self._waiting:
+                self._waits_since = time.monotonic()
             self._waiting = reason
             self._tell()
 
@@ -140,6 +144,7 @@ class Watch:
                 elapsed_s=elapsed_s,
                 remaining_s=self._remaining_s(sum(self._costs.values()) - spent, spent),
                 waiting=self._waiting,
+                waiting_s=self._told - self._waits_since if self._waiting else 0.0,
             )
         )
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import ray
@@ -78,12 +78,14 @@ def run_sweep(
     store_uri: str,
     room: Room,
     watch: Watch | None = None,
+    on_failure: Callable[[CellOutcome], None] = lambda outcome: None,
 ) -> tuple[CellOutcome, ...]:
     """Call `work` for every cell in the open Ray session; return outcomes in cell order.
 
     As many cells run at once as fit, also while nodes come and go, and no more than the room's slots. A failed cell
     never stops the others. A cell whose process is lost resumes from its checkpoint, see `Starts`. A cell that another
-    submission executes is left to it. Raises TrainingError if no cell could run for the room's `wait_s`.
+    submission executes is left to it. `on_failure` is called as soon as a cell has failed for good. Raises
+    TrainingError if no cell could run for the room's `wait_s`.
     """
     if not cells:
         return ()
@@ -120,7 +122,7 @@ def run_sweep(
             run_config=tune.RunConfig(
                 storage_path=state,
                 verbose=0,
-                callbacks=[_TuneWatch(watch, waiting, store_uri, room if workers == 1 else None)],
+                callbacks=[_TuneWatch(watch, waiting, on_failure, store_uri, room if workers == 1 else None)],
                 failure_config=tune.FailureConfig(max_failures=-1),  # `_TuneWatch` counts
             ),
         ).fit()
@@ -239,10 +241,18 @@ class _TuneWatch(TrialProgressCallback):
     It replaces Tune's own reporter, which would print a line per trial.
     """
 
-    def __init__(self, watch: Watch, waiting: Waiting, store_uri: str, solo: Room | None) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        waiting: Waiting,
+        on_failure: Callable[[CellOutcome], None],
+        store_uri: str,
+        solo: Room | None,
+    ) -> None:
         """`solo` is the room of cells that train in their trial's process."""
         super().__init__()
         self._watch, self._waiting, self._store_uri, self._solo = watch, waiting, store_uri, solo
+        self._on_failure = on_failure
         self._starts: defaultdict[str, Starts] = defaultdict(Starts)
         self._faults: dict[str, RunFailed] = {}
         self._avoided: defaultdict[str, set[str]] = defaultdict(set)
@@ -268,7 +278,7 @@ class _TuneWatch(TrialProgressCallback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.config["cell"] not in self._watch.held:
-            self._watch.end(trial.config["cell"])
+            self._end(trial.config["cell"])
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Of a trial that Tune is about to start again, since its process was lost or gave up; or end it."""
@@ -285,7 +295,12 @@ class _TuneWatch(TrialProgressCallback):
                 trial.update_resources(asks)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watch.end(trial.config["cell"], _fault_of(trial).args[0])
+        self._end(trial.config["cell"], _fault_of(trial).args[0])
+
+    def _end(self, name: str, error: str | None = None) -> None:
+        self._watch.end(name, error)
+        if told := self._watch.errors.get(name):
+            self._on_failure(CellOutcome(name, told, kind=self._watch.kinds.get(name)))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self._waiting.look()

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lesionlab.errors import TrainingError
+from lesionlab.errors import RunFailed, TrainingError
 from lesionlab.model import devices
 from lesionlab.model.devices import arithmetic, best_device
 from lesionlab.model.parts import PartedNetwork
@@ -152,7 +152,8 @@ def train(
     epoch adds a row to the history. It and, in a long epoch, every LOOK_S seconds report epoch, step, steps (in total),
     loss of the epoch and seconds.
     Raises TrainingError if a loss is not finite, the checkpoint is of another run, or the device cannot train at the
-    run's precision; RunYielded if a worker is about to lose its node.
+    run's precision; RunFailed if the workers read different checkpoints; RunYielded if a worker is about to lose its
+    node.
     """
     began = time.monotonic()
     refuse_wrong_arithmetic(run, worker.device)
@@ -161,6 +162,8 @@ def train(
     optimizer = build_optimizer(network, run.training)
     names = worker.gather(checkpoints.names() if worker.rank == 0 else ())[0]  # all workers resume from the same
     progress = resume(checkpoints, names, run.run_id, network, optimizer) or START
+    if len(read := set(worker.gather(progress.steps))) > 1:  # one of them read a checkpoint that arrived damaged
+        raise RunFailed("lost", f"its workers would resume from different steps: {', '.join(map(str, sorted(read)))}")
     copies = Copies(run, volumes, cache)
     length = length_of(run)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from lesionlab.experiments.ledger import ledger_entry
 from lesionlab.experiments.upkeep.contents import Contents
 from lesionlab.experiments.upkeep.kinds import faults_of, key_of, kind_of, place_of
 from lesionlab.experiments.upkeep.remedies import Remedies
@@ -52,8 +53,9 @@ def check_store(
 ) -> Checked:
     """Read every object of the store and compare it with its checksum; with `repair`, restore what has a second copy.
 
-    What has none is left for the command that makes it again. `whole_checkpoint` tells whether the bytes of a
-    checkpoint are what was written. Outputs of attempts that do not count are passed over.
+    What has none is left for the command that makes it again. The walk may take hours, so each object is looked at once
+    more before it is restored: what others have written again meanwhile is left alone. `whole_checkpoint` tells whether
+    the bytes of a checkpoint are what was written. Outputs of attempts that do not count are passed over.
     """
     contents = Contents(store, frozenset(store.list("")))
     places = sorted({place for key in contents.names if (place := place_of(key)) and _counts(contents, place)})
@@ -64,6 +66,8 @@ def check_store(
         for done, (place, faults) in enumerate(zip(places, found, strict=True), start=1):
             damage += [Damage(place, "; ".join(faults), "")] if faults else []
             progress(done, len(places))
+    if repair:  # all before the first is restored: one remedy may mend several
+        damage = [fault for fault in damage if not _mended(store, fault.key, whole_checkpoint)]
     remedies = Remedies(contents)
     treated = []
     for fault in damage:
@@ -72,6 +76,16 @@ def check_store(
         told = remedy.told(applied=repair)
         treated.append(replace(fault, remedy=told, repaired=done_now))
     return Checked(len(places), tuple(treated))
+
+
+def _mended(store: Store, place: str, whole_checkpoint: Callable[[bytes], bool]) -> bool:
+    """Whether an object that was damaged or missing is sound by now, or belongs to an attempt that counts no more."""
+    values = found[1] if (found := kind_of(place)) else {}
+    if "attempt" in values and "run_id" in values:
+        entry = ledger_entry(store, values["run_id"])
+        if entry is not None and entry.attempt != values["attempt"]:
+            return True
+    return store.exists(key_of(place)) and not faults_of(store, place, whole_checkpoint)
 
 
 def _counts(contents: Contents, place: str) -> bool:

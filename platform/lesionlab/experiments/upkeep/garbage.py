@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from lesionlab.errors import StoreError
-from lesionlab.experiments.leases import stored_lease
+from lesionlab.experiments.leases import UNKNOWN, stored_lease
 from lesionlab.experiments.run_checkpoints import KEPT
 from lesionlab.experiments.upkeep.contents import Contents
 from lesionlab.experiments.upkeep.kinds import kind_of
@@ -52,7 +52,7 @@ def find_garbage(store: Store, age: timedelta = SAFE_AGE) -> list[Garbage]:
             f"{store.uri}: what is in use cannot be told, because {', '.join(unreadable)} cannot be read; nothing was "
             "deleted; call lesionlab fsck --repair first"
         )
-    now = store.now()
+    now = store.now_for_readers()
     units: dict[str, list[Listed]] = defaultdict(list)
     for found in listed:
         units[_unit(found.key)].append(found)
@@ -136,7 +136,7 @@ class _Reasons:
             if checkpoint:
                 return "checkpoint of a complete run"
             return "" if entry.attempt == attempt else "attempt that does not count"
-        if self._holder(run_id) == attempt:
+        if self._holder(run_id) in (attempt, UNKNOWN):  # a damaged claim may be on any attempt
             return ""
         planned = run_id in self._planned
         if checkpoint:
