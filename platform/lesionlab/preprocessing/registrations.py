@@ -22,8 +22,9 @@ LEAST_CORRELATION = 0.2
 SURE_CORRELATION = 0.85
 """From this correlation on the ratio does not count: wrong placements reach 0.71, and on coarse grids or in smooth
 images edges part little over 8 mm, and from a mirror image's."""
-MIRRORED_RATIO = 0.93
-"""From this ratio of the mirror image's edge correlation to the image's own, it does not show the same head.
+UNSURE_MIRRORED_RATIO, MIRRORED_RATIO = 0.92, 0.95
+"""From these ratios of the mirror image's edge correlation to the image's own it is doubtful that it shows the same
+head, and it does not.
 
 A head is no mirror image of itself: 0.66 to 0.89 in 11 right real pairs (two visits, T1 with and without gadolinium,
 FLAIR and T1), also if the second image was blurred, shaded and made noisy until the correlation fell to 0.55. Two
@@ -52,7 +53,10 @@ def registration_findings(
             findings.append(Finding(code="registration-failed", place=report.moving, what=what))
             continue
         fault = _failure(report, declared.get(report.moving))
-        doubt = not _sure(report) and (report.displacement_ratio or RIGHT_RATIO) < RIGHT_RATIO
+        unclear = (report.displacement_ratio or RIGHT_RATIO) < RIGHT_RATIO or _mirror_ratio(
+            report
+        ) > UNSURE_MIRRORED_RATIO
+        doubt = unclear and not _sure(report)
         if fault and not accepted:
             remedy = (
                 "check that both images show the same head in the correct orientation; if its picture shows that they "
@@ -89,20 +93,20 @@ def _failure(report: RegistrationReport, least: float | None) -> str:
 
 def _mirrored(report: RegistrationReport) -> str:
     """What the mirror image shows, if it agrees as well as the image; else empty."""
-    if report.mirrored_correlation is None or report.affine_correlation is None:
+    ratio = _mirror_ratio(report)
+    if ratio <= MIRRORED_RATIO or (ratio <= SWAPPED_RATIO and _sure(report)):
         return ""
     found = f"{report.mirrored_correlation:.2f} against {report.affine_correlation:.2f}"
-    if report.mirrored_correlation > SWAPPED_RATIO * report.affine_correlation:
-        return (
-            f"an image that agrees better with '{report.fixed}' than its mirror image, found an edge correlation of "
-            f"{found}: left and right are swapped in one of the two"
-        )
-    if report.mirrored_correlation > MIRRORED_RATIO * report.affine_correlation and not _sure(report):
-        return (
-            f"an image that agrees clearly better with '{report.fixed}' than its mirror image, found an edge "
-            f"correlation of {found} of the mirror image, as of heads of two patients"
-        )
-    return ""
+    what = "left and right are swapped in one of the two" if ratio > SWAPPED_RATIO else "as of heads of two patients"
+    wanted = f"an image that agrees better with '{report.fixed}' than its mirror image"
+    return f"{wanted}, found an edge correlation of {found}: {what}"
+
+
+def _mirror_ratio(report: RegistrationReport) -> float:
+    """The mirror image's edge correlation in units of the image's own; 0 if none was registered."""
+    if report.mirrored_correlation is None or not report.affine_correlation:
+        return 0.0
+    return report.mirrored_correlation / report.affine_correlation
 
 
 def _sure(report: RegistrationReport) -> bool:
