@@ -53,10 +53,8 @@ def registration_findings(
             findings.append(Finding(code="registration-failed", place=report.moving, what=what))
             continue
         fault = _failure(report, declared.get(report.moving))
-        unclear = (report.displacement_ratio or RIGHT_RATIO) < RIGHT_RATIO or _mirror_ratio(
-            report
-        ) > UNSURE_MIRRORED_RATIO
-        doubt = unclear and not _sure(report)
+        low = (report.displacement_ratio or RIGHT_RATIO) < RIGHT_RATIO
+        doubt = (low or _mirror_ratio(report) > UNSURE_MIRRORED_RATIO) and not _sure(report)
         if fault and not accepted:
             remedy = (
                 "check that both images show the same head in the correct orientation; if its picture shows that they "
@@ -98,7 +96,7 @@ def _mirrored(report: RegistrationReport) -> str:
         return ""
     found = f"{report.mirrored_correlation:.2f} against {report.affine_correlation:.2f}"
     what = "left and right are swapped in one of the two" if ratio > SWAPPED_RATIO else "as of heads of two patients"
-    wanted = f"an image that agrees better with '{report.fixed}' than its mirror image"
+    wanted = f"an image that agrees clearly better with '{report.fixed}' than its mirror image"
     return f"{wanted}, found an edge correlation of {found}: {what}"
 
 
