@@ -84,7 +84,7 @@ def withdraw(
             f"{len(removed.runs)} runs marked"
         )
         for model in removed.models:
-            console.print(f"model {model} was trained on a withdrawn study; train it again without, or retire it")
+            console.print(f"model {model} was trained on a withdrawn study: train it again, or take it out of use")
 
 
 if __name__ == "__main__":

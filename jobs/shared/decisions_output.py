@@ -29,7 +29,7 @@ def note_origin(store: Store, card: ModelCard) -> None:
     if found := withdrawn_from(store, card):
         notes.print(
             f"model {card.full_name} was trained on {', '.join(found)}, withdrawn since: train it again without, or "
-            "retire it",
+            "take it out of use (lesionlab rollback)",
             style="yellow",
         )
 

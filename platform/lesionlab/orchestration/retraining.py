@@ -129,7 +129,7 @@ def _decided(store: Store, rule: Rule, today: date, cache: Path, accepted: str, 
     if store.exists(key):
         stored = read_document(store, key, RetrainDecision)
         if stored.rule != rule.id:
-            raise InputError(f"model {rule.model}: rule {stored.rule} decided on {name} already; retire it first")
+            raise InputError(f"model {rule.model}: rule {stored.rule} decided on {name}; a day has one decision")
         return stored
     decision, run = decide(store, rule, today, cache, accepted, reading=reading)
     if decision.run:
