@@ -97,7 +97,12 @@ def summary(name: str) -> str:
     own = module_of(name)
     source = Path(__file__).with_name(f"{own}.py").read_text(encoding="utf-8")
     documented = re.search(rf'^def {own}\(.*?\) -> \w+:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
-    return inspect.cleandoc(documented[1]).partition("\n\n")[0] if documented else ""
+    return _paragraphs(documented[1])[0] if documented else ""
+
+
+def _paragraphs(docstring: str) -> list[str]:
+    """Each on one line, for the terminal to wrap: typer keeps the line breaks of the source."""
+    return [" ".join(paragraph.split("\n")) for paragraph in inspect.cleandoc(docstring).split("\n\n")]
 
 
 def _loaded(name: str) -> Any:
@@ -107,7 +112,7 @@ def _loaded(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     own = module_of(name)
     function = getattr(import_module(f"jobs.{own}"), own)
-    alone.command()(with_error_messages(function))
+    alone.command(help="\n\n".join(_paragraphs(function.__doc__)))(with_error_messages(function))
     return typer.main.get_command(alone)
 
 

@@ -55,6 +55,13 @@ def test_each_command_has_an_example(lesionlab: Lesionlab, command: str) -> None
     assert f"Example: lesionlab {command}" in result.output
 
 
+def test_a_paragraph_of_the_help_breaks_where_the_terminal_ends(
+    lesionlab: Lesionlab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    assert "or its file name the patient's label. It must lie" in lesionlab("compare", "--help").output
+
+
 def test_the_help_shows_the_first_sentence_of_each_command(lesionlab: Lesionlab) -> None:
     shown = " ".join(lesionlab("--help").output.split())
     for command in PANEL_OF:
