@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(READY) ## the whole study in small, on simulated patients (about 10 minutes)
+demo: $(READY) ## the whole study in small, on simulated patients (10 to 15 minutes)
 	@$(BIN)/lesionlab demo $(if $(STORE),--store $(STORE))
 
 test: $(READY) ## the default suite: everything that is not marked slow

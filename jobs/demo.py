@@ -11,7 +11,7 @@ from jobs.shared.stages import run_experiment
 
 
 def demo(store: StoreOption, cache: CacheOption, work: WorkOption) -> None:
-    """Run a small experiment on simulated patients: about 10 minutes on 2 cores.
+    """Run a small experiment on simulated patients: 10 to 15 minutes on 2 cores.
 
     Example: lesionlab demo --store s3://my-bucket/demo
     """
