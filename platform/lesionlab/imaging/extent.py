@@ -11,8 +11,8 @@ from storage_schemas.verdicts import Finding
 HEAD_MM = (40.0, 600.0)
 """Bounds of the head's longest extent along a voxel axis.
 
-In 22 real scans it is 150 to 204 mm, and 300 mm with a neck; the brain of a child born at 24 weeks measures 70 mm. A
-head in cm is at most 30, in units of 0.1 mm at least 700 long.
+In 22 real scans it is 150 to 204 mm. The limits leave room for infants and for scans with a neck, neither of which was
+measured, and refuse the same scans in cm (15 to 20) or in units of 0.1 mm (1,500 to 2,040).
 """
 
 

@@ -23,7 +23,7 @@ CORTEX_MM = (2.5, 5.0)
 DEEP_MM = 7.0
 """From here on most tissue is white matter."""
 BIAS_MM = 20.0
-"""SD of the Gaussian that takes the sensitivity of the coil out."""
+"""SD of the Gaussian filter by which the coil's sensitivity is estimated."""
 BIAS_FROM = 0.6
 """Voxels darker than this multiple of the median tell nothing of the coil."""
 DARK = 0.7

@@ -22,7 +22,7 @@ _OF_AN_ESTIMATE: Mapping[SavingClaim, str] = {
     SavingClaim.NOT_SHOWN: ", not shown",
     SavingClaim.NO_INTERVAL: ", not shown",
 }
-"""Where a number is told, and what stands behind it in a cell."""
+"""What a table's cell adds after the number, for those claims that have a number."""
 
 
 def sentence(found: Headline) -> str:

@@ -48,7 +48,7 @@ class UnlabelledDataset:
     faults: Mapping[str, tuple[str, ...]]
     """By study or file, why it is no scan."""
     notes: tuple[str, ...] = ()
-    """One for each kind of file or session that is left out."""
+    """One note for each kind of file, or of session, that is left out."""
 
 
 def find_scans(root: Path, task: Task, outputs: Path | None = None) -> UnlabelledDataset:
