@@ -9,20 +9,22 @@ from jobs.shared.console import notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening, open_screened, study_map
 from jobs.shared.options import connect_to_read
 from jobs.shared.progress import steps
-from lesionlab.errors import SpecError
+from lesionlab.errors import DatasetError, SpecError
 from lesionlab.experiments.manifests import current_manifest, declared_cohort, has_cohort
 from lesionlab.experiments.parts import Second, leave_cohort
 from lesionlab.experiments.planning import check_fits
+from lesionlab.experiments.randomisation import too_few
 from lesionlab.imaging.deepbet import require_deepbet
-from lesionlab.preprocessing.cohort import Ingested, preprocess_cohort
+from lesionlab.preprocessing.cohort import Ingested, fault_lines, preprocess_cohort
 from lesionlab.preprocessing.costs import study_cost
-from lesionlab.preprocessing.files import Dataset
+from lesionlab.preprocessing.files import Dataset, StudyFiles
 from lesionlab.preprocessing.ingest import Recipe
 from lesionlab.simulation.cohort import simulate_cohort
 from lesionlab.store.objects import Store
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import CohortPlan
 from storage_schemas.experiments import ExperimentSpec
+from storage_schemas.manifests import ManifestEntry
 
 
 def cohort_origins(
@@ -134,18 +136,8 @@ def preprocess_dataset(
     return ingested
 
 
-def preprocess_for(
-    spec: ExperimentSpec,
-    cohort: Slug,
-    path: Path,
-    store: Store,
-    *,
-    exclude_faulty: bool,
-    plain: bool,
-    screening: Screening = AS_IT_IS,
-    second: Second = "refuse",
-) -> None:
-    """Preprocess a dataset as a cohort of an experiment, for the experiment's task and spacing."""
+def open_for(spec: ExperimentSpec, cohort: Slug, path: Path, screening: Screening = AS_IT_IS) -> tuple[Dataset, Recipe]:
+    """A dataset of an experiment's cohort, and how it is preprocessed: for the experiment's task and spacing."""
     strip = spec.cohorts[cohort].strip
     if strip == "deepbet":
         require_deepbet()
@@ -153,7 +145,24 @@ def preprocess_for(
     dataset = open_screened(
         path, recipe, screening.site, hash_ids=screening.hash_ids, absolute_paths=screening.absolute_paths
     )
-    preprocess_dataset(store, dataset, recipe, cohort, exclude_faulty=exclude_faulty, plain=plain, second=second)
+    return dataset, recipe
+
+
+def refuse_too_few(spec: ExperimentSpec, store: Store, dataset: Dataset | None, second: Second) -> None:
+    """Refuse an experiment before anything is preprocessed if its target lacks studies even if each of them passes.
+
+    `dataset`: that of the target cohort; None: all of it is in the store. Raises DatasetError with every fault.
+    """
+    target, cohort = spec.target, spec.target.cohort
+    found: dict[tuple[str, str], ManifestEntry | StudyFiles] = {}
+    if (dataset is None or second != "replace") and has_cohort(store, cohort):
+        found = {(entry.site, entry.study): entry for entry in current_manifest(store, cohort).studies}
+    if dataset is not None:
+        found |= {(files.site, files.study): files for files in dataset.studies}
+    if faults := too_few(found.values(), target):
+        raise DatasetError(
+            *(fault_lines(dataset.faulty) if dataset else ()), *(f"cohort {cohort}: {fault}" for fault in faults)
+        )
 
 
 def preprocess_sources(
@@ -163,5 +172,7 @@ def preprocess_sources(
     cohorts = dict.fromkeys(source.cohort for source in spec.sources if source.cohort)
     lacking = [name for name in cohorts if not has_cohort(store, name)]
     for name, origin in cohort_origins(spec, bids, lacking).items():
-        path, second = dataset_of(name, origin, work), second_of(origin)
-        preprocess_for(spec, name, path, store, exclude_faulty=exclude_faulty, plain=plain, second=second)
+        dataset, recipe = open_for(spec, name, dataset_of(name, origin, work))
+        preprocess_dataset(
+            store, dataset, recipe, name, exclude_faulty=exclude_faulty, plain=plain, second=second_of(origin)
+        )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import typer
 
@@ -51,7 +53,7 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
         running = COMMAND.set(function.__name__)
         try:
             refuse_unless_finite(kwargs)
-            with _ending_when_told():
+            with _no_empty_store(kwargs.get("store")), _ending_when_told():
                 return function(*args, **kwargs)
         except LesionlabError as error:
             for fault in error.args:
@@ -70,6 +72,19 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
             COMMAND.reset(running)
 
     return run
+
+
+@contextmanager
+def _no_empty_store(uri: object) -> Iterator[None]:
+    """Remove the folder of this store again, and those above it that were created, if nothing was written into it."""
+    place = Path(unquote(uri.removeprefix("file://"))) if isinstance(uri, str) and uri.startswith("file:///") else None
+    absent = [path for path in (place, *place.parents) if not os.path.exists(path)] if place else []
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):  # not there, not empty, or no name of a folder
+            for path in absent:
+                path.rmdir()
 
 
 @contextmanager

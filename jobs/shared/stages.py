@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from jobs.shared.audited import ANALYSING, audited, studies_of
-from jobs.shared.cohorts import dataset_of, preprocess_for, second_of
+from jobs.shared.cohorts import dataset_of, open_for, preprocess_dataset, refuse_too_few, second_of
 from jobs.shared.console import console, notes
 from jobs.shared.dataset_screening import AS_IT_IS, Screening
 from jobs.shared.execution import execute_with_progress
@@ -115,17 +115,16 @@ def run_experiment(
     with stage("1/5 cohorts"):
         datasets = {name: dataset_of(name, origin, work) for name, origin in origins.items()}
     with stage("2/5 preprocessing: BIDS to study volumes"):
-        for name, path in datasets.items():
-            own = screening if isinstance(origins[name], Path) else AS_IT_IS
-            preprocess_for(
-                spec,
-                name,
-                path,
-                store,
-                exclude_faulty=exclude_faulty,
-                plain=plain,
-                screening=own,
-                second=second_of(origins[name], second),
+        opened = {
+            name: open_for(spec, name, path, screening if isinstance(origins[name], Path) else AS_IT_IS)
+            for name, path in datasets.items()
+        }
+        seconds = {name: second_of(origin, second) for name, origin in origins.items()}
+        cohort = spec.target.cohort
+        refuse_too_few(spec, store, opened[cohort][0] if cohort in opened else None, seconds.get(cohort, second))
+        for name, (dataset, recipe) in opened.items():
+            preprocess_dataset(
+                store, dataset, recipe, name, exclude_faulty=exclude_faulty, plain=plain, second=seconds[name]
             )
     if faults := report_withheld(spec, store):
         advice = "run ends with the report; lesionlab sweep trains and tests without one, then"

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from jobs.shared.cohorts import dataset_of, preprocess_for
+from jobs.shared.cohorts import dataset_of, open_for, preprocess_dataset
 from jobs.shared.stages import pretrain_sources, sweep_experiment
 from lesionlab.errors import InputError, SpecError
 from lesionlab.evaluation.lesionwise import score
@@ -104,7 +104,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         bids = dataset_of(name, plan, folder)
         if name == "arms-ms":
             add_second_masks(bids, studies=2)
-        preprocess_for(spec(), name, bids, store, exclude_faulty=False, plain=True)
+        preprocess_dataset(store, *open_for(spec(), name, bids), name, exclude_faulty=False, plain=True)
     return store
 
 

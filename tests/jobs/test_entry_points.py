@@ -68,3 +68,11 @@ def test_every_exit_code_is_in_the_manual() -> None:
     assert codes == ["0", str(FAILED), str(WRONGLY_CALLED), str(NO), "130, 143"]
     for module in sorted((Path(__file__).parents[2] / "jobs").glob("*.py")):
         assert ("answer_no(" in module.read_text()) <= (f"`{module.stem}" in page), module.name
+
+
+def test_a_command_that_wrote_nothing_leaves_no_folder_behind(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for store in (tmp_path / "new" / "store", tmp_path / "there" / "store"):
+        assert lesionlab("preprocess", tmp_path / "none", "--cohort", "ms", "--store", store).exit_code == FAILED
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert not list((tmp_path / "there").iterdir())

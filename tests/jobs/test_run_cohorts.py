@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import jobs.run
-from jobs.shared.cohorts import preprocess_for
+from jobs.shared.cohorts import open_for, preprocess_dataset, refuse_too_few
 from jobs.shared.dataset_screening import Screening
 from jobs.shared.experiment_files import load_spec
+from lesionlab.errors import DatasetError
 from lesionlab.experiments.manifests import current_manifest
 from lesionlab.store.objects import open_store
 from tests.jobs.conftest import Lesionlab
@@ -106,8 +107,35 @@ def test_a_study_with_an_identifier_enters_only_scrubbed(own: Path, tmp_path: Pa
     sidecar.write_text(json.dumps({"PatientName": "Somebody"}))
     entered = []
     for screening, second in ((Screening(), "refuse"), (Screening(scrub=True, site="north"), "replace")):
-        options = {"exclude_faulty": True, "plain": True, "screening": screening, "second": second}
-        preprocess_for(load_spec(str(own)), "ms", dataset, store, **options)
+        opened = open_for(load_spec(str(own)), "ms", dataset, screening)
+        preprocess_dataset(store, *opened, "ms", exclude_faulty=True, plain=True, second=second)
         entered.append([(entry.patient, entry.site) for entry in current_manifest(store, "ms").studies])
     assert [len(studies) for studies in entered] == [1, 2]
     assert {site for _, site in entered[1]} == {"north"}
+
+
+def test_too_few_studies_for_the_design_are_refused_before_a_volume_is_computed(
+    lesionlab: Lesionlab, own: Path, tmp_path: Path, file_store_uri: str
+) -> None:
+    ms, glioma = draw_dataset(tmp_path / "ms", "sub-01", "sub-02"), draw_dataset(tmp_path / "glioma", "sub-03")
+    image_path(ms, "sub-02").unlink()
+    arguments = ("--bids", f"glioma={glioma}", "--bids", f"ms={ms}", "--plain", "--device", "cpu")
+    result = lesionlab("run", own, *arguments, "--store", file_store_uri)
+    assert result.exit_code == 1
+    assert "cohort ms: wanted 2 studies (2 subsets of 1), found 1" in result.output
+    assert "sub-02" in result.output
+    assert not open_store(file_store_uri).list("sites/")
+
+
+def test_studies_in_the_store_count_unless_the_dataset_replaces_them(
+    lesionlab: Lesionlab, own: Path, tmp_path: Path, file_store_uri: str
+) -> None:
+    first, more = draw_dataset(tmp_path / "first", "sub-01"), draw_dataset(tmp_path / "more", "sub-02")
+    arguments = ("--cohort", "ms", "--spacing", "4", "--plain", "--store", file_store_uri)
+    assert lesionlab("preprocess", first, *arguments).exit_code == 0
+    spec, store = load_spec(str(own)), open_store(file_store_uri)
+    dataset, _ = open_for(spec, "ms", more)
+    refuse_too_few(spec, store, dataset, "add")
+    for lacking, second in ((dataset, "replace"), (None, "refuse")):
+        with pytest.raises(DatasetError, match="found 1"):
+            refuse_too_few(spec, store, lacking, second)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,22 @@ from storage_schemas.manifests import Manifest, ManifestEntry
 from storage_schemas.splits import Split, Target
 
 T = TypeVar("T")
+
+
+class Study(Protocol):
+    """What the numbers of a design ask of a study, also of one whose images nobody has read yet."""
+
+    @property
+    def study(self) -> str: ...
+    @property
+    def patient(self) -> str: ...
+    @property
+    def site(self) -> str: ...
+    @property
+    def second_rater(self) -> bool: ...
+
+
+S = TypeVar("S", bound=Study)
 
 Patient = tuple[ManifestEntry, ...]
 """All studies of one patient, sorted by name."""
@@ -36,8 +52,8 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
     patients = by_patient(manifest.studies)
     rng = np.random.default_rng(target.split_seed)
     subsets: list[list[ManifestEntry]] = []
+    faults += too_few(manifest.studies, target)
     if target.design == "rotation":
-        faults += _too_few(patients, target)
         subsets = [] if faults else _drawn(patients, target, rng)
         if not subsets and not faults:
             faults.append(
@@ -45,11 +61,11 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
                 f"{target.subset_size} with each patient in one subset; change the subsets or add studies"
             )
     elif target.design == "leave-one-patient-out":
-        if len(patients) != target.patients:
-            faults.append(f"wanted {target.patients} patients, found {len(patients)}; correct target.patients")
+        if len(patients) > target.subset_count:
+            faults.append(_wanted_patients(patients, target))
         subsets = [_shuffled(patient, rng) for patient in patients]
     else:
-        faults += _site_faults(patients, target)
+        faults += _at_two_sites(patients, target)
         subsets = [subset for site in target.sites for subset in _parts_of(site, patients, target, rng)]
     if faults:
         raise DatasetError(*(f"cohort {manifest.cohort}: {fault}" for fault in faults))
@@ -62,9 +78,19 @@ def draw_split(manifest: Manifest, target: Target) -> Split:
     )
 
 
-def by_patient(entries: Iterable[ManifestEntry]) -> list[Patient]:
+def too_few(studies: Iterable[S], target: Target) -> list[str]:
+    """One fault for each thing that these are too few of, even if every study passes quality control."""
+    patients = by_patient(studies)
+    if target.design == "rotation":
+        return [*_too_few_for_subsets(patients, target)]
+    if target.design == "leave-one-patient-out":
+        return [_wanted_patients(patients, target)] if len(patients) < target.subset_count else []
+    return [*_too_few_for_sites(patients, target)]
+
+
+def by_patient(entries: Iterable[S]) -> list[tuple[S, ...]]:
     """The studies of each patient; patients sorted by the name of their first study."""
-    found: dict[str, list[ManifestEntry]] = defaultdict(list)
+    found: dict[str, list[S]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: entry.study):
         found[entry.patient].append(entry)
     return [tuple(studies) for studies in found.values()]
@@ -106,7 +132,7 @@ def likely_copies(
     return [(one, other, of) for one, other, of in pairs if not one.images & other.images]
 
 
-def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:
+def _too_few_for_subsets(patients: Sequence[tuple[S, ...]], target: Target) -> Iterable[str]:
     wanted, found = target.subsets * target.subset_size, sum(map(len, patients))
     if found < wanted:
         yield (
@@ -121,13 +147,20 @@ def _too_few(patients: Sequence[Patient], target: Target) -> Iterable[str]:
         )
 
 
-def _site_faults(patients: Sequence[Patient], target: Target) -> Iterable[str]:
+def _wanted_patients(patients: Sequence[tuple[S, ...]], target: Target) -> str:
+    return f"wanted {target.patients} patients, found {len(patients)}; correct target.patients"
+
+
+def _too_few_for_sites(patients: Sequence[tuple[S, ...]], target: Target) -> Iterable[str]:
     found = {entry.site for patient in patients for entry in patient}
     for site in target.sites:
         if site not in found:
             yield f"site {site}: no studies found; the cohort's sites are {', '.join(sorted(found))}"
         elif (own := sum(patient[0].site == site for patient in patients)) < target.parts:
             yield f"site {site}: wanted at least {target.parts} patients, one for each part; found {own}"
+
+
+def _at_two_sites(patients: Sequence[Patient], target: Target) -> Iterable[str]:
     for patient in patients:
         if len(several := sorted({entry.site for entry in patient} & set(target.sites))) > 1:
             names = ", ".join(entry.study for entry in patient)
@@ -222,7 +255,7 @@ def _stratum(patient: Patient, target: Target) -> tuple[str | float, ...]:
     return tuple(keys[name] for name in ("site", "lesion-load") if name in target.stratify)
 
 
-def _twice_masked(patient: Patient) -> bool:
+def _twice_masked(patient: Sequence[Study]) -> bool:
     return all(entry.second_rater for entry in patient)
 
 

@@ -57,6 +57,11 @@ class StudyFiles:
     transforms: Mapping[str, Path] = field(default_factory=dict)
     """The user's own registrations, by the role of the moving image: ITK affines from the fixed image to it."""
 
+    @property
+    def second_rater(self) -> bool:
+        """Whether another rater's mask is there."""
+        return self.second is not None
+
     def parts(self, task: Task) -> Parts:
         """The same files by their names in findings."""
         return parts_of(task, self.images, self.reference, self.second, self.sidecars)
