@@ -59,7 +59,7 @@ AbsolutePathsOption = Annotated[
 ]
 StripOption = Annotated[
     bool,
-    typer.Option("--strip", help="Remove the skull from the images, by deepbet (pip install 'lesionlab[strip]')."),
+    typer.Option("--strip", help="Remove the skull from the images, by deepbet (lesionlab's extra 'strip')."),
 ]
 StrippedOption = Annotated[
     bool,

@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
-from jobs.cli import PANEL_OF, module_of, summary
+from jobs.cli import PANEL_OF, _loaded, module_of, summary
 from tests.jobs.conftest import Lesionlab
 
 COMMANDS = [
@@ -68,6 +69,13 @@ def test_the_help_shows_the_first_sentence_of_each_command(lesionlab: Lesionlab)
         function = getattr(import_module(f"jobs.{module_of(command)}"), module_of(command))
         assert summary(command) == inspect.getdoc(function).partition("\n\n")[0]
         assert summary(command) in shown
+
+
+@pytest.mark.parametrize("command", PANEL_OF)
+def test_no_help_has_words_that_the_terminal_takes_for_a_style(command: str) -> None:
+    loaded = _loaded(command)
+    for text in (loaded.help, *(getattr(parameter, "help", "") for parameter in loaded.params)):
+        assert Text.from_markup(text or "").plain == (text or "")
 
 
 def test_the_version_is_shown(lesionlab: Lesionlab) -> None:
