@@ -14,10 +14,10 @@ from jobs.shared.console import console, notes
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.following import follow, show_submission_state
 from jobs.shared.options import JsonOption, StoreOption, connect_to_read, plain_name
-from jobs.shared.status_output import show_status
+from jobs.shared.status_output import show_status, show_sweeps
 from jobs.shared.submission_names import is_submission_id
 from jobs.shared.submitting import place_if_any
-from lesionlab.experiments.status import run_states
+from lesionlab.experiments.status import run_states, sweep_states
 from lesionlab.experiments.stored_plans import current_plan, find_sound_plan
 from lesionlab.experiments.submissions import standing, stored_submission
 from storage_schemas import keys
@@ -47,8 +47,9 @@ def status(
 
     It reads the store alone: anybody who can read the store can ask, from any
     machine, also while the cluster is gone. Says who executes a run, where, since
-    when and how far it is, and why a run failed. An interrupted run is executed by
-    nobody now; a sweep continues it from its checkpoint.
+    when and how far it is, and why a run failed; which sweep goes on, and what it
+    waits for. An interrupted run is executed by nobody now; a sweep continues it
+    from its checkpoint.
 
     Of a submission, it also says what its cluster says, if this machine reaches it.
 
@@ -65,11 +66,12 @@ def status(
         if find_sound_plan(place, experiment) is None:
             return  # it has not got so far
     while True:
-        states = run_states(place, current_plan(place, experiment))
+        states, sweeps = run_states(place, current_plan(place, experiment)), sweep_states(place, experiment)
         if for_programs:
             console.print(json.dumps([asdict(run) for run in states], indent=2))
+            show_sweeps(sweeps, notes)
         else:
-            show_status(experiment, states)
+            show_status(experiment, states, sweeps)
         if not watch or not any(run.state in ("running", "to do") for run in states):
             return
         time.sleep(WATCH_S)

@@ -21,7 +21,7 @@ from storage_schemas.experiments import ExperimentSpec, Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.grading import InsertedLesion
 from storage_schemas.imports import ImportCard
-from storage_schemas.leases import Failure, Lease
+from storage_schemas.leases import ActiveSweep, Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
@@ -40,7 +40,7 @@ FOLDER = Path(__file__).parent / "json"
 
 DOCUMENTS: tuple[type[Document], ...] = (
     *(ExperimentSpec, Plan, RunSpec, Split, Manifest, Pointer, StudyVolumeCard, PredictionCard, ModelCard),
-    *(LedgerEntry, Lease, Failure, StudyVerdict, Consortium, SmallestCounts),
+    *(LedgerEntry, Lease, ActiveSweep, Failure, StudyVerdict, Consortium, SmallestCounts),
     *(ImportCard, InsertedLesion),
     *(Submission, SubmissionAttempt, SubmissionOutcome, SubmissionProgress),
     *(DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal, SitePolicy, AuditEntry),

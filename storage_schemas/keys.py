@@ -132,6 +132,7 @@ SUBMISSION_ATTEMPT = KeyPattern("submissions/{submission}/attempts/{attempt}/att
 SUBMISSION_OUTCOME = KeyPattern("submissions/{submission}/attempts/{attempt}/outcome.json")
 SUBMISSION_LOG = KeyPattern("submissions/{submission}/attempts/{attempt}/log/{part}.txt")
 SUBMISSION_PROGRESS = KeyPattern("submissions/{submission}/progress.json")
+ACTIVE_SWEEP = KeyPattern("submissions/sweeps/{experiment}/{submission}.json")
 
 AUDIT = KeyPattern("audit/{writer}/{number}.json")
 

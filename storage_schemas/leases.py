@@ -1,4 +1,4 @@
-"""Define who executes a run at present, and why a run failed: small documents beside the ledger."""
+"""Define who executes a run or a sweep at present, and why a run failed: small documents beside the ledger."""
 
 from __future__ import annotations
 
@@ -43,6 +43,25 @@ class Lease(Document):
     """Mean loss of the last finished epoch."""
     released: bool = False
     """The attempt ended without a result; anybody may take the run."""
+
+
+class ActiveSweep(Document):
+    """A command that executes runs of an experiment, and what it waits for; only one that is renewed counts."""
+
+    experiment: Slug
+    submission: Digest
+    """Names this execution of the command, as in its claims."""
+    holder: str
+    """`user@host` of the command."""
+    since: str
+    """When it began by its host's clock, ISO 8601 in UTC; for people, nothing is decided by it."""
+    running: Annotated[int, Field(ge=0)] = 0
+    left: Annotated[int, Field(ge=0)] = 0
+    """Runs that have not started."""
+    waiting: str = ""
+    """What it waits for, such as `2 GPUs a run, 1 there`; empty: for nothing."""
+    waiting_s: Annotated[float, Field(ge=0)] = 0.0
+    """For how long it had waited when this was written."""
 
 
 class Failure(Document):

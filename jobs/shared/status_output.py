@@ -6,17 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from jobs.shared.console import console, show_table
 from jobs.shared.progress import minutes
 from lesionlab.experiments.cells import count_of_runs
-from lesionlab.experiments.status import RunState, counts
+from lesionlab.experiments.status import RunState, SweepState, counts
 
 
-def show_status(experiment: str, states: Sequence[RunState]) -> None:
+def show_status(experiment: str, states: Sequence[RunState], sweeps: Sequence[SweepState]) -> None:
     """One line for each run that is neither done nor untouched, what made those that are done, the reasons of failures,
-    and the counts."""
+    the counts, and the sweeps that go on."""
     told = [run for run in states if run.state not in ("done", "to do")]
     if told:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -40,10 +41,29 @@ def show_status(experiment: str, states: Sequence[RunState]) -> None:
         )
     if states and all(run.state == "done" for run in states):
         console.print(f"next: lesionlab analyse {experiment}")
-    elif not any(run.state == "running" for run in states):
+        return
+    show_sweeps(sweeps, console)
+    if not any(run.state == "running" for run in states) and not any(state.alive for state in sweeps):
         console.print(
-            "no run is being executed (a sweep that waits for nodes is not seen here); to go on: lesionlab sweep with "
-            "its experiment file, also beside another sweep: each run is executed once"
+            "no run is being executed, and no sweep waits; to go on: lesionlab sweep with its experiment file, also "
+            "beside another sweep: each run is executed once"
+        )
+
+
+def show_sweeps(sweeps: Sequence[SweepState], out: Console) -> None:
+    """One line for each sweep that goes on; if none does, one for the last that was killed."""
+    for state in [state for state in sweeps if state.alive] or sweeps[:1]:
+        sweep, heard = state.sweep, f"last heard {state.heard_s:.0f} s ago"
+        if not state.alive:
+            waited = f" while it waited: {sweep.waiting}" if sweep.waiting else ""
+            out.print(
+                f"the sweep of {sweep.holder} since {sweep.since} is gone: not heard of for "
+                f"{minutes(state.heard_s)}{waited}"
+            )
+            continue
+        waits = f"; waits ({minutes(state.waiting_s)} so far): {sweep.waiting}" if sweep.waiting else ""
+        out.print(
+            f"swept by {sweep.holder} since {sweep.since}: {sweep.running} running, {sweep.left} left{waits} ({heard})"
         )
 
 

@@ -91,6 +91,7 @@ if TYPE_CHECKING:  # for type checkers and editors; _HOMES is the same list for 
     from storage_schemas.identity import identity_digest as identity_digest
     from storage_schemas.identity import identity_json as identity_json
     from storage_schemas.imports import ImportCard as ImportCard
+    from storage_schemas.leases import ActiveSweep as ActiveSweep
     from storage_schemas.leases import Failure as Failure
     from storage_schemas.leases import Lease as Lease
     from storage_schemas.manifests import Manifest as Manifest
@@ -190,7 +191,7 @@ _HOMES = {
     "storage_schemas.facts": ("StudyFacts",),
     "storage_schemas.grading": ("InsertedLesion",),
     "storage_schemas.identity": ("identity", "identity_digest", "identity_json"),
-    "storage_schemas.leases": ("Failure", "Lease"),
+    "storage_schemas.leases": ("ActiveSweep", "Failure", "Lease"),
     "storage_schemas.manifests": ("Manifest", "ManifestEntry"),
     "storage_schemas.imports": ("ImportCard",),
     "storage_schemas.models": ("Architecture", "Declared", "InferenceConfig", "ModelCard", "TensorTransfer"),

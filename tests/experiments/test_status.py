@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,13 +16,15 @@ from rich.console import Console
 from jobs.shared import status_output
 from jobs.shared.progress import minutes
 from jobs.shared.status_output import made_by, show_status
-from lesionlab.errors import StoreError
-from lesionlab.experiments import leases, status
+from lesionlab.errors import StoreError, StoreUnreachable
+from lesionlab.experiments import active_sweeps, leases, status
+from lesionlab.experiments.active_sweeps import announced
 from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.ledger import close_run, completed, is_complete, reopen
 from lesionlab.experiments.publishing import finished
-from lesionlab.experiments.status import RunState, counts, run_states
+from lesionlab.experiments.status import RunState, counts, run_states, sweep_states
 from lesionlab.experiments.upkeep.garbage import find_garbage
+from lesionlab.store.documents import write_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.store.tables import write_rows
 from storage_schemas import keys
@@ -159,10 +162,59 @@ def test_a_reader_who_started_nothing_learns_what_each_state_means(
         raise KeyboardInterrupt
     said = io.StringIO()
     monkeypatch.setattr(status_output, "console", Console(file=said, width=400))
-    show_status("drawn", run_states(store, plan))
+    show_status("drawn", run_states(store, plan), [])
     assert "failed (memory): CUDA out of memory" in said.getvalue()
     assert "interrupted: its process ended" in said.getvalue()
-    assert "a sweep that waits for nodes is not seen here" in said.getvalue()
+    assert "no run is being executed, and no sweep waits" in said.getvalue()
+
+
+def told(store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `lesionlab status` prints."""
+    said = io.StringIO()
+    monkeypatch.setattr(status_output, "console", Console(file=said, width=400))
+    show_status(plan.spec.name, run_states(store, plan), sweep_states(store, plan.spec.name))
+    return said.getvalue()
+
+
+def test_a_reader_learns_that_a_sweep_waits_since_when_and_for_what_and_when_it_is_gone(
+    store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active_sweeps, "BEAT_S", 0.02)
+    with announced(store, plan.spec.name, "a" * 16) as announcement, announced(store, "another", "b" * 16):
+        announcement.update(left=5, waiting="2 GPUs a run, 1 there", waiting_s=190.0)
+        deadline = time.monotonic() + 20
+        while not (found := sweep_states(store, plan.spec.name)) or not found[0].sweep.waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (state,) = found
+        assert (state.alive, state.sweep.left, round(state.waiting_s)) == (True, 5, 190)
+        said = told(store, plan, monkeypatch)
+        assert "5 left; waits (3:10 so far): 2 GPUs a run, 1 there" in said
+        assert "to go on" not in said
+        left = state.sweep
+    assert sweep_states(store, plan.spec.name) == []
+    assert "no sweep waits" in told(store, plan, monkeypatch)
+
+    key = keys.ACTIVE_SWEEP.build(experiment=plan.spec.name, submission="a" * 16)
+    write_document(store, key, left)  # as a sweep that was killed leaves it
+    monkeypatch.setattr(status, "STALE_S", -1.0)
+    said = told(store, plan, monkeypatch)
+    assert "is gone: not heard of for 0:00 while it waited: 2 GPUs a run, 1 there" in said
+    assert "to go on" in said
+    store.put(key, b"{")
+    assert sweep_states(store, plan.spec.name) == []
+
+
+def test_a_store_that_does_not_answer_keeps_no_sweep_from_its_end(store: Store, plan: Plan) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise StoreUnreachable("no answer")
+
+    began = time.monotonic()
+    with announced(store, plan.spec.name, "a" * 16), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(store), "put", silent)
+        patch.setattr(type(store), "delete", silent)
+        time.sleep(0.1)
+    assert time.monotonic() - began < 5
 
 
 def test_a_damaged_reason_of_a_failure_or_one_that_has_just_gone_hides_nothing_else(

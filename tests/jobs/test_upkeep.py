@@ -38,6 +38,7 @@ NOT_IN_A_FINISHED_EXPERIMENT = {
     *(keys.COHORT, keys.RECEIPT, keys.WITHDRAWAL, keys.SALT_CHECK, keys.SITE_PREDICTION),
     *(keys.RESCORED_STUDY_ROWS, keys.RESCORED_LESION_ROWS),
     *(keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS),
+    *(keys.ACTIVE_SWEEP,),
     *(keys.CHAMPION, keys.DECISION),
     *(keys.BENCHMARK, keys.RULE, keys.TICKET, keys.GATE_OUTCOME, keys.GATE_ROWS, keys.GATE_GRADES),
     *(keys.SELF_GRADE, keys.SEALED_VOLUME, keys.POLICY, keys.SMALLEST_COUNTS, keys.AUDIT),
@@ -245,6 +246,7 @@ def test_what_nothing_refers_to_is_garbage_and_the_rest_stays(store: Store, fold
         f"runs/{run_id}/ray/0123/state.json": f"runs/{run_id}/ray/",
         "clock/0123": "",
         keys.FAILURE.build(run_id=run_id): "",
+        keys.ACTIVE_SWEEP.build(experiment="tiny", submission="a" * 16): "",
     }
     for key in garbage:
         store.put(key, b"left over")

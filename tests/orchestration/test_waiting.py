@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from jobs.shared.execution import status
 from lesionlab.errors import TrainingError
+from lesionlab.experiments import active_sweeps
 from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.ledger import close_run
+from lesionlab.experiments.status import sweep_states
 from lesionlab.orchestration import execution, progress, sweep
 from lesionlab.orchestration.execution import wait_for_others
 from lesionlab.orchestration.progress import SweepCell, SweepProgress, Watch
 from lesionlab.orchestration.room import Room
 from lesionlab.orchestration.session import Capacity, Reserved
 from lesionlab.orchestration.sweep import Waiting
-from lesionlab.store.objects import open_store
+from lesionlab.store.objects import Store, open_store
 from storage_schemas import keys
+from storage_schemas.leases import ActiveSweep
 from tests.experiments.drawn import ledger_entry
 from tests.training.drawn import draw_study, make_run
 
@@ -65,6 +70,29 @@ def test_runs_of_others_are_waited_for_without_a_listing_of_the_ledger(monkeypat
     assert listed == []
     assert len(looks) == 5, "one look at the clock for all runs that are waited for"
     assert not store.exists(keys.LEASE.build(run_id=runs[0].run_id))
+
+
+def test_an_execution_tells_others_what_it_waits_for_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active_sweeps, "BEAT_S", 0.02)
+    store, run = open_store((tmp_path / "store").as_uri()), make_run([draw_study(1)])
+    seen: list[ActiveSweep] = []
+
+    def waits(runs: object, store: Store, cache: object, submission: str, room: object, watch: Watch) -> None:
+        watch.waits("2 GPUs a run, 1 there")
+        deadline = time.monotonic() + 20
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.02)
+            seen.extend(state.sweep for state in sweep_states(store, run.experiment) if state.sweep.waiting)
+        assert {sweep.submission for sweep in seen} == {submission}
+        watch.end(run.run_id, "no room")
+
+    monkeypatch.setattr(execution, "one_by_one", waits)
+    with pytest.raises(TrainingError, match="no room"):
+        execution.execute([run], store, tmp_path / "cache", plain=True, room=Room("cpu"))
+    assert [(sweep.waiting, sweep.left, sweep.running) for sweep in seen] == [("2 GPUs a run, 1 there", 1, 0)]
+    assert sweep_states(store, run.experiment) == []
 
 
 class Cluster:

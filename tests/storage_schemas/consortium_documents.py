@@ -10,7 +10,7 @@ from storage_schemas.benchmarks import Benchmark, Ticket
 from storage_schemas.decisions import Champion, Decision
 from storage_schemas.experiments import ExperimentSpec
 from storage_schemas.grading import InsertedLesion
-from storage_schemas.leases import Failure, Lease
+from storage_schemas.leases import ActiveSweep, Failure, Lease
 from storage_schemas.models import ModelName
 from storage_schemas.parts import DeclaredCohort, Receipt, SaltCheck, Withdrawal
 from storage_schemas.retraining import Gain, RetrainDecision, Retraining, RetrainOutcome, Shift
@@ -109,6 +109,16 @@ def documents(spec: ExperimentSpec, versions: ResultVersions) -> tuple[Document,
         Lease(
             run_id=A, submission=B, attempt="001-a", number=1, holder="ann@north", node="node-1", since=AT, beat=3,
             epoch=1, step=10, steps=20, loss=0.25, released=True,
+        ),
+        ActiveSweep(
+            experiment="ms",
+            submission=B,
+            holder="ann@north",
+            since=AT,
+            running=2,
+            left=3,
+            waiting="2 GPUs a run, 1 there",
+            waiting_s=190.0,
         ),
         Failure(run_id=A, kind="memory", message="out of memory", holder="ann@north", node="node-1", number=2),
         submission,

@@ -1,9 +1,13 @@
-"""Say how far an experiment is from what the store holds: ledger entries, claims and failures. Ray is not asked."""
+"""Say how far an experiment is from what the store holds: ledger entries, claims, failures, sweeps that go on.
+
+Ray is not asked.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,12 +17,12 @@ from lesionlab.experiments.leases import STALE_S, stored_lease
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import finished
 from lesionlab.store.at_once import at_once
-from lesionlab.store.documents import read_document
+from lesionlab.store.documents import parse_document, read_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
-from storage_schemas.base import Digest
+from storage_schemas.base import Digest, Slug
 from storage_schemas.experiments import Plan
-from storage_schemas.leases import Failure, FailureKind, Lease
+from storage_schemas.leases import ActiveSweep, Failure, FailureKind, Lease
 from storage_schemas.runs import RunSpec
 
 State = Literal["done", "running", "interrupted", "failed", "to do"]
@@ -54,6 +58,39 @@ class RunState:
     """Of a finished run: training and testing of the attempt that counts."""
     lesionlab: str | None = None
     """Of a finished run: the version that made it."""
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """A sweep that has begun and not ended by itself."""
+
+    sweep: ActiveSweep
+    heard_s: float
+    """Seconds since it was last heard of."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on; if not, it was killed, or its machine was lost."""
+        return self.heard_s <= STALE_S
+
+    @property
+    def waiting_s(self) -> float:
+        """For how long it has waited."""
+        return self.sweep.waiting_s + self.heard_s
+
+
+def sweep_states(store: Store, experiment: Slug) -> list[SweepState]:
+    """The sweeps that execute runs of an experiment, or did until they were killed; the last heard of comes first."""
+    names = [key for key in store.list(keys.ACTIVE_SWEEP.prefix(experiment=experiment)) if keys.ACTIVE_SWEEP.parse(key)]
+    now = store.now_for_readers() if names else None
+    found = []
+    for key in names:
+        with suppress(MissingObject, DamagedObject):  # it has just ended; a damaged one is written again if it goes on
+            stored = store.get_tagged(key)
+            sweep = parse_document(store, key, ActiveSweep, stored.data)
+            assert now is not None
+            found.append(SweepState(sweep, max(0.0, (now - stored.modified).total_seconds())))
+    return sorted(found, key=lambda state: state.heard_s)
 
 
 def run_states(store: Store, plan: Plan) -> list[RunState]:

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from lesionlab.errors import LesionlabError, RunHeld, StoreError, TrainingError
+from lesionlab.experiments.active_sweeps import announced
 from lesionlab.experiments.cells import count_of_runs, run_title
 from lesionlab.experiments.leases import is_free, new_submission, record_end
 from lesionlab.experiments.ledger import completed, is_complete
@@ -64,16 +65,23 @@ def execute(
 
     def told(progress: SweepProgress) -> None:
         emit_sweep(todo[0].experiment, progress, others=bool(watch.held))
+        announcement.update(
+            running=len(progress.running),
+            left=progress.left,
+            waiting=progress.waiting,
+            waiting_s=progress.waiting_s,
+        )
         on_change(progress)
 
     watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], told)
     free = todo
-    while free:
-        if plain:
-            one_by_one(free, store, cache, submission, room, watch)
-        else:
-            on_ray(free, store, cache, submission, room, watch)
-        free = wait_for_others(store, todo, submission, watch)
+    with announced(store, todo[0].experiment, submission) as announcement:
+        while free:
+            if plain:
+                one_by_one(free, store, cache, submission, room, watch)
+            else:
+                on_ray(free, store, cache, submission, room, watch)
+            free = wait_for_others(store, todo, submission, watch)
     publish_missing(store, todo, {run.run_id for run in todo} - watch.errors.keys())
     titles = {run.run_id: run_title(run) for run in todo}
     faults = [f"{titles[name]}: {error}" for name, error in watch.errors.items()]

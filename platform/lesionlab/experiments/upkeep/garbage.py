@@ -113,6 +113,8 @@ class _Reasons:
         """Why nothing needs it; empty if something does, or if it is of an unknown kind."""
         if keys.CLOCK.parse(unit):
             return "left over from reading the clock"
+        if keys.ACTIVE_SWEEP.parse(unit):  # one that goes on writes it every few seconds
+            return "left over from a sweep that was killed"
         if values := keys.FAILURE.parse(unit):
             return "reason of a failure of a complete run" if values["run_id"] in self._contents.ledger else ""
         if unit.startswith("runs/") and unit.endswith("/ray/"):

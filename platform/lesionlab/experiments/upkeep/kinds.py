@@ -22,7 +22,7 @@ from storage_schemas.experiments import Plan
 from storage_schemas.facts import StudyFacts
 from storage_schemas.grading import InsertedLesion
 from storage_schemas.keys import KeyPattern
-from storage_schemas.leases import Failure, Lease
+from storage_schemas.leases import ActiveSweep, Failure, Lease
 from storage_schemas.manifests import Manifest
 from storage_schemas.models import ModelCard, TensorTransfer
 from storage_schemas.parts import DeclaredCohort, Part, Receipt, SaltCheck, Withdrawal
@@ -65,6 +65,7 @@ DOCUMENTS: dict[KeyPattern, type[Document]] = {
     keys.SUBMISSION_ATTEMPT: SubmissionAttempt,
     keys.SUBMISSION_OUTCOME: SubmissionOutcome,
     keys.SUBMISSION_PROGRESS: SubmissionProgress,
+    keys.ACTIVE_SWEEP: ActiveSweep,
 }
 TABLES: dict[KeyPattern, type[Document]] = {
     keys.VERDICTS: VerdictRow,

@@ -90,7 +90,9 @@ class Remedies:
             return Remedy(self._preprocess(values["digest"]))
         if kind == keys.STUDY_VERDICT:
             return Remedy("lesionlab preprocess of its dataset makes it again", self._delete(place), "removed")
-        if kind in (keys.FAILURE, keys.LEASE, keys.STUDY_PICTURE, keys.RUN_HISTORY, keys.RUN_CHECKPOINT):
+        if kind in (keys.FAILURE, keys.LEASE, keys.ACTIVE_SWEEP, keys.STUDY_PICTURE) or (
+            kind in (keys.RUN_HISTORY, keys.RUN_CHECKPOINT)
+        ):
             return Remedy(restore=self._delete(place), restored="removed; nothing depends on it")
         if kind in (keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS):
             return Remedy("lesionlab submit with the experiment file writes it again", self._delete(place), "removed")
