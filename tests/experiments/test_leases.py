@@ -17,10 +17,12 @@ import pytest
 from lesionlab.errors import RunHeld, StoreError
 from lesionlab.experiments import leases
 from lesionlab.experiments.leases import Claim, claim_run, is_free
+from lesionlab.store import base
 from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store, Tagged, open_store
 from storage_schemas import keys
 from storage_schemas.leases import Lease
+from tests.faulty_s3 import FaultyProxy
 
 RUN = "0123456789abcdef"
 OURS, THEIRS = "a" * 16, "b" * 16
@@ -223,3 +225,28 @@ def test_a_killed_holder_is_overtaken_once_its_claim_is_stale(store: Store, monk
     while not is_free(store, RUN, THEIRS) and time.monotonic() < killed + 20:
         time.sleep(0.1)
     assert claim_run(store, RUN, THEIRS, "ola@south").number == 2
+
+
+@pytest.mark.s3
+def test_after_an_outage_of_the_store_a_holder_that_lives_keeps_its_run_and_a_dead_one_is_overtaken(
+    faulty_s3: FaultyProxy, s3_store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT_S", 0.2)
+    monkeypatch.setattr(leases, "STALE_S", 2.0)
+    monkeypatch.setattr(base, "QUIET_S", 1.0)
+    holder, waiter = open_store(s3_store_uri), open_store(s3_store_uri)
+    dead = "f" * 16
+    claim_run(holder, dead, OURS, "eva@north")  # never entered: nothing renews it
+    with claim_run(holder, RUN, OURS, "eva@north") as claim, ThreadPoolExecutor(1) as pool:
+        with faulty_s3.outage():
+            looks = pool.submit(lambda: [is_free(waiter, run, THEIRS) for run in (dead, RUN)])
+            time.sleep(4)
+        assert looks.result() == [False, False]
+        deadline = time.monotonic() + 20
+        while not is_free(waiter, dead, THEIRS) and time.monotonic() < deadline:
+            assert not is_free(waiter, RUN, THEIRS)
+            time.sleep(0.2)
+        assert claim_run(waiter, dead, THEIRS, "ola@south").number == 2
+        with pytest.raises(RunHeld):
+            claim_run(waiter, RUN, THEIRS, "ola@south")
+        assert not claim.lost

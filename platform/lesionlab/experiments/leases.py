@@ -1,9 +1,10 @@
 """Claim a run, renew the claim while it is executed, and give it up: nobody pays twice for a run.
 
 A claim is a small object that is written by compare-and-swap and renewed every BEAT_S seconds. One that was not renewed
-for STALE_S seconds of the store's clock is void, and another submission may take the run over. Everything that an
-attempt writes lies in a folder of its own and only the ledger entry, which is written once, says which one counts. So
-a holder that was taken for dead and comes back changes nothing.
+for STALE_S seconds of the store's clock is void, and another submission may take the run over; after an outage of the
+store, which stops renewals too, STALE_S after its end. Everything that an attempt writes lies in a folder of its own
+and only the ledger entry, which is written once, says which one counts. So a holder that was taken for dead and comes
+back changes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import getpass
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -151,6 +153,9 @@ def _free(store: Store, lease: Lease, stored: Tagged, submission: Digest, now: d
     """Whether a run that was claimed may be claimed anew."""
     if lease.released or lease.submission == submission:
         return True
+    # Nobody could renew a claim while the store did not answer: its holder, who may have trained on, goes first.
+    if time.monotonic() - store.outage_ended < STALE_S:
+        return False
     return ((now or store.now()) - stored.modified).total_seconds() > STALE_S
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from obstore.store import ObjectStore
 
 from lesionlab.errors import AccessDenied, Conflict, MissingObject, ObjectExists, StoreError
 from lesionlab.store.faults import translated
-from lesionlab.store.patience import Patience, declared_patience
+from lesionlab.store.patience import QUIET_S, Patience, declared_patience
 from storage_schemas.keys import CLOCK
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Store:
         self.objects = objects
         """The obstore handle, for libraries that read objects themselves (zarr)."""
         self.patience: Patience = declared_patience()
+        self.outage_ended = -math.inf
+        """When the storage last answered again after it had not for more than QUIET_S, by `time.monotonic`."""
 
     def check(self, folder: str = "") -> None:
         """Raise unless the store can be used below this folder. Jobs that write call this before they start."""
@@ -184,9 +188,14 @@ class Store:
     def _answered(self, key: str, ask: Callable[[bool], T]) -> T:
         """The answer to a request about this key, which is repeated while there is none; see `Patience.insist`."""
 
+        began = time.monotonic()
+
         def asked(again: bool) -> T:
             with translated(self.uri, key):
-                return ask(again)
+                answer = ask(again)
+            if again and time.monotonic() - began > QUIET_S:
+                self.outage_ended = time.monotonic()
+            return answer
 
         connection = self.objects
         try:
