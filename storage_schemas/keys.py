@@ -116,6 +116,8 @@ RUN_HISTORY = KeyPattern("runs/{run_id}/attempts/{attempt}/history.parquet")
 RUN_WEIGHTS = KeyPattern("runs/{run_id}/model/weights.safetensors")
 RUN_CARD = KeyPattern("runs/{run_id}/model/card.json")
 RUN_TRANSFER = KeyPattern("runs/{run_id}/model/transfer.parquet")
+RUN_ENTRY = KeyPattern("runs/{run_id}/entry.json")
+"""A copy of the attempt's ledger entry."""
 RUN_RAY = KeyPattern("runs/{run_id}/ray")
 PREDICTION = KeyPattern("runs/{run_id}/predictions/{study}.zarr")
 SITE_PREDICTION = KeyPattern("runs/{run_id}/predictions/{site}/{study}.zarr")

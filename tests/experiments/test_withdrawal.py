@@ -171,6 +171,20 @@ def test_nothing_of_the_study_is_left_in_any_kind_of_object_and_everything_of_ot
     assert not [key for key in before if not key.startswith(removed.places)]
 
 
+def test_the_copies_of_ledger_entries_remember_the_withdrawal_too(filled: Store, drawn: tuple[Plan, Objects]) -> None:
+    runs = [run.run_id for run in drawn[0].runs]
+    copies = {
+        run_id: keys.RUN_ENTRY.of(own.attempt).build(run_id=run_id)
+        for run_id, own in ledger_entries(filled, runs).items()
+    }
+    for run_id, copy in copies.items():
+        filled.put(copy, filled.get(keys.LEDGER.build(run_id=run_id)))
+    withdraw(filled, "a", [GONE], AT)
+    execute(filled, withdrawals(filled))
+    assert any(b"withdrawn" in filled.get(copy) for copy in copies.values())
+    assert all(filled.get(copies[run_id]) == filled.get(keys.LEDGER.build(run_id=run_id)) for run_id in runs)
+
+
 STEPS = ("_remove_predictions", "_rewrite", "_rewrite_looks", "_mark", "withdrawn_studies")
 
 

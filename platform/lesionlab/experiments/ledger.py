@@ -13,7 +13,7 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists
-from lesionlab.store.documents import create_document, parse_document
+from lesionlab.store.documents import create_document, parse_document, write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
@@ -86,8 +86,11 @@ def attempt_of(store: Store, run_id: Digest) -> str:
 def close_run(store: Store, entry: LedgerEntry) -> bool:
     """Mark a run as complete; False if another attempt has finished it already, whose entry stays if it is sound.
 
-    Equal ids mean equal results, so the other entry differs in provenance only.
+    Equal ids mean equal results, so the other entry differs in provenance only. A copy lies with the attempt's files:
+    without it a damaged entry would cost the whole run again.
     """
+    if entry.attempt:
+        write_document(store, keys.RUN_ENTRY.of(entry.attempt).build(run_id=entry.run_id), entry)
     try:
         return create_document(store, keys.LEDGER.build(run_id=entry.run_id), entry)
     except ObjectExists:

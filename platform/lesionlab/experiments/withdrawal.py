@@ -249,11 +249,14 @@ def _mark(store: Store, run_id: Digest, studies: Collection[StudyId]) -> None:
         if not found.data:
             return
         entry = parse_document(store, key, LedgerEntry, found.data)
-        marked = tuple(sorted({*entry.withdrawn, *studies}))
-        if marked == entry.withdrawn:
+        marked = entry.model_copy(update={"withdrawn": tuple(sorted({*entry.withdrawn, *studies}))})
+        copy = keys.RUN_ENTRY.of(entry.attempt).build(run_id=run_id)
+        if store.exists(copy):  # first: a call that was stopped must not leave one that forgets the withdrawal
+            write_document(store, copy, marked)
+        if marked == entry:
             return
         try:
-            store.replace(key, document_bytes(entry.model_copy(update={"withdrawn": marked})), found.tag)
+            store.replace(key, document_bytes(marked), found.tag)
         except Conflict:
             continue
         return

@@ -118,23 +118,21 @@ class Contents:
                 yield keys.CHAMPION.build(name=values["name"])
         for run_id in self.ledger:
             if run := self.runs.get(run_id):
-                yield from self._outputs(run)
+                yield from self.outputs(run, self.ledger[run_id].attempt)
 
     def _volume_of(self, entry: ManifestEntry) -> str:
         """Where a study's volume lies: at its site, or sealed with a benchmark."""
         sealed = keys.sealed_key(entry.site, entry.study, entry.volume)
         return sealed if f"{sealed}/zarr.json" in self.names else entry.volume_key
 
-    def _outputs(self, run: RunSpec) -> Iterator[str]:
-        if run.train:
-            yield self.own(run.run_id, keys.RUN_WEIGHTS)
-            yield self.own(run.run_id, keys.RUN_CARD)
-        if run.cell:
-            yield self.own(run.run_id, keys.RUN_STUDY_ROWS)
-            yield self.own(run.run_id, keys.RUN_LESION_ROWS)
+    def outputs(self, run: RunSpec, attempt: str) -> Iterator[str]:
+        """Places of what a complete attempt at a run has written."""
+        model = (keys.RUN_WEIGHTS, keys.RUN_CARD) if run.train else ()
+        rows = (keys.RUN_STUDY_ROWS, keys.RUN_LESION_ROWS) if run.cell else ()
+        yield from (pattern.of(attempt).build(run_id=run.run_id) for pattern in (*model, *rows))
         for entry in run.test:
             if entry.volume not in self.withdrawn:
-                yield keys.prediction_key(run.run_id, entry.study, self.ledger[run.run_id].attempt)
+                yield keys.prediction_key(run.run_id, entry.study, attempt)
 
     def _targets(self) -> Iterator[str]:
         """What the pointers point to."""

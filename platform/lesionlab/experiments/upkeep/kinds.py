@@ -60,7 +60,7 @@ DOCUMENTS: dict[KeyPattern, type[Document]] = {
     keys.RUN_SPEC: RunSpec,
     keys.LEASE: Lease,
     keys.FAILURE: Failure,
-    keys.LEDGER: LedgerEntry,
+    **dict.fromkeys((keys.LEDGER, keys.RUN_ENTRY), LedgerEntry),
     keys.SUBMISSION: Submission,
     keys.SUBMISSION_ATTEMPT: SubmissionAttempt,
     keys.SUBMISSION_OUTCOME: SubmissionOutcome,

@@ -15,13 +15,14 @@ from lesionlab.experiments.publishing import publish
 from lesionlab.experiments.registry import register
 from lesionlab.experiments.splits import stored_split
 from lesionlab.experiments.upkeep.contents import Contents
-from lesionlab.experiments.upkeep.kinds import faults_of, kind_of
-from lesionlab.store.documents import read_document, write_document
+from lesionlab.experiments.upkeep.kinds import faults_of, kind_of, place_of
+from lesionlab.store.documents import document_bytes, read_document, write_document
 from storage_schemas import keys
 from storage_schemas.base import Digest
 from storage_schemas.decisions import Champion
 from storage_schemas.keys import KeyPattern
 from storage_schemas.models import ModelCard
+from storage_schemas.results import LedgerEntry
 
 
 @dataclass
@@ -142,7 +143,11 @@ class Remedies:
                 "copied from a plan",
             )
         if kind == keys.LEDGER:
-            return Remedy(f"{self._sweep(run_id)} again")
+            return Remedy(
+                f"{self._sweep(run_id)} again", lambda: self._close_again(run_id), "copied from its attempt's files"
+            )
+        if kind == keys.RUN_ENTRY:
+            return Remedy(restore=lambda: self._copy_entry(run_id, place), restored="copied from the ledger")
         copies = {
             keys.RUN_WEIGHTS: keys.MODEL_WEIGHTS,
             keys.RUN_CARD: keys.MODEL_CARD,
@@ -220,6 +225,30 @@ class Remedies:
         if run is None:
             raise InputError(f"no plan has run {run_id}")
         write_document(self._store, keys.RUN_SPEC.build(run_id=run_id), run)
+
+    def _close_again(self, run_id: Digest) -> None:
+        """Copy a ledger entry back from the files of its attempt, if all of these are whole.
+
+        Two attempts that are complete are told apart by the entry alone, so then the run is executed again.
+        """
+        run = self._contents.runs.get(run_id)
+        folder, copy = keys.ATTEMPT.prefix(run_id=run_id), keys.RUN_ENTRY.template.rpartition("/")[2]
+        copies = [key for key in self._contents.names if key.startswith(folder) and key.endswith(f"/{copy}")]
+        if run is None or len(copies) != 1:
+            raise MissingObject(f"run {run_id}: {len(copies)} copies of its ledger entry")
+        entry = read_document(self._store, copies[0], LedgerEntry)
+        own = keys.ATTEMPT.build(run_id=run_id, attempt=entry.attempt) + "/"
+        there = {place for key in self._contents.names if key.startswith(own) and (place := place_of(key))}
+        wanted = {*self._contents.outputs(run, entry.attempt), copies[0]}
+        faults = [fault for place in sorted(there) for fault in faults_of(self._store, place, lambda data: True)]
+        if entry.run_id != run_id or not wanted <= there or faults:
+            raise InputError(f"run {run_id}: attempt {entry.attempt} is not whole")
+        key = keys.LEDGER.build(run_id=run_id)
+        # On the condition that it is the damaged one: a sweep may have completed the run again meanwhile.
+        self._store.replace(key, self._store.get(copies[0]), self._store.get_tagged(key).tag)
+
+    def _copy_entry(self, run_id: Digest, place: str) -> None:
+        self._store.put(place, document_bytes(self._contents.ledger[run_id]))
 
     def _copy_back(self, registered: KeyPattern, place: str, run_id: Digest) -> None:
         """Copy a registered object to the run that it came from, if it is whole."""
