@@ -1,7 +1,8 @@
 """Define the roles of a consortium's store: which folders each may read and write. Policies are generated from this.
 
-A folder ends with a slash and is relative to the store; `{site}` is the site of a contributor. Listing goes with
-reading. What is not granted is refused, so the labels of benchmarks are the gate's alone.
+A folder ends with a slash and is relative to the store; `{site}` is the site of a contributor; `*` stands for any text,
+so that one object of each run can be granted. Listing goes with reading. What is not granted is refused, so the labels
+of benchmarks are the gate's alone.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class Role(Document):
 
 _PLANNED = ("cohorts/", "manifests/", "splits/", "plans/", "ledger/", "retrain/")
 _TRAINED = ("runs/", "failed/", "models/", "results/", "rescored/", "clock/", "submissions/", "self-grades/")
+_PROGRESS = ("failed/", "submissions/sweeps/")
+_OF_RUNS = ("runs/*/run.json", "runs/*/lease.json", "runs/*.parquet")
+"""What was run, who executes it, its rows and its curves; no weights, no predictions."""
 
 ROLES: dict[RoleName, Role] = {
     "contributor": Role(
@@ -79,11 +83,12 @@ ROLES: dict[RoleName, Role] = {
         appends=("audit/analyst/",),
     ),
     "reader": Role(
-        title="reads reports and results", reads=("reports/", "results/", "plans/", "ledger/", "manifests/")
+        title="reads reports and results, and how far an experiment is",
+        reads=("reports/", "results/", "plans/", "ledger/", "manifests/", *_PROGRESS, *_OF_RUNS),
     ),
     "auditor": Role(
         title="reads the audit, and what was planned and run on which studies; no images, no rows",
-        reads=("audit/", "ledger/", "plans/", "manifests/", "cohorts/"),
+        reads=("audit/", "ledger/", "plans/", "manifests/", "cohorts/", "runs/*/run.json"),
     ),
     "gate": Role(
         title="tests models on a sealed benchmark, whose volumes nobody else reads, and promotes by its rule",

@@ -15,11 +15,14 @@ from lesionlab.errors import AccessDenied, MissingObject
 from lesionlab.experiments.audit import chain
 from lesionlab.experiments.benchmarks import freeze, seal
 from lesionlab.experiments.champions import Person, promote
+from lesionlab.experiments.leases import claim_run
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import move_part
 from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
+from lesionlab.experiments.status import run_states, sweep_states
 from lesionlab.experiments.tickets import tickets
+from lesionlab.experiments.usage import usage
 from lesionlab.orchestration.gate import look
 from lesionlab.orchestration.retraining import conclude, retrain
 from lesionlab.store.conformance import conformance
@@ -28,6 +31,7 @@ from lesionlab.store.objects import Store, open_store
 from lesionlab.store.policies import identities, seaweed_config
 from storage_schemas import keys
 from storage_schemas.definitions import MetricDefinition
+from storage_schemas.leases import ActiveSweep
 from storage_schemas.manifests import Manifest
 from storage_schemas.parts import DeclaredCohort
 from storage_schemas.roles import ROLES
@@ -36,6 +40,8 @@ from storage_schemas.sites import Consortium, Site
 from storage_schemas.tasks import TASKS
 from tests.experiments.drawn import append_entry, entry, manifest
 from tests.experiments.finished import finish, finish_experiment
+from tests.experiments.test_planning import planned
+from tests.experiments.test_status import close, fail
 from tests.orchestration.test_retraining import NEW, TODAY, expect_rows, prepare, study
 from tests.orchestration.test_retraining import Site as Hospital
 from tests.parts import parts_of
@@ -103,6 +109,13 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("reader", "consortium/smallest-counts.json"): set(),
     ("reader", "reports/e/d/report.html"): {"read", "list"},
     ("reader", "models/m/v/card.json"): set(),
+    ("reader", "failed/r.json"): {"read", "list"},
+    ("reader", "runs/r/lease.json"): {"read"},
+    ("reader", "runs/r/attempts/a/history.parquet"): {"read"},
+    ("reader", "runs/r/predictions/sub-1.zarr/mask/c/0"): set(),
+    ("reader", "runs/r/model/weights.safetensors"): set(),
+    ("auditor", "runs/r/run.json"): {"read"},
+    ("auditor", "runs/r/studies.parquet"): set(),
     ("trainer", "benchmarks/b/labels/sub-1.json"): set(),
     ("analyst", "benchmarks/b/labels/sub-1.json"): set(),
     ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
@@ -143,6 +156,36 @@ def test_a_contributor_does_everything_below_its_own_folder(as_: As) -> None:
     assert store.list("sites/north/x") == ["sites/north/x.json"]
     store.delete("sites/north/x.json")
     assert not store.exists("sites/north/x.json")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("name", ["reader", "analyst", "trainer"])
+def test_whoever_reads_results_sees_how_far_an_experiment_is_and_why_a_run_failed(as_: As, name: str) -> None:
+    steward, plan = as_("steward"), planned()
+    steward.delete_prefix("failed/")
+    close(steward, plan.runs[0])
+    fail(steward, plan.runs[1].run_id, "refused", "the mask is empty")
+    sweep = ActiveSweep(experiment="e", submission="a" * 16, holder="eva@north", since="2026-01-02T03:04:05+00:00")
+    write_document(steward, keys.ACTIVE_SWEEP.build(experiment="e", submission="a" * 16), sweep)
+    with claim_run(steward, plan.runs[2].run_id, "a" * 16, "eva@north"):
+        found = [(run.state, run.holder, run.reason) for run in run_states(as_(name), plan)]
+        assert [state.sweep for state in sweep_states(as_(name), "e")] == [sweep]
+    assert found[1:4] == [
+        ("failed", "eva@north", "the mask is empty"),
+        ("running", "eva@north", None),
+        ("to do", None, None),
+    ]
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("name", ["reader", "auditor", "analyst"])
+def test_whoever_reads_the_ledger_sees_which_site_was_used_how_much(as_: As, name: str) -> None:
+    steward, run = as_("steward"), planned().runs[0]
+    write_document(steward, keys.RUN_SPEC.build(run_id=run.run_id), run)
+    close(steward, run)
+    found = usage(as_(name))
+    assert {one.site for one in found} == {study.site for study in (*run.train, *run.test)}
+    assert found == usage(steward)
 
 
 @pytest.mark.s3

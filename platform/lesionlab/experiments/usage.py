@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lesionlab.errors import MissingObject
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.store.at_once import at_once
 from lesionlab.store.documents import read_document
@@ -42,11 +43,16 @@ def usage(store: Store) -> list[Usage]:
     """By month and site, of every complete run of the store. Raises DamagedObject if a run's document is damaged."""
     ids = [values["run_id"] for key in store.list(keys.LEDGER.prefix()) if (values := keys.LEDGER.parse(key))]
     entries = ledger_entries(store, ids)
-    there = {values["run_id"] for key in store.list("runs/") if (values := keys.RUN_SPEC.parse(key))}
-    runs = at_once(
-        lambda own: read_document(store, keys.RUN_SPEC.build(run_id=own), RunSpec), [i for i in entries if i in there]
-    )
-    return summed((run, entries[run.run_id]) for run in runs)
+    runs = at_once(lambda own: _executed(store, own), list(entries))
+    return summed((run, entries[run.run_id]) for run in runs if run)
+
+
+def _executed(store: Store, run_id: Digest) -> RunSpec | None:
+    """What a run was; None if only its ledger entry is left. Not found by listing: runs have very many objects."""
+    try:
+        return read_document(store, keys.RUN_SPEC.build(run_id=run_id), RunSpec)
+    except MissingObject:
+        return None
 
 
 def summed(executed: Iterable[tuple[RunSpec, LedgerEntry]]) -> list[Usage]:
