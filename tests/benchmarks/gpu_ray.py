@@ -94,10 +94,10 @@ def measure(device: torch.device, *, tiny: bool, rows: str, say: Callable[[str],
         for what, ranks, way in _ways(device):
             if not re.search(rows, what):
                 continue
-            task = _task(sizes, device, Path(folder) / digest_of(what))
+            task = task_of(sizes, device, Path(folder) / digest_of(what))
             try:
                 way(task)
-                row = _row(what, ranks, json.loads(Path(task["out"]).read_text(encoding="utf-8")), sizes)
+                row = found_in(what, ranks, json.loads(Path(task["out"]).read_text(encoding="utf-8")), sizes)
             except Exception as error:  # the other ways still tell something
                 failed = True
                 say(
@@ -114,11 +114,12 @@ def measure(device: torch.device, *, tiny: bool, rows: str, say: Callable[[str],
 
 def _ways(device: torch.device) -> Iterator[tuple[str, int, Callable[[dict[str, str]], None]]]:
     yield "plain torch", 1, partial(work, SoloWorker(device))
-    yield "TorchTrainer, one worker", 1, partial(_group_of_one, device)
+    yield "TorchTrainer, one worker", 1, partial(group, device, 1)
     yield "TorchTrainer, two ranks on one device, gloo", 2, partial(_two_ranks, device)
 
 
-def _task(sizes: Sizes, device: torch.device, folder: Path) -> dict[str, str]:
+def task_of(sizes: Sizes, device: torch.device, folder: Path) -> dict[str, str]:
+    """What `work` needs, in a new folder."""
     folder.mkdir()
     numbers = {
         "patch_voxels": sizes.patch_voxels,
@@ -134,7 +135,8 @@ def _task(sizes: Sizes, device: torch.device, folder: Path) -> dict[str, str]:
     }
 
 
-def _group_of_one(device: torch.device, task: dict[str, str]) -> None:
+def group(device: torch.device, workers: int, task: dict[str, str]) -> None:
+    """Train in the product's group of so many workers."""
     from ray import cloudpickle
 
     from lesionlab.orchestration.distributed import run_distributed
@@ -142,7 +144,7 @@ def _group_of_one(device: torch.device, task: dict[str, str]) -> None:
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     room = Room("cuda" if device.type == "cuda" else "cpu", wait_s=120)
-    run_distributed(work, task, name=digest_of(task), workers=1, store_uri=task["store"], room=room)
+    run_distributed(work, task, name=digest_of(task), workers=workers, store_uri=task["store"], room=room)
 
 
 def _two_ranks(device: torch.device, task: dict[str, str]) -> None:
@@ -194,7 +196,8 @@ class Found:
         )
 
 
-def _row(what: str, ranks: int, seen: list[tuple[float, float, float]], sizes: Sizes) -> Found:
+def found_in(what: str, ranks: int, seen: list[tuple[float, float, float]], sizes: Sizes) -> Found:
+    """The times between the ends of epochs in what `Timed` wrote."""
     ends = [(steps, clock) for steps, clock, _ in seen if steps and steps % STEPS == 0]
     ends = list(dict(ends).items())
     step_s = tuple((after[1] - before[1]) / STEPS for before, after in pairwise(ends))

@@ -25,13 +25,13 @@ from lesionlab.store.objects import open_store
 from lesionlab.training.augmented import open_augmented
 from lesionlab.training.copies import Copies, epoch_patches
 from lesionlab.training.feed import load
-from lesionlab.training.loop import SoloWorker, train
+from lesionlab.training.loop import SoloWorker, TrainingOutcome, train
 from lesionlab.training.schedule import learning_rate, length_of
 from storage_schemas.base import Document
 from storage_schemas.definitions import DEFINITIONS
 from storage_schemas.models import Architecture, InferenceConfig
 from storage_schemas.results import StudyColumns
-from storage_schemas.runs import Cell
+from storage_schemas.runs import Cell, RunSpec
 from storage_schemas.tasks import TASKS
 from storage_schemas.volumes import Grid
 from tests.preprocessing.drawn import OBLIQUE, head, lesions
@@ -89,30 +89,31 @@ def _every_patch(study: DrawnStudy, folder: Path) -> Arrays:
 
 
 def training(folder: Path) -> Arrays:
-    """Weights, draws, learning rates and length of a run whose epochs do not divide into full batches."""
+    """Weights, draws, learning rates and length of a run whose epochs do not divide into full batches; its loss in
+    bf16, too."""
     studies = [draw_study(1), draw_study(2)]
     run = make_run(studies, patches_per_study=6, augmentations=1, batch_size=8, warmup_steps=3)
-    network = build_unet(run.architecture, channels=1, seed=run.seed)
-    outcome = train(
-        run,
-        network,
-        random_start(network),
-        studies,
-        RunCheckpoints(open_store("memory://"), run.run_id, "001-golden"),
-        CPU,
-        folder,
-    )
+    network, outcome = _trained(run, studies, folder)
+    in_bf16 = run.changed(training=run.training.model_copy(update={"precision": "bf16"}))
     copies = Copies(run, studies, folder)
     patches = [patch for epoch in (0, 1) for patch in epoch_patches(run, epoch, copies)]
     rates = [learning_rate(run.training, step) for step in range(length_of(run).steps)]
-    assert outcome.final_loss is not None
     return {
         "draws": np.array([(int(patch.volume.study[4:]), *patch.start) for patch in patches]),
         "steps": np.array([outcome.epochs, outcome.steps]),
         "rates": np.array(rates),
         "loss": np.array(outcome.final_loss),
         **{f"weights.{name}": tensor.numpy() for name, tensor in network.state_dict().items()},
+        "bf16.loss": np.array(_trained(in_bf16, studies, folder)[1].final_loss),
     }
+
+
+def _trained(run: RunSpec, studies: Sequence[DrawnStudy], folder: Path) -> tuple[UNet, TrainingOutcome]:
+    network = build_unet(run.architecture, channels=1, seed=run.seed)
+    checkpoints = RunCheckpoints(open_store("memory://"), run.run_id, "001-golden")
+    outcome = train(run, network, random_start(network), studies, checkpoints, CPU, folder)
+    assert outcome.final_loss is not None
+    return network, outcome
 
 
 def inference(folder: Path) -> Arrays:
@@ -200,7 +201,8 @@ BOUNDS: dict[str, dict[str, float]] = {
     },
     "augmentation": {"image_CIJK": 4e-3, "every-patch.image_BCIJK": 1e-4},
     # Adam divides by the gradient's size, so rounding of 1e-7 may change a weight by a part of a step (rate 1e-3).
-    "training": {"loss": 1e-4, "weights": 5e-4},
+    # In bf16 the loss comes within 2e-5 of float32's; single weights after Adam differ by whole steps.
+    "training": {"loss": 1e-4, "weights": 5e-4, "bf16": 1e-4},
     "inference": {"probability_ijk": 1e-5},
     "evaluation": {f"{name}.{kind}": 1e-9 for name in DEFINITIONS for kind in ("study", "lesions", "surface")},
 }

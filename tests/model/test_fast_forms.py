@@ -87,7 +87,7 @@ def value_and_gradients(form, *inputs):
     """The result, and the gradients of a drawn linear function of it with respect to inputs and parameters."""
     inputs = [tensor.detach().clone(memory_format=torch.preserve_format).requires_grad_() for tensor in inputs]
     result = form(*inputs)
-    pull = torch.randn(result.shape, generator=torch.Generator().manual_seed(6), dtype=result.dtype)
+    pull = torch.randn(result.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64).to(result.dtype)
     leaves = [*inputs, *getattr(form, "parameters", list)()]
     return [result.detach(), *torch.autograd.grad((result * pull).sum(), leaves)]
 
@@ -180,13 +180,36 @@ def test_a_network_on_a_cpu_computes_what_it_computes_in_torchs_forms(batch, nor
         assert (ours - torchs).norm() <= 1e-4 * torchs.norm()
 
 
-def test_bf16_on_a_cpu_stays_in_torchs_forms(monkeypatch):
-    network = build_unet(Architecture(depth=1, base_channels=4), channels=1, seed=3)
-    image = drawn(2, 1, 16, 16, 16).float()
-    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        found = network(image)
-        monkeypatch.setattr(fast_forms, "on_cpu", lambda _: False)
-        assert torch.equal(found, network(image))
+@pytest.mark.parametrize("norm", ["instance", "group", "batch"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_bf16_network_on_a_cpu_is_as_near_to_float64_as_torchs_forms(batch, norm, monkeypatch):
+    network = build_unet(Architecture(depth=2, base_channels=4, norm=norm), channels=1, seed=3)
+    image = drawn(batch, 1, 16, 16, 16, last_channels=False)
+
+    def in_bf16():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = value_and_gradients(network.float(), image.float())
+        assert found[0].dtype == torch.bfloat16
+        return found
+
+    ours = in_bf16()
+    monkeypatch.setattr(fast_forms, "on_cpu", lambda _: False)
+    torchs, exact = in_bf16(), value_and_gradients(network.double(), image)
+
+    def distance(found):
+        """Mean over the result and all gradients, as a share of each."""
+        return sum((a - b).norm() / b.norm() for a, b in zip(found, exact, strict=True)) / len(exact)
+
+    assert 0.01 < distance(ours) < 1.1 * distance(torchs)
+
+
+def test_normalisation_of_bf16_on_a_cpu_rounds_once():
+    """A mean of 100 SD: statistics in bf16 would be wrong in the first digit."""
+    features = (100 + drawn(2, 8, 32, 32, 32)).bfloat16()
+    found = fast_forms.GroupNorm(8, 8)(features)
+    assert found.dtype == torch.bfloat16
+    wanted = functional.group_norm(features.double(), 8).relu()
+    torch.testing.assert_close(found.double(), wanted, rtol=2**-8, atol=1e-4)
 
 
 def test_the_forms_have_torchs_tensor_names_only():

@@ -24,9 +24,8 @@ several times as long."""
 
 
 def on_cpu(features_BCijk: Tensor) -> bool:
-    """Whether the forms for float32 on a CPU are used. bf16 there, and what is exported, stay in torch's forms."""
-    as_torch = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    return not devices.on_gpu(features_BCijk.device) and not as_torch
+    """Whether the forms for a CPU are used; what is exported stays in torch's."""
+    return not devices.on_gpu(features_BCijk.device) and not torch.compiler.is_compiling()
 
 
 def laid_out(image_BCijk: Tensor) -> Tensor:
