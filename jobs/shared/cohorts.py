@@ -131,6 +131,13 @@ def preprocess_dataset(
     if second == "replace":
         for left in leave_cohort(store, cohort, but={part.site for part in ingested.parts}):
             notes.print(f"cohort {cohort}: site {left.site} left it, with {len(left.studies)} studies", style="yellow")
+    given = {part.site for part in ingested.parts}
+    if others := [entry for entry in current_manifest(store, cohort).studies if entry.site not in given]:
+        sites = ", ".join(sorted({entry.site for entry in others}))
+        notes.print(
+            f"cohort {cohort}: it also has {len(others)} studies of {sites} from before; to leave them out: --replace",
+            style="yellow",
+        )
     for exclusion in ingested.manifest.excluded:
         notes.print(f"excluded {exclusion.study}: {'; '.join(exclusion.faults)}", style="yellow")
     return ingested

@@ -76,7 +76,9 @@ def open_screened(
     ]
     if unknown and not every_fault:
         raise DatasetError(*unknown)
-    for note in named.notes:
+    own = sorted({files.site for files in named.studies})
+    unused = [f"--site {site}: no study needs it: the dataset says {', '.join(own)}"] if site and own else []
+    for note in (*named.notes, *(unused if site not in own else ())):
         notes.print(note, style="yellow")
     return replace(named, faults=(*faults, *dataset.faults, *unknown))
 

@@ -28,6 +28,7 @@ from lesionlab.experiments.source_models import finished_run, source_purpose
 from lesionlab.experiments.store_planning import plan_experiment
 from lesionlab.experiments.stored_plans import store_plan
 from lesionlab.orchestration.room import Room
+from lesionlab.preprocessing.cohort import tally
 from lesionlab.store.objects import Store
 from storage_schemas.base import Slug
 from storage_schemas.cohorts import CohortPlan
@@ -123,9 +124,10 @@ def run_experiment(
         cohort = spec.target.cohort
         refuse_too_few(spec, store, opened[cohort][0] if cohort in opened else None, seconds.get(cohort, second))
         for name, (dataset, recipe) in opened.items():
-            preprocess_dataset(
+            ingested = preprocess_dataset(
                 store, dataset, recipe, name, exclude_faulty=exclude_faulty, plain=plain, second=seconds[name]
             )
+            notes.print(f"cohort {name}: {tally(ingested.verdicts)}")
     if faults := report_withheld(spec, store):
         advice = "run ends with the report; lesionlab sweep trains and tests without one, then"
         raise InputError(*faults, f"{advice} {shared_instead(spec.name)}")

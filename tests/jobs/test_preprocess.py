@@ -96,6 +96,17 @@ def test_the_summary_counts_verdicts_and_names_the_tables(
     assert all(open_store(file_store_uri).exists(table) for table in tables)
 
 
+def test_studies_of_other_sites_that_stay_in_the_cohort_are_told(lesionlab: Lesionlab, tmp_path: Path) -> None:
+    one, other = draw_dataset(tmp_path / "one", "sub-01"), draw_dataset(tmp_path / "other", *TEN[:3])
+    image_path(other, "sub-01").unlink()
+    mask_path(other, "sub-01").unlink()
+    arguments = ("--cohort", "ms", "--plain", "--site")
+    assert "it also has" not in lesionlab("preprocess", other, *arguments, "north").output
+    told = "it also has 2 studies of north from before"
+    assert told in lesionlab("preprocess", one, *arguments, "south").output
+    assert told not in lesionlab("preprocess", one, *arguments, "south", "--replace").output
+
+
 def test_a_study_name_like_a_patients_name_is_refused_unless_hashed_and_never_printed(
     lesionlab: Lesionlab, tmp_path: Path, file_store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

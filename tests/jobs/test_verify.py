@@ -130,3 +130,10 @@ def test_faults_of_the_dataset_alone_end_with_exit_code_1(lesionlab: Lesionlab, 
     assert result.exit_code == 1
     assert "1 passed, 0 repaired, 0 quarantined" in result.output
     assert "error: " in result.output
+
+
+@pytest.mark.parametrize(("column", "noted"), [("north", True), ("n/a", False)])
+def test_a_site_that_no_study_needs_is_noted(lesionlab: Lesionlab, tmp_path: Path, column: str, noted: bool) -> None:
+    root = draw_dataset(tmp_path / "bids", "sub-01")
+    (root / "participants.tsv").write_text(f"participant_id\tsite\nsub-01\t{column}\n")
+    assert ("--site south: no study needs it" in lesionlab("verify", root, "--site", "south").output) == noted
