@@ -52,10 +52,11 @@ def no_nodes_at_first(stage: Stage, nodes: Nodes, seed: int) -> Outcome:
     submission = stage.submit("zero")
     time.sleep(WITHOUT_NODES_S)
     submission.until(lambda: "0 there" in submission.text())
+    submission.until(lambda: "0 there" in stage.command("zero", "status", "drill").text)
     nodes.have(1)
     recovered_s = recovery_s(submission, store)
     told = submission.end()
-    seen = f"told that it waits for 1 CPU, 0 there; {brief(stage, told)}"
+    seen = f"told, by `status` too, that it waits for 1 CPU, 0 there; {brief(stage, told)}"
     return stage.outcome("no node for 20 s, then one", store, told, began, seen=seen, recovered_s=recovered_s)
 
 

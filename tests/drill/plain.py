@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lesionlab.experiments.leases import STALE_S
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.keys import KeyPattern
 from tests.drill.experiment import runs
-from tests.drill.stage import Stage, Told, brief
+from tests.drill.stage import Stage, Told, brief, signs_of_work
 from tests.drill.table import Outcome
 from tests.faulty_s3 import FAULTS, mixture, no_fault
 
@@ -164,7 +165,24 @@ def clock_is_wrong(stage: Stage, seed: int) -> Iterator[Outcome]:
     yield of_two(stage, store, first.end(), second.end(), began, "two submitters, the clock of one 10 minutes behind")
 
 
-def of_two(stage: Stage, store: Store, first: Told, second: Told, began: float, injected: str) -> Outcome:
+def storage_is_silent(stage: Stage, seed: int) -> Iterator[Outcome]:
+    """Of two submitters one trains and one waits while the storage does not answer for longer than a claim lives."""
+    store, began = stage.store("silent"), time.monotonic()
+    first, second = stage.submit("silent", "--plain"), stage.submit("silent", "--plain")
+    first.until(lambda: "executed by" in first.text() + second.text())
+    with stage.proxy.outage():
+        time.sleep(STALE_S + 15)
+    answers = time.monotonic()
+    before = signs_of_work(store)
+    first.until(lambda: signs_of_work(store) - before)
+    recovered_s = time.monotonic() - answers
+    injected = f"two submitters, no answer from the storage for {STALE_S + 15:.0f} s"
+    yield of_two(stage, store, first.end(), second.end(), began, injected, recovered_s=recovered_s)
+
+
+def of_two(
+    stage: Stage, store: Store, first: Told, second: Told, began: float, injected: str, **more: float
+) -> Outcome:
     """What two submitters of one experiment led to: neither may fail, and no run may be paid twice."""
     starts = [entry.attempts for entry in ledger_entries(store, runs(store)).values()]
     seen = f"both completed; each of {len(starts)} runs was started once"
@@ -172,7 +190,7 @@ def of_two(stage: Stage, store: Store, first: Told, second: Told, began: float, 
         seen, second = f"runs were started {starts} times", Told(1, "Traceback: a run was paid twice")
     elif first.code or second.code:
         seen = brief(stage, first if first.code else second)
-    return stage.outcome(injected, store, first if first.code else second, began, seen=seen)
+    return stage.outcome(injected, store, first if first.code else second, began, seen=seen, **more)
 
 
 FAULTS_WITHOUT_CLUSTER: dict[str, Callable[[Stage, int], Iterator[Outcome]]] = {
@@ -182,4 +200,5 @@ FAULTS_WITHOUT_CLUSTER: dict[str, Callable[[Stage, int], Iterator[Outcome]]] = {
     "permission": permission_is_removed,
     "disk": cache_is_full,
     "clock": clock_is_wrong,
+    "silence": storage_is_silent,
 }
