@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage_schemas.base import Document, Positive, Seed, Slug
+from storage_schemas.base import Document, ModelSpacing, Seed, Slug
 
 Pathology = Literal["ms", "glioma", "leukodystrophy", "small-vessel", "metastases"]
 Contrast = Literal["FLAIR", "T1w", "ce-gadolinium_T1w"]
@@ -21,9 +21,9 @@ class CohortPlan(Document):
 
     pathology: Pathology | tuple[Pathology, ...]
     """One disease, or several in rotation over the patients."""
-    studies: Annotated[int, Field(ge=1)]
+    studies: Annotated[int, Field(ge=1, le=100_000)]
     seed: Seed
-    spacing_mm: Positive | None = None
+    spacing_mm: ModelSpacing | None = None
     """Isotropic spacing of every image; None: each site's own spacing."""
     sites: tuple[str, ...] | None = None
     """Built-in sites in rotation; None: all of them."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from storage_schemas.axes import AXES, Budget, Freezing, Loss, ModelAxes, Optimizer, TrainedArm, TrainingAxes, axes_in
-from storage_schemas.base import Digest, Document, Fraction, Named, Positive, Seed, Slug
+from storage_schemas.base import Digest, Document, Fraction, ModelSpacing, Named, Positive, Seed, Slug
 from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
@@ -109,7 +109,7 @@ class ExperimentSpec(Document):
     name: Slug
     title: str
     task: TaskNamedOrFull
-    spacing_mm: Positive = 1.0
+    spacing_mm: ModelSpacing = 1.0
     """Spacing of the isotropic model grid."""
     cohorts: dict[Slug, Cohort]
     target: Target

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage_schemas.base import Digest, Document, Slug
+from storage_schemas.base import Digest, Document, Seconds, Slug
 
 FailureKind = Literal["refused", "memory", "lost", "hardware", "error"]
 """refused: the code refused the input, and would again; memory: host or GPU memory did not suffice; lost: its workers
@@ -60,7 +60,7 @@ class ActiveSweep(Document):
     """Runs that have not started."""
     waiting: str = ""
     """What it waits for, such as `2 GPUs a run, 1 there`; empty: for nothing."""
-    waiting_s: Annotated[float, Field(ge=0)] = 0.0
+    waiting_s: Seconds = 0.0
     """For how long it had waited when this was written."""
 
 

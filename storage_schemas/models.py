@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Digest, Document, Sha256, Slug, StudyId
+from storage_schemas.base import Digest, Document, ModelSpacing, Sha256, Slug, StudyId
 from storage_schemas.cohorts import Stripping
 from storage_schemas.tasks import Task
 
@@ -86,7 +86,7 @@ class ModelCard(Document):
     architecture: Architecture
     channels: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     """Input channels, in order."""
-    spacing_mm: Annotated[float, Field(ge=0.1, le=20)]
+    spacing_mm: ModelSpacing
     """Spacing of the isotropic model grid that it was trained on."""
     patch_voxels: Annotated[int, Field(gt=0, le=512)]
     """Edge length of the training patches and of the windows of whole-head inference."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage_schemas.axes import Axes
-from storage_schemas.base import Digest, Document, Fraction, Slug, StudyId
+from storage_schemas.base import Digest, Document, Fraction, Seconds, Slug, StudyId
 from storage_schemas.metrics import Measured, Metric
 
 
@@ -151,9 +151,9 @@ class LedgerEntry(Document):
     workers: Annotated[int, Field(ge=1)]
     device: str
     """`cpu`, or the name of the GPU."""
-    training_s: Annotated[float, Field(ge=0)]
+    training_s: Seconds
     """Training time of the last attempt, in seconds."""
-    evaluation_s: Annotated[float, Field(ge=0)]
+    evaluation_s: Seconds
     """Evaluation time, in seconds."""
     attempt: str = ""
     """Name of the attempt whose files count, see `KeyPattern.of`; empty: the files lie in the run's own folder."""

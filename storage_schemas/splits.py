@@ -21,6 +21,9 @@ leave-one-patient-out: a subset is a patient; test on it, train on the others.""
 
 SITE_DESIGNS: tuple[SplitDesign, ...] = ("leave-one-site-out", "train-on-one-site", "cross-site")
 
+MOST_FOLDS = 10_000
+"""Each is at least one training; without a bound a slip of the keyboard takes all memory."""
+
 ALL_SITES, OTHER_SITES = "all-sites", "other-sites"
 """What cross-site trains on besides single sites: all of them, and all but the one that is tested."""
 
@@ -30,7 +33,7 @@ class Target(Document):
 
     cohort: Slug
     design: SplitDesign = "rotation"
-    subsets: Annotated[int, Field(ge=2)] = 6
+    subsets: Annotated[int, Field(ge=2, le=MOST_FOLDS)] = 6
     """Number of subsets of a rotation; of cross-site, of the parts that each site is divided into."""
     subset_size: Annotated[int, Field(ge=1)] = 10
     """Studies in each subset of a rotation."""
@@ -40,7 +43,7 @@ class Target(Document):
     """Draw subset 1 of a rotation from the patients whose studies also have a second rater's mask."""
     sites: tuple[Slug, ...] = ()
     """Sites of the designs by site, in the order of the folds; studies of other sites are not used."""
-    patients: Annotated[int, Field(ge=2)] | None = None
+    patients: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
     """Number of patients of leave-one-patient-out, so that the design is fixed before the data are seen."""
     split_seed: Seed = 0
     """Seed of the randomisation."""

@@ -31,6 +31,8 @@ _FLOAT = re.compile(
 _SWITCH = re.compile(r"yes|no|on|off", re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+"""Codes that steer a terminal, and halves of characters, which cannot be written as UTF-8."""
 
 
 class Refused(ValueError):
@@ -75,6 +77,8 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         if isinstance(node, yaml.ScalarNode) and node.style is None and not isinstance(event, yaml.AliasEvent):
             self.faults += [f"line {line}: {fault}" for fault in _ambiguities(node.value)]
+        if isinstance(node, yaml.ScalarNode) and (found := _NO_TEXT.search(node.value)):
+            self.faults.append(f"line {line}: wanted text, found the character {found.group()!a}; leave it out")
         elif isinstance(node, yaml.MappingNode):
             self.faults += _key_faults(node)
         return node

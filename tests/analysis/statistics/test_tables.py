@@ -120,6 +120,13 @@ def test_the_screen_shows_every_line_within_its_width(tables):
     assert sum(line.lstrip().startswith(("FT ", "DN ", "Default ")) and "±" in line for line in text.splitlines()) == 5
 
 
+@pytest.mark.parametrize("name", ["[bold]x[/red]", "[/]", "nets [3 folds]"])
+def test_a_name_in_square_brackets_is_shown_as_it_is(rows, name):
+    named = [row.model_copy(update={"source": name}) if row.source else row for row in rows]
+    effects = compare(named, named, "per-study")
+    assert name in as_text(performance_tables(summarise(named, conditions(named)), effects, "per-study"))
+
+
 def test_each_table_is_read_by_its_own_key(rows):
     """At depth 5 one size alone was trained, so that m is half of that at depth 4."""
     deeper = [row.model_copy(update={"depth": 5}) for row in rows if row.training_size != 8]

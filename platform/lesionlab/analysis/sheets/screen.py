@@ -40,7 +40,7 @@ def _with_key(tables: Sequence[PerformanceTable], key: Sequence[str]) -> str:
     sheet = StringIO()
     more = max(len(_shown(table)) - _USUAL for table in tables)
     width = _SCREEN_COLUMNS + _COLUMNS_MORE * max(0, more)
-    console = Console(file=sheet, width=width, color_system=None, force_terminal=False)
+    console = Console(file=sheet, width=width, markup=False, color_system=None, force_terminal=False)
     for table in tables:
         console.print(_rich_table(table))
     for line in key:
