@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from storage_schemas.base import Document, Positive, Slug
+from storage_schemas.base import Document, ModelSpacing, Slug
 from storage_schemas.cohorts import Stripping
 from storage_schemas.models import Architecture, Declared, InferenceConfig
 from storage_schemas.tasks import TaskNamedOrFull
@@ -18,7 +18,7 @@ class ImportCard(Document):
     name: Slug
     """Name under which the model is registered."""
     task: TaskNamedOrFull
-    spacing_mm: Positive = 1.0
+    spacing_mm: ModelSpacing = 1.0
     """Spacing of the isotropic grid that it was trained on."""
     architecture: Architecture = Architecture()
     patch_voxels: Annotated[int, Field(gt=0, le=512)]

@@ -60,6 +60,10 @@ _FORMULA = re.compile(r"[=@\t\r]|[+-].*[(|!]")
 _DIVIDERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
+MOST_COLUMNS = 10_000
+"""Beyond it is no table, but perhaps one that lost its line breaks."""
+
+
 @dataclass(frozen=True)
 class Delimited:
     """The cells of one file, without blanks around them; rows may be shorter or longer than the first line."""
@@ -95,6 +99,8 @@ def read_delimited(path: Path) -> Delimited:
     if not lines:
         return Delimited((), (), divider)
     (_, columns), *rows = lines
+    if len(columns) > MOST_COLUMNS:
+        raise InputError(f"{path}: line 1: wanted at most {MOST_COLUMNS} columns, found {len(columns)}")
     return Delimited(columns, tuple((number, _trimmed(cells, len(columns))) for number, cells in rows), divider)
 
 
@@ -151,6 +157,8 @@ def _lines(path: Path, text: str, divider: str) -> Iterator[tuple[int, tuple[str
             start = reader.line_num + 1
     except csv.Error as error:
         found = "text after a closed quote" if "expected after" in str(error) else "a quote that is never closed"
+        if "larger" in str(error):
+            found = f"a cell of more than {csv.field_size_limit()} characters, perhaps {found}"
         raise InputError(f"{path}: line {start}: found {found}; correct the quotes of this line") from error
 
 

@@ -263,6 +263,8 @@ TABLE: list[tuple[Door, Any, str]] = [
     (rows, HEADER + ROW + ROW, "line 3.*already on line 2"),
     (rows, HEADER + 'sub-01,"p01,north,FT\n', "quote"),
     (rows, HEADER + "sub-01,p01\n", "cells|columns|fields"),
+    (rows, HEADER + "x" * 200_000 + ",p01,north,FT,10,1,0.5,0.5\n", "line 2: found a cell of more than 131072"),
+    (rows, HEADER.strip() + ",x" * 100_000 + "\n" + ROW, "at most 10000 columns"),
     (rows, b"\xff\xfe" + HEADER.encode("utf-16-le"), "UTF-8"),
     (rows, b"PK\x03\x04 a spreadsheet", "wanted|UTF-8|found"),
     (pipe, read_delimited, "pipe"),

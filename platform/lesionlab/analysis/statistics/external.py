@@ -18,7 +18,7 @@ Further columns are ignored.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -229,8 +229,9 @@ def _header_faults(names: Sequence[str]) -> Iterable[str]:
     if missing:
         alone = "; separate the cells by commas, semicolons or tabs" if len(names) == 1 else ""
         yield f"line 1: wanted the columns {', '.join(REQUIRED)}; missing are {', '.join(missing)}{alone}"
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"line 1: column {name!r} is there {names.count(name)} times"
+    for name, count in sorted(Counter(names).items()):
+        if count > 1:
+            yield f"line 1: column {name!r} is there {count} times"
     absent = [name for name in OPTIONAL if name not in names]
     for name in names:
         meant = get_close_matches(name, absent, n=1, cutoff=0.8)
