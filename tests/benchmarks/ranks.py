@@ -81,7 +81,8 @@ def as_rank(task: dict[str, str]) -> None:
 def torchrun(ranks: int, task: dict[str, str]) -> None:
     """Train in so many processes without Ray."""
     starter = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    subprocess.run([*starter, "-m", __spec__.name, "--task", json.dumps(task)], check=True)
+    command = [*starter, "-m", __spec__.name, "--task", json.dumps(task)]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def main() -> None:

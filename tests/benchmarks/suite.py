@@ -16,21 +16,23 @@ import torch
 from tests.benchmarks.frame import HEAD, machine, measure
 
 ROWS = ("patches", "step", "head", "scoring", "resampling", "analysis", "startup")
-"""Modules of tests.benchmarks.rows. `ingestion` is a program of its own: it needs Ray and minutes."""
+"""Modules of tests.benchmarks.rows."""
+
+PROGRAMS = ("ingestion", "sweep", "ranks")
+"""Modules of tests.benchmarks that need Ray and minutes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the chosen rows; return 1 if one failed."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--row", choices=(*ROWS, "ingestion"), help="this row alone; default: all but ingestion")
+    options.add_argument("--row", choices=(*ROWS, *PROGRAMS), help=f"this row alone; default: {', '.join(ROWS)}")
     options.add_argument("--tiny", action="store_true", help="a rehearsal on tiny inputs")
     options.add_argument("--out", type=Path, help="a file for the table, too")
     chosen, further = options.parse_known_args(arguments)
-    if chosen.row == "ingestion":
-        from tests.benchmarks import ingestion
-
-        sys.argv = [ingestion.__file__, *further]
-        ingestion.main()
+    if chosen.row in PROGRAMS:
+        program = importlib.import_module(f"tests.benchmarks.{chosen.row}")
+        sys.argv = [str(program.__file__), *further]
+        program.main()
         return 0
     if further:
         options.error(f"unknown options: {' '.join(further)}")

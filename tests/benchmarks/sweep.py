@@ -29,7 +29,7 @@ from lesionlab.store.documents import read_document
 from lesionlab.store.objects import Store, open_store
 from lesionlab.training.loop import SoloWorker
 from storage_schemas import keys
-from storage_schemas.models import Architecture, ModelCard
+from storage_schemas.models import Architecture, InferenceConfig, ModelCard
 from storage_schemas.runs import Cell, RunSpec
 from storage_schemas.volumes import ATTRIBUTE
 from tests.training.drawn import DrawnStudy, draw_study, make_run
@@ -42,7 +42,9 @@ def runs_of(cells: int, studies: Sequence[DrawnStudy], epochs: int) -> list[RunS
     """As many trainings of a small network, which differ by their seed, each tested on one study."""
     *trained_on, tested = studies
     run = make_run(list(trained_on), patch_voxels=24, patches_per_study=8, epochs=epochs).changed(
-        architecture=Architecture(depth=3, base_channels=6), test=(tested.entry,)
+        architecture=Architecture(depth=3, base_channels=6),
+        test=(tested.entry,),
+        inference=InferenceConfig(step_voxels=12),
     )
     cell = Cell(arm="de-novo", source=None, training_size=len(trained_on), fold=1, seed=0, depth=3)
     return [run.changed(seed=seed, cell=cell.model_copy(update={"seed": seed})) for seed in range(cells)]
