@@ -105,6 +105,18 @@ def test_without_a_default_model_nothing_is_said_of_one():
     assert [method for method in found if "default" in method] == []
 
 
+def test_the_anova_is_asked_only_where_the_report_has_one_of_all_trained_models():
+    tested = rotation_under_test()
+    models = {(test.arm, test.training_size) for test in tested if test.arm != "default"}
+    without = tuple(test for test in tested if (test.arm, test.training_size) != max(models))
+
+    def asks_anova(tests):
+        design = NullDesign(tests, QUIET, models=len(models))
+        return any("ANOVA" in name for name in found_by(design, draw_null(design, 1, np.random.default_rng(1))))
+
+    assert (asks_anova(tested), asks_anova(without)) == (True, False)
+
+
 def test_the_mixed_model_is_asked_in_some_of_the_experiments_and_says_in_how_many():
     found = asked(NullDesign(rotation_under_test(), QUIET), 100)
     assert (found[MIXED_MODEL].repetitions, found[PAIRED].repetitions) == (100 // REFIT_EVERY, 100)

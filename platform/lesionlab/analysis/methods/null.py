@@ -76,6 +76,8 @@ class NullDesign:
     """What each random effect adds, of the metric, as a mixed model finds it; what is absent adds nothing."""
     refitted: tuple[Mapping[str, float], ...] = ()
     """SDs that a mixed model finds in tables drawn with `sd`: how surely it is known (parametric bootstrap)."""
+    models: int = 0
+    """Trained models of the experiment, with those that have no value at all; the ANOVA wants values of each."""
 
     @cached_property
     def largest(self) -> int:
@@ -217,7 +219,7 @@ def _anova(design: NullDesign, values_RN: Array) -> NDArray[np.bool_] | None:
     models = sorted({(test.arm, test.training_size) for test in design.tested if test.arm != "default"})
     by_model = [_means(design, values_RN, "study", *model) for model in models]
     everywhere = sorted(set.intersection(*(set(studies) for studies, _ in by_model)))
-    if len(models) < 2 or len(everywhere) < 2:
+    if len(models) < max(2, design.models) or len(everywhere) < 2:
         return None
     values_MRS = [values_RL[:, [s.index(study) for study in everywhere]] for s, values_RL in by_model]
     model_RM = np.stack([values_RS.mean(axis=1) for values_RS in values_MRS], axis=1)

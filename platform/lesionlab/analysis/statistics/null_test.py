@@ -70,7 +70,8 @@ def null_test(
     found = spread(observations(by_condition, arm_comparison, metric, undefined, target), refits_of(repetitions), rng)
     if found is None:
         return NullTest(*about, None, (), NotRun.VARIANCES_UNKNOWN)
-    design = NullDesign(tuple(sorted(tested, key=str)), found.sd, found.refitted)
+    models = {(condition.arm, condition.training_size) for condition in arm_comparison.conditions}
+    design = NullDesign(tuple(sorted(tested, key=str)), found.sd, found.refitted, len(models))
     return NullTest(*about, design, null_rates(design, repetitions, rng))
 
 
