@@ -92,7 +92,7 @@ ROLES: dict[RoleName, Role] = {
     ),
     "gate": Role(
         title="tests models on a sealed benchmark, whose volumes nobody else reads, and promotes by its rule",
-        reads=("benchmarks/", "manifests/", "rules/", "runs/", "ledger/"),
+        reads=("benchmarks/", "manifests/", "rules/", "runs/", "ledger/", "consortium/"),
         # Of a site's parts it needs the register's tokens: whether a candidate was trained on a benchmark's patient.
         reads_at_sites=("policy.yaml", "withdrawn/", "cohorts/"),
         writes=("benchmarks/results/", "models/"),

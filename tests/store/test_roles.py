@@ -120,6 +120,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("analyst", "benchmarks/b/labels/sub-1.json"): set(),
     ("gate", "benchmarks/b/labels/sub-1.json"): {"read", "list"},
     ("gate", "rules/m/d.json"): {"read", "list"},
+    ("gate", "consortium/smallest-counts.json"): {"read", "list"},
     ("gate", "sites/north/policy.yaml"): {"read"},
     ("gate", "sites/north/withdrawn/sub-1.json"): {"read", "list"},
     ("analyst", "models/m/champion.json"): {"read", "list"},
