@@ -16,10 +16,12 @@ from lesionlab.experiments.audit import chain
 from lesionlab.experiments.benchmarks import freeze, seal
 from lesionlab.experiments.champions import Person, promote
 from lesionlab.experiments.leases import claim_run
+from lesionlab.experiments.ledger import close_run
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import move_part
 from lesionlab.experiments.registry import champion, register
 from lesionlab.experiments.rules import declare
+from lesionlab.experiments.run_history import RunHistory, plan_histories
 from lesionlab.experiments.status import run_states, sweep_states
 from lesionlab.experiments.tickets import tickets
 from lesionlab.experiments.usage import usage
@@ -34,11 +36,12 @@ from storage_schemas.definitions import MetricDefinition
 from storage_schemas.leases import ActiveSweep
 from storage_schemas.manifests import Manifest
 from storage_schemas.parts import DeclaredCohort
+from storage_schemas.results import EpochRow
 from storage_schemas.roles import ROLES
 from storage_schemas.rules import Rule
 from storage_schemas.sites import Consortium, Site
 from storage_schemas.tasks import TASKS
-from tests.experiments.drawn import append_entry, entry, manifest
+from tests.experiments.drawn import append_entry, entry, ledger_entry, manifest
 from tests.experiments.finished import finish, finish_experiment
 from tests.experiments.test_planning import planned
 from tests.experiments.test_status import close, fail
@@ -176,6 +179,19 @@ def test_whoever_reads_results_sees_how_far_an_experiment_is_and_why_a_run_faile
         ("running", "eva@north", None),
         ("to do", None, None),
     ]
+
+
+@pytest.mark.s3
+def test_a_reader_gets_the_curves_of_finished_runs_though_it_cannot_see_those_of_others(as_: As) -> None:
+    steward, plan = as_("steward"), planned()
+    done, unfinished = plan.runs[4:6]
+    close_run(steward, ledger_entry(done.run_id, attempt="001-a"))
+    zero = {"seconds": 0, "waiting_s": 0, "patches_per_s": 0, "peak_memory_mib": 0}
+    epoch = EpochRow(epoch=1, step=4, loss=0.5, learning_rate=1e-3, **zero)
+    for run in (done, unfinished):
+        RunHistory(steward, run.run_id, "001-a").add(epoch)
+    found = plan_histories(as_("reader"), plan)
+    assert [(one.run.run_id, one.rows) for one in found] == [(done.run_id, [epoch])]
 
 
 @pytest.mark.s3

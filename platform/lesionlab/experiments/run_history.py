@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lesionlab.errors import MissingObject, StoreError
+from lesionlab.errors import AccessDenied, MissingObject, StoreError
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.store.at_once import at_once
 from lesionlab.store.objects import Store
@@ -47,7 +47,12 @@ def stored_history(store: Store, run_id: Digest) -> list[EpochRow]:
     A history that cannot be read is named in the log and left out: no result depends on it.
     """
     found: dict[int, EpochRow] = {}
-    for key in store.list(keys.ATTEMPT.prefix(run_id=run_id)):  # sorted: the names of attempts begin with their number
+    try:
+        names = store.list(keys.ATTEMPT.prefix(run_id=run_id))
+    except AccessDenied as error:  # whoever reads results may not list what attempts left
+        _LOG.warning("%s; the history of run %s, which is not complete, is left out", error, run_id)
+        return []
+    for key in names:  # sorted: the names of attempts begin with their number
         values = keys.RUN_HISTORY.parse(key)
         if values is None:
             continue
