@@ -37,6 +37,7 @@ def main() -> int:
     # Without OMP_NUM_THREADS a training uses one thread, in this process as in those of a cluster.
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "OMP_NUM_THREADS"]:
         del os.environ[name]
+    os.environ |= {"RAY_worker_niceness": "0"}  # at 15, its default, workers wait for whatever else the machine does
     outcomes: list[Outcome] = []
 
     def wanted(name: str) -> bool:
