@@ -18,7 +18,7 @@ import pytest
 from lesionlab.errors import StoreError
 from lesionlab.experiments.champions import Person, promote
 from lesionlab.experiments.leases import claim_run
-from lesionlab.experiments.ledger import attempt_of
+from lesionlab.experiments.ledger import attempt_of, completed
 from lesionlab.experiments.registry import find_model
 from lesionlab.experiments.stored_plans import current_plan
 from lesionlab.experiments.upkeep.fsck import Checked, check_store
@@ -161,36 +161,49 @@ def test_what_has_a_second_copy_is_restored_byte_for_byte(store: Store) -> None:
     assert check(store).damage == ()
 
 
-def test_a_damaged_ledger_entry_is_restored_from_its_attempts_files_if_all_of_them_are_whole(store: Store) -> None:
+def fresh(store: Store) -> Store:
+    """The store as another process opens it."""
+    return open_store(store.uri)
+
+
+def test_for_a_damaged_ledger_entry_its_copy_counts_and_is_put_back_if_its_attempts_files_are_whole(
+    store: Store,
+) -> None:
     run_id = current_plan(store, "tiny").runs[0].run_id
     key, attempt = keys.LEDGER.build(run_id=run_id), attempt_of(store, run_id)
     data, folder = store.get(key), keys.ATTEMPT.build(run_id=run_id, attempt=attempt)
     copy = keys.RUN_ENTRY.of(attempt).build(run_id=run_id)
     assert store.get(copy) == data
     flip(store, copy)
-    (damage,) = check(open_store(store.uri), repair=True).damage
+    (damage,) = check(fresh(store), repair=True).damage
     assert (damage.key, damage.repaired, store.get(copy)) == (copy, True, data)
 
     flip(store, key)
-    (damage,) = check(open_store(store.uri), repair=True).damage
+    assert completed(fresh(store), [run_id]) == {run_id}, "the run is not paid again"
+    assert attempt_of(fresh(store), run_id) == attempt
+    (damage,) = check(fresh(store), repair=True).damage
     assert (damage.key, damage.repaired, store.get(key)) == (key, True, data)
-    assert check(open_store(store.uri)).damage == ()
+    assert check(fresh(store)).damage == ()
 
-    flip(store, key)
     for lacking in (next(k for k in store.list(folder) if k.endswith(end)) for end in ("studies.parquet", "c/0/0/0")):
         whole = store.get(lacking)
         for harm in (lambda lacking=lacking: flip(store, lacking), lambda lacking=lacking: store.delete(lacking)):
+            flip(store, key)
             harm()
-            (damage,) = check(open_store(store.uri), repair=True).damage
-            assert (damage.key, damage.repaired) == (key, False)
-            assert f"executes run {run_id} again" in damage.remedy
+            found = {damage.key: damage for damage in check(fresh(store), repair=True).damage}
+            assert not found[key].repaired
+            assert f"executes run {run_id} again" in found[key].remedy
+            assert store.get(key) == b"", "the run is executed again"
             store.put(lacking, whole)
+            store.put(key, data)
 
+    flip(store, key)
     other = keys.RUN_ENTRY.of("002-other").build(run_id=run_id)  # two complete attempts: which one counted?
     store.put(other, data)
-    assert [damage.repaired for damage in check(open_store(store.uri), repair=True).damage] == [False]
+    assert completed(fresh(store), [run_id]) == set()
+    assert [damage.repaired for damage in check(fresh(store), repair=True).damage] == [False]
     store.delete(other)
-    assert [damage.repaired for damage in check(open_store(store.uri), repair=True).damage] == [True]
+    assert [damage.repaired for damage in check(fresh(store), repair=True).damage] == [True]
 
 
 def test_a_missing_object_that_something_refers_to_is_damage(store: Store) -> None:

@@ -1,7 +1,8 @@
 """Record which runs are complete: one ledger entry per run, written once, after all other output of the run.
 
 The ledger decides what is done, never Ray: Ray forgets, and a finished run name that is run again returns at once
-without metrics. Only an entry that can be read counts; a damaged or an empty one is as good as none.
+without metrics. In place of a damaged entry its copy among the attempt's files counts; without one, a damaged entry is
+as good as none, and so is an empty one.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
-from lesionlab.errors import Conflict, DamagedObject, MissingObject, ObjectExists
-from lesionlab.store.documents import create_document, parse_document, write_document
+from lesionlab.errors import AccessDenied, Conflict, DamagedObject, MissingObject, ObjectExists
+from lesionlab.store.documents import create_document, is_sound, parse_document, read_document, write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import Digest
@@ -66,10 +67,31 @@ def _entry(store: Store, run_id: Digest) -> LedgerEntry | None:
         return None
     if not data:
         return None
-    entry = parse_document(store, key, LedgerEntry, data)
-    if entry.run_id != run_id:
-        raise DamagedObject(f"{store.uri}: {key}", f"it is the entry of run {entry.run_id}")
+    try:
+        entry = parse_document(store, key, LedgerEntry, data)
+        if entry.run_id != run_id:
+            raise DamagedObject(f"{store.uri}: {key}", f"it is the entry of run {entry.run_id}")
+    except DamagedObject as error:
+        copy = copy_of(store, run_id)
+        if copy is None:
+            raise
+        _LOG.warning("%s; until then the copy %s counts", error, copy)
+        return read_document(store, copy, LedgerEntry)
     return entry
+
+
+def copy_of(store: Store, run_id: Digest) -> str | None:
+    """Key of the sound copy of a run's entry; None if there is none, or if two attempts have one: which one counted?
+
+    None too for a role that may not look into attempts.
+    """
+    name = keys.RUN_ENTRY.template.rpartition("/")[2]
+    try:
+        listed = store.list(keys.ATTEMPT.prefix(run_id=run_id))
+        copies = [key for key in listed if key.count("/") == 4 and key.endswith(f"/{name}")]
+        return copies[0] if len(copies) == 1 and is_sound(store, copies[0], LedgerEntry) else None
+    except AccessDenied:
+        return None
 
 
 def ledger_entry(store: Store, run_id: Digest) -> LedgerEntry | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lesionlab.errors import DamagedObject, InputError, LesionlabError, MissingObject
 from lesionlab.experiments.champions import newest_decision
-from lesionlab.experiments.ledger import reopen
+from lesionlab.experiments.ledger import copy_of, reopen
 from lesionlab.experiments.manifests import frozen_manifest
 from lesionlab.experiments.parts import current_part
 from lesionlab.experiments.publishing import publish
@@ -231,21 +231,19 @@ class Remedies:
 
         Two attempts that are complete are told apart by the entry alone, so then the run is executed again.
         """
-        run = self._contents.runs.get(run_id)
-        folder, copy = keys.ATTEMPT.prefix(run_id=run_id), keys.RUN_ENTRY.template.rpartition("/")[2]
-        copies = [key for key in self._contents.names if key.startswith(folder) and key.endswith(f"/{copy}")]
-        if run is None or len(copies) != 1:
-            raise MissingObject(f"run {run_id}: {len(copies)} copies of its ledger entry")
-        entry = read_document(self._store, copies[0], LedgerEntry)
+        run, copy = self._contents.runs.get(run_id), copy_of(self._store, run_id)
+        if run is None or copy is None:
+            raise MissingObject(f"run {run_id}: no copy of its ledger entry")
+        entry = read_document(self._store, copy, LedgerEntry)
         own = keys.ATTEMPT.build(run_id=run_id, attempt=entry.attempt) + "/"
         there = {place for key in self._contents.names if key.startswith(own) and (place := place_of(key))}
-        wanted = {*self._contents.outputs(run, entry.attempt), copies[0]}
+        wanted = {*self._contents.outputs(run, entry.attempt), copy}
         faults = [fault for place in sorted(there) for fault in faults_of(self._store, place, lambda data: True)]
         if entry.run_id != run_id or not wanted <= there or faults:
             raise InputError(f"run {run_id}: attempt {entry.attempt} is not whole")
         key = keys.LEDGER.build(run_id=run_id)
         # On the condition that it is the damaged one: a sweep may have completed the run again meanwhile.
-        self._store.replace(key, self._store.get(copies[0]), self._store.get_tagged(key).tag)
+        self._store.replace(key, self._store.get(copy), self._store.get_tagged(key).tag)
 
     def _copy_entry(self, run_id: Digest, place: str) -> None:
         self._store.put(place, document_bytes(self._contents.ledger[run_id]))
