@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from lesionlab.analysis.figures.heat_map import heat_map_figure
 from lesionlab.analysis.pages.illustrations import cross_site_pictures
 from lesionlab.analysis.sheets.cross_site_tables import cross_site_sheets
 from lesionlab.analysis.statistics.conditions import conditions, groups, rows_by_condition
@@ -15,7 +16,7 @@ from lesionlab.analysis.statistics.further import Further, further
 from lesionlab.analysis.statistics.headline import headline
 from lesionlab.analysis.statistics.learning import learning
 from lesionlab.analysis.statistics.supplementary import Options, Supplementary
-from lesionlab.analysis.words.cross_site import sentences
+from lesionlab.analysis.words.cross_site import cell, panel, sentences
 from lesionlab.analysis.words.headline import sentences as headline_sentences
 from tests.analysis.drawn_sites import LOSS, SEEN, SITES, drawn_rows
 
@@ -101,6 +102,18 @@ def test_table_and_picture_have_every_model_and_mark_what_is_empty(whole):
     pictures = list(cross_site_pictures(whole.cross_site))
     assert [one.name for one in pictures] == ["cross-site-fine-tuned-4-studies", "cross-site-de-novo-4-studies"]
     assert {one.section for one in pictures} == {"sites"}
+
+
+def test_each_cell_of_the_heat_map_shows_what_the_table_shows(whole):
+    first = [one for one in whole.cross_site if one.model == whole.cross_site[0].model]
+    shown = {
+        axes.get_title(loc="left"): [text.get_text() for text in axes.texts] for axes in heat_map_figure(first).axes
+    }
+    for one in first:
+        cells = [cell(tested) for row in one.rows for tested in (*row.at.values(), row.everywhere)]
+        assert any("[" in told for told in cells)
+        texts = " ".join(shown[panel(one.metric)])
+        assert texts == " ".join(told.replace("(", "").replace(")", "") for told in cells)
 
 
 def test_with_one_arm_alone_the_headline_is_of_the_sites_that_were_left_out():

@@ -13,12 +13,13 @@ from matplotlib.patches import Rectangle
 from lesionlab.analysis.figures.drawing import INK, TEXT_POINTS, new_figure
 from lesionlab.analysis.statistics.cross_site import CrossSite, Tested
 from lesionlab.analysis.words import cross_site as words
+from lesionlab.analysis.words.further import brackets
 from lesionlab.analysis.words.numbers import NONE
 
 Shade = Callable[[float], float]
 """From a mean to 0 (light) to 1 (dark)."""
 
-_CELL_IN = (0.78, 0.5)
+_CELL_IN = (0.84, 0.6)
 _LABELS_IN = (1.6, 1.3)
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#f7fbff", "#5b8db8", "#0b2e4f"])
 """From the lowest to the highest mean; readable in greyscale."""
@@ -91,5 +92,7 @@ def _box(
     if framed:
         axes.add_patch(Rectangle((column + 0.04, line + 0.05), 0.92, 0.9, fill=False, edgecolor=INK, linewidth=1.6))
     middle: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
-    axes.text(column + 0.5, line + 0.42, f"{mean:.2f}", fontsize=TEXT_POINTS + 1, **middle)
-    axes.text(column + 0.5, line + 0.78, counted(tested.mean.n), fontsize=TEXT_POINTS - 3, **middle)
+    axes.text(column + 0.5, line + 0.3, f"{mean:.2f}", fontsize=TEXT_POINTS + 1, **middle)
+    if bounds := brackets(tested.mean.interval).strip():
+        axes.text(column + 0.5, line + 0.58, bounds, fontsize=TEXT_POINTS - 3, **middle)
+    axes.text(column + 0.5, line + 0.82, counted(tested.mean.n), fontsize=TEXT_POINTS - 3, **middle)

@@ -97,7 +97,8 @@ def heat_map(model: Condition, among: Iterable[Condition]) -> Caption:
     return Caption(
         f"Trained here, tested there: {name_among(model, among)}.",
         "Rows: what the networks were trained on, always the same number of studies; columns: the site of the tested "
-        "patients; n: studies; shades: from the lowest to the highest mean. Framed: trained and tested at the same "
+        "patients; in each cell the mean, its 95 % CI as in the table and n, the number of studies; shades: from the "
+        "lowest to the highest mean. Framed: trained and tested at the same "
         "site, on different patients. The row of all but the tested site is what a new hospital may expect. Hatched: "
         "too few patients. Ours, not the paper's.",
         "Heat map of training site by test site; the table has the numbers",
