@@ -1,7 +1,9 @@
 """A file of another format is named, with what to do about it."""
 
 import gzip
+import io
 import re
+import tarfile
 from pathlib import Path
 
 import nibabel as nib
@@ -32,6 +34,15 @@ def analyze(path: Path) -> bytes:
 def mgz(path: Path) -> bytes:
     nib.save(nib.MGHImage(VOXELS, OBLIQUE), path.with_name("a.mgz"))
     return path.with_name("a.mgz").read_bytes()
+
+
+def archive(path: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        entry = tarfile.TarInfo("a.nii")
+        entry.size = len(plain(path))
+        tar.addfile(entry, io.BytesIO(plain(path)))
+    return packed.getvalue()
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
@@ -67,6 +78,14 @@ CONTENTS = [
     ("a.nii.gz", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a text file, such as the answer"),
     ("a.nii", b'{"message": "Not Found"}', "a text file, such as the answer to a failed download"),
     ("a.nii.gz", gzip.compress(b""), "a gzip file without content; copy or export"),
+    ("a.nii.gz", lambda path: gzip.compress(archive(path)), "a tar archive; unpack it"),
+    ("a.nii.gz", b"\x1f", "a file that is not gzip; copy or export"),
+    (
+        "a.nii.gz",
+        lambda path: gzip.compress(b"\1" + plain(path)[1:]),
+        "a file that does not begin as NIfTI does",
+    ),
+    ("a.nii", lambda path: b"\1" + plain(path)[1:], "a file that does not begin as NIfTI does"),
     ("a.nii.gz", b"PK\x03\x04rest", "a ZIP archive; unpack it"),
     ("a.nii.gz", b"BZh91AY", r"compressed with bzip2; unpack it \(bunzip2\)"),
 ]

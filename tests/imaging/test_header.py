@@ -324,6 +324,8 @@ def test_no_header_claim_is_trusted_for_memory_before_it_is_checked(tmp_path, ma
     [
         ({"dim": [0, 4, 4, 4, 1, 1, 1, 1]}, "wanted 1 to 7 axes in the header, found 0"),
         ({"dim": [2, 4, 4, 1, 1, 1, 1, 1]}, "found shape (4, 4); join the slices to one image"),
+        ({"datatype": 1}, "wanted 8 to 64 bits per voxel, found the data type binary"),
+        ({"datatype": 1536}, "wanted 8 to 64 bits per voxel, found the data type float128"),
         ({"datatype": 999}, "wanted a data type of the NIfTI standard, found the code 999"),
     ],
 )

@@ -336,6 +336,40 @@ def test_a_constant_image_is_refused(one, value):
     assert summary(refused(one)) == [("FLAIR", "no-contrast", False)]
 
 
+@pytest.mark.parametrize("levels", [2, 9], ids=["mask", "label map"])
+def test_a_mask_or_a_label_map_in_the_place_of_the_image_is_refused(one, levels):
+    regions = np.indices(SHAPE).sum(axis=0) % (levels - 1) + 1
+    save(one.images["flair"], (regions * (head(0) > 200)).astype(np.uint8))
+    (finding,) = [finding for finding in refused(one) if not finding.repaired]
+    assert f"found {levels} different values, as in a mask or a label map" in finding.what
+
+
+def test_one_slice_is_refused(one):
+    middle = (slice(None), slice(None), slice(SHAPE[2] // 2, SHAPE[2] // 2 + 1))
+    save(one.images["flair"], head(0)[middle])
+    save(one.reference.mask, lesions()[middle])
+    assert ("FLAIR", "not-3d", False) in summary(refused(one))
+
+
+@pytest.mark.parametrize("invert", [np.negative, lambda head_ijk: 3000 - head_ijk], ids=["slope -1", "negative"])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_inverted_grey_values_are_the_only_fault_and_named(one, invert, padding):
+    save(one.images["flair"], np.pad(invert(head(0).astype(np.float32)), padding, mode="edge"))
+    save(one.reference.mask, np.pad(lesions(), padding))
+    (finding,) = refused(one)
+    assert finding.code == "implausible-values"
+    assert "the grey values are inverted" in finding.what
+
+
+@pytest.mark.parametrize("offset", [-1024, 0, 500])
+def test_neither_an_offset_nor_a_z_score_looks_inverted(one, offset):
+    voxels = head(0).astype(np.float32)
+    inside = voxels > 100
+    for scan in (voxels + offset, np.where(inside, (voxels - voxels[inside].mean()) / voxels[inside].std(), 0)):
+        save(one.images["flair"], scan.astype(np.float32))
+        assert all(finding.repaired for finding in read_scans(one, ONE).findings)
+
+
 def test_a_spike_in_the_air_that_would_overflow_float16_is_refused(one):
     voxels = head(0).astype(np.float32)
     voxels[0, 0, 0] = 1e9

@@ -34,7 +34,7 @@ def background_to_air(voxels_ijk: Image, place: str) -> tuple[Image, tuple[Findi
     not, as a brain that was z-scored before it was stripped with 0, all of it is head: air is darker than its darkest
     tissue by the margin that `head_mask` wants, or 0 if only the background is negative.
     """
-    border_ijk, value = _constant_border(voxels_ijk)
+    border_ijk, value = constant_border(voxels_ijk)
     scan_ijk = ~border_ijk
     if not border_ijk.any() or not scan_ijk.any():
         return voxels_ijk, ()
@@ -58,7 +58,7 @@ def background_to_air(voxels_ijk: Image, place: str) -> tuple[Image, tuple[Findi
     return filled_ijk, (Finding(code="padding", place=place, what=what, repaired=True),)
 
 
-def _constant_border(voxels_ijk: Image) -> tuple[HeadMask, float]:
+def constant_border(voxels_ijk: Image) -> tuple[HeadMask, float]:
     """Voxels of the commonest value on the faces that are connected to the faces, and that value."""
     faces = face_voxels(voxels_ijk)
     value = commonest(faces)

@@ -14,6 +14,7 @@ NIFTI = (".nii", ".nii.gz")
 START_BYTES = 4096
 _GZIP = b"\x1f\x8b"
 _DICOM_PREAMBLE_BYTES = 128
+_TAR_MAGIC_AT = 257
 _HEADER_BYTES = {348: (344, b"n+1\0", b"ni1\0"), 540: (4, b"n+2\0", b"ni2\0")}
 """By header length: where the magic is, its value in a single file and in a pair of files."""
 
@@ -92,7 +93,11 @@ def format_by_content(path: Path) -> str | None:
         return "an empty file; copy or export the image again"
     if not start.startswith(_GZIP):
         packed = path.name.lower().endswith(".gz")
-        return _format(start) or (_nifti(start) and packed and "a file that is not gzip; name it .nii") or None
+        if found := _format(start):
+            return found
+        if not packed:
+            return None
+        return f"a file that is not gzip; {'name it .nii' if _nifti(start) else 'copy or export the image again'}"
     inside = _unpacked(path)
     if inside == b"":
         return "a gzip file without content; copy or export the image again"
@@ -119,6 +124,8 @@ def _format(start: bytes) -> str | None:
         return _DICOM
     if _DATA_SET.match(start):
         return _DICOM
+    if start[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
+        return "a tar archive; unpack it"
     if start.lstrip(_BLANKS).startswith(b"<") and b"<html" in start.lower():
         return _PAGE
     known = next((kind for sign, kind in _STARTS.items() if start.startswith(sign)), None)

@@ -13,6 +13,9 @@ from storage_schemas.verdicts import Finding
 EMPTY_BACKGROUND = 0.95
 """From this fraction of the voxels outside the head on, what has no value is the background of a masked image."""
 
+_STRANGE = f"NaN, infinite or beyond {np.finfo(np.float32).max:.2g}"
+"""What is not finite in single precision."""
+
 Image = NDArray[np.float32]
 
 
@@ -30,12 +33,12 @@ def fill_air(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding
     try:
         head_ijk = head_mask(np.where(gaps_ijk, known.min(initial=np.inf), voxels_ijk))
     except ImageError:
-        return None, (_finding(place, f"wanted finite voxels, found {count} NaN or infinite; export the image again"),)
+        return None, (_finding(place, f"wanted finite voxels, found {count} {_STRANGE}; export the image again"),)
     outside = gaps_ijk[~head_ijk]
     masked = outside.size > 0 and np.count_nonzero(outside) >= EMPTY_BACKGROUND * outside.size
     inside_ijk = gaps_ijk & (_across_slices(gaps_ijk, head_ijk) | (head_ijk if masked else _between(head_ijk)))
     if inside := int(np.count_nonzero(inside_ijk)):
-        what = f"wanted finite voxels inside the head, found {inside} NaN or infinite there; export the image again"
+        what = f"wanted finite voxels inside the head, found {inside} {_STRANGE} there; export the image again"
         return None, (_finding(place, what),)
     air = lowest if masked else np.median(voxels_ijk[~head_ijk & ~gaps_ijk])
     what = f"found {count} NaN or infinite voxels outside the head; they were set to the value of air ({air:g})"
@@ -72,7 +75,7 @@ def _out_of_view(gaps_ijk: HeadMask, lesions_ijk: HeadMask) -> bool:
 def not_finite(voxels_ijk: Image, place: str) -> Finding:
     """The finding for a mask or map whose voxels without a value may mean anything."""
     strange = int(np.count_nonzero(~np.isfinite(voxels_ijk)))
-    what = f"wanted finite voxels, found {strange} NaN or infinite; save the file with 0 there if that is meant"
+    what = f"wanted finite voxels, found {strange} {_STRANGE}; save the file with 0 there if that is meant"
     return _finding(place, what)
 
 

@@ -79,7 +79,7 @@ def read_header(path: Path, place: str) -> Header:
     affine = find_place(fields, shape, note)
     other = other_form(fields, affine, shape)
     scaling = _scaling(fields, note)
-    readable = _is_grey(dtype, note) and shape is not None and math.prod(claimed_shape) == math.prod(shape)
+    readable = _is_grey(fields, dtype, note) and shape is not None and math.prod(claimed_shape) == math.prod(shape)
     if shape is None or not readable or not _holds_all(path, fields, math.prod(shape) * dtype.itemsize, note):
         return Header(tuple(findings), shape, affine, other)
     layout = Layout(shape, dtype, int(fields["vox_offset"]), *scaling) if scaling else None
@@ -98,7 +98,12 @@ def _decode(path: Path, note: Note) -> Any:
     try:
         with _open(path) as stream:
             block = stream.read(max(_HEADERS))
-        length = next(size for order in _BYTE_ORDERS if (size := int.from_bytes(block[:4], order)) in _HEADERS)
+        sizes = [int.from_bytes(block[:4], order) for order in _BYTE_ORDERS]
+        length = next((size for size in sizes if size in _HEADERS), None)
+        if length is None:
+            found = format_by_content(path) or "a file that does not begin as NIfTI does; export the image again"
+            note("unreadable", f"wanted a NIfTI file, found {found}")
+            return None
         fields: Any = _HEADERS[length](block[:length], check=False)
         if fields["magic"].item() != fields.single_magic:
             raise ValueError
@@ -153,9 +158,13 @@ def _three_axes(claimed: tuple[int, ...], note: Note) -> Shape3 | None:
     return shape
 
 
-def _is_grey(dtype: np.dtype[Any], note: Note) -> bool:
+def _is_grey(fields: Any, dtype: np.dtype[Any], note: Note) -> bool:
     if np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.floating):
         return True
+    if dtype.itemsize == 0:
+        label = nib.nifti1.data_type_codes.label[int(fields["datatype"])]
+        note("unreadable", f"wanted 8 to 64 bits per voxel, found the data type {label}; save it as uint8 or float32")
+        return False
     kind = f"{len(dtype.names)} colours" if dtype.names else dtype.name
     note("not-grey", f"wanted one number per voxel, found {kind}; export the image in greyscale")
     return False

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HeadMask = NDArray[np.bool_]
 
+FEWEST_VALUES = 16
+"""A scan has hundreds of grey values; a mask two, and segmentations of tissue or tumour up to a dozen."""
 AIR_FRACTION = 0.1
 """Air is darker than this fraction of the way from the level of air to the brightest tissue. So is CSF in FLAIR, but it
 forms holes inside the head."""
@@ -35,6 +37,15 @@ class Standardised(NamedTuple):
     voxels_IJK: Image
     mean: float
     sd: float
+
+
+def few_values(voxels_IJK: NDArray[Any]) -> int | None:
+    """The number of different finite values if it is that of a mask or a label map; None if it is that of a scan."""
+    for looked_at in (voxels_IJK[::4, ::4, ::4], voxels_IJK):  # the first tells a scan in no time
+        values = np.unique(looked_at[np.isfinite(looked_at)]).size
+        if values >= FEWEST_VALUES:
+            return None
+    return values if values > 1 else None
 
 
 def air_level(voxels_IJK: Image) -> float:

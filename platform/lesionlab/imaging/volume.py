@@ -20,6 +20,8 @@ from lesionlab.errors import ImageError
 from lesionlab.imaging.background import background_to_air
 from lesionlab.imaging.gaps import fill_air, fill_background, not_finite
 from lesionlab.imaging.header import Header, Layout, read_header
+from lesionlab.imaging.intensity import few_values
+from lesionlab.imaging.inverted import inverted_values
 from lesionlab.imaging.wrapped import wrapped_values
 from storage_schemas.verdicts import Finding
 from storage_schemas.volumes import Affine, Grid, Shape3
@@ -176,12 +178,15 @@ def _voxels(path: Path, layout: Layout | None) -> Image | None:
 
 
 def _grey_values(voxels_ijk: Image, place: str) -> tuple[Image | None, tuple[Finding, ...]]:
-    """Give what is outside the scan the value of air; refuse gaps in the head and values that wrapped around."""
+    """Give what is outside the scan the value of air; refuse gaps in the head and values that wrapped around or are
+    inverted."""
     filled_ijk, findings = fill_air(voxels_ijk, place)
     if filled_ijk is None:
         return None, findings
-    if wrapped := wrapped_values(filled_ijk, place):
-        return None, (*findings, wrapped)
+    if few_values(filled_ijk):
+        return filled_ijk, findings  # no scan: air has no level in it
+    if strange := wrapped_values(filled_ijk, place) or inverted_values(filled_ijk, place):
+        return None, (*findings, strange)
     filled_ijk, padding = background_to_air(filled_ijk, place)
     return filled_ijk, findings + padding
 

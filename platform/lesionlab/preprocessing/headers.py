@@ -16,6 +16,7 @@ from typing import Any
 
 import nibabel as nib
 
+from lesionlab.imaging.header import MOST_HEADER_BYTES
 from lesionlab.preprocessing.identifiers import sign_in
 
 HEAD_BYTES = 2**20
@@ -95,7 +96,10 @@ def header_signs(path: Path) -> list[HeaderSign]:
     fields = kind(head[: kind.template_dtype.itemsize], check=False)
     texts = {f"header field {name}": _text(bytes(fields[name].item())) for name in _TEXT_FIELDS if name in fields}
     field_signs = [sign for place, text in texts.items() for sign in _text_signs(place, text)]
-    return [*_name_signs(start), *field_signs, *_extensions_signs(head, kind, int(fields["vox_offset"]))]
+    offset_bytes = float(fields["vox_offset"])
+    # Behind what any header may have there are no extensions: reported when the voxels are read.
+    signs = _extensions_signs(head, kind, int(offset_bytes)) if 0 <= offset_bytes <= MOST_HEADER_BYTES else []
+    return [*_name_signs(start), *field_signs, *signs]
 
 
 def _name_signs(start: bytes) -> list[HeaderSign]:

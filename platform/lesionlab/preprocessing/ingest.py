@@ -50,7 +50,7 @@ Findings = tuple[Finding, ...]
 
 LOG = logging.getLogger(__name__)
 
-QUALITY_CONTROL = 5
+QUALITY_CONTROL = 6
 """Version of quality control; raised when the same files get another verdict. Volumes stay valid."""
 
 MAY_PASS_NEXT_TIME: frozenset[Code] = frozenset({"missing-file", "unreadable", "not-finished"})

@@ -17,7 +17,7 @@ import numpy as np
 from lesionlab.errors import ImageError, StudyRefused
 from lesionlab.imaging.extent import implausible_extent
 from lesionlab.imaging.forms import Forms, gap_mm, on_other_form
-from lesionlab.imaging.intensity import HeadMask, head_mask, z_score
+from lesionlab.imaging.intensity import HeadMask, few_values, head_mask, z_score
 from lesionlab.imaging.itk import read_affine
 from lesionlab.imaging.placement import SAME_PLACE_MM
 from lesionlab.imaging.resample import reoriented, reoriented_grid
@@ -127,7 +127,9 @@ def _examined(path: Path, place: str, findings: list[Finding]) -> tuple[Examined
     one = examine_image(path, place)
     findings += one.findings
     head = None
-    if one.volume is not None:
+    if one.volume is not None and (no_scan := _no_scan(one.volume, place)):
+        findings.append(no_scan)
+    elif one.volume is not None:
         try:
             head = head_mask(one.volume.voxels)
             z_score(one.volume.voxels, head)
@@ -136,6 +138,15 @@ def _examined(path: Path, place: str, findings: list[Finding]) -> tuple[Examined
         except ImageError as error:
             findings.append(Finding(code=error.code, place=place, what=str(error)))
     return one, head
+
+
+def _no_scan(image: Volume, place: str) -> Finding | None:
+    """The finding for a file in the place of an image that is no scan of a head: a mask, a label map, one slice."""
+    if values := few_values(image.voxels):
+        what = f"wanted a scan, found {values} different values, as in a mask or a label map; find the scan"
+        return Finding(code="implausible-values", place=place, what=what)
+    one_slice = "wanted a head, found one slice; join the slices to one image"
+    return Finding(code="not-3d", place=place, what=one_slice) if min(image.voxels.shape) == 1 else None
 
 
 def _read_mask(

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lesionlab.imaging.intensity import few_values
 from lesionlab.imaging.tissue import LEAST_SPREAD, Look, look_of
 from lesionlab.imaging.volume import Volume
 from storage_schemas.cohorts import Stripping
 from storage_schemas.tasks import ScanInput
 
-FEWEST_VALUES = 16
-"""A scan has hundreds of grey values; a mask two, and segmentations of tissue or tumour up to a dozen."""
 LEAST_EXTENT_MM = 60.0
 """A head measures more along each axis; one slice, or a slab through the lesions, does not."""
 
@@ -44,9 +43,9 @@ def unlike_notes(
     named = [kind for word in words for kind, known in _CONTRASTS.items() if re.fullmatch(known, word)]
     if scan.suffix in _CONTRASTS and named and scan.suffix not in named:
         yield f"its name says {named[-1]}, but the model was trained on {scan.suffix}"
-    values = np.unique(image.voxels[np.isfinite(image.voxels)])
-    if values.size < FEWEST_VALUES:
-        yield f"it has {values.size} different values, as a mask or a label map; the model was trained on scans"
+    values = few_values(image.voxels)
+    if values:
+        yield f"it has {values} different values, as a mask or a label map; the model was trained on scans"
     elif words and re.fullmatch(_NO_SCAN, words[-1]):
         yield f"its name says {words[-1]}; the model was trained on scans"
     extent_mm = [count * mm for count, mm in zip(image.voxels.shape, image.spacing_mm, strict=True)]
@@ -56,7 +55,7 @@ def unlike_notes(
             f"it is {min(extent_mm):.0f} mm thick ({slices} slice{'s' * (slices != 1)}); the model was trained on "
             "whole heads"
         )
-    elif values.size >= FEWEST_VALUES and (look := look_of(image)):
+    elif not values and (look := look_of(image)):
         yield from _notes_of_look(look, scan, strip, stripping=stripping)
 
 
