@@ -30,19 +30,21 @@ REQUESTS: dict[str, dict[str, float]] = {
 }
 
 READ = (
-    *(keys.CURRENT_PART, keys.PART, keys.MANIFEST, keys.SPLIT),
-    *(keys.CHAMPION, keys.MODEL_CARD, keys.MODEL_WEIGHTS),
+    *(keys.CURRENT_PART, keys.PART, keys.MANIFEST),
+    *(keys.MODEL_CARD, keys.MODEL_WEIGHTS),
 )
 """Kinds of objects that a sweep reads."""
 
 LEFT = (
     keys.CURRENT_PLAN,
     keys.PLAN,
+    keys.SPLIT,
     keys.LEDGER,
     keys.STUDY_ROWS,
     keys.LESION_ROWS,
     keys.OPERATING_ROWS,
     keys.RUN_STUDY_ROWS,
+    keys.RUN_ENTRY,
 )
 """Kinds of objects that a sweep leaves, and that the next command reads."""
 
