@@ -66,11 +66,23 @@ def run_to_the_end(command: Callable[[], object]) -> None:
         out.flush()
     except OSError as error:
         if error is not out.fault:
+            if _is_nowhere():
+                print("error: the current folder was removed; change to another folder", file=sys.stderr)
+                raise SystemExit(1) from None
             raise
         # The stream discards what it still holds, so that Python can exit without a second error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         print(f"error: standard output: cannot be written ({error.strerror}); write to another place", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder, which relative paths start from, does not exist."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _output(stream: TextIO | None) -> Output:

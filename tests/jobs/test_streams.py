@@ -68,3 +68,18 @@ def test_a_terminal_of_unknown_width_gets_every_line() -> None:
     code = "from jobs.shared.console import console, notes; console.print('[1]'); notes.print('error: no')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ | {"COLUMNS": "0"})
     assert (result.stdout, result.stderr) == (b"[1]\n", b"error: no\n")
+
+
+def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    called = f"rmdir {gone}; exec {sys.executable} -m jobs.cli models"
+    result = subprocess.run(
+        ["sh", "-c", called],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "error: the current folder was removed; change to another folder\n"
