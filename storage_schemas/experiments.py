@@ -17,7 +17,7 @@ from storage_schemas.cohorts import Cohort
 from storage_schemas.definitions import MetricDefinition, NamedOrFull
 from storage_schemas.endpoints import DEFAULT_METRIC, Endpoint
 from storage_schemas.metrics import FractionMetric
-from storage_schemas.models import Adaptation, Architecture, InferenceConfig
+from storage_schemas.models import Adaptation, Architecture, InferenceConfig, window_faults
 from storage_schemas.policies import LeftOut
 from storage_schemas.pooled import PooledRuns, pooled, whole
 from storage_schemas.runs import Cell, RunSpec, TrainingConfig
@@ -342,16 +342,8 @@ class ExperimentSpec(Document):
         deepest = max(self.network_depths)
         owners = [("training", self.training), *((f"source {s.model}", s.training) for s in self.sources)]
         for owner, training in owners:
-            if training is not None and training.patch_voxels % 2**deepest:
-                yield (
-                    f"{owner}: patch_voxels must be a multiple of {2**deepest} for a U-Net of depth {deepest}; "
-                    f"found {training.patch_voxels}"
-                )
-            if training is not None and training.patch_voxels < self.inference.step_voxels:
-                yield (
-                    f"inference: step_voxels must not exceed the patch of {owner} ({training.patch_voxels}), "
-                    f"or windows leave gaps; found {self.inference.step_voxels}"
-                )
+            if training is not None:
+                yield from window_faults(owner, training.patch_voxels, deepest, self.inference)
         arms: tuple[TrainedArm, ...] = ("fine-tuned", "de-novo")
         for arm in arms:
             for axes in self.variants(arm):

@@ -8,12 +8,15 @@ from pydantic import Field, model_validator
 
 from storage_schemas.base import Document, ModelSpacing, Slug
 from storage_schemas.cohorts import Stripping
-from storage_schemas.models import Architecture, Declared, InferenceConfig
+from storage_schemas.models import Architecture, Declared, InferenceConfig, window_faults
 from storage_schemas.tasks import TaskNamedOrFull
 
 
 class ImportCard(Document):
-    """What weights from elsewhere are. Raises ValueError if two tensors are mapped from one."""
+    """What weights from elsewhere are.
+
+    Raises ValueError if two tensors are mapped from one, or if the network cannot predict in windows of its patch.
+    """
 
     name: Slug
     """Name under which the model is registered."""
@@ -39,4 +42,10 @@ class ImportCard(Document):
         found = list(self.tensors.values())
         if twice := sorted({name for name in found if found.count(name) > 1}):
             raise ValueError(f"tensors: wanted each name of the file once, found several of {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _predicts_in_windows(self) -> ImportCard:
+        if faults := list(window_faults("the card", self.patch_voxels, self.architecture.depth, self.inference)):
+            raise ValueError("; ".join(faults))
         return self

@@ -6,6 +6,7 @@ weight-transfer report: one TensorTransfer row per tensor).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -51,6 +52,19 @@ class InferenceConfig(Document):
     step_voxels: Annotated[int, Field(gt=0)] = 32
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     precision: Precision = "fp32"
+
+
+def window_faults(owner: str, patch_voxels: int, depth: int, inference: InferenceConfig) -> Iterator[str]:
+    """Why a network of this depth cannot predict a head in windows of this patch; `owner` says whose patch it is."""
+    if patch_voxels % 2**depth:
+        yield (
+            f"{owner}: patch_voxels must be a multiple of {2**depth} for a U-Net of depth {depth}; found {patch_voxels}"
+        )
+    if patch_voxels < inference.step_voxels:
+        yield (
+            f"inference: step_voxels must not exceed the patch of {owner} ({patch_voxels}), "
+            f"or windows leave gaps; found {inference.step_voxels}"
+        )
 
 
 class ModelName(Document):

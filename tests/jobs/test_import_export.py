@@ -90,6 +90,24 @@ def test_models_and_lineage_say_what_is_declared_and_unknown(lesionlab: Lesionla
     assert "leakage cannot be excluded" in told
 
 
+@pytest.mark.parametrize(
+    ("line", "other", "named"),
+    [
+        ("inference: {step_voxels: 16}", "", "step_voxels must not exceed the patch of the card (16)"),
+        ("patch_voxels: 16", "patch_voxels: 17", "patch_voxels must be a multiple of 2"),
+    ],
+    ids=["the default step is longer than the patch", "the patch does not fit the depth"],
+)
+def test_a_card_with_which_no_scan_could_be_predicted_is_refused(
+    lesionlab: Lesionlab, weights: Path, file_store_uri: str, line: str, other: str, named: str
+) -> None:
+    card = weights.with_name("card.yaml")
+    card.write_text(CARD.replace(line, other))
+    result = lesionlab("import", weights, "--card", card)
+    assert (result.exit_code, named in " ".join(result.output.split())) == (1, True), result.output
+    assert open_store(file_store_uri).list("models/") == []
+
+
 def test_faults_of_card_and_weights_store_nothing(lesionlab: Lesionlab, weights: Path, file_store_uri: str) -> None:
     card = weights.with_name("card.yaml")
     card.write_text(CARD.replace("base_channels: 2", "base_channels: 3"))
