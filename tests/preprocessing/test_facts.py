@@ -134,3 +134,8 @@ def test_no_free_text_becomes_a_fact(text, sex, age):
     found = facts({"sex": sex, "age": age}, Manufacturer=free, ManufacturersModelName=free, MRAcquisitionType=free)
     assert (found.manufacturer, found.model) == ("other", "other")
     assert found.acquisition is None
+
+
+def test_columns_are_read_in_upper_and_lower_case():
+    read = facts({"Age": "47", "SEX": "F"})
+    assert (read.age_years, read.sex) == (47, "F")

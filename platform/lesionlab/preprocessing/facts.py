@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from lesionlab.delimited import is_missing
 from lesionlab.preprocessing.files import StudyFiles
 from storage_schemas.facts import StudyFacts
 from storage_schemas.tasks import Task, Visit
@@ -111,8 +112,22 @@ def _by_name(participant: Mapping[str, str]) -> dict[str, str]:
     return {re.sub(r"[^a-z]+", "_", name.lower()).strip("_"): value.strip() for name, value in participant.items()}
 
 
+def unread_notes(table: str, participants: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """One note for ages, and one for sexes, that are there and cannot be read; never with the cells, which may hold
+    anything."""
+    ages = [text for row in participants if not is_missing(text := _first(row, *_AGE_COLUMNS))]
+    sexes = [text for row in participants if not is_missing(text := _first(row, *_SEX_COLUMNS))]
+    for what, unread, wanted in (
+        ("age", [text for text in ages if _age_years(text) is None], "years, as 47, 047Y, 018M or 90+"),
+        ("sex", [text for text in sexes if text.lower() not in _SEXES], "F, M or O"),
+    ):
+        if unread:
+            yield f"{table}: {len(unread)} of {len(participants)} rows have no readable {what}; wanted {wanted}"
+
+
 def _first(participant: Mapping[str, str], *names: str) -> str:
-    return next((participant[name] for name in names if participant.get(name)), "")
+    own = {column.lower(): cell for column, cell in participant.items()}
+    return next((own[name] for name in names if own.get(name)), "")
 
 
 def _age_years(text: str) -> float | None:

@@ -135,3 +135,26 @@ def test_a_column_that_seems_to_hold_the_sites_is_named(tmp_path, header):
 def test_rows_without_a_site_are_counted(tmp_path):
     (note,) = found(tmp_path / "bids", "participant_id\tsite\nsub-01\tNorth\nsub-02\tunknown\n").notes
     assert "1 of 2 rows have no site; counted at site-1" in note
+
+
+def test_ages_and_sexes_that_cannot_be_read_are_counted_and_never_quoted(tmp_path):
+    table = "participant_id\tAge\tsex\nsub-01\tforty\tF\nsub-02\t47\tn/a\nsub-03\t1e400\tJohn\n"
+    ages, sexes = found(tmp_path / "bids", table, "sub-01", "sub-02", "sub-03").notes
+    assert "2 of 3 rows have no readable age" in ages
+    assert "1 of 3 rows have no readable sex" in sexes
+    assert "forty" not in ages
+    assert "John" not in sexes
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("participant_id age\nsub-01 45\nsub-02 46\n", "not separated by tabs; save the table with tabs"),
+        ("# exported\nparticipant_id\tage\nsub-01\t45\nsub-02\t46\n", "in the line below; remove what stands before"),
+    ],
+)
+def test_a_line_of_column_names_that_is_none_is_the_only_fault(tmp_path, table, fault):
+    with pytest.raises(DatasetError) as refusal:
+        found(tmp_path / "bids", table)
+    (said,) = refusal.value.args
+    assert fault in said

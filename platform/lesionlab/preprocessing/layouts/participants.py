@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.facts import unread_notes
 from lesionlab.preprocessing.identifiers import sign_in_label
 from lesionlab.preprocessing.layouts.bids_tree import LISTED, BidsTree
 from lesionlab.preprocessing.layouts.tabular import Table, label_spelling, read_table, site_notes, width_fault
@@ -55,7 +56,11 @@ def read_participants(tree: BidsTree, subjects: Collection[str], default_site: s
     without = [subject for subject in subjects if subject not in rows]
     if fault := _mismatch(surplus, without, matched=len(surplus) < len(rows)):
         raise DatasetError(f"{path}: {fault}")
-    notes = (*_notes(surplus, without, default_site), *site_notes(PARTICIPANTS, table, default_site))
+    notes = (
+        *_notes(surplus, without, default_site),
+        *site_notes(PARTICIPANTS, table, default_site),
+        *unread_notes(PARTICIPANTS, table.records()),
+    )
     return Participants(rows, notes)
 
 
@@ -63,16 +68,22 @@ def _column_faults(table: Table) -> Iterable[str]:
     if KEY not in table.columns:
         near = next((column for column in table.columns if _OTHER_KEY.fullmatch(column)), None)
         found = f"found {near}; rename it" if near else "found none; add it"
+        if any(KEY in column for column in table.columns):
+            found = "its names are not separated by tabs; save the table with tabs"
+        if any(KEY in cells for _, cells in table.rows[:1]):
+            found = "it is in the line below; remove what stands before it"
         yield f"line 1: there is no column {KEY}, {found}"
     names = Counter(column.lower() for column in table.columns)
     yield from (f"line 1: wanted one column {name}, found several; keep one" for name in _ONCE if names[name] > 1)
 
 
 def _row_faults(table: Table) -> Iterable[str]:
+    if KEY not in table.columns:
+        return  # each line would have the faults of the first
     yield from (f"line {line}: {fault}" for line, cells in table.rows if (fault := width_fault(table, cells)))
     count = Counter(record.get(KEY, "") for record in table.records())
     twice = [label for label in count if count[label] > 1]
-    if twice and KEY in table.columns:
+    if twice:
         yield f"wanted one row per patient, found several for {listed(twice)}; keep one"
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from lesionlab.delimited import is_missing
 from lesionlab.errors import DatasetError
+from lesionlab.preprocessing.facts import unread_notes
 from lesionlab.preprocessing.files import DEFAULT_SITE, Dataset, Incomplete, Reference, StudyFiles, dataset_of, parts_of
 from lesionlab.preprocessing.layouts.bids_sidecars import read_sidecar
 from lesionlab.preprocessing.layouts.tabular import Table, label_spelling, read_table, site_in, site_notes, width_fault
@@ -60,7 +61,7 @@ def find_in_table(path: Path, task: Task, site: Slug | None = None, *, absolute_
         if what := width_fault(table, cells):
             faults.insert(0, Finding(code="bad-name", place="row", what=what))
         found.append(_study(path.parent, root, line, record, faults, task, default_site))
-    notes = tuple(site_notes(path.name, table, default_site))
+    notes = (*site_notes(path.name, table, default_site), *unread_notes(path.name, table.records()))
     return dataset_of(sorted(found, key=lambda study: study.study), notes)
 
 
