@@ -101,9 +101,9 @@ def predict(
         raise InputError(f"{', '.join(folders)}: wanted one folder, or the images of one study; found {len(images)}")
     if not folders:
         named = [role_and_path(image) for image in images]
+        given = read_images(named)
         outputs = Outputs(out, picture)
         outputs.refuse(named, probability=probability, force=force)
-        given = read_images(named)
     elif transform:
         raise InputError("--transform: wanted the images of one study, found a folder; predict the study alone")
     place = connect_to_read(store)

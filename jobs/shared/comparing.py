@@ -14,7 +14,7 @@ from jobs.shared.definitions import load_definition
 from jobs.shared.mask_files import on_one_grid
 from jobs.shared.predicted_masks import FoundMasks, ModelFolder, find_masks
 from jobs.shared.progress import steps
-from lesionlab.analysis.experiment_analysis import is_simulated
+from lesionlab.analysis.experiment_analysis import is_simulated, options_of
 from lesionlab.analysis.sheets.records import csv_text
 from lesionlab.analysis.statistics.chosen_rates import as_planned, at_chosen_rates, choose_rates
 from lesionlab.analysis.statistics.comparisons import Unit
@@ -107,7 +107,7 @@ def of_experiment(store: Store, name: str, shows: Leaves = "rows") -> Setting:
         studies=tuple(tested[study] for study in sorted(tested)),
         definition=plan.spec.metric,
         unit=plan.spec.unit_of_analysis,
-        options=Options(plan.spec.undefined, plan.spec.goal, null_repetitions=0, trainings=trainings),
+        options=options_of(plan, 0, trainings),
         experiment=name,
         rows=tuple(rows),
         cells=tuple(run.cell for run in plan.runs if run.cell),

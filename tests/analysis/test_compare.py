@@ -12,7 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
+from jobs.shared.comparing import compared_table, found_masks, of_experiment
 from jobs.shared.predicted_masks import ModelFolder, find_masks
+from lesionlab.analysis.experiment_analysis import analyse
+from lesionlab.analysis.statistics.compute import statistics
+from lesionlab.analysis.statistics.endpoints import Declared
 from lesionlab.analysis.statistics.external import read_table
 from lesionlab.analysis.words import pages as words
 from lesionlab.experiments.stored_plans import store_plan
@@ -144,6 +148,26 @@ def test_beside_an_experiment_each_model_is_an_arm_of_its_report(
     effects = (out / "tables" / "effects.csv").read_text()
     assert "fine-tuned from drawn-glioma versus nnU-Net" in effects
     assert "LST-AI versus nnU-Net" in effects
+
+
+def test_beside_an_experiment_its_endpoints_are_judged_as_in_its_own_report(
+    finished: Store, perfect: Path, plan: Plan
+) -> None:
+    spec = plan.spec.model_copy(update={"primary_endpoint": "sensitivity", "margin": 0.1})
+    store_plan(finished, changed := plan.changed(spec=spec))
+    try:
+        setting = of_experiment(finished, spec.name)
+        masks = found_masks([ModelFolder("nnU-Net", perfect)], setting.studies)
+        rows = compared_table(finished, setting, masks).rows
+        found = statistics(rows, setting.planned(rows), setting.unit, setting.options)
+        own = analyse(finished, changed, null_repetitions=0)
+        assert found.endpoints == own.endpoints
+        assert found.endpoints.declared is Declared.BEFOREHAND
+        assert found.endpoints.primary is not None
+        assert found.endpoints.primary.metric == "sensitivity"
+        assert found.supplementary.options.margin == 0.1
+    finally:
+        store_plan(finished, plan)
 
 
 def test_the_saved_rows_give_the_same_statistics_again(

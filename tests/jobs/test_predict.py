@@ -168,9 +168,10 @@ def test_all_faults_of_the_roles_are_reported_together(roles: list[str], faults:
     assert all(message.startswith(fault) for message, fault in zip(refusal.value.args, faults, strict=True))
 
 
-def test_missing_files_are_all_named(lesionlab: Lesionlab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("out", ["mask.nii.gz", "folder"])
+def test_missing_files_are_all_named_whatever_the_output(out: str, lesionlab: Lesionlab, tmp_path: Path) -> None:
     before, after = tmp_path / "before.nii.gz", tmp_path / "after.nii.gz"
-    arguments = (f"before={before}", f"after={after}", "--model", "nobody", "--out", tmp_path / "mask.nii.gz")
+    arguments = (f"before={before}", f"after={after}", "--model", "nobody", "--out", tmp_path / out)
     result = lesionlab("predict", *arguments)
     assert result.exit_code == 1
     assert result.output.splitlines() == [f"error: {path}: no such file; check the path" for path in (before, after)]
