@@ -392,6 +392,19 @@ def test_what_differs_is_held_until_somebody_accepts_it(site: Site, changes: dic
     assert outcome is not None
 
 
+def test_the_decision_page_shows_the_last_comparison_though_a_later_day_had_nothing_to_compare(site: Site) -> None:
+    site.grow(NEW)
+    expect_rows(site, 0.05)
+    trained, _ = site.call()
+    later, _ = site.call(LATER)
+    assert (bool(trained.shifts), later.shifts) == (True, ())
+    plan = current_plan(site.store, "alone")
+    (page,) = model_pages(plan.spec.title, models_of(site.store, plan))
+    html = page.files["models/ms.html"].decode()
+    assert all(date in html for date in (trained.date, later.date))
+    assert all(f">{shift.name}</" in html for shift in trained.shifts)
+
+
 def test_the_decision_page_shows_every_property_and_which_of_them_drifted(site: Site) -> None:
     site.grow(NEW, noise=2.0)
     decision, _ = site.call()

@@ -56,6 +56,8 @@ class RuleEvidence:
     """None: the champion was not tested on the benchmark yet, or its rows may not be read."""
     retraining: RetrainDecision | None
     """The newest scheduled decision."""
+    compared: RetrainDecision | None
+    """The newest one for which studies were compared."""
 
     @property
     def studies(self) -> int:
@@ -134,6 +136,7 @@ def _rule(store: Store, rule: Rule, version: Digest | None) -> RuleEvidence:
         spent=sum(ticket.spent for ticket in taken),
         chance=chance,
         retraining=scheduled[-1] if scheduled else None,
+        compared=next((made for made in reversed(scheduled) if made.shifts), None),
     )
 
 

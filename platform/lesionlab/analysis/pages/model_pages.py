@@ -76,6 +76,6 @@ def _rule(one: RuleEvidence) -> dict[str, Any]:
         "risk": words.risk(one),
         "looks": None if one.looks is None else looks_sheet(one),
         "power": words.power(one),
-        "drift": words.scheduled(one.retraining) if one.retraining else words.NO_DRIFT,
-        "shifts": shift_sheet(one.retraining) if one.retraining and one.retraining.shifts else None,
+        "drift": words.drift(one.retraining, one.compared),
+        "shifts": shift_sheet(one.compared) if one.compared else None,
     }

@@ -174,6 +174,18 @@ def scheduled(one: RetrainDecision) -> str:
     )
 
 
+def drift(newest: RetrainDecision | None, compared: RetrainDecision | None) -> str:
+    """What the schedule decided last, and when it last compared studies: a day without new patients compares none."""
+    if newest is None:
+        return NO_DRIFT
+    if compared is None or compared == newest:
+        return scheduled(newest)
+    return (
+        f"{scheduled(newest)} Studies were last compared on {compared.date}: those of "
+        f"{count_of(compared.new_patients, 'new patient')} with those of {compared.patients_before} trained on before."
+    )
+
+
 def graded(one: SelfGrading) -> str:
     """What a self-grading rests on."""
     marked = f" {one.marked_before} lie where it marks a lesion anyway, and are left out." if one.marked_before else ""
