@@ -44,6 +44,8 @@ class Refusal(Exception):
     reason: str
     message: str
     retry_after_s: float | None = None
+    by_the_server: bool = True
+    """False: the answer is no Status, so perhaps that of a proxy."""
 
 
 class Cluster:
@@ -143,20 +145,37 @@ class Cluster:
                 _return_http_data_only=True,
                 _request_timeout=TIMEOUT_S,
             )
-            found: Resource = json.loads(answer.data)
-            return found
+            found = json.loads(answer.data)
         except ApiException as error:
             raise _refusal(error) from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except ValueError as error:
+            raise self._none_of_an_api_server(_start(answer.data)) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            why = getattr(error, "reason", None) or error
+            advice = "check the network, the proxy and the kubeconfig's context"
+            if isinstance(why, urllib3.exceptions.SSLError):
+                advice = "check the certificate authority and the server's address in the kubeconfig"
             raise ClusterError(
-                f"cluster {self.context}: no answer from {self._client.configuration.host} ({_first_line(error)}); "
-                "check the network, the proxy and the kubeconfig's context"
+                f"cluster {self.context}: no answer from {self._client.configuration.host} ({_first_line(why)}); "
+                f"{advice}"
             ) from error
+        if not isinstance(found, dict):
+            raise self._none_of_an_api_server(_start(answer.data))
+        return found
+
+    def _none_of_an_api_server(self, said: str) -> ClusterError:
+        return ClusterError(
+            f"cluster {self.context}: what answers for {self._client.configuration.host} is no Kubernetes API server "
+            f"({said}); check whether a proxy or a login page of the network stands between, and the kubeconfig's "
+            "context"
+        )
 
     def _error(self, refusal: Refusal, path: str) -> ClusterError:
         said = f"cluster {self.context}: {refusal.message}"
         if refusal.code == 401:
             return NotAllowed(f"{said}: the server does not accept the credentials of this context; log in again")
+        if refusal.code == 407 or (refusal.code == 403 and not refusal.by_the_server):
+            return self._none_of_an_api_server(f"{refusal.code} {refusal.message}")
         if refusal.code == 403:
             return NotAllowed(f"{said}; {_remedy(refusal.message)}")
         if refusal.code == 404:
@@ -186,43 +205,59 @@ def connected(context: str | None = None, namespace: str | None = None) -> Clust
 
     The kubeconfig is that of KUBECONFIG or ~/.kube/config.
     """
+    import urllib3
     import yaml
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
     from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
+    settings = client.Configuration()
+    settings.retries = urllib3.Retry(3, connect=1, read=1)  # each try may last TIMEOUT_S
     try:
-        contexts, current = config.list_kube_config_contexts()
-        settings = client.Configuration()
         config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
-        merged = KubeConfigMerger(KUBE_CONFIG_DEFAULT_LOCATION).config.value
+        merged = KubeConfigMerger(KUBE_CONFIG_DEFAULT_LOCATION).config
+        name = context or merged["current-context"]
+        chosen = merged["contexts"].get_with_name(name)["context"]
+        settings.proxy = _proxy(merged["clusters"].get_with_name(chosen["cluster"])["cluster"], settings.host)
+        own = chosen.safe_get("namespace")
     except (ConfigException, OSError, ValueError, yaml.YAMLError) as error:
-        raise ClusterError(
-            f"kubeconfig: {_first_line(error)}; wanted a context that reaches the cluster (KUBECONFIG, ~/.kube/config, "
-            "--context NAME)"
+        raise _unusable(_first_line(error)) from error
+    except (TypeError, KeyError, AttributeError) as error:  # the client takes its shape for granted
+        raise _unusable(f"it has not the shape of one ({_first_line(error)})") from error
+    try:
+        return Cluster(client.ApiClient(settings), namespace or own or "default", name)
+    except urllib3.exceptions.HTTPError as error:
+        raise _unusable(
+            f"proxy {settings.proxy}: wanted http://HOST:PORT or https://HOST:PORT ({_first_line(error)})"
         ) from error
-    chosen = next(found for found in contexts if found["name"] == context) if context else current
-    settings.proxy = _proxy(merged, chosen["context"]["cluster"], settings.host)
-    own = chosen["context"].get("namespace")
-    return Cluster(client.ApiClient(settings), namespace or own or "default", chosen["name"])
 
 
-def _proxy(kubeconfig: Any, cluster: str, host: str) -> str | None:
+def _unusable(why: str) -> ClusterError:
+    return ClusterError(
+        f"kubeconfig: {why}; wanted a context that reaches the cluster (KUBECONFIG, ~/.kube/config, --context NAME)"
+    )
+
+
+def _proxy(cluster: Any, host: str) -> str | None:
     """The proxy of the kubeconfig, else that of the environment: before version 37 the client knows the second alone
     and takes http_proxy for https."""
-    (found,) = [entry["cluster"] for entry in kubeconfig["clusters"] if entry["name"] == cluster]
-    return found.safe_get("proxy-url") or getproxies().get(host.partition("://")[0])
+    return cluster.safe_get("proxy-url") or getproxies().get(host.partition("://")[0])
 
 
 def _refusal(error: Any) -> Refusal:
     """The Status that an API server sends with an error; a proxy between may send anything."""
     try:
         status = json.loads(error.body)
-        reason, message = status.get("reason", ""), status.get("message", "")
+        reason, message, own = status.get("reason", ""), status.get("message", ""), status.get("kind") == "Status"
     except (ValueError, TypeError, AttributeError):
-        reason, message = "", str(error.body or error.reason)[:200]
+        reason, message, own = "", _start(error.body or error.reason), False
     after = (error.headers or {}).get("Retry-After", "")
-    return Refusal(error.status, reason or str(error.reason), message, float(after) if after.isdigit() else None)
+    return Refusal(error.status, reason or str(error.reason), message, float(after) if after.isdigit() else None, own)
+
+
+def _start(answer: str | bytes) -> str:
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+    return " ".join(text.split())[:200] or "nothing"
 
 
 def _first_line(error: Exception) -> str:
