@@ -15,7 +15,15 @@ from jobs.shared.console import notes
 from jobs.shared.execution import execute_with_progress
 from jobs.shared.stages import pretrain_sources, sweep_experiment
 from lesionlab.analysis.report import write_report
-from lesionlab.errors import ClusterError, InputError, LesionlabError, LimitReached, StoreError, TransferError
+from lesionlab.errors import (
+    ClusterError,
+    DamagedObject,
+    InputError,
+    LesionlabError,
+    LimitReached,
+    StoreError,
+    TransferError,
+)
 from lesionlab.experiments.ledger import ledger_entries
 from lesionlab.experiments.publishing import finished
 from lesionlab.experiments.rehearsal import rehearse
@@ -32,7 +40,7 @@ from lesionlab.experiments.submissions import (
     stored_submission,
 )
 from lesionlab.orchestration.room import Room
-from lesionlab.store.documents import write_document
+from lesionlab.store.documents import by_another_version, write_document
 from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.experiments import Plan
@@ -56,7 +64,7 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
     Raises InputError at once if this attempt was refused, reached its limit or was cancelled before, and the error that
     ended it otherwise.
     """
-    submission = stored_submission(store, submission_id)
+    submission = _readable(store, submission_id)
     now = standing(store, submission.id)
     if now is None:
         raise InputError(f"submission {submission.id}: no attempt was opened; start it with lesionlab submit")
@@ -83,6 +91,25 @@ def work_on(store: Store, submission_id: str, cache: Path, *, plain: bool = Fals
             raise
         outcome = end_attempt(store, now.attempt, "done", told, report)
     return f"submission {submission.id}: done; {_end_text(outcome)}"
+
+
+def _readable(store: Store, submission_id: str) -> Submission:
+    """The submission. Raises InputError, stored as a refusal, if this version of lesionlab cannot read it."""
+    try:
+        return stored_submission(store, submission_id)
+    except StoreError as error:
+        if not (by_another_version(error) or isinstance(error, DamagedObject)):
+            raise
+        from importlib.metadata import version
+
+        refused = (
+            f"submission {submission_id}: lesionlab {version('lesionlab')} of the cluster's image cannot read it "
+            f"({error}); submit it with the version of the image, or ask the administrator for an image of yours"
+        )
+        now = standing(store, submission_id)
+        if now is not None and not now.over:
+            end_attempt(store, now.attempt, "refused", [refused])
+        raise InputError(refused) from error
 
 
 def _stages(
@@ -149,7 +176,7 @@ def _ending(error: LesionlabError, store: Store, submission: Submission) -> Endi
     """Whether another try can help. A sweep was refused if each of its failed runs was."""
     if isinstance(error, LimitReached):
         return "limit"
-    if isinstance(error, (InputError, TransferError, ClusterError)):
+    if isinstance(error, (InputError, TransferError, ClusterError)) or by_another_version(error):
         return "refused"
     if isinstance(error, StoreError):
         return "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -22,6 +23,7 @@ from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.submissions import open_attempt, standing, stored_submission, submission_ids
 from lesionlab.store.arrays import write_group
 from storage_schemas import keys
+from storage_schemas.base import CHECKSUM, canonical_json
 from storage_schemas.volumes import ATTRIBUTE
 from tests.clusters.controllers import Kueue
 from tests.clusters.emulator import kubeconfig
@@ -248,6 +250,37 @@ def test_where_aggregates_alone_may_leave_the_job_trains_and_says_before_that_it
     assert why in fetched.output
     assert advice in fetched.output
     assert why in site("status", name).output
+
+
+def rewritten(site: Site, key: str, **fields: Any) -> None:
+    """Store a document as another version of lesionlab would have: with these fields, and a checksum of its own."""
+    form = {name: value for name, value in json.loads(site.store.get(key)).items() if name != CHECKSUM} | fields
+    checksum = hashlib.sha256(canonical_json(form).encode()).hexdigest()
+    site.store.put(key, canonical_json(form | {CHECKSUM: checksum}).encode())
+
+
+@pytest.mark.parametrize("newer", ["submission", "manifest"])
+def test_an_image_that_cannot_read_what_a_newer_laptop_wrote_refuses_and_is_not_retried(
+    site: Site, tmp_path: Path, newer: str
+) -> None:
+    site.submit()
+    (name,) = submission_ids(site.store)
+    key = keys.SUBMISSION.build(submission=name)
+    if newer == "manifest":
+        key = next(k for k in site.store.list("sites/drawn/cohorts/drawn-glioma/") if k != GLIOMA)
+    before = site.store.get(key)
+    rewritten(site, key, a_field_of_tomorrow=1)
+    for _ in range(2):
+        with pytest.raises(LesionlabError, match="a_field_of_tomorrow"):
+            work_on(site.store, name, tmp_path, plain=True)
+        now = standing(site.store, name)
+        assert now is not None
+        assert now.outcome is not None
+        assert now.outcome.ending == "refused"
+        assert "newer lesionlab" in now.outcome.faults[0]
+    site.store.put(key, before)
+    assert site.submit().exit_code == 0
+    assert [job["metadata"]["name"] for job in site.jobs()] == [f"lesionlab-{name}", f"lesionlab-{name}-2"]
 
 
 def test_cancelling_waits_and_says_what_is_kept(site: Site) -> None:

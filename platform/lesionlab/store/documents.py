@@ -131,6 +131,11 @@ def document_bytes(document: Document) -> bytes:
     return canonical_json(form | {CHECKSUM: _sum_of(form)}).encode()
 
 
+def by_another_version(error: Exception) -> bool:
+    """Whether a document could not be read because another version of lesionlab wrote it: trying again is of no use."""
+    return isinstance(error.__cause__, SchemaError)
+
+
 def parse_document(store: Store, key: str, model: type[D], form: Any) -> D:
     """The document of these bytes, or of this parsed JSON, from this key.
 
