@@ -58,7 +58,7 @@ def status(
     place = connect_to_read(store)
     if is_submission_id(experiment) and place.exists(keys.SUBMISSION.build(submission=experiment)):
         now, device = standing(place, experiment), stored_submission(place, experiment).device
-        target = place_if_any(now.attempt, device, store, context=context) if now else None
+        target = place_if_any(now.attempt, device, store, context=context) if now and not now.over else None
         if watch:
             follow(place, experiment, target)
             return

@@ -204,6 +204,37 @@ def test_of_a_submission_whose_attempt_was_never_opened_that_is_told(site: Site)
         assert result.exit_code == (1 if options else 0)
 
 
+@pytest.mark.parametrize("reached", [True, False], ids=["by its cluster", "by the store alone"])
+def test_following_the_log_of_a_job_that_failed_for_good_ends(
+    site: Site, reached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure may be tried again, so it is no end by itself."""
+    name, waited = submitted(site), []
+    end_attempt(site.store, now_of(site, name).attempt, "failed", ["a node was lost"])
+    site.api.change("rayjobs", f"lesionlab-{name}", NORTH, lambda job: job["spec"].pop("suspend"))
+    show(site, name, jobDeploymentStatus="Retrying")
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        assert len(waited) < 3
+        show(site, name, jobDeploymentStatus="Failed")
+
+    monkeypatch.setattr("jobs.logs.time.sleep", wait)
+    if not reached:
+        use(monkeypatch, tmp_path, kubeconfig("http://127.0.0.1:9", "north", NORTH))
+    assert site("logs", name, "--follow").exit_code == 0
+    assert len(waited) == (1 if reached else 0)
+
+
+def test_of_what_is_over_no_cluster_is_asked(site: Site) -> None:
+    name = submitted(site)
+    end_attempt(site.store, now_of(site, name).attempt, "refused", ["cohort drawn-glioma: not in the store"])
+    site.api.requests.clear()
+    assert "refused\n  cohort drawn-glioma" in site("status", name).output
+    assert "refused" in site("status", name, "--watch").output
+    assert site.api.requests == []
+
+
 # pre-emption and cancelling
 
 
