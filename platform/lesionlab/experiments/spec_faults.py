@@ -33,6 +33,13 @@ _WANTED = {
 }
 """By pydantic's error type; braces are filled from the error's context."""
 
+_WANTED_BY_PATTERN = {
+    "^s3://": "s3://bucket/prefix, without a slash at its end",
+    "^[^@": "an e-mail address",
+    r"^\d{4}-": "a day, YYYY-MM-DD",
+}
+"""Of what is no name, by how its pattern begins."""
+
 _FOLLOWING = {"too_short", "default_factory_not_called"}
 """Errors that pydantic adds for a list or key whose parts already have a reported fault."""
 
@@ -64,7 +71,9 @@ def _in_words(fault: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
         bounds = {
             name: f"{value:g}" if isinstance(value, float) else value for name, value in fault.get("ctx", {}).items()
         }
-        yield f"{at}wanted {_WANTED[fault['type']].format(**bounds)}; found {_shown(fault['input'])}"
+        pattern = str(fault.get("ctx", {}).get("pattern", ""))
+        own = next((text for start, text in _WANTED_BY_PATTERN.items() if pattern.startswith(start)), None)
+        yield f"{at}wanted {own or _WANTED[fault['type']].format(**bounds)}; found {_shown(fault['input'])}"
     else:
         yield at + fault["msg"]
 
