@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.shared.cluster_options import ContextOption
-from jobs.shared.console import console
+from jobs.shared.console import console, notes
 from jobs.shared.entry_points import run_as_module
 from jobs.shared.options import StoreOption, connect_to_read
 from jobs.shared.submission_names import SubmissionArgument
@@ -48,6 +48,8 @@ def logs(
         console.print(text[shown:], end="")
         shown = len(text)
         if ended:
+            if not text:
+                notes.print(f"its command printed nothing; where it stands: lesionlab status {submission}")
             return
         time.sleep(POLL_S)
 

@@ -226,6 +226,13 @@ def test_following_the_log_of_a_job_that_failed_for_good_ends(
     assert len(waited) == (1 if reached else 0)
 
 
+def test_an_empty_log_says_where_to_look(site: Site) -> None:
+    name = submitted(site)
+    result = site("logs", name)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"lesionlab status {name}" in result.stderr
+
+
 def test_of_what_is_over_no_cluster_is_asked(site: Site) -> None:
     name = submitted(site)
     end_attempt(site.store, now_of(site, name).attempt, "refused", ["cohort drawn-glioma: not in the store"])
