@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesionlab.errors import DatasetError, LesionlabError, RunFailed, RunHeld, RunYielded, TrainingError, TransferError
+from lesionlab.errors import (
+    DatasetError,
+    InputError,
+    LesionlabError,
+    RunFailed,
+    RunHeld,
+    RunYielded,
+    TrainingError,
+    TransferError,
+)
 from lesionlab.experiments.leases import claim_run, record_end, record_failure
 from lesionlab.experiments.ledger import close_run
 from lesionlab.orchestration import execution
@@ -164,3 +173,15 @@ def test_a_plain_run_without_memory_is_named_and_the_next_is_executed(
     assert len(executed) == 2
     assert all("OutOfMemoryError: CUDA out of memory" in fault for fault in failed.value.args[:2])
     assert failed.value.args[2].startswith("2 of 2 runs failed")
+    assert failed.value.args[2].endswith(". Run the same command again")
+
+
+def test_after_a_refusal_its_own_advice_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(worker, task):
+        raise InputError("a site's policy forbids it; plan again with --replan")
+
+    monkeypatch.setattr(execution, "run_cell", refuses)
+    store = open_store((tmp_path / "store").as_uri())
+    with pytest.raises(TrainingError) as failed:
+        execution.execute([make_run([draw_study(1)])], store, tmp_path, plain=True, room=Room("cpu"))
+    assert ". Do as the refusals say, then run" in failed.value.args[1]

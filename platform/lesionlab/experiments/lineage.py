@@ -80,7 +80,8 @@ def declared_text(card: ModelCard) -> str:
     """What is declared about an imported model, in one sentence; empty if a run of the platform trained it."""
     if card.declared is None:
         return ""
-    patients = f" of {len(card.declared.patients)} named patients" if card.declared.patients else ""
+    named = len(card.declared.patients)
+    patients = f" of {named} named patient{'' if named == 1 else 's'}" if named else ""
     return (
         f"{card.full_name} was imported ({card.declared.origin}): trained on "
         f"{card.training_studies or 'an unknown number of'} studies{patients} of {card.cohort}, started from "

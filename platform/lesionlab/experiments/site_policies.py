@@ -53,8 +53,8 @@ def parse_policy(data: bytes, site: Slug, place: str) -> SitePolicy:
     if len(data) > MOST_BYTES:
         raise SpecError(f"{what}: wanted at most {MOST_BYTES} bytes, found {len(data)}")
     try:
-        policy = validated(plain_values(data.decode()), SitePolicy, what)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        policy = validated(plain_values(data), SitePolicy, what)
+    except yaml.YAMLError as error:
         raise SpecError(f"{what}: not valid YAML: {error}") from error
     except Refused as error:
         raise SpecError(*(f"{what}: {fault}" for fault in error.args)) from error

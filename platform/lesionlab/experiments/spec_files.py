@@ -70,10 +70,10 @@ def _removed(content: Any, place: tuple[str | int, ...]) -> bool:
 def read_yaml(path: Path, what: str) -> Any:
     """Plain values of a YAML file. Raises SpecError if it cannot be read, or with every value that is ambiguous."""
     try:
-        return plain_values(read_whole(path).decode())
+        return plain_values(read_whole(path))
     except OSError as error:
         raise SpecError(f"{what}: cannot be read ({error.strerror}); give a path to a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise SpecError(f"{what}: not valid YAML: {error}") from error
     except Refused as error:
         raise SpecError(*(f"{what}: {fault}" for fault in error.args)) from error

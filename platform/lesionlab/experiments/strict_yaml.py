@@ -39,9 +39,13 @@ class Refused(ValueError):
     """The text is not such a file; each argument is one fault."""
 
 
-def plain_values(text: str) -> Any:
-    """The values of a YAML file. Raises Refused with the faults, yaml.YAMLError if the text is not YAML."""
-    loader = _Loader(text)
+def plain_values(data: bytes) -> Any:
+    """The values of a YAML file. Raises Refused with the faults, yaml.YAMLError if it is not YAML."""
+    try:
+        loader = _Loader(data.decode())
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Refused(f"line {line}: not in UTF-8; save the file as UTF-8") from error
     node = loader.get_single_node()
     if node is None:
         return None

@@ -86,9 +86,10 @@ def execute(
     titles = {run.run_id: run_title(run) for run in todo}
     faults = [f"{titles[name]}: {error}" for name, error in watch.errors.items()]
     if faults:
-        raise TrainingError(
-            *faults, f"{len(faults)} of {len(todo)} runs failed; the others are kept. Run the same command again"
-        )
+        refused = any(watch.kinds.get(name) == "refused" for name in watch.errors)
+        again = "Do as the refusals say, then run" if refused else "Run"
+        summary = f"{len(faults)} of {len(todo)} runs failed; the others are kept. {again} the same command again"
+        raise TrainingError(*faults, summary)
     return len(todo)
 
 
@@ -159,6 +160,7 @@ def one_by_one(
         except Exception as error:
             if not isinstance(error, LesionlabError) and failure_kind(error) == "error":
                 raise  # a bug
+            watch.kinds[run.run_id] = failure_kind(error)
             watch.end(run.run_id, error_text(error))
 
 
