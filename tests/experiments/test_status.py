@@ -180,8 +180,8 @@ def test_a_reader_learns_that_a_sweep_waits_since_when_and_for_what_and_when_it_
     store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(active_sweeps, "BEAT_S", 0.02)
-    with announced(store, plan.spec.name, "a" * 16) as announcement, announced(store, "another", "b" * 16):
-        announcement.update(left=5, waiting="2 GPUs a run, 1 there", waiting_s=190.0)
+    with announced(store, plan.spec.name, "a" * 16, 5) as announcement, announced(store, "another", "b" * 16, 2):
+        announcement.update(waiting="2 GPUs a run, 1 there", waiting_s=190.0)
         deadline = time.monotonic() + 20
         while not (found := sweep_states(store, plan.spec.name)) or not found[0].sweep.waiting:
             assert time.monotonic() < deadline
@@ -210,7 +210,7 @@ def test_a_store_that_does_not_answer_keeps_no_sweep_from_its_end(store: Store, 
         raise StoreUnreachable("no answer")
 
     began = time.monotonic()
-    with announced(store, plan.spec.name, "a" * 16), pytest.MonkeyPatch.context() as patch:
+    with announced(store, plan.spec.name, "a" * 16, 1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(store), "put", silent)
         patch.setattr(type(store), "delete", silent)
         time.sleep(0.1)

@@ -34,14 +34,18 @@ class Announcement:
 
 
 @contextmanager
-def announced(store: Store, experiment: Slug, submission: Digest) -> Iterator[Announcement]:
-    """Write the sweep's document now and every BEAT_S, and remove it at the end; a killed sweep leaves it."""
+def announced(store: Store, experiment: Slug, submission: Digest, left: int) -> Iterator[Announcement]:
+    """Write the sweep's document now and every BEAT_S, and remove it at the end; a killed sweep leaves it.
+
+    `left`: the runs that it begins with.
+    """
     announcement = Announcement(
         ActiveSweep(
             experiment=experiment,
             submission=submission,
             holder=this_user(),
             since=datetime.now(UTC).isoformat(timespec="seconds"),
+            left=left,
         )
     )
     key, ended = keys.ACTIVE_SWEEP.build(experiment=experiment, submission=submission), threading.Event()

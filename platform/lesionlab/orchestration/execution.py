@@ -75,7 +75,7 @@ def execute(
 
     watch = Watch([SweepCell(run.run_id, {}, cost(run)) for run in todo], told)
     free = todo
-    with announced(store, todo[0].experiment, submission) as announcement:
+    with announced(store, todo[0].experiment, submission, len(todo)) as announcement:
         while free:
             if plain:
                 one_by_one(free, store, cache, submission, room, watch)
