@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote
 
 import typer
 from obstore.store import MemoryStore
@@ -17,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from jobs.shared.output_file import output_file
 from lesionlab.errors import AccessDenied, StoreError
 from lesionlab.orchestration.room import Device
-from lesionlab.store.objects import Store, open_store
+from lesionlab.store.objects import Store, folder_of, open_store
 from storage_schemas.base import Slug
 from storage_schemas.keys import OLDER_STORE
 
@@ -179,7 +178,7 @@ def connect(uri: str, folder: str = "") -> Store:
 
 def connect_to_read(uri: str) -> Store:
     """As `connect`, for a command that needs what is in the store: a folder that does not exist is not created."""
-    if uri.startswith("file:///") and _is_missing(Path(unquote(uri.removeprefix("file://")))):
+    if uri.startswith("file:///") and _is_missing(folder_of(uri)):
         return Store(uri, MemoryStore())  # reads as empty, and errors name the folder
     store = open_store(uri)
     enter(store.check_readable, "")

@@ -341,7 +341,7 @@ TABLE: list[tuple[Door, Any, str]] = [
     (uri, "s3://bucket//x", "wanted"),
     (uri, "s3://bucket/a\nb", "wanted"),
     (uri, "s3://user:hidden@bucket/x", "wanted"),
-    (uri, "file:///tmp/a%00b", "cannot be"),
+    (uri, "file:///tmp/a%00b", "printable"),
     (uri, "file:///dev/null/x", "cannot be"),
     (name, "a..b", "wanted lower-case"),
     (name, "a\nb", "wanted lower-case"),

@@ -31,7 +31,7 @@ def open_store(uri: str) -> Store:
     if uri == "memory://":
         return Store(uri, MemoryStore())
     if uri.startswith("file:///"):
-        return FileStore(uri, Path(unquote(uri.removeprefix("file://"))))
+        return FileStore(uri, folder_of(uri))
     bucket = _BUCKET.match(uri)
     if bucket and (prefix := _prefix(uri[bucket.end() :])) is not None and ".." not in bucket["bucket"]:
         return BucketStore(uri, bucket["bucket"], prefix)
@@ -40,6 +40,14 @@ def open_store(uri: str) -> Store:
         "(a relative path is not a URI; a bucket has 3 to 63 lower-case letters, digits, '.' and '-'; a prefix has "
         "letters, digits, '.', '_', '-' and single slashes, and no part '.' or '..')"
     )
+
+
+def folder_of(uri: str) -> Path:
+    """The folder of a URI `file:///folder`. Raises StoreError if its name has characters that cannot be printed."""
+    folder = unquote(uri.removeprefix("file://"))
+    if not folder.isprintable():
+        raise StoreError(f"store {uri!r}: wanted printable characters, found {folder!r}; correct the path")
+    return Path(folder)
 
 
 def _prefix(path: str) -> str | None:

@@ -101,6 +101,7 @@ def test_a_json_file_next_to_an_image_is_its_sidecar(tmp_path):
         (b'{"EchoTime": 1,\n "Note": }', "is not valid JSON (line 2, column 10: Expecting value); correct it"),
         ('{"EchoTime": 1,\n "Note": "Zürich"}'.encode("latin-1"), "is not in UTF-8 (line 2); save it as UTF-8"),
         (b"[1]", "is not a JSON object; correct it"),
+        (b"[" * 100_000, "is nested too deeply to be read; correct it"),
     ],
 )
 def test_a_faulty_sidecar_is_refused_with_line_and_column(tmp_path, content, fault):

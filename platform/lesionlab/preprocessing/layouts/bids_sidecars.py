@@ -56,8 +56,10 @@ def read_sidecar(path: Path) -> dict[str, Any] | str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"is not in UTF-8 (line {line}); save it as UTF-8"
-    except (ValueError, RecursionError):
-        return "is not valid JSON; correct it"
+    except RecursionError:
+        return "is nested too deeply to be read; correct it"
+    except ValueError as error:  # Python reads whole numbers of at most 4,300 digits
+        return f"is not readable JSON ({str(error).split(';')[0]}); correct it"
     return content if isinstance(content, dict) else "is not a JSON object; correct it"
 
 
