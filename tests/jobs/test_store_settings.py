@@ -94,7 +94,7 @@ def test_a_malformed_uri_ends_in_one_line(
     ("folder", "words"),
     [
         ("file:///{file}", "cannot be created or opened"),
-        ("file:///tmp/%00", "no sweep"),
+        ("file:///tmp/%00", "printable"),
         ("{long}", "cannot be created or opened"),
         ("file:///{file}/below", "no sweep"),
     ],
