@@ -37,7 +37,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A finite number above 0, as a person writes it into an experiment file."""
 
-ModelSpacing = Annotated[float, Field(ge=0.1, le=20)]
+ModelSpacing = Annotated[float, Field(ge=0.1, le=20, allow_inf_nan=False)]
 """Spacing of a model grid, in mm."""
 
 Seconds = Annotated[float, Field(ge=0, le=1e10)]

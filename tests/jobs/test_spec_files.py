@@ -84,7 +84,7 @@ def test_without_a_similar_key_all_keys_of_that_place_are_listed(tmp_path: Path)
         ({"seeds": 3}, "seeds: wanted a list, as in [1, 2]; found 3"),
         ({"budgets": [10]}, "budgets.0: wanted keys with values; found 10"),
         ({"spacing_mm": "1 mm"}, "spacing_mm: wanted a number; found '1 mm'"),
-        ({"spacing_mm": 0}, "spacing_mm: wanted more than 0; found 0"),
+        ({"spacing_mm": 0}, "spacing_mm: wanted 0.1 or more; found 0"),
         ({"task": "flair"}, "task: wanted one of flair-single, flair-new, "),
         ({"training_sizes": [1.5]}, "training_sizes.0: wanted a whole number; found 1.5"),
         (
