@@ -183,6 +183,9 @@ def test_the_copies_of_ledger_entries_remember_the_withdrawal_too(filled: Store,
     execute(filled, withdrawals(filled))
     assert any(b"withdrawn" in filled.get(copy) for copy in copies.values())
     assert all(filled.get(copies[run_id]) == filled.get(keys.LEDGER.build(run_id=run_id)) for run_id in runs)
+    written = [filled.get_tagged(copy).tag for copy in copies.values()]
+    execute(filled, withdrawals(filled))
+    assert [filled.get_tagged(copy).tag for copy in copies.values()] == written
 
 
 STEPS = ("_remove_predictions", "_rewrite", "_rewrite_looks", "_mark", "withdrawn_studies")

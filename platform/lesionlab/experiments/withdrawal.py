@@ -250,13 +250,14 @@ def _mark(store: Store, run_id: Digest, studies: Collection[StudyId]) -> None:
             return
         entry = parse_document(store, key, LedgerEntry, found.data)
         marked = entry.model_copy(update={"withdrawn": tuple(sorted({*entry.withdrawn, *studies}))})
-        copy = keys.RUN_ENTRY.of(entry.attempt).build(run_id=run_id)
-        if store.exists(copy):  # first: a call that was stopped must not leave one that forgets the withdrawal
-            write_document(store, copy, marked)
+        copy, data = keys.RUN_ENTRY.of(entry.attempt).build(run_id=run_id), document_bytes(marked)
+        # First: a call that was stopped must not leave one that forgets the withdrawal.
+        if store.exists(copy) and store.get(copy) != data:
+            store.put(copy, data)
         if marked == entry:
             return
         try:
-            store.replace(key, document_bytes(marked), found.tag)
+            store.replace(key, data, found.tag)
         except Conflict:
             continue
         return
