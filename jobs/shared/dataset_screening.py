@@ -76,9 +76,11 @@ def open_screened(
     ]
     if unknown and not every_fault:
         raise DatasetError(*unknown)
+    told = list(named.notes)
     own = sorted({files.site for files in named.studies})
-    unused = [f"--site {site}: no study needs it: the dataset says {', '.join(own)}"] if site and own else []
-    for note in (*named.notes, *(unused if site not in own else ())):
+    if site and own and site not in own:
+        told.append(f"--site {site}: no study needs it: the dataset says {', '.join(own)}")
+    for note in told:
         notes.print(note, style="yellow")
     return replace(named, faults=(*faults, *dataset.faults, *unknown))
 

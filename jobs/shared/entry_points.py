@@ -14,7 +14,6 @@ from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 import typer
 
@@ -77,12 +76,16 @@ def with_error_messages(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def _no_empty_store(uri: object) -> Iterator[None]:
     """Remove the folder of this store again, and those above it that were created, if nothing was written into it."""
-    place = Path(unquote(uri.removeprefix("file://"))) if isinstance(uri, str) and uri.startswith("file:///") else None
-    absent = [path for path in (place, *place.parents) if not os.path.exists(path)] if place else []
+    absent: list[Path] = []
+    if isinstance(uri, str) and uri.startswith("file:///"):
+        from lesionlab.store.objects import folder_of  # imported here: help need not wait for it
+
+        place = folder_of(uri)
+        absent = [path for path in (place, *place.parents) if not os.path.exists(path)]
     try:
         yield
     finally:
-        with suppress(OSError, ValueError):  # not there, not empty, or no name of a folder
+        with suppress(OSError):  # not there, or not empty
             for path in absent:
                 path.rmdir()
 

@@ -22,8 +22,10 @@ from lesionlab.experiments.manifests import current_manifest
 from lesionlab.experiments.rehearsal import rehearse
 from lesionlab.experiments.submissions import open_attempt, standing, stored_submission, submission_ids
 from lesionlab.store.arrays import write_group
+from lesionlab.store.objects import Store
 from storage_schemas import keys
 from storage_schemas.base import CHECKSUM, canonical_json
+from storage_schemas.submissions import SubmissionOutcome
 from storage_schemas.volumes import ATTRIBUTE
 from tests.clusters.controllers import Kueue
 from tests.clusters.emulator import kubeconfig
@@ -49,6 +51,14 @@ def enrol(site: Site, name: str) -> None:
 
 def allow(site: Site, name: str, *lines: str) -> None:
     site.store.put(keys.POLICY.build(site=name), "\n".join((f"site: {name}", *lines, "")).encode())
+
+
+def outcome_of(store: Store, name: str) -> SubmissionOutcome:
+    """How the newest attempt at a submission ended."""
+    now = standing(store, name)
+    assert now is not None
+    assert now.outcome is not None
+    return now.outcome
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(site: Site) -> None:
@@ -162,10 +172,8 @@ def test_a_refusal_is_not_retried_and_submitting_after_the_mend_opens_the_next_a
     for _ in range(2):  # the second time from the stored outcome, without planning
         with pytest.raises(InputError, match="cohort drawn-glioma"):
             work_on(site.store, name, tmp_path, plain=True)
-    now = standing(site.store, name)
-    assert now is not None
-    assert now.outcome is not None
-    assert now.outcome.ending == "refused"
+    outcome = outcome_of(site.store, name)
+    assert outcome.ending == "refused"
     site.store.put(GLIOMA, before)
     with pytest.raises(InputError, match="ended as refused"):
         work_on(site.store, name, tmp_path, plain=True)
@@ -210,10 +218,8 @@ def test_a_site_that_forbids_it_after_it_was_submitted_stops_the_job_before_anyt
     allow(site, "south", policy)
     with pytest.raises(InputError, match="cohort drawn-ms: it changed since the experiment was submitted"):
         work_on(site.store, name, tmp_path, plain=True)
-    now = standing(site.store, name)
-    assert now is not None
-    assert now.outcome is not None
-    assert now.outcome.ending == "refused"
+    outcome = outcome_of(site.store, name)
+    assert outcome.ending == "refused"
     assert site.store.list("runs/") == []
     assert "4 studies of south left out" in site.submit().output
     assert len(submission_ids(site.store)) == 2
@@ -241,10 +247,8 @@ def test_where_aggregates_alone_may_leave_the_job_trains_and_says_before_that_it
         assert "no report of the hospitals" in ended
         assert why in ended
     assert trained == ["drill"]
-    now = standing(site.store, name)
-    assert now is not None
-    assert now.outcome is not None
-    assert (now.outcome.ending, now.outcome.report) == ("done", None)
+    outcome = outcome_of(site.store, name)
+    assert (outcome.ending, outcome.report) == ("done", None)
     fetched = site("fetch", name, "--out", tmp_path / "report")
     assert fetched.exit_code == 1
     assert why in fetched.output
@@ -273,11 +277,9 @@ def test_an_image_that_cannot_read_what_a_newer_laptop_wrote_refuses_and_is_not_
     for _ in range(2):
         with pytest.raises(LesionlabError, match="a_field_of_tomorrow"):
             work_on(site.store, name, tmp_path, plain=True)
-        now = standing(site.store, name)
-        assert now is not None
-        assert now.outcome is not None
-        assert now.outcome.ending == "refused"
-        assert "newer lesionlab" in now.outcome.faults[0]
+        outcome = outcome_of(site.store, name)
+        assert outcome.ending == "refused"
+        assert "newer lesionlab" in outcome.faults[0]
     site.store.put(key, before)
     assert site.submit().exit_code == 0
     assert [job["metadata"]["name"] for job in site.jobs()] == [f"lesionlab-{name}", f"lesionlab-{name}-2"]
@@ -371,10 +373,8 @@ def test_no_cell_begins_once_the_hours_are_used(site: Site, tmp_path: Path) -> N
     for _ in range(2):
         with pytest.raises(LesionlabError, match="max_gpu_hours: 2 of 5 cells are done"):
             work_on(site.store, tiny.id, tmp_path, plain=True)
-    now = standing(site.store, tiny.id)
-    assert now is not None
-    assert now.outcome is not None
-    assert now.outcome.ending == "limit"
+    outcome = outcome_of(site.store, tiny.id)
+    assert outcome.ending == "limit"
 
 
 @pytest.mark.slow

@@ -24,6 +24,12 @@ from storage_schemas.keys import KeyPattern
 from storage_schemas.models import ModelCard
 from storage_schemas.results import LedgerEntry
 
+_NOTHING_DEPENDS = (
+    *(keys.FAILURE, keys.LEASE, keys.ACTIVE_SWEEP, keys.STUDY_PICTURE),
+    *(keys.RUN_HISTORY, keys.RUN_CHECKPOINT),
+)
+"""Kinds of objects on which nothing depends, so that a damaged one may go."""
+
 
 @dataclass
 class Remedy:
@@ -91,9 +97,7 @@ class Remedies:
             return Remedy(self._preprocess(values["digest"]))
         if kind == keys.STUDY_VERDICT:
             return Remedy("lesionlab preprocess of its dataset makes it again", self._delete(place), "removed")
-        if kind in (keys.FAILURE, keys.LEASE, keys.ACTIVE_SWEEP, keys.STUDY_PICTURE) or (
-            kind in (keys.RUN_HISTORY, keys.RUN_CHECKPOINT)
-        ):
+        if kind in _NOTHING_DEPENDS:
             return Remedy(restore=self._delete(place), restored="removed; nothing depends on it")
         if kind in (keys.SUBMISSION, keys.SUBMISSION_ATTEMPT, keys.SUBMISSION_OUTCOME, keys.SUBMISSION_PROGRESS):
             return Remedy("lesionlab submit with the experiment file writes it again", self._delete(place), "removed")

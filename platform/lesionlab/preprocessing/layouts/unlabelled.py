@@ -48,7 +48,7 @@ class UnlabelledDataset:
     faults: Mapping[str, tuple[str, ...]]
     """By study or file, why it is no scan."""
     notes: tuple[str, ...] = ()
-    """One note for each kind of file, or of session, that is left out."""
+    """What is left out: one note for each kind of file, and for each kind of session."""
 
 
 def find_scans(root: Path, task: Task, outputs: Path | None = None) -> UnlabelledDataset:
